@@ -1,0 +1,57 @@
+"""Labelled images as the rest of the project takes them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Labels, check_images
+from cae_core.errors import DataError
+
+__all__ = ["ImageSet"]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images.
+
+    Attributes:
+        images: uint8 (n, h, w, k), k = 3 (RGB) or 1.
+        labels: int64 (n,), in ``0 .. c-1``.
+        class_names: the c names, in the order of the labels.
+        name: what the user called the data.
+    """
+
+    images: NDArray[np.uint8]
+    labels: Labels
+    class_names: tuple[str, ...]
+    name: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        if self.images.dtype != np.uint8:
+            raise DataError(f"{self.name}: images must be uint8 (0 to 255); found {self.images.dtype}.")
+        if self.labels.shape != (len(self.images),):
+            raise DataError(f"{self.name}: {len(self.images)} images need as many labels; found {self.labels.shape}.")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise DataError(
+                f"{self.name}: labels must lie in 0 .. {len(self.class_names) - 1}; "
+                f"found {self.labels.min()} .. {self.labels.max()}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, index: Sequence[int] | NDArray[np.int64]) -> "ImageSet":
+        """Return the images at ``index``, in that order."""
+        chosen = np.asarray(index, np.int64)
+        return ImageSet(self.images[chosen], self.labels[chosen], self.class_names, self.name)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 over shape, images and labels."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).tobytes())
+        digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""The exceptions of the whole project, drawn once.
+
+    CaeError
+    ├── OptionError          an option or setting outside its range
+    ├── DataError            images, labels or a data set that cannot be used
+    ├── ContractError        an input or output contract that is missing, malformed or does not fit
+    ├── ModelError           a model that cannot be opened, or that answers what no classifier answers
+    │   └── BackendMissing   the framework that a model needs is not installed
+    ├── PoolError            a pool manifest, or a pool with too few members
+    ├── FingerprintError     a fingerprint file that is missing, broken, foreign or of another version
+    ├── GenerationError      no fingerprint can be generated from what was given
+    └── StorageError         the disk is full or a file cannot be written
+
+Every message says what was expected, what was found and what to do. Foreign exceptions are turned into
+one of these where they cross the border, with ``raise ... from exc``.
+"""
+
+__all__ = [
+    "BackendMissing",
+    "CaeError",
+    "ContractError",
+    "DataError",
+    "FingerprintError",
+    "GenerationError",
+    "ModelError",
+    "OptionError",
+    "PoolError",
+    "StorageError",
+]
+
+
+class CaeError(Exception):
+    """Base of everything that this project raises on purpose."""
+
+
+class OptionError(CaeError, ValueError):
+    """An option or setting is outside its range."""
+
+
+class DataError(CaeError, ValueError):
+    """Images, labels or a data set cannot be used as they are."""
+
+
+class ContractError(CaeError, ValueError):
+    """An input or output contract is missing, malformed or does not fit the model or the images."""
+
+
+class ModelError(CaeError):
+    """A model cannot be opened or run, or answers what no classifier answers."""
+
+
+class BackendMissing(ModelError):  # noqa: N818 - the sentence reads better without the suffix
+    """The framework that a model needs is not installed."""
+
+
+class PoolError(CaeError):
+    """A pool manifest is wrong, or a pool has too few members."""
+
+
+class FingerprintError(CaeError):
+    """A fingerprint file is missing, broken, foreign, or of an unknown version."""
+
+
+class GenerationError(CaeError):
+    """No fingerprint can be generated from what was given."""
+
+
+class StorageError(CaeError):
+    """A file cannot be written: the disk is full, or the folder is not writable."""

@@ -1,0 +1,1 @@
+"""Conversions between frameworks; each checks its own numerical parity."""
