@@ -1,0 +1,84 @@
+"""Which contract an ONNX file has: said by the caller, by a ``model.toml`` beside it, or by its metadata.
+
+Shared by every backend that opens ONNX files. It imports no framework.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cae_core.contract import Contract, contract_from_metadata, read_contract
+from cae_core.errors import ContractError
+
+__all__ = ["find_contract", "find_sidecar", "sidecar_path"]
+
+
+def find_contract(
+    path: Path,
+    metadata: Mapping[str, str],
+    input_shape: Sequence[int | str | None],
+    explicit: Contract | None,
+    *,
+    dtype: str = "float32",
+) -> Contract:
+    """Return the contract of an ONNX file: ``explicit``, else its sidecar's, else its metadata's.
+
+    Args:
+        path: the ONNX file; the sidecar of ``folder/model.onnx`` is ``folder/model.toml``.
+        metadata: the file's ``metadata_props``.
+        input_shape: of the image input; a symbolic or unknown axis is a string or None.
+        explicit: the caller's contract, which replaces all others.
+        dtype: of the image input, for the message.
+
+    Raises:
+        ContractError: nobody says what the model takes, or what is said is malformed.
+    """
+    for contract in (explicit, find_sidecar(path), contract_from_metadata(metadata, origin=str(path))):
+        if contract is not None:
+            return contract
+    raise ContractError(_missing(path, input_shape, dtype))
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return where the contract of the model file ``path`` is looked for.
+
+    Example:
+        >>> sidecar_path(Path("pool/resnet.onnx")).as_posix()
+        'pool/resnet.toml'
+    """
+    return path.with_suffix(".toml")
+
+
+def find_sidecar(path: Path) -> Contract | None:
+    """Read the contract beside the model file ``path``; None where there is none.
+
+    Raises:
+        ContractError: the sidecar is malformed.
+    """
+    sidecar = sidecar_path(path)
+    return read_contract(str(sidecar)) if sidecar.is_file() else None
+
+
+def _missing(path: Path, shape: Sequence[int | str | None], dtype: str) -> str:
+    found = ", ".join("?" if axis is None else str(axis) for axis in shape)
+    return (
+        f"{path}: the model does not say what it takes; its input is {dtype} with shape ({found}). "
+        f"Write its contract to {sidecar_path(path)}, after checking every line:\n\n{_example(shape, dtype)}"
+    )
+
+
+def _example(shape: Sequence[int | str | None], dtype: str) -> str:
+    """Return a sidecar that fits ``shape``; its range and output are the most frequent ones, not facts."""
+    channels_last = len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
+    axes = tuple(shape[1:3] if channels_last else shape[2:4])
+    range_ = "[0, 255]" if dtype == "uint8" else "[0, 1]"
+    lines = [
+        "[contract]",
+        f'layout = "{"NHWC" if channels_last else "NCHW"}"',
+        f"range = {range_}  # the values of black and white",
+        'output = "logits"  # or "probabilities", "labels"',
+    ]
+    if len(axes) == 2 and all(isinstance(axis, int) for axis in axes):
+        lines.append(f"size = [{axes[0]}, {axes[1]}]")
+    if dtype == "uint8":
+        lines.append('dtype = "uint8"')
+    return "\n".join(lines) + "\n"
