@@ -1,0 +1,148 @@
+"""Opening an ONNX Runtime session on the right device, in silence.
+
+ONNX Runtime's CUDA build lists CUDA on machines without a device and complains on stderr at length when it is
+asked for; so the driver is asked first, and the runtime's own log is turned off.
+"""
+
+import contextlib
+import ctypes
+import io
+import sys
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from cae_core.errors import BackendMissing, ModelError
+from cae_core.loaders import Device
+
+__all__ = ["open_session", "runtime_failures", "shortened"]
+
+_FATAL = 4
+"""ONNX Runtime's severity that silences everything below a crash."""
+
+
+@lru_cache(maxsize=1)
+def _runtime() -> ModuleType:
+    try:
+        import onnxruntime
+    except ImportError as exc:
+        raise BackendMissing("ONNX Runtime is not installed. Install it: pip install onnxruntime.") from exc
+    onnxruntime.set_default_logger_severity(_FATAL)
+    return onnxruntime
+
+
+@lru_cache(maxsize=1)
+def runtime_failures() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises: its exceptions have no common base, and some calls raise builtin ones.
+
+    Raises:
+        BackendMissing: ONNX Runtime is not installed.
+    """
+    _runtime()
+    from onnxruntime.capi import onnxruntime_pybind11_state
+
+    own = [x for x in vars(onnxruntime_pybind11_state).values() if isinstance(x, type) and issubclass(x, Exception)]
+    return (*own, RuntimeError, ValueError)
+
+
+def shortened(exc: Exception) -> str:
+    """Return the first line of a message, without the code that ONNX Runtime puts in front of it."""
+    line = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+    text = line.rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1].rstrip(".")
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an InferenceSession, typed by nobody
+    """Return an ``InferenceSession`` of ``path`` on ``device``: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
+
+    Raises:
+        BackendMissing: ONNX Runtime is not installed.
+        ModelError: the file is missing, empty or no ONNX model that the runtime knows, or there is no such device.
+    """
+    _check_file(path)
+    index = _cuda_index(device)
+    if index is not None:
+        with contextlib.suppress(*runtime_failures()):
+            session = _new_session(path, [("CUDAExecutionProvider", _cuda_options(index)), "CPUExecutionProvider"])
+            if "CUDAExecutionProvider" in session.get_providers():
+                return session
+        if device != "auto":
+            raise ModelError(
+                f"{path}: ONNX Runtime cannot use {device!r} for this model. "
+                "Install the CUDA and cuDNN libraries of its version, or use the device cpu."
+            )
+    try:
+        return _new_session(path, ["CPUExecutionProvider"])
+    except runtime_failures() as exc:
+        raise ModelError(
+            f"{path}: ONNX Runtime cannot open this file ({shortened(exc)}). "
+            "Is it a complete ONNX model? Export or copy it again."
+        ) from exc
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file. Give the path of an existing .onnx file.")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as exc:
+        raise ModelError(f"{path}: the model file cannot be read ({exc.strerror}).") from exc
+    if empty:
+        raise ModelError(f"{path}: the model file is empty. Export or copy the model again.")
+
+
+def _new_session(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = _FATAL
+    # The runtime's own fallback prints to stdout what went wrong.
+    return runtime.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
+
+
+def _cuda_options(index: int) -> dict[str, str]:
+    # TF32 rounds to 10 bits and can turn the label of an example near a boundary.
+    return {"device_id": str(index), "use_tf32": "0"}
+
+
+def _cuda_index(device: Device) -> int | None:
+    """Return the CUDA device to use; None: the CPU.
+
+    Raises:
+        ModelError: an unknown device, or a CUDA device that is not there.
+    """
+    if device == "cpu":
+        return None
+    name, _, number = device.partition(":")
+    if device != "auto" and (name != "cuda" or (number and not number.isdecimal()) or device.endswith(":")):
+        raise ModelError(f"ONNX Runtime knows no device {device!r}; known are auto, cpu, cuda and cuda:0, cuda:1 ….")
+    index = int(number or 0)
+    count = _usable_cuda_devices()
+    if index < count:
+        return index
+    if device == "auto":
+        return None
+    raise ModelError(f"The device {device!r} is not usable here ({count} CUDA devices found). Use the device cpu.")
+
+
+@lru_cache(maxsize=1)
+def _usable_cuda_devices() -> int:
+    """Ask the driver, and ONNX Runtime for its CUDA build; where both are there, load the CUDA libraries."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or not count.value:
+        return 0
+    runtime = _runtime()
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        return 0
+    if hasattr(runtime, "preload_dlls"):  # since 1.21; it prints what it does not find
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            runtime.preload_dlls()
+    return count.value
