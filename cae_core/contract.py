@@ -100,7 +100,7 @@ class Contract:
         if (scale != 1).any() or shift.any():
             x = x * scale + shift
         if self.mean_image is not None:
-            x = x - self.mean_image / self._std(x.shape[3]).astype(np.float32)
+            x = x - np.asarray(self.mean_image / self._std(x.shape[3]), np.float32)
         if self.layout == "NCHW":
             x = x.transpose(0, 3, 1, 2)
         if self.dtype == "uint8":

@@ -1,0 +1,191 @@
+"""The fingerprint file: conferrable adversarial examples, their labels, and benign probes, in one safetensors file.
+
+No pickle anywhere: the file comes from the other party in a dispute. It is readable without this project: tensors by
+name, and canonical JSON under the metadata key ``cae``. It is a secret and written with mode 0600.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats32, Labels
+from cae_core.canonical import canonical_json
+from cae_core.errors import FingerprintError
+from cae_core.storage import write_atomically
+from cae_core.tensor_file import TensorFileError, pack_tensors, read_tensors
+
+__all__ = ["FORMAT_VERSION", "Fingerprint", "load_fingerprint", "save_fingerprint"]
+
+FORMAT_VERSION = 1
+
+_KEY = "cae"
+
+_TENSORS: dict[str, tuple[str, str]] = {  # name: dtype, shape (n examples, q probes, h w k an image)
+    "images": ("uint8", "nhwk"),
+    "seeds": ("uint8", "nhwk"),
+    "labels": ("int64", "n"),
+    "ground_truth": ("int64", "n"),
+    "conferrability": ("float32", "n"),
+    "start_step": ("int32", "n"),
+    "steps": ("int32", "n"),
+    "probe_images": ("uint8", "qhwk"),
+    "probe_labels": ("int64", "q"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """A set of conferrable adversarial examples with the labels that the source gives them.
+
+    Attributes:
+        images: uint8 (n, h, w, k).
+        seeds: uint8 (n, h, w, k), the benign images they were made from.
+        labels: int64 (n,), y*, the source's labels of ``images``.
+        ground_truth: int64 (n,).
+        conferrability: float32 (n,), over the generation pools: never a result, those pools were searched on.
+        start_step: int32 (n,), the global step at which the search of each began.
+        steps: int32 (n,), how many steps it took; with ``start_step`` it can be replayed.
+        probe_images: uint8 (q, h, w, k), benign images for the benign check.
+        probe_labels: int64 (q,), their ground truth.
+        class_names: the c class names.
+        generation: settings, source, pools and data, as JSON holds them; part of the identity.
+        tools: versions of what made it; not part of the identity.
+    """
+
+    images: NDArray[np.uint8]
+    seeds: NDArray[np.uint8]
+    labels: Labels
+    ground_truth: Labels
+    conferrability: Floats32
+    start_step: NDArray[np.int32]
+    steps: NDArray[np.int32]
+    probe_images: NDArray[np.uint8]
+    probe_labels: Labels
+    class_names: tuple[str, ...]
+    generation: dict[str, Any]
+    tools: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 over images, labels, ground truth and the canonical generation metadata."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).tobytes())
+        for labels in (self.labels, self.ground_truth):
+            digest.update(labels.astype("<i8").tobytes())
+        digest.update(canonical_json(self.generation).encode())
+        return digest.hexdigest()
+
+    @property
+    def source_accuracy(self) -> float:
+        """The source's accuracy on the benign data, 0 to 1."""
+        return float(self.generation["source"]["accuracy"])
+
+
+def save_fingerprint(fingerprint: Fingerprint, path: Path) -> None:
+    """Write the file atomically, mode 0600; the same fingerprint gives the same bytes.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    metadata = {
+        "format": FORMAT_VERSION,
+        "fingerprint_id": fingerprint.id,
+        "class_names": list(fingerprint.class_names),
+        "geometry": list(fingerprint.images.shape[1:]),
+        "generation": fingerprint.generation,
+        "tools": fingerprint.tools,
+    }
+    content = pack_tensors({name: getattr(fingerprint, name) for name in _TENSORS}, {_KEY: canonical_json(metadata)})
+    write_atomically(path, content, mode=0o600)
+
+
+def load_fingerprint(path: Path) -> Fingerprint:
+    """Read and check a fingerprint file.
+
+    Raises:
+        FingerprintError: it is missing, empty, truncated or foreign, of an unknown version, or inconsistent.
+    """
+    metadata, tensors = _read(path)
+    if metadata.get("format") != FORMAT_VERSION:
+        raise FingerprintError(
+            f"{path}: this fingerprint has format version {metadata.get('format')!r} and this release reads "
+            f"{FORMAT_VERSION}. Use the release that wrote it ({metadata.get('tools')}) or a later one."
+        )
+    _check_tensors(tensors, path)
+    try:
+        fingerprint = Fingerprint(
+            **cast("dict[str, Any]", {name: tensors[name] for name in _TENSORS}),
+            class_names=tuple(map(str, metadata["class_names"])),
+            generation=metadata["generation"],
+            tools=metadata["tools"],
+        )
+        claimed = metadata["fingerprint_id"]
+        _check_values(fingerprint, path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FingerprintError(
+            f"{path}: the fingerprint's metadata are incomplete or malformed ({error!r})."
+        ) from error
+    if fingerprint.id != claimed:
+        raise FingerprintError(
+            f"{path}: the file was edited: its content has id {fingerprint.id[:12]}… and it claims "
+            f"{str(claimed)[:12]}…. Use the original file."
+        )
+    return fingerprint
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    if not path.is_file():
+        raise FingerprintError(f"{path}: no such fingerprint file. Make one with `cae generate`, or name another.")
+    if path.stat().st_size == 0:
+        raise FingerprintError(f"{path}: the fingerprint file is empty. Copy or generate it again.")
+    try:
+        metadata, tensors = read_tensors(path)
+    except (TensorFileError, OSError) as error:
+        raise FingerprintError(
+            f"{path}: this is not a complete safetensors file ({error}). Copy or generate the fingerprint again."
+        ) from error
+    if _KEY not in metadata:
+        raise FingerprintError(f"{path}: this safetensors file holds no fingerprint: its metadata lack the key 'cae'.")
+    try:
+        parsed = json.loads(metadata[_KEY])
+    except json.JSONDecodeError as error:
+        raise FingerprintError(f"{path}: the fingerprint's metadata are not JSON ({error}).") from error
+    if not isinstance(parsed, dict):
+        raise FingerprintError(f"{path}: the fingerprint's metadata are not a JSON object.")
+    return cast("dict[str, Any]", parsed), tensors
+
+
+def _check_tensors(tensors: dict[str, NDArray[Any]], path: Path) -> None:
+    sizes: dict[str, int] = {}
+    for name, (dtype, letters) in _TENSORS.items():
+        if name not in tensors:
+            raise FingerprintError(f"{path}: the tensor {name!r} is missing. Copy or generate the fingerprint again.")
+        tensor = tensors[name]
+        shape = dict(zip(letters, tensor.shape, strict=False))
+        fits = tensor.ndim == len(letters) and all(sizes.setdefault(a, size) == size for a, size in shape.items())
+        if tensor.dtype != dtype or not fits:
+            expected = ", ".join(str(sizes.get(letter, letter)) for letter in letters)
+            raise FingerprintError(
+                f"{path}: the tensor {name!r} should be {dtype} ({expected}) and is {tensor.dtype} {tensor.shape}."
+            )
+
+
+def _check_values(fingerprint: Fingerprint, path: Path) -> None:
+    if len(fingerprint) == 0 or len(fingerprint.probe_images) == 0:
+        raise FingerprintError(f"{path}: the fingerprint holds no example or no benign probe. Generate it again.")
+    if not np.isfinite(fingerprint.conferrability).all() or not 0 <= fingerprint.source_accuracy <= 1:
+        raise FingerprintError(f"{path}: the fingerprint holds values that are not finite or out of range.")
+    c = len(fingerprint.class_names)
+    for name in ("labels", "ground_truth", "probe_labels"):
+        values = getattr(fingerprint, name)
+        if values.min() < 0 or values.max() >= c:
+            raise FingerprintError(f"{path}: {name} must lie in 0 .. {c - 1}; found {values.min()} .. {values.max()}.")

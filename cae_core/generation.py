@@ -1,0 +1,176 @@
+"""Generating a fingerprint: rank the seeds, search, accept, until there are enough examples or no seeds left."""
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import cae_core
+from cae_core.arrays import Floats64
+from cae_core.canonical import digest_of
+from cae_core.dataset import ImageSet
+from cae_core.errors import DataError, GenerationError
+from cae_core.fingerprint import Fingerprint
+from cae_core.pools import Pools
+from cae_core.run_state import RunState, load_checkpoint, save_checkpoint, start_run
+from cae_core.search import Search
+from cae_core.seeds import rank_seeds
+from cae_core.settings import GenerationSettings
+
+__all__ = ["GenerationResult", "Progress", "generate"]
+
+PROBES = 200
+"""Benign images that travel with a fingerprint; each verification draws some of them."""
+
+_SAVE_EVERY_S = 20.0
+
+
+class Progress(Protocol):
+    """Told how far a long job is."""
+
+    def __call__(self, stage: str, done: int, total: int, /) -> None:
+        """``done`` of ``total`` units of ``stage`` are finished."""
+        ...
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """A fingerprint and how it came about.
+
+    Attributes:
+        fingerprint: the examples, at most as many as were asked for.
+        seeds_tried: how many seeds entered the search.
+        steps: iterations of the whole batch.
+        complete: whether as many examples as asked for were found.
+    """
+
+    fingerprint: Fingerprint
+    seeds_tried: int
+    steps: int
+    complete: bool
+
+
+def generate(
+    pools: Pools,
+    data: ImageSet,
+    settings: GenerationSettings,
+    *,
+    provenance: Mapping[str, Any],
+    checkpoint: Path | None = None,
+    progress: Progress = lambda _stage, _done, _total: None,
+    on_step: Callable[[int, Floats64], None] = lambda _step, _values: None,
+) -> GenerationResult:
+    """Generate a fingerprint of ``pools.source``.
+
+    Args:
+        pools: source and *generate* members.
+        data: labelled benign images: the seeds and the probes.
+        settings: see `GenerationSettings`.
+        provenance: ``source``, ``surrogates`` and ``references`` as JSON holds them (names, SHA-256); part of the
+            fingerprint's identity.
+        checkpoint: file that lets an interrupted run go on where it was; for the caller to remove.
+        progress: told of each stage.
+        on_step: called with the global step and the objective's values (b,) of the batch.
+
+    Raises:
+        GenerationError: the source is no classifier of the data, or no example at all was accepted.
+        PoolError: a pool is empty or a member does not fit the data.
+        DataError: too few images.
+    """
+    if len(data) < 2:
+        raise DataError(f"{data.name}: a fingerprint needs seeds and benign probes; found {len(data)} images.")
+    inputs = {"settings": settings.as_dict(), "data": {"name": data.name, "sha256": data.sha256()}, **provenance}
+    run_id = digest_of(inputs)
+    search = Search.prepare(pools, data, settings)
+    state = load_checkpoint(checkpoint, run_id=run_id) if checkpoint is not None else None
+    if state is None:
+        queue = rank_seeds(
+            pools,
+            data,
+            ranking=settings.ranking,
+            seed=settings.seed,
+            progress=lambda done, total: progress("ranking seeds", done, total),
+        )
+        state = start_run(queue, data.images.shape[1:])
+    state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress, on_step=on_step)
+    if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
+        save_checkpoint(state, checkpoint, run_id=run_id)
+    complete = len(state.accepted) >= settings.count
+    return GenerationResult(_collect(search, state, inputs), state.next_seed, state.step, complete)
+
+
+def _search(
+    search: Search,
+    state: RunState,
+    *,
+    checkpoint: Path | None,
+    run_id: str,
+    progress: Progress,
+    on_step: Callable[[int, Floats64], None],
+) -> RunState:
+    wanted = search.settings.count
+    saved = 0.0  # so that the ranking, which is not repeated, is saved at once
+    try:
+        while len(state.accepted) < wanted:
+            state = search.refill(state)
+            if not len(state.position):
+                break
+            moved, values = search.step(state)
+            on_step(state.step, values)
+            state = search.turn_over(moved)
+            progress("searching", min(len(state.accepted), wanted), wanted)
+            if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY_S:
+                save_checkpoint(state, checkpoint, run_id=run_id)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            save_checkpoint(state, checkpoint, run_id=run_id)
+        raise
+    return state
+
+
+def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> Fingerprint:
+    if not len(state.accepted):
+        raise GenerationError(
+            f"None of {state.next_seed} seeds became an example (tau {search.settings.tau:g}, eps "
+            f"{search.settings.eps:g}). Lower --tau, raise --eps or --iterations, or add surrogates and references."
+        )
+    data, accepted = search.data, state.accepted
+    first = np.argsort(accepted.position[: search.settings.count], kind="stable")
+    index = state.queue.index[accepted.position[first]]
+    probes = _choose_probes(len(data), index, search.settings.seed)
+    source = {**inputs["source"], "accuracy": state.queue.source_accuracy}
+    return Fingerprint(
+        images=accepted.images[first],
+        seeds=data.images[index],
+        labels=accepted.labels[first],
+        ground_truth=data.labels[index],
+        conferrability=accepted.conferrability[first],
+        start_step=accepted.start_step[first],
+        steps=accepted.steps[first],
+        probe_images=data.images[probes],
+        probe_labels=data.labels[probes],
+        class_names=data.class_names,
+        generation={**inputs, "source": source},
+        tools={
+            "cae-fingerprint": cae_core.__version__,
+            "numpy": np.__version__,
+            "safetensors": version("safetensors"),
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _choose_probes(size: int, used: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Draw the benign probes at random, among images that are no seed of an example where there are enough."""
+    free = np.setdiff1d(np.arange(size, dtype=np.int64), used)
+    pool = free if len(free) >= PROBES else np.arange(size, dtype=np.int64)
+    # another stream than the one that orders the seeds
+    drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:PROBES]
+    return np.sort(pool[drawn])

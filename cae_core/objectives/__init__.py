@@ -1,0 +1,1 @@
+"""What the search minimises: functions of the models' logits, with their gradients."""

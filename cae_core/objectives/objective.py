@@ -1,0 +1,59 @@
+"""The contract of an objective."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats64, Labels
+
+__all__ = ["Goal", "Objective", "ObjectiveValue"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wanted of each image.
+
+    Attributes:
+        original: int64 (n,): y0, the source's label of the seed.
+        wanted: int64 (n,): the wrong label to reach; objectives that choose it themselves do not read it.
+    """
+
+    original: Labels
+    wanted: Labels
+
+    def subset(self, index: NDArray[Any]) -> "Goal":
+        """Return the goals of the images at ``index``."""
+        return Goal(self.original[index], self.wanted[index])
+
+
+@dataclass(frozen=True)
+class ObjectiveValue:
+    """The value to minimise and its gradient with respect to every model's logits.
+
+    Attributes:
+        value: float64 (n,), one for each image; their sum is minimised, so no image depends on its batch.
+        source: float64 (n, c).
+        surrogates: float64 (m, n, c).
+        references: float64 (m, n, c).
+    """
+
+    value: Floats64
+    source: Floats64
+    surrogates: Floats64
+    references: Floats64
+
+    def stacked(self) -> Floats64:
+        """Return the gradients as one array (1 + m + m, n, c): source, surrogates, references."""
+        return np.concatenate([self.source[np.newaxis], self.surrogates, self.references])
+
+
+class Objective(Protocol):
+    """A function of the logits of the source (n, c), the surrogates and the references (m, n, c each)."""
+
+    def __call__(
+        self, source: NDArray[Any], surrogates: NDArray[Any], references: NDArray[Any], goal: Goal
+    ) -> ObjectiveValue:
+        """Evaluate the objective and its gradients."""
+        ...
