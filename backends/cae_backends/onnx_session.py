@@ -6,6 +6,7 @@ asked for; so the driver is asked first, and the runtime's own log is turned off
 
 import contextlib
 import ctypes
+import importlib
 import io
 import sys
 import warnings
@@ -27,11 +28,11 @@ _FATAL = 4
 @lru_cache(maxsize=1)
 def _runtime() -> ModuleType:
     try:
-        import onnxruntime
+        runtime = importlib.import_module("onnxruntime")
     except ImportError as exc:
         raise BackendMissing("ONNX Runtime is not installed. Install it: pip install onnxruntime.") from exc
-    onnxruntime.set_default_logger_severity(_FATAL)
-    return onnxruntime
+    runtime.set_default_logger_severity(_FATAL)
+    return runtime
 
 
 @lru_cache(maxsize=1)
@@ -42,9 +43,8 @@ def runtime_failures() -> tuple[type[Exception], ...]:
         BackendMissing: ONNX Runtime is not installed.
     """
     _runtime()
-    from onnxruntime.capi import onnxruntime_pybind11_state
-
-    own = [x for x in vars(onnxruntime_pybind11_state).values() if isinstance(x, type) and issubclass(x, Exception)]
+    compiled = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    own = [x for x in vars(compiled).values() if isinstance(x, type) and issubclass(x, Exception)]
     return (*own, RuntimeError, ValueError)
 
 

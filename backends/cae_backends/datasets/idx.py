@@ -1,0 +1,66 @@
+"""The IDX files of MNIST (and of the sets that copy its format), compressed by gzip or not.
+
+http://yann.lecun.com/exdb/mnist/: a big-endian magic number (0x0801 labels, 0x0803 images), one 32-bit size an
+axis, then the bytes.
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.dataset import ImageSet
+from cae_core.errors import DataError
+
+__all__ = ["holds_idx", "read_idx"]
+
+_PREFIXES = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
+
+
+def holds_idx(folder: Path) -> bool:
+    """Whether ``folder`` holds any of MNIST's four files."""
+    names = (f"{prefix}-{kind}" for prefix in _PREFIXES["all"] for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    return any((folder / (name + suffix)).is_file() for name in names for suffix in ("", ".gz"))
+
+
+def read_idx(folder: Path, split: str) -> ImageSet:
+    """Return the images, uint8 (n, h, w, 1), of ``"train"``, ``"test"`` (the files ``t10k-…``) or both.
+
+    Raises:
+        DataError: a file is missing, truncated, too long or no IDX file, or images and labels differ in number.
+    """
+    prefixes = _PREFIXES[split]
+    images = np.concatenate([_read(folder, f"{prefix}-images-idx3-ubyte", axes=3) for prefix in prefixes])
+    labels = np.concatenate([_read(folder, f"{prefix}-labels-idx1-ubyte", axes=1) for prefix in prefixes])
+    classes = max(10, int(labels.max(initial=0)) + 1)
+    return ImageSet(images[..., None], labels.astype(np.int64), tuple(str(c) for c in range(classes)), str(folder))
+
+
+def _read(folder: Path, name: str, *, axes: int) -> NDArray[np.uint8]:
+    packed, plain = folder / f"{name}.gz", folder / name
+    path = plain if plain.is_file() else packed
+    if not path.is_file():
+        raise DataError(f"{folder}: the file {name} (or {name}.gz) is missing.")
+    header = 4 + 4 * axes
+    try:
+        with gzip.open(path, "rb") if path == packed else path.open("rb") as file:
+            start = file.read(header)
+            shape = _shape(path, start, axes)
+            size = math.prod(shape)
+            body = file.read(size + 1)  # one more than there should be, and no more than that
+    except (OSError, EOFError, zlib.error, MemoryError, OverflowError) as exc:
+        raise DataError(f"{path}: the IDX file cannot be read ({exc}). Download it again.") from exc
+    if len(body) != size:
+        found = f"{len(body)}" if len(body) < size else "more"
+        raise DataError(f"{path}: the IDX file says {size} bytes and has {found}. Download it again.")
+    return np.frombuffer(body, np.uint8).reshape(shape)
+
+
+def _shape(path: Path, header: bytes, axes: int) -> tuple[int, ...]:
+    if len(header) != 4 + 4 * axes or header[:4] != bytes([0, 0, 8, axes]):
+        raise DataError(f"{path}: not an IDX file of unsigned bytes with {axes} axes (it begins {header[:4].hex()}).")
+    return struct.unpack(f">{axes}I", header[4:])
