@@ -1,0 +1,95 @@
+"""What a suspect is asked, and in which order: it must not learn which images are the fingerprint's.
+
+Benign probes and the fingerprint's images come in one order, that of SHA-256(fingerprint id | suspect id | nonce |
+image's index). With a free order an accuser who tries 200 of them convicts a borderline innocent model three times in
+four; so the nonce is recorded, and in a dispute it is the judge's.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.errors import OptionError
+from cae_core.fingerprint import Fingerprint
+
+__all__ = ["MIN_BENIGN", "Question", "plan_questions", "question_images"]
+
+MIN_BENIGN = 50
+"""Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer)."""
+
+MIN_EXAMPLES = 10
+"""Examples that a query budget must leave room for."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One query.
+
+    Attributes:
+        kind: ``"fingerprint"`` or ``"benign"``.
+        index: in the fingerprint's images, or in its probes.
+        repeat: whether the image has been asked before in this verification.
+    """
+
+    kind: Literal["fingerprint", "benign"]
+    index: int
+    repeat: bool
+
+
+def plan_questions(
+    fingerprint: Fingerprint, *, suspect_id: str, nonce: bytes, max_queries: int | None = None
+) -> tuple[Question, ...]:
+    """Return the questions in the order in which they are asked; the same arguments give the same plan.
+
+    Args:
+        fingerprint: whose examples and probes are asked.
+        suspect_id: SHA-256 of the suspect's file, else of its name.
+        nonce: random, recorded in the verdict.
+        max_queries: budget; examples are left out, in the same random order, until it is met.
+
+    Raises:
+        OptionError: the budget leaves fewer than 10 examples beside the benign probes and the repeats.
+    """
+    n, q = len(fingerprint), len(fingerprint.probe_images)
+
+    def key(index: int, mark: str = "") -> bytes:
+        text = f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|{index}{mark}"
+        return hashlib.sha256(text.encode()).digest()
+
+    examples = sorted(range(n), key=key)
+    probes = sorted(range(n, n + q), key=key)[:MIN_BENIGN]
+    if max_queries is not None:
+        affordable = [k for k in range(n + 1) if _total(k, len(probes)) <= max_queries]
+        room = affordable[-1] if affordable else 0
+        if room < min(MIN_EXAMPLES, n):
+            need = _total(min(MIN_EXAMPLES, n), len(probes))
+            raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
+        examples = examples[:room]
+    once = examples + probes
+    twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
+    order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])
+    seen: set[int] = set()
+    questions: list[Question] = []
+    for _, index in order:
+        kind: Literal["fingerprint", "benign"] = "fingerprint" if index < n else "benign"
+        questions.append(Question(kind, index if index < n else index - n, index in seen))
+        seen.add(index)
+    return tuple(questions)
+
+
+def question_images(fingerprint: Fingerprint, questions: tuple[Question, ...]) -> NDArray[np.uint8]:
+    """Return the images to ask, uint8 (queries, h, w, k), in order."""
+    source = {"fingerprint": fingerprint.images, "benign": fingerprint.probe_images}
+    return np.stack([source[question.kind][question.index] for question in questions])
+
+
+def _repeats(images: int) -> int:
+    """Return how many of ``images`` are asked twice, 5 %, to notice answers that change."""
+    return -(-images * 5 // 100)
+
+
+def _total(examples: int, probes: int) -> int:
+    return examples + probes + _repeats(examples + probes)
