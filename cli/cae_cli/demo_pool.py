@@ -1,0 +1,158 @@
+"""The pool of `cae demo`: forty small models of scikit-learn's 8x8 digits, trained in about a minute and a half.
+
+Hard-label surrogates are the hardest to catch, so most generation surrogates are of that kind. The roles differ
+in seeds, architectures and recipes; the test role holds every kind.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob, Recipe
+from cae_backends.training.pool_jobs import PoolData, PoolProgress, train_pool
+from cae_core.contract import Contract
+from cae_core.pool import Role
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["SOURCE", "digits_jobs", "export_estimator", "export_module", "train_digits_pool"]
+
+SOURCE = "source"
+"""Name of the source's job, and the stem of its file."""
+
+_PLAIN = Recipe(epochs=10)
+_LONG = Recipe(epochs=14)
+_MOVED = Recipe(epochs=12, shift=1)
+_NOISY = Recipe(epochs=12, noise=0.1)
+_HOT = Recipe(epochs=12, shift=1, temperature=4.0)
+_SGD = Recipe(epochs=14, optimizer="sgd", learning_rate=0.05, batch_size=32, weight_decay=5e-4)
+_PART = replace(_LONG, share=0.8)
+_MLP = Recipe(epochs=40, learning_rate=3e-3, noise=0.05)
+_GENTLE = Recipe(epochs=4, learning_rate=1e-3, shift=1)
+_PRUNED = Recipe(epochs=5, learning_rate=2e-3, sparsity=0.6)
+
+_Line = tuple[str, str, Recipe]
+"""Kind, architecture, recipe."""
+
+_SOURCE_ARCHITECTURE = "cnn-small"
+
+_LINES: dict[Role, tuple[_Line, ...]] = {
+    "generate": (
+        ("hard labels", "cnn-small", _PLAIN),
+        ("hard labels", "cnn-small", _MOVED),
+        ("hard labels", "cnn-wide", _LONG),
+        ("hard labels", "cnn-deep", _SGD),
+        ("soft labels", "cnn-small", _PLAIN),
+        ("distilled", "cnn-deep", _HOT),
+        ("other architecture", "resnet-tiny", _PLAIN),
+        ("fine-tuned", "cnn-small", _GENTLE),
+        ("pruned", "cnn-small", _PRUNED),
+        ("independent", "cnn-small", _PLAIN),
+        ("independent", "cnn-small", _MOVED),
+        ("independent", "cnn-small", _SGD),
+        ("independent", "cnn-wide", _PART),
+        ("independent", "cnn-wide", _NOISY),
+        ("independent", "cnn-deep", _LONG),
+        ("independent", "resnet-tiny", _PLAIN),
+        ("independent", "mlp", _MLP),
+    ),
+    "screen": (
+        ("hard labels", "cnn-small", _LONG),
+        ("hard labels", "cnn-wide", _PLAIN),
+        ("soft labels", "cnn-small", _MOVED),
+        ("other architecture", "cnn-deep", _PLAIN),
+        ("independent", "cnn-small", _PART),
+        ("independent", "cnn-small", _NOISY),
+        ("independent", "cnn-wide", _PLAIN),
+        ("independent", "cnn-deep", _MOVED),
+    ),
+    "test": (
+        ("hard labels", "cnn-small", _PLAIN),
+        ("hard labels", "cnn-small", _PART),
+        ("soft labels", "cnn-small", _LONG),
+        ("distilled", "cnn-small", _HOT),
+        ("other architecture", "resnet-tiny", _MOVED),
+        ("fine-tuned", "cnn-small", replace(_GENTLE, epochs=6)),
+        ("pruned", "cnn-small", replace(_PRUNED, sparsity=0.5)),
+        ("8-bit weights", "cnn-small", _PLAIN),
+        ("independent", "cnn-small", _PLAIN),
+        ("independent", "cnn-small", _LONG),
+        ("independent", "cnn-wide", _MOVED),
+        ("independent", "cnn-deep", _PLAIN),
+        ("independent", "resnet-tiny", _PART),
+        ("independent", "mlp", _MLP),
+        (ESTIMATOR_KIND, "svc-rbf", _PLAIN),
+    ),
+}
+
+
+def digits_jobs(seed: int) -> list[PoolJob]:
+    """Return the jobs of the demonstration: one source, then surrogates and references of three roles.
+
+    Args:
+        seed: every member's own seed is derived from it; no two members share one.
+    """
+    return list(_jobs(seed))
+
+
+def _jobs(seed: int) -> Iterator[PoolJob]:
+    member = 1000 * seed  # a pool has fewer members than that
+    yield PoolJob(
+        name=SOURCE,
+        role="source",
+        kind="source",
+        architecture=_SOURCE_ARCHITECTURE,
+        seed=member,
+        recipe=_MOVED,
+    )
+    for role, lines in _LINES.items():
+        for number, (kind, architecture, recipe) in enumerate(lines, start=1):
+            member += 1
+            independent = kind in ("independent", ESTIMATOR_KIND)
+            yield PoolJob(
+                name=f"{role}-{number:02}-{kind.replace(' ', '-')}",
+                role=role,
+                kind=kind,
+                architecture=architecture,
+                seed=member,
+                parent="" if independent else SOURCE,
+                recipe=recipe,
+            )
+
+
+def train_digits_pool(
+    folder: Path, *, seed: int = 0, workers: int | None = None, progress: PoolProgress | None = None
+) -> Path:
+    """Train the demonstration's pool, or what is missing of it, and return the path of its manifest.
+
+    Raises:
+        CaeError: an extra is not installed, some jobs failed, or the folder cannot be written.
+    """
+    from cae_backends.datasets import open_data
+
+    data = PoolData(open_data("digits", split="train"), open_data("digits", split="test"))
+    return train_pool(
+        digits_jobs(seed),
+        data,
+        folder,
+        export=export_module,
+        export_estimator=export_estimator,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def export_module(module: "nn.Module", path: Path, contract: Contract, image_shape: tuple[int, int, int]) -> None:
+    """Write a torch module as ONNX; the shape of what `train_pool` asks for."""
+    from cae_converters.torch_to_onnx import export_torch
+
+    export_torch(module, path, contract=contract, image_shape=image_shape)
+
+
+def export_estimator(estimator: Any, path: Path, image_shape: tuple[int, int, int]) -> Contract:  # noqa: ANN401
+    """Write a scikit-learn estimator of vectors in [0, 1] as ONNX and return the contract of the file."""
+    from cae_converters.sklearn_to_onnx import export_sklearn
+
+    export_sklearn(estimator, path, image_shape=image_shape, scale=1.0)
