@@ -1,0 +1,63 @@
+"""Writing an ONNX file: with its contract inside, checked before it has its name, and the same bytes every time."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cae_core.errors import StorageError
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto, GraphProto, ModelProto
+
+__all__ = ["checked_file", "portable", "set_metadata"]
+
+
+@contextmanager
+def checked_file(path: Path, proto: "ModelProto") -> Iterator[Path]:
+    """Write ``proto`` beside ``path`` and give the body the temporary file to check; then move it to ``path``.
+
+    Where the body raises, the temporary file is deleted and ``path`` stays as it was.
+
+    Raises:
+        StorageError: the folder is missing or not writable, or the disk is full.
+    """
+    draft = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.onnx")
+    try:
+        draft.write_bytes(proto.SerializeToString(deterministic=True))
+        yield draft
+        draft.replace(path)
+    except OSError as exc:
+        raise StorageError(f"{path}: the model cannot be written ({exc.strerror}).") from exc
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def set_metadata(proto: "ModelProto", metadata: Mapping[str, str]) -> None:
+    """Replace the file's metadata by ``metadata``, in the order of its keys."""
+    del proto.metadata_props[:]
+    for key in sorted(metadata):
+        proto.metadata_props.add(key=key, value=metadata[key])
+
+
+def portable(proto: "ModelProto") -> None:
+    """Remove what exporters leave behind: stack traces with the paths of the machine, and doc strings."""
+    proto.doc_string = ""
+    _strip(proto.graph)
+    for function in proto.functions:
+        _strip(function)
+
+
+def _strip(graph: "GraphProto | FunctionProto") -> None:
+    from onnx import FunctionProto
+
+    values = [] if isinstance(graph, FunctionProto) else [*graph.input, *graph.output, *graph.initializer]
+    for part in (graph, *graph.node, *graph.value_info, *values):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _strip(inner)
