@@ -169,7 +169,8 @@ class Contract:
         labels = np.where(finite, scores.argmax(axis=1), NO_ANSWER).astype(np.int64)
         if self.output == "probabilities":
             return Predictions(labels, scores)
-        shifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
+        with np.errstate(invalid="ignore"):  # a row with infinities becomes NaN, and is no answer
+            shifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
         return Predictions(labels, shifted / shifted.sum(axis=1, keepdims=True))
 
     def to_canonical(self, scores: NDArray[Any]) -> Floats32:

@@ -22,14 +22,22 @@ __all__ = ["SOURCE", "digits_jobs", "export_estimator", "export_module", "train_
 SOURCE = "source"
 """Name of the source's job, and the stem of its file."""
 
+# Honest training: the owner has half of the images, the competitors have all of them or another part.
+_OWNER = Recipe(epochs=20, share=0.5)
 _PLAIN = Recipe(epochs=10)
 _LONG = Recipe(epochs=14)
 _MOVED = Recipe(epochs=12, shift=1)
 _NOISY = Recipe(epochs=12, noise=0.1)
-_HOT = Recipe(epochs=12, shift=1, temperature=4.0)
 _SGD = Recipe(epochs=14, optimizer="sgd", learning_rate=0.05, batch_size=32, weight_decay=5e-4)
-_PART = replace(_LONG, share=0.8)
+_PART = Recipe(epochs=18, share=0.6)
+_BLEND = Recipe(epochs=12, mix=0.4)
 _MLP = Recipe(epochs=40, learning_rate=3e-3, noise=0.05)
+
+# A thief's queries.
+_ASK_BLENDS = Recipe(epochs=15, mix=0.8)
+_ASK_MOVED = Recipe(epochs=15, shift=1, mix=0.5)
+_ASK_NOISY = Recipe(epochs=15, mix=0.6, noise=0.15)
+_HOT = Recipe(epochs=15, mix=0.8, temperature=4.0)
 _GENTLE = Recipe(epochs=4, learning_rate=1e-3, shift=1)
 _PRUNED = Recipe(epochs=5, learning_rate=2e-3, sparsity=0.6)
 
@@ -40,45 +48,46 @@ _SOURCE_ARCHITECTURE = "cnn-small"
 
 _LINES: dict[Role, tuple[_Line, ...]] = {
     "generate": (
-        ("hard labels", "cnn-small", _PLAIN),
-        ("hard labels", "cnn-small", _MOVED),
-        ("hard labels", "cnn-wide", _LONG),
-        ("hard labels", "cnn-deep", _SGD),
-        ("soft labels", "cnn-small", _PLAIN),
+        ("hard labels", "cnn-small", _ASK_BLENDS),
+        ("hard labels", "cnn-small", _ASK_MOVED),
+        ("hard labels", "cnn-wide", _ASK_NOISY),
+        ("hard labels", "cnn-deep", _ASK_BLENDS),
+        ("soft labels", "cnn-small", _ASK_MOVED),
         ("distilled", "cnn-deep", _HOT),
-        ("other architecture", "resnet-tiny", _PLAIN),
+        ("other architecture", "resnet-tiny", _ASK_NOISY),
         ("fine-tuned", "cnn-small", _GENTLE),
         ("pruned", "cnn-small", _PRUNED),
         ("independent", "cnn-small", _PLAIN),
         ("independent", "cnn-small", _MOVED),
-        ("independent", "cnn-small", _SGD),
+        ("independent", "cnn-small", _BLEND),
         ("independent", "cnn-wide", _PART),
         ("independent", "cnn-wide", _NOISY),
-        ("independent", "cnn-deep", _LONG),
+        ("independent", "cnn-deep", _SGD),
         ("independent", "resnet-tiny", _PLAIN),
         ("independent", "mlp", _MLP),
     ),
     "screen": (
-        ("hard labels", "cnn-small", _LONG),
-        ("hard labels", "cnn-wide", _PLAIN),
-        ("soft labels", "cnn-small", _MOVED),
-        ("other architecture", "cnn-deep", _PLAIN),
+        ("hard labels", "cnn-small", _ASK_NOISY),
+        ("hard labels", "cnn-wide", _ASK_BLENDS),
+        ("soft labels", "cnn-small", _ASK_BLENDS),
+        ("other architecture", "cnn-deep", _ASK_MOVED),
         ("independent", "cnn-small", _PART),
         ("independent", "cnn-small", _NOISY),
-        ("independent", "cnn-wide", _PLAIN),
+        ("independent", "cnn-wide", _BLEND),
         ("independent", "cnn-deep", _MOVED),
     ),
     "test": (
+        ("hard labels", "cnn-small", _ASK_BLENDS),
+        ("hard labels", "cnn-small", _ASK_MOVED),
         ("hard labels", "cnn-small", _PLAIN),
-        ("hard labels", "cnn-small", _PART),
-        ("soft labels", "cnn-small", _LONG),
+        ("soft labels", "cnn-small", _ASK_NOISY),
         ("distilled", "cnn-small", _HOT),
-        ("other architecture", "resnet-tiny", _MOVED),
+        ("other architecture", "resnet-tiny", _ASK_BLENDS),
         ("fine-tuned", "cnn-small", replace(_GENTLE, epochs=6)),
         ("pruned", "cnn-small", replace(_PRUNED, sparsity=0.5)),
         ("8-bit weights", "cnn-small", _PLAIN),
-        ("independent", "cnn-small", _PLAIN),
         ("independent", "cnn-small", _LONG),
+        ("independent", "cnn-small", _BLEND),
         ("independent", "cnn-wide", _MOVED),
         ("independent", "cnn-deep", _PLAIN),
         ("independent", "resnet-tiny", _PART),
@@ -105,7 +114,7 @@ def _jobs(seed: int) -> Iterator[PoolJob]:
         kind="source",
         architecture=_SOURCE_ARCHITECTURE,
         seed=member,
-        recipe=_MOVED,
+        recipe=_OWNER,
     )
     for role, lines in _LINES.items():
         for number, (kind, architecture, recipe) in enumerate(lines, start=1):

@@ -1,0 +1,96 @@
+"""What `cae doctor` looks at: each part is imported in a process of its own, because one that is broken may abort."""
+
+import dataclasses
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+__all__ = ["Finding", "check_up"]
+
+_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of the installation.
+
+    Attributes:
+        part: what it is for.
+        state: ``ok``, ``missing`` (optional and not installed) or ``broken`` (installed and it does not import).
+        found: versions and devices.
+        remedy: what to do; empty where nothing.
+    """
+
+    part: str
+    state: Literal["ok", "missing", "broken"]
+    found: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as JSON holds it."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class _Part:
+    name: str
+    packages: tuple[str, ...]
+    probe: str
+    extra: str | None  # None: part of every installation
+
+
+_PARTS = (
+    _Part("core", ("numpy", "safetensors"), "import numpy, safetensors.numpy", None),
+    _Part(
+        "suspects (ONNX)",
+        ("onnx", "onnxruntime-gpu", "onnxruntime"),
+        "from cae_backends.onnx_session import usable_providers; print('runs on', ', '.join(usable_providers()))",
+        None,
+    ),
+    _Part(
+        "gradients (torch)",
+        ("torch", "torchvision", "onnx2torch", "onnxscript"),
+        "import torch, torchvision, onnx2torch;print('runs on', 'CUDA' if torch.cuda.is_available() else 'the CPU')",
+        "torch",
+    ),
+    _Part("digits and scikit-learn", ("scikit-learn", "skl2onnx"), "import sklearn, skl2onnx", "digits"),
+)
+
+
+def check_up() -> list[Finding]:
+    """Examine every part of the installation."""
+    return [_examine(part) for part in _PARTS]
+
+
+def _examine(part: _Part) -> Finding:
+    installed = {package: found for package in part.packages if (found := _version(package))}
+    listing = ", ".join(f"{package} {found}" for package, found in installed.items())
+    install = (
+        f"pip install 'cae-fingerprint[{part.extra}]'"
+        if part.extra
+        else "pip install --force-reinstall cae-fingerprint"
+    )
+    if {"onnxruntime", "onnxruntime-gpu"} <= set(installed):
+        return Finding(
+            part.name, "broken", listing, "both are installed and overwrite each other: uninstall onnxruntime"
+        )
+    missing = [p for p in part.packages if p not in installed and not p.startswith("onnxruntime")]
+    if missing and part.extra:
+        return Finding(part.name, "missing", listing or "nothing", install)
+    result = subprocess.run(  # noqa: S603 - our own interpreter and our own text
+        [sys.executable, "-c", part.probe], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+        return Finding(part.name, "broken", f"{listing}; {last}", install)
+    said = result.stdout.strip()
+    return Finding(part.name, "ok", f"{listing}; {said}" if said else listing)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,75 @@
+"""`cae demo`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cae_cli.options import Json, print_json
+from cae_cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from cae_cli.demo import DemoResult
+
+__all__ = ["run"]
+
+
+def run(
+    *,
+    workdir: Annotated[Path, typer.Option(help="Where models, fingerprint and pool manifest go.")] = Path("demo"),
+    workers: Annotated[int | None, typer.Option(help="Models trained at a time; default: one for each core.")] = None,
+    json: Json = False,
+) -> None:
+    """Do the whole job on real input: train a pool on handwritten digits, fingerprint its source, verify suspects.
+
+    Example: cae demo --workdir demo
+
+    A second call with the same folder makes only what is missing. It takes some minutes on two cores.
+    """
+    from cae_cli.demo import run_demo
+
+    try:
+        with progress_bar(enabled=not json) as progress:
+            result = run_demo(workdir, workers=workers, progress=progress)
+    except KeyboardInterrupt:
+        typer.echo("cae: interrupted; the same command goes on where it was.", err=True)
+        raise typer.Exit(130) from None
+    if json:
+        suspects = [
+            {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **v.as_dict()}
+            for m, v in result.verdicts
+        ]
+        print_json({"auc": result.auc, "fingerprint": str(result.fingerprint), "suspects": suspects})
+    else:
+        _show(result)
+
+
+def _show(result: "DemoResult") -> None:
+    from rich.text import Text
+
+    from cae_cli.render import VERDICT_STYLES, print_rows
+
+    rows: list[list[str | Text]] = [
+        [
+            member.relation,
+            member.kind,
+            member.architecture,
+            "" if member.accuracy is None else f"{member.accuracy:.3f}",
+            f"{verdict.caeacc.value:.2f}",
+            f"{verdict.caeacc.low:.2f} to {verdict.caeacc.high:.2f}",
+            Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
+        ]
+        for member, verdict in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)
+    ]
+    print_rows(
+        ["what it is", "kind", "architecture", "accuracy#", "CAEAcc#", "95 % interval", "verdict"],
+        rows,
+        title="Held-out suspects: no one of them was used to make the fingerprint",
+    )
+    typer.echo(
+        f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
+        "\nThe verdicts use the literature's threshold 0.75, which carries no error rate.\n"
+        "\nEach step by hand:"
+    )
+    for command in result.commands():
+        typer.echo(f"  {command}")

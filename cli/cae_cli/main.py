@@ -1,0 +1,59 @@
+"""`cae`: the application, and the one place where errors become sentences and exit codes."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import cae_core
+from cae_cli.commands import demo, doctor, generate, inspect, verify
+from cae_core.errors import CaeError, OptionError
+
+__all__ = ["app", "main"]
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+app = typer.Typer(
+    name="cae",
+    help="Decide whether a suspect classifier is derived from a source model, by conferrable adversarial examples.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.run)
+app.command("generate")(generate.run)
+app.command("verify")(verify.run)
+app.command("inspect")(inspect.run)
+app.command("doctor")(doctor.run)
+
+
+@app.callback()
+def _common(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if debug:
+        os.environ["CAE_DEBUG"] = "1"
+    if version:
+        typer.echo(f"cae {cae_core.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 could not do it, 2 usage, 130 interrupted; see each command for more."""
+    try:
+        app()
+    except CaeError as error:
+        _explain(str(error), error)
+        sys.exit(EXIT_USAGE if isinstance(error, OptionError) else EXIT_FAILED)
+    except OSError as error:
+        _explain(f"{error.filename or 'A file'}: {error.strerror or error}.", error)
+        sys.exit(EXIT_FAILED)
+
+
+def _explain(sentence: str, error: Exception) -> None:
+    if os.environ.get("CAE_DEBUG"):
+        raise error
+    typer.echo(f"cae: {sentence}", err=True)

@@ -1,0 +1,54 @@
+"""Options that several commands share, and how their texts are read."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "ContractText",
+    "DeviceName",
+    "FingerprintPath",
+    "Json",
+    "parse_eps",
+    "parse_nonce",
+    "print_json",
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+ContractText = Annotated[
+    str | None,
+    typer.Option(
+        "--contract",
+        help="The suspect's contract where its file has none: a TOML file, or inline, such as "
+        '\'layout="NHWC", range=[0,255], output="labels"\'.',
+    ),
+]
+FingerprintPath = Annotated[
+    Path,
+    typer.Option("--fingerprint", "-f", envvar="CAE_FINGERPRINT", help="The fingerprint file."),
+]
+
+
+def parse_eps(text: str) -> float:
+    """Read a fraction or a decimal, such as ``8/255`` or ``0.03``."""
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError) as error:
+        raise typer.BadParameter(f"expected a fraction or a decimal, such as 8/255 or 0.03; found {text!r}") from error
+
+
+def parse_nonce(text: str) -> bytes:
+    """Read hexadecimal digits."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected an even number of hexadecimal digits; found {text!r}") from error
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """Print one JSON object on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
