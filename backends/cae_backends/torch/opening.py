@@ -1,0 +1,64 @@
+"""Model files as `TorchModel`."""
+
+from pathlib import Path
+
+import torch
+
+from cae_backends.onnx_contract import find_contract, find_sidecar, sidecar_path
+from cae_backends.torch.model import TorchModel
+from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
+from cae_core.contract import Contract
+from cae_core.errors import ContractError, ModelError
+from cae_core.loaders import Device
+
+__all__ = ["open_exported", "open_onnx"]
+
+
+def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
+    """Open an ONNX file with gradients.
+
+    Raises:
+        BackendMissing: onnx2torch does not work here.
+        ModelError: the file is no ONNX model, or has an operator that cannot be converted.
+        ContractError: nobody says what it takes.
+    """
+    proto = read_onnx(path)
+    taken = image_input(proto, origin=str(path))
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    found = find_contract(path, metadata, taken.shape, contract, dtype=taken.dtype)
+    return TorchModel(convert_onnx(proto, origin=str(path)), contract=found, device=device)
+
+
+def open_exported(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
+    """Open what ``torch.export.save`` wrote.
+
+    Raises:
+        ModelError: the file is no exported program.
+        ContractError: there is neither a contract nor a sidecar.
+    """
+    found = contract or find_sidecar(path)
+    if found is None:
+        raise ContractError(
+            f"{path}: an exported program does not say what it takes. Write its contract to {sidecar_path(path)}: "
+            'layout = "NCHW", range = [0, 1], output = "logits".'
+        )
+    try:
+        program = torch.export.load(path)
+    except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
+        raise ModelError(f"{path}: this is not a program that torch.export.save wrote ({exc}).") from exc
+    return TorchModel(_Exported(program.module()), contract=found, device=device)
+
+
+class _Exported(torch.nn.Module):
+    """Holds an exported program, whose mode was fixed at export and which refuses ``eval()``."""
+
+    def __init__(self, program: torch.nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.program(x)
+        return answer
+
+    def train(self, mode: bool = True) -> "_Exported":  # noqa: ARG002, FBT001, FBT002 - the signature is torch's
+        return self
