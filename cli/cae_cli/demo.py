@@ -38,13 +38,12 @@ class DemoResult:
 
     def commands(self) -> list[str]:
         """Return the commands that repeat each step by hand."""
-        suspect = self.verdicts[0][0].path
+        ask = f"cae verify --suspect {self.verdicts[0][0].path} --fingerprint {self.fingerprint}"
         return [
-            f"cae generate --pool {self.manifest} --data digits --eps {DEMO_EPS} --count 100 --seed 0 "
-            f"--output {self.fingerprint}",
+            f"cae generate --pool {self.manifest} --data digits --eps {DEMO_EPS} --output {self.fingerprint}",
             f"cae inspect {self.fingerprint}",
-            f"cae verify --suspect {suspect} --fingerprint {self.fingerprint}",
-            f"cae verify --suspect {suspect} --fingerprint {self.fingerprint} --json --exit-code",
+            ask,
+            f"{ask} --json --exit-code",
         ]
 
 

@@ -1,0 +1,52 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each makes its own environment in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-all check bench clean
+
+help:
+	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
+	@echo "make test      install what is needed and run the tests"
+	@echo "make test-all  the tests, slow ones included"
+	@echo "make check     lint, format, types, import rules"
+	@echo "make bench     the benchmarks: ratios measured side by side"
+	@echo "make clean     remove the environment and everything generated"
+
+.venv/pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	@touch $@
+
+.venv/run: .venv/pip pyproject.toml
+	@echo "Installing the run-time packages (PyTorch among them: some GB, some minutes) ..."
+	$(BIN)/pip install --quiet --editable '.[torch,digits]'
+	@touch $@
+
+.venv/dev: .venv/run
+	@echo "Installing the development packages ..."
+	$(BIN)/pip install --quiet --editable '.[torch,digits,dev]'
+	@touch $@
+
+demo: .venv/run
+	$(BIN)/cae demo --workdir demo
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+test-all: .venv/dev
+	$(BIN)/python -m pytest -m ""
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+bench: .venv/dev
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
