@@ -27,7 +27,7 @@ def read_npz(path: Path) -> ImageSet:
         DataError: no such arrays, or of another type or shape; the file is broken, or needs pickle.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in _KEYS if key in file}
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as exc:
         raise DataError(f"{path}: not a readable .npz file of plain arrays ({exc}).") from exc
