@@ -44,13 +44,10 @@ def to_tensor(data: ImageSet) -> Tensor:
 
 
 def answers(module: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits (n, c) of ``module`` in evaluation mode, without gradients; its mode is restored."""
-    training = module.training
+    """Return the logits (n, c) of ``module``, without gradients; it is put into evaluation mode."""
     module.eval()
     with torch.no_grad():
-        logits = torch.cat([module(part) for part in images.split(1024)])
-    module.train(training)
-    return logits
+        return torch.cat([module(part) for part in torch.split(images, 1024)])
 
 
 def accuracy(module: nn.Module, data: ImageSet) -> float:
@@ -95,13 +92,14 @@ def fit(
     module.train()
     with one_thread():
         for epoch in range(recipe.epochs):
+            total = 0.0
             order = torch.randperm(len(images), generator=generator)
             for number, index in enumerate(order.tensor_split(batches)):
                 rate = _rate(recipe, epoch * batches + number, recipe.epochs * batches)
                 x = _augmented(images[index], recipe, generator)
                 y = targets[index] if isinstance(targets, Tensor) else targets(x)
-                loss = _step(module, optimizer, x, y, rate=rate, temperature=recipe.temperature)
-            if not math.isfinite(loss):
+                total += _step(module, optimizer, x, y, rate=rate, temperature=recipe.temperature)
+            if not math.isfinite(total):
                 raise ModelError(f"The training diverged in epoch {epoch + 1}. Lower the learning rate.")
             if progress is not None:
                 progress(epoch + 1, recipe.epochs)
@@ -115,7 +113,7 @@ def _step(
         group["lr"] = rate
     loss = functional.cross_entropy(module(x) / temperature, y) * temperature**2
     optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     optimizer.step()
     return loss.item()
 
@@ -140,6 +138,9 @@ def _rate(recipe: Recipe, step: int, steps: int) -> float:
 def _augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     if recipe.shift:
         images = _shifted(images, recipe.shift, generator)
+    if recipe.mix:
+        weight = recipe.mix * torch.rand((len(images), 1, 1, 1), generator=generator)
+        images = (1 - weight) * images + weight * images[torch.randperm(len(images), generator=generator)]
     if recipe.noise:
         images = (images + recipe.noise * torch.randn(images.shape, generator=generator)).clamp(0, 1)
     return images

@@ -48,8 +48,8 @@ ImageShape: TypeAlias = tuple[int, int, int]
 ModuleExporter: TypeAlias = Callable[["nn.Module", Path, Contract, ImageShape], None]
 """Writes a torch module as ONNX: (module, path, contract, (h, w, k)). A top-level function: it is pickled."""
 
-EstimatorExporter: TypeAlias = Callable[[Any, Path, ImageShape], Contract]
-"""Writes a scikit-learn estimator of vectors in [0, 1] as ONNX: (estimator, path, (h, w, k)) -> the file's contract."""
+EstimatorExporter: TypeAlias = Callable[[Any, Path, ImageShape], None]
+"""Writes a scikit-learn estimator of vectors in [0, 1] as ONNX, its contract inside: (estimator, path, (h, w, k))."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class PoolData:
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept about a finished job: digests of its inputs and files, accuracy (0 to 1), and the contract."""
+    """What is kept about a finished job: digests, accuracy (0 to 1), and the contract that the exporter was told."""
 
     digest: str
     model_sha256: str
@@ -115,7 +115,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror}). Free some space or choose a folder.") from error
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}). Free some space or choose a folder."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -169,12 +171,13 @@ def run_job(task: Task, progress: "EpochProgress | None" = None) -> Record:
     _, height, width, channels = data.train.images.shape
     image_shape = (height, width, channels)
     if task.job.kind == ESTIMATOR_KIND:
-        accuracy, contract = _estimator_job(task, data, path, image_shape)
-        weights = ""
+        accuracy = _estimator_job(task, data, path, image_shape)
+        weights, contract = "", None
     else:
         accuracy, contract = _module_job(task, data, path, image_shape, progress)
         weights = sha256_of_file(weights_path(task.folder, task.job))
-    table = {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
+    fields = dataclasses.asdict(contract) if contract is not None else {}
+    table = {name: value for name, value in fields.items() if value is not None}
     record = Record(task.digest, sha256_of_file(path), weights, accuracy, table)
     with written_atomically(_record_path(task.folder, task.job)) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(record), indent=1), encoding="utf-8")
@@ -218,7 +221,7 @@ def _trained(task: Task, train: ImageSet, progress: "EpochProgress | None") -> "
     return SURROGATES[job.kind](source.eval(), setup)
 
 
-def _estimator_job(task: Task, data: PoolData, path: Path, image_shape: ImageShape) -> tuple[float, Contract]:
+def _estimator_job(task: Task, data: PoolData, path: Path, image_shape: ImageShape) -> float:
     from cae_backends.training.estimators import fit_estimator
 
     job = task.job
@@ -226,5 +229,5 @@ def _estimator_job(task: Task, data: PoolData, path: Path, image_shape: ImageSha
         raise OptionError(f"Job {job.name}: a {job.kind} member needs an exporter for estimators; none was given.")
     estimator, accuracy = fit_estimator(data.train, data.test, name=job.architecture, seed=job.seed)
     with written_atomically(path) as temporary:
-        contract = task.export_estimator(estimator, temporary, image_shape)
-    return accuracy, contract
+        task.export_estimator(estimator, temporary, image_shape)
+    return accuracy

@@ -51,6 +51,9 @@ class Recipe:
         learning_rate: the constant rate, or the peak of the cycle.
         schedule: ``"one-cycle"`` (linear rise over 30 % of the steps, then a cosine to zero) or ``"constant"``.
         shift: largest random translation in pixels per axis; zeros move in.
+        mix: each image is blended with another of its batch, whose weight is uniform in [0, mix]; below 0.5 the
+            image's own label still holds. Labels of plain training images hardly tell a thief anything that the
+            truth does not; the labels of blends do.
         noise: standard deviation of Gaussian noise on images in [0, 1].
         temperature: divides the logits, of the student and of the source that it is distilled from.
         weight_decay: L2 penalty.
@@ -64,6 +67,7 @@ class Recipe:
     learning_rate: float = 5e-3
     schedule: Schedule = "one-cycle"
     shift: int = 0
+    mix: float = 0.0
     noise: float = 0.0
     temperature: float = 1.0
     weight_decay: float = 0.0
@@ -75,13 +79,15 @@ class Recipe:
             raise OptionError(f"A recipe needs 1 epoch and 2 images per batch; found {self.epochs}, {self.batch_size}.")
         if self.learning_rate <= 0 or self.temperature <= 0 or not 0 < self.share <= 1:
             raise OptionError("A recipe's learning rate and temperature are positive, and its share lies in (0, 1].")
-        if min(self.shift, self.noise, self.weight_decay) < 0 or not 0 <= self.sparsity < 1:
-            raise OptionError("A recipe's shift, noise and weight decay are >= 0, and its sparsity lies in [0, 1).")
+        if min(self.shift, self.noise, self.weight_decay) < 0:
+            raise OptionError("A recipe's shift, noise and weight decay are not negative.")
+        if not (0 <= self.mix <= 1 and 0 <= self.sparsity < 1):
+            raise OptionError("A recipe's mix lies in [0, 1], and its sparsity in [0, 1).")
 
     @property
     def augments(self) -> bool:
         """Whether the images change from epoch to epoch."""
-        return self.shift > 0 or self.noise > 0
+        return max(self.shift, self.mix, self.noise) > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +159,9 @@ def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
     if parent is None or parent.kind == ESTIMATOR_KIND:
         raise PoolError(f"Job {job.name}: its parent {job.parent!r} is no neural network of this pool.")
     if parent.relation == "reference":
-        raise PoolError(f"Job {job.name}: its parent {job.parent!r} is a reference; a surrogate descends from the source.")
+        raise PoolError(
+            f"Job {job.name}: its parent {job.parent!r} is a reference; a surrogate descends from the source."
+        )
     if parent.role not in ("source", job.role):  # a child tells about its parent: roles would no longer be disjoint
         raise PoolError(f"Job {job.name} ({job.role}) derives from {parent.name} ({parent.role}): roles must not mix.")
     same = job.architecture == parent.architecture

@@ -167,4 +167,5 @@ def _prune(weight: nn.Parameter, sparsity: float) -> RemovableHandle:
     mask = flat.reshape(weight.shape)
     with torch.no_grad():
         weight.mul_(mask)
-    return weight.register_hook(lambda gradient: gradient * mask)
+    handle: RemovableHandle = weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call]
+    return handle

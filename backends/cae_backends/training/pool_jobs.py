@@ -35,7 +35,7 @@ from cae_core.errors import CaeError, PoolError
 __all__ = ["PoolData", "PoolProgress", "train_pool"]
 
 PoolProgress: TypeAlias = Callable[[int, int, str], None]
-"""Called for each finished member with the members done, their number, and the member's name."""
+"""Called with the members done, their number, and the name of the last one; at the start with 0 and no name."""
 
 
 def train_pool(
@@ -59,7 +59,7 @@ def train_pool(
         export_estimator: writes a scikit-learn estimator as ONNX; needed where a job asks for one.
         workers: jobs at a time, each in a process with one thread; None: as many as there are processors.
         executor: runs the jobs instead of local processes; its workers must see ``folder``.
-        progress: called for each finished member, those of earlier runs included.
+        progress: called for each finished member, those of earlier runs included; see `PoolProgress`.
 
     Raises:
         PoolError: the jobs do not fit together, or some failed; it lists them. The others are kept.
@@ -100,6 +100,8 @@ class _Run:
 
     def drive(self, executor: Executor, limit: int) -> None:
         """Keep up to ``limit`` jobs in flight until none is left."""
+        if self.progress is not None:
+            self.progress(0, len(self.jobs), "")
         # No more than that are submitted: what an executor has taken over can no longer be cancelled.
         self._launch(executor, limit)
         while self.flying:
@@ -168,7 +170,8 @@ def _row(job: PoolJob, record: Record) -> str:
         "sha256": record.model_sha256,
     }
     lines = [f"{name} = {_toml(value)}" for name, value in row.items() if value != ""]
-    return "\n".join(["[[model]]", *lines, f"contract = {_inline(record.contract)}", ""])
+    contract = [f"contract = {_inline(record.contract)}"] if record.contract else []  # else the file's own applies
+    return "\n".join(["[[model]]", *lines, *contract, ""])
 
 
 def _inline(table: Mapping[str, Any]) -> str:
