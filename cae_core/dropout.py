@@ -16,7 +16,8 @@ def keep_mask(*, seed: int, step: int, surrogates: int, references: int, dropout
         >>> int(keep_mask(seed=0, step=5, surrogates=1, references=1, dropout=0.9).sum())
         3
     """
-    random = np.random.Generator(np.random.Philox(key=seed, counter=step))
+    # the step is the counter's highest word: as the lowest, later draws of a step would be the next step's first ones
+    random = np.random.Generator(np.random.Philox(key=seed, counter=step << 192))
     keep = [np.ones(1, np.bool_)]
     for members in (surrogates, references):
         drawn = np.zeros(members, np.bool_)

@@ -94,10 +94,11 @@ def _away_from(t: Labels, log_r: Floats64, log_other: Floats64, log_no_ref: Floa
     """
     log_t = _pick(log_r, t)[..., np.newaxis]
     log_scale = log_t - _pick(log_no_ref, t)[:, np.newaxis] - np.log(len(log_r))
-    gradient = -np.exp(log_scale + log_r)
-    at_t = np.exp(log_scale + _pick(log_other, t)[..., np.newaxis])
     rows = np.broadcast_to(t, log_r.shape[:2])[..., np.newaxis]
-    np.put_along_axis(gradient, rows, at_t, axis=-1)
+    elsewhere = log_scale + log_r
+    np.put_along_axis(elsewhere, rows, -np.inf, axis=-1)  # at t it may overflow, and is not used
+    gradient = -np.exp(elsewhere)
+    np.put_along_axis(gradient, rows, np.exp(log_scale + _pick(log_other, t)[..., np.newaxis]), axis=-1)
     return np.asarray(alpha[:, np.newaxis] * gradient, np.float64)
 
 
