@@ -1,0 +1,35 @@
+"""Fixtures that several tests of the core share."""
+
+from pathlib import Path
+
+import pytest
+
+from cae_core.fingerprint import Fingerprint, save_fingerprint
+from cae_core.generation import GenerationResult, generate
+from tests.core.toys import PROVENANCE, World, make_world, quick_settings, toy_fingerprint
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """Return four classes, two surrogates, two references, 300 images."""
+    return make_world()
+
+
+@pytest.fixture(scope="session")
+def generated(world: World) -> GenerationResult:
+    """Return an undisturbed generation with `quick_settings`."""
+    return generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE)
+
+
+@pytest.fixture
+def fingerprint() -> Fingerprint:
+    """Return 20 examples and 60 probes of ten classes."""
+    return toy_fingerprint()
+
+
+@pytest.fixture
+def fingerprint_file(fingerprint: Fingerprint, tmp_path: Path) -> Path:
+    """Return the file of `fingerprint`."""
+    path = tmp_path / "fingerprint.safetensors"
+    save_fingerprint(fingerprint, path)
+    return path
