@@ -85,7 +85,11 @@ def generate(
     """
     if len(data) < 2:
         raise DataError(f"{data.name}: a fingerprint needs seeds and benign probes; found {len(data)} images.")
-    inputs = {"settings": settings.as_dict(), "data": {"name": data.name, "sha256": data.sha256()}, **provenance}
+    inputs = {
+        "settings": settings.as_dict(),
+        "data": {"name": Path(data.name).name, "sha256": data.sha256()},
+        **provenance,
+    }
     run_id = digest_of(inputs)
     search = Search.prepare(pools, data, settings)
     state = load_checkpoint(checkpoint, run_id=run_id) if checkpoint is not None else None

@@ -93,9 +93,9 @@ def open_model(
     scheme, separator, _ = spec.partition(":")
     suffix = Path(spec).suffix.lower()
     loaders = list(installed_loaders())
-    serving = [x for x in loaders if (separator and scheme in x.schemes) or (suffix and suffix in x.suffixes)]
-    by_path = not (separator and any(scheme in x.schemes for x in loaders))
-    if by_path and not Path(spec).exists():
+    by_scheme = [x for x in loaders if separator and scheme in x.schemes]
+    serving = by_scheme or [x for x in loaders if suffix and suffix in x.suffixes]
+    if not by_scheme and not Path(spec).exists():
         raise ModelError(f"{spec}: no such model file. Give the path of an existing model.")
     fitting = [x for x in serving if x.gradients] if gradients else sorted(serving, key=lambda x: x.gradients)
     if not fitting:

@@ -56,7 +56,7 @@ class Search:
     def refill(self, state: RunState) -> RunState:
         """Let new seeds take the places that are free in the batch."""
         limit = len(state.queue) if self.settings.max_seeds is None else min(len(state.queue), self.settings.max_seeds)
-        room = min(self.settings.batch - len(state.position), limit - state.next_seed)
+        room = min(self._places(state) - len(state.position), limit - state.next_seed)
         if room <= 0:
             return state
         position = np.arange(state.next_seed, state.next_seed + room, dtype=np.int64)
@@ -74,6 +74,13 @@ class Search:
                 np.concatenate([state.adam.steps, fresh.steps]),
             ),
         )
+
+    def _places(self, state: RunState) -> int:
+        """Return how many images are worth searching together: what is still missing, at the success rate so far."""
+        missing = self.settings.count - len(state.accepted)
+        finished = state.next_seed - len(state.position)
+        worth = missing * finished // max(len(state.accepted), 1) + 1 if finished else self.settings.batch
+        return min(self.settings.batch, max(worth, missing))
 
     def step(self, state: RunState) -> tuple[RunState, Floats64]:
         """Move every image of the batch one step down the objective; return its values (b,) before the step.

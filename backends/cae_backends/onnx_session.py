@@ -19,7 +19,7 @@ from typing import Any
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.loaders import Device
 
-__all__ = ["open_session", "runtime_failures", "shortened"]
+__all__ = ["open_session", "runtime_failures", "shortened", "usable_device"]
 
 _FATAL = 4
 """ONNX Runtime's severity that silences everything below a crash."""
@@ -81,6 +81,16 @@ def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an Infere
             f"{path}: ONNX Runtime cannot open this file ({shortened(exc)}). "
             "Is it a complete ONNX model? Export or copy it again."
         ) from exc
+
+
+def usable_device() -> str:
+    """Return what the device ``"auto"`` stands for here: ``"cuda"`` or ``"cpu"``.
+
+    Raises:
+        BackendMissing: ONNX Runtime is not installed.
+    """
+    _runtime()
+    return "cuda" if _usable_cuda_devices() else "cpu"
 
 
 def _check_file(path: Path) -> None:

@@ -46,13 +46,13 @@ _PARTS = (
     _Part(
         "suspects (ONNX)",
         ("onnx", "onnxruntime-gpu", "onnxruntime"),
-        "from cae_backends.onnx_session import usable_providers; print('runs on', ', '.join(usable_providers()))",
+        "from cae_backends.onnx_session import usable_device; print('runs on', usable_device())",
         None,
     ),
     _Part(
         "gradients (torch)",
         ("torch", "torchvision", "onnx2torch", "onnxscript"),
-        "import torch, torchvision, onnx2torch;print('runs on', 'CUDA' if torch.cuda.is_available() else 'the CPU')",
+        "import torch, torchvision, onnx2torch;print('runs on', 'cuda' if torch.cuda.is_available() else 'cpu')",
         "torch",
     ),
     _Part("digits and scikit-learn", ("scikit-learn", "skl2onnx"), "import sklearn, skl2onnx", "digits"),

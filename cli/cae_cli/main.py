@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Decide whether a suspect classifier is derived from a source model, by conferrable adversarial examples.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.run)
