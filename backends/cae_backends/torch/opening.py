@@ -1,6 +1,7 @@
 """Model files as `TorchModel`."""
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 import torch
 
@@ -42,10 +43,12 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
             f"{path}: an exported program does not say what it takes. Write its contract to {sidecar_path(path)}: "
             'layout = "NCHW", range = [0, 1], output = "logits".'
         )
+    if not is_zipfile(path):  # torch would also print a traceback
+        raise ModelError(f"{path}: this is not a program that torch.export.save wrote. Export it again.")
     try:
         program = torch.export.load(path)
     except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
-        raise ModelError(f"{path}: this is not a program that torch.export.save wrote ({exc}).") from exc
+        raise ModelError(f"{path}: this exported program cannot be loaded ({exc}). Export it again.") from exc
     return TorchModel(_Exported(program.module()), contract=found, device=device)
 
 

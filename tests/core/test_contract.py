@@ -1,0 +1,178 @@
+"""The input contract is affine with an exact adjoint; the output contract maps classes; nothing is guessed."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cae_core.contract import Contract, contract_from_metadata, metadata_of, parse_contract, read_contract
+from cae_core.errors import ContractError, DataError
+
+PLAIN: dict[str, Any] = {"layout": "NHWC", "range": (0.0, 1.0), "output": "logits"}
+
+CASES: Any = itertools.product(
+    ("NHWC", "NCHW"),
+    ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)),
+    ("RGB", "BGR"),
+    ((None, None), ((7, 4), "bilinear"), ((3, 9), "bicubic-antialias")),
+    ((None, None), ((0.4, 0.5, 0.3), (0.2, 0.3, 0.25)), ((0.5,), (0.5,))),
+)
+CONTRACTS = [
+    Contract(
+        layout=layout, range=range_, output="logits", channels=channels, size=size, resize=resize, mean=mean, std=std
+    )
+    for layout, range_, channels, (size, resize), (mean, std) in CASES
+]
+
+
+def random_images(seed: int, shape: tuple[int, ...] = (2, 5, 6, 3)) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS[::7])
+def test_pull_back_is_the_adjoint(contract: Contract) -> None:
+    x, u = random_images(0), random_images(1)
+    change = contract.to_input(x + u).astype(np.float64) - contract.to_input(x)
+    v = np.random.default_rng(2).standard_normal(change.shape).astype(np.float32)
+    pulled = contract.pull_back(v, x.shape)
+    assert pulled.shape == x.shape
+    assert pulled.dtype == np.float32
+    assert float((v * change).sum()) == pytest.approx(float((pulled * u).sum()), rel=1e-3, abs=1e-3)
+
+
+def test_to_input_in_its_documented_order() -> None:
+    contract = Contract(
+        layout="NCHW", range=(0, 255), output="logits", channels="BGR", mean=(10, 20, 30), std=(1, 2, 5)
+    )
+    tensor = contract.to_input(np.array([51, 102, 153], np.uint8).reshape(1, 1, 1, 3))
+    np.testing.assert_allclose(tensor.reshape(3), [153 - 10, (102 - 20) / 2, (51 - 30) / 5], rtol=1e-6)
+    assert tensor.shape == (1, 3, 1, 1)
+
+
+def test_grey_images_become_three_equal_channels_and_their_gradients_add() -> None:
+    contract = Contract(**PLAIN, channels="RGB")
+    x = random_images(0, (1, 2, 2, 1))
+    np.testing.assert_array_equal(contract.to_input(x), np.repeat(x, 3, axis=3))
+    np.testing.assert_array_equal(contract.pull_back(np.ones((1, 2, 2, 3), np.float32), x.shape), 3)
+
+
+def test_a_mean_image_is_subtracted_in_the_units_of_the_range() -> None:
+    mean_image = random_images(3, (5, 6, 3)) * 255
+    contract = Contract(**{**PLAIN, "range": (0.0, 255.0)}, mean_image=mean_image, std=(2.0,))
+    x = random_images(0)
+    np.testing.assert_allclose(contract.to_input(x), (x * 255 - mean_image) / 2, rtol=1e-4, atol=1e-4)
+
+
+def test_uint8_models_get_the_pixels_back() -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    contract = Contract(layout="NHWC", range=(0.0, 255.0), output="logits", dtype="uint8")
+    np.testing.assert_array_equal(contract.to_input(pixels), pixels)
+
+
+def test_refuses_what_is_no_canonical_image() -> None:
+    contract = Contract(**PLAIN)
+    refused: list[Any] = [np.zeros((2, 2, 3), np.float32), np.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2, 4), np.float32)]
+    for wrong in refused:
+        with pytest.raises(DataError):
+            contract.to_input(wrong)
+
+
+def test_refuses_a_size_without_a_rule() -> None:
+    with pytest.raises(ContractError, match="Name a resize rule"):
+        Contract(**PLAIN, size=(8, 8)).to_input(random_images(0))
+
+
+def test_refuses_colour_images_for_a_grey_model() -> None:
+    with pytest.raises(ContractError, match="GRAY"):
+        Contract(**PLAIN, channels="GRAY").to_input(random_images(0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"layout": "CHWN"},
+        {"range": (1.0, 0.0)},
+        {"output": "scores"},
+        {"resize": "lanczos"},
+        {"std": (0.0,)},
+        {"mean": (0.5,), "mean_image": np.zeros((1, 1, 1), np.float32)},
+        {"dtype": "uint8"},
+        {"size": (1, 2, 3)},
+    ],
+)
+def test_refuses_malformed_fields(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ContractError):
+        Contract(**{**PLAIN, **wrong})
+
+
+def test_class_map_and_its_adjoint() -> None:
+    contract = Contract(**PLAIN, classes=(2, -1, 0, 1))
+    scores = np.array([[1.0, 9.0, 3.0, 2.0]], np.float32)
+    assert contract.to_canonical(scores).tolist() == [[3.0, 2.0, 1.0]]
+    assert contract.to_predictions(scores).labels.tolist() == [0]
+    assert contract.from_canonical(np.array([[3.0, 2.0, 1.0]], np.float32), 4).tolist() == [[1.0, 0.0, 3.0, 2.0]]
+    labels = Contract(**{**PLAIN, "output": "labels"}, classes=(2, -1, 0, 1))
+    assert labels.to_predictions(np.array([0, 1, 2, 3, 4, -1])).labels.tolist() == [2, -1, 0, 1, -1, -1]
+
+
+def test_refuses_a_class_map_that_names_a_class_twice() -> None:
+    with pytest.raises(ContractError, match="once"):
+        Contract(**PLAIN, classes=(0, 0, 1)).to_canonical(np.zeros((1, 3), np.float32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+def test_an_answer_that_is_not_finite_is_no_answer(value: float, output: str) -> None:
+    scores = np.array([[0.1, 0.9], [value, 0.5]], np.float32)
+    assert Contract(**{**PLAIN, "output": output}).to_predictions(scores).labels.tolist() == [1, -1]
+
+
+def test_huge_logits_give_finite_probabilities() -> None:
+    found = Contract(**PLAIN).to_predictions(np.array([[1e4, -1e4, 1e4]], np.float32)).probabilities
+    assert found is not None
+    np.testing.assert_allclose(found, [[0.5, 0, 0.5]])
+
+
+@pytest.mark.parametrize("contract", CONTRACTS[::5])
+def test_metadata_round_trip(contract: Contract) -> None:
+    assert contract_from_metadata(metadata_of(contract), origin="test") == contract
+
+
+def test_metadata_without_a_contract_and_with_a_broken_one() -> None:
+    assert contract_from_metadata({"author": "x", "cae.data": "digits"}, origin="test") is None
+    with pytest.raises(ContractError, match="does not say range, output"):
+        contract_from_metadata({"cae.layout": "NHWC"}, origin="model.onnx")
+    with pytest.raises(ContractError, match=r"cae\.mean is malformed"):
+        contract_from_metadata({"cae.mean": "[0.5"}, origin="model.onnx")
+
+
+def test_reading_a_file_and_a_mean_image_beside_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "mean.npy", np.ones((2, 2, 3), np.float64))
+    path = tmp_path / "model.toml"
+    path.write_text('[contract]\nlayout = "NCHW"\nrange = [0, 1]\noutput = "logits"\nmean_image = "mean.npy"\n')
+    contract = read_contract(str(path))
+    assert contract.layout == "NCHW"
+    assert contract.mean_image is not None
+    assert contract.mean_image.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("missing.toml", "no such contract file"),
+        ("layout = ", "not TOML"),
+        ('layout = "NHWC"', "does not say range, output"),
+        ('layout = "NHWC", range = [0, 1], output = "logits", colour = 1', "unknown contract field 'colour'"),
+        ('layout = "NHWC", range = ["a", 1], output = "logits"', "malformed"),
+    ],
+)
+def test_reading_names_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        read_contract(text)
+
+
+def test_parsing_takes_one_value_for_all_channels() -> None:
+    contract = parse_contract({**PLAIN, "mean": 0.5, "std": [0.25]}, origin="test")
+    assert (contract.mean, contract.std) == ((0.5,), (0.25,))
