@@ -130,13 +130,14 @@ def load_fingerprint(path: Path) -> Fingerprint:
         )
         claimed = metadata["fingerprint_id"]
         _check_values(fingerprint, path)
+        found = fingerprint.id
     except (KeyError, TypeError, ValueError) as error:
         raise FingerprintError(
             f"{path}: the fingerprint's metadata are incomplete or malformed ({error!r})."
         ) from error
-    if fingerprint.id != claimed:
+    if found != claimed:
         raise FingerprintError(
-            f"{path}: the file was edited: its content has id {fingerprint.id[:12]}… and it claims "
+            f"{path}: the file was edited: its content has id {found[:12]}… and it claims "
             f"{str(claimed)[:12]}…. Use the original file."
         )
     return fingerprint
@@ -157,7 +158,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         raise FingerprintError(f"{path}: this safetensors file holds no fingerprint: its metadata lack the key 'cae'.")
     try:
         parsed = json.loads(metadata[_KEY])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not JSON, or nested or numbered to hurt the reader
         raise FingerprintError(f"{path}: the fingerprint's metadata are not JSON ({error}).") from error
     if not isinstance(parsed, dict):
         raise FingerprintError(f"{path}: the fingerprint's metadata are not a JSON object.")

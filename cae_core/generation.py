@@ -1,5 +1,6 @@
 """Generating a fingerprint: rank the seeds, search, accept, until there are enough examples or no seeds left."""
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -119,7 +120,7 @@ def _search(
     on_step: Callable[[int, Floats64], None],
 ) -> RunState:
     wanted = search.settings.count
-    saved = 0.0  # so that the ranking, which is not repeated, is saved at once
+    saved = -math.inf  # so that the ranking, which is not repeated, is saved at once
     try:
         while len(state.accepted) < wanted:
             state = search.refill(state)

@@ -1,6 +1,7 @@
 """The settings of a generation and its presets."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -72,6 +73,9 @@ class GenerationSettings:
         for name, value in (("dropout", self.dropout), ("tau", self.tau)):
             if not 0 <= value < 1:
                 raise OptionError(f"{name} must lie in [0, 1); found {value:g}.")
+        for name, value in self.as_dict().items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise OptionError(f"{name} must be a finite number; found {value:g}.")
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise OptionError(f"learning_rate must be above 0; found {self.learning_rate:g}.")
         for field in dataclasses.fields(self):

@@ -34,10 +34,11 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}; {len(content):,} bytes). "
             "Free some space or name another place; what was there before is unchanged."
         ) from error
+    finally:
+        if temporary is not None:  # an interruption leaves nothing behind either
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink(missing_ok=True)

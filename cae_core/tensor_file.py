@@ -29,12 +29,13 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Return metadata and tensors.
 
     Raises:
-        TensorFileError: the file is truncated or something else.
+        TensorFileError: the file is truncated, something else, or holds types that NumPy lacks.
         OSError: it cannot be read.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             return dict(file.metadata() or {}), tensors
-    except safetensors.SafetensorError as error:
+    # NumPy has no bfloat16 and no 8-bit floats: looking their types up fails in these two ways
+    except (safetensors.SafetensorError, TypeError, AttributeError) as error:
         raise TensorFileError(str(error)) from error
