@@ -45,7 +45,7 @@ def test_screened_seeds_come_in_the_order_of_their_evidence(world: World) -> Non
 
     def mean(models: list[LinearModel]) -> Floats64:
         answers = [model.predict(world.data.images).probabilities for model in models]
-        return np.array([p for p in answers if p is not None], np.float64).mean(axis=0)
+        return np.asarray(np.mean([p for p in answers if p is not None], axis=0), np.float64)
 
     models = [m for m in world.pools.models if isinstance(m, LinearModel)]
     p_m, p_s, p_r = mean(models[:1]), mean(models[1:3]), mean(models[3:])

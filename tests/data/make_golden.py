@@ -1,0 +1,44 @@
+"""Writes the fingerprint files that every later release must still load.
+
+Run it once for a release that changes the format, from the root of the repository, and commit the new file beside the
+old ones:
+
+    python tests/data/make_golden.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import cae_core
+from cae_core.fingerprint import Fingerprint, save_fingerprint
+
+
+def golden_fingerprint() -> Fingerprint:
+    """Return three examples and ten probes, every value of which follows from a formula."""
+    seeds = (np.arange(3 * 4 * 5 * 3, dtype=np.int64) * 7 % 251).astype(np.uint8).reshape(3, 4, 5, 3)
+    probes = (np.arange(10 * 4 * 5 * 3, dtype=np.int64) * 11 % 253).astype(np.uint8).reshape(10, 4, 5, 3)
+    return Fingerprint(
+        images=seeds + np.uint8(4),
+        seeds=seeds,
+        labels=np.array([2, 0, 1], np.int64),
+        ground_truth=np.array([0, 1, 2], np.int64),
+        conferrability=np.array([0.875, 0.9375, 1.0], np.float32),
+        start_step=np.array([0, 0, 60], np.int32),
+        steps=np.array([60, 60, 60], np.int32),
+        probe_images=probes,
+        probe_labels=np.arange(10, dtype=np.int64) % 3,
+        class_names=("cat", "dog", "naïve ünïcode"),
+        generation={
+            "settings": {"eps": 8 / 255, "norm": "linf", "seed": 0, "tau": 0.8},
+            "data": {"name": "golden", "sha256": "0" * 64},
+            "source": {"name": "source", "sha256": "1" * 64, "accuracy": 0.9},
+            "surrogates": [{"name": "surrogate", "sha256": "2" * 64}],
+            "references": [{"name": "reference", "sha256": "3" * 64}],
+        },
+        tools={"cae-fingerprint": cae_core.__version__, "numpy": "2", "safetensors": "0.5", "python": "3.11"},
+    )
+
+
+if __name__ == "__main__":
+    save_fingerprint(golden_fingerprint(), Path(__file__).parent / f"fingerprint-{cae_core.__version__}.safetensors")
