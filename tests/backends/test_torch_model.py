@@ -72,7 +72,9 @@ CONTRACTS = {
         channels="BGR", range=(0.0, 255.0), mean=(103.0, 116.0, 123.0), std=(58.0, 57.0, 60.0)
     ),
     "resized": NCHW.replace(size=(8, 8), resize="bilinear-antialias", range=(-1.0, 1.0)),
-    "mean image": NCHW.replace(mean_image=np.linspace(0, 1, 192, dtype=np.float32).reshape(8, 8, 3), std=(0.5,)),
+    "mean image": NCHW.replace(
+        channels="RGB", mean_image=np.linspace(0, 1, 192, dtype=np.float32).reshape(8, 8, 3), std=(0.5,)
+    ),
     "class map": NCHW.replace(classes=(3, -1, 0, 2, 1)),
 }
 

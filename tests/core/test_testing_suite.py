@@ -128,7 +128,7 @@ def keep_last_point(self: Altered, x: Floats32) -> tuple[Floats32, Pullback]:
     """A quadratic whose pullback reads the caller's array when it is called, not when it was passed."""
 
     def pull_back(gradient: Floats32) -> Floats32:
-        return np.repeat(gradient.sum(axis=1), 48).reshape(x.shape) * (x + x)
+        return np.asarray(np.repeat(gradient.sum(axis=1), 48).reshape(x.shape) * (x + x), np.float32)
 
     squares = (x * x).reshape(len(x), 48).sum(axis=1, keepdims=True)
     return np.repeat(squares, 6, axis=1), pull_back
