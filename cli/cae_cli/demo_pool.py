@@ -2,7 +2,7 @@
 
 On digits nearly every model is right about nearly every image. The labels of plain training images then tell a
 thief the truth and nothing about the source, and a model that was trained on them is, in effect, independent. So
-the owner trains on half of the images only, and most thieves ask about blends and noise, as extraction attacks do.
+the owner trains on a quarter of the images only, and most thieves ask about blends and noise, as extraction attacks do.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ __all__ = ["SOURCE", "digits_jobs", "export_estimator", "export_module", "train_
 SOURCE = "source"
 """Name of the source's job, and the stem of its file."""
 
-# Honest training: the owner has half of the images, the competitors have all of them or another part.
-_OWNER = Recipe(epochs=20, share=0.5)
+# Honest training: the owner has a quarter of the images, the competitors have all of them or another part.
+_OWNER = Recipe(epochs=40, share=0.25)
 _PLAIN = Recipe(epochs=10)
 _LONG = Recipe(epochs=14)
 _MOVED = Recipe(epochs=12, shift=1)
@@ -39,8 +39,8 @@ _ASK_BLENDS = Recipe(epochs=15, mix=0.8)
 _ASK_MOVED = Recipe(epochs=15, shift=1, mix=0.5)
 _ASK_NOISY = Recipe(epochs=15, mix=0.6, noise=0.15)
 _HOT = Recipe(epochs=15, mix=0.8, temperature=4.0)
-_GENTLE = Recipe(epochs=4, learning_rate=1e-3, shift=1)
-_PRUNED = Recipe(epochs=5, learning_rate=2e-3, sparsity=0.6)
+_GENTLE = Recipe(epochs=4, learning_rate=5e-4, share=0.5)
+_PRUNED = Recipe(epochs=5, learning_rate=1e-3, sparsity=0.6, share=0.5)
 
 _Line = tuple[str, str, Recipe]
 """Kind, architecture, recipe."""
