@@ -29,7 +29,9 @@ __all__ = ["GenerationResult", "Progress", "generate"]
 PROBES = 200
 """Benign images that travel with a fingerprint; each verification draws some of them."""
 
-_SAVE_EVERY_S = 20.0
+_SAVE_EVERY_S = 2.0
+_SAVE_SHARE = 0.01
+# Least seconds between two checkpoints, and the largest share of the time that they may take.
 
 
 class Progress(Protocol):
@@ -120,7 +122,7 @@ def _search(
     on_step: Callable[[int, Floats64], None],
 ) -> RunState:
     wanted = search.settings.count
-    saved = -math.inf  # so that the ranking, which is not repeated, is saved at once
+    due = -math.inf  # so that the ranking, which is not repeated, is saved at once
     try:
         while len(state.accepted) < wanted:
             state = search.refill(state)
@@ -130,9 +132,9 @@ def _search(
             on_step(state.step, values)
             state = search.turn_over(moved)
             progress("searching", min(len(state.accepted), wanted), wanted)
-            if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY_S:
+            if checkpoint is not None and (now := time.monotonic()) >= due:
                 save_checkpoint(state, checkpoint, run_id=run_id)
-                saved = time.monotonic()
+                due = now + max(_SAVE_EVERY_S, (time.monotonic() - now) / _SAVE_SHARE)
     except KeyboardInterrupt:
         if checkpoint is not None:
             save_checkpoint(state, checkpoint, run_id=run_id)
