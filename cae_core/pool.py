@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, TypeGuard, get_args
 
 from cae_core.contract import Contract, parse_contract
 from cae_core.errors import PoolError
@@ -127,15 +127,19 @@ def read_pool(path: Path) -> Pool:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PoolError(f"{path}: the pool manifest is not TOML ({error}).") from error
     common = table.get("contract")
-    rows = table.get("model", [])
-    if not isinstance(rows, list) or not rows:
+    rows: list[Any] = table["model"] if isinstance(table.get("model"), list) else []
+    if not rows or not all(_is_table(row) for row in rows):
         raise PoolError(f"{path}: the pool manifest has no [[model]] table.")
-    members = tuple(_member(row, path, common) for row in cast("list[dict[str, Any]]", rows))
+    members = tuple(_member(row, path, common) for row in rows)
     _check_disjoint(members, path)
     return Pool(members, str(path))
 
 
-def _member(row: Mapping[str, Any], manifest: Path, common: Mapping[str, Any] | None) -> PoolMember:
+def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _member(row: Mapping[str, Any], manifest: Path, common: object) -> PoolMember:
     where = f"{manifest}: model {row.get('path', '(without path)')}"
     if not isinstance(row.get("path"), str):
         raise PoolError(f"{where}: every [[model]] needs a path.")
@@ -149,6 +153,8 @@ def _member(row: Mapping[str, Any], manifest: Path, common: Mapping[str, Any] | 
     if unknown:
         raise PoolError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}.")
     own = row.get("contract", common)
+    if own is not None and not _is_table(own):
+        raise PoolError(f"{where}: contract must be a table; found {own!r}.")
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
     values = {k: v for k, v in row.items() if k not in ("path", "contract")}
     return PoolMember(path=manifest.parent / row["path"], contract=contract, **values)

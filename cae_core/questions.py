@@ -48,7 +48,7 @@ def plan_questions(
         fingerprint: whose examples and probes are asked.
         suspect_id: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
-        max_queries: budget; examples are left out, in the same random order, until it is met.
+        max_queries: budget; examples are left out at random, decided by the nonce as well, until it is met.
 
     Raises:
         OptionError: the budget leaves fewer than 10 examples beside the benign probes and the repeats.
@@ -59,8 +59,11 @@ def plan_questions(
         text = f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|{index}{mark}"
         return hashlib.sha256(text.encode()).digest()
 
-    examples = sorted(range(n), key=key)
-    probes = sorted(range(n, n + q), key=key)[:MIN_BENIGN]
+    def lot(index: int) -> bytes:  # another draw than the order's: else all chosen probes would come early
+        return key(index, "|chosen")
+
+    examples = sorted(range(n), key=lot)
+    probes = sorted(range(n, n + q), key=lot)[:MIN_BENIGN]
     if max_queries is not None:
         affordable = [k for k in range(n + 1) if _total(k, len(probes)) <= max_queries]
         room = affordable[-1] if affordable else 0

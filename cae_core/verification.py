@@ -8,7 +8,7 @@ import numpy as np
 from cae_core.arrays import Labels
 from cae_core.benign import check_benign
 from cae_core.caeacc import cae_accuracy
-from cae_core.errors import ModelError
+from cae_core.errors import DataError, ModelError
 from cae_core.fingerprint import Fingerprint
 from cae_core.models import Model
 from cae_core.questions import Question, plan_questions, question_images
@@ -43,7 +43,8 @@ def verify(
         progress: called with the queries done and in total.
 
     Raises:
-        ModelError: the suspect answers another number of labels than it was asked, or classes that do not exist.
+        ModelError: the suspect answers another number of labels than it was asked, classes that do not exist, or
+            scores in the place of labels.
     """
     nonce = secrets.token_bytes(16) if nonce is None else nonce
     questions = plan_questions(fingerprint, suspect_id=suspect_sha256, nonce=nonce, max_queries=max_queries)
@@ -54,6 +55,8 @@ def verify(
         predictions = suspect.predict(part)
         if predictions.labels.shape != (len(part),):
             raise ModelError(f"{suspect_name}: asked {len(part)} images and got answers {predictions.labels.shape}.")
+        if predictions.labels.dtype.kind != "i":  # scores would be cut to integers, in silence
+            raise ModelError(f"{suspect_name}: answers must be integer labels (n,); found {predictions.labels.dtype}.")
         if predictions.probabilities is not None:
             _check_classes(predictions.probabilities.shape[1], fingerprint, suspect_name)
         labels[start : start + len(part)] = predictions.labels
@@ -77,7 +80,16 @@ def judge_answers(
     fingerprint_sha256: str,
     nonce: bytes,
 ) -> Verdict:
-    """Judge recorded answers: ``labels`` (queries,) in the order of ``questions``. The first answer counts."""
+    """Judge recorded answers: ``labels`` (queries,) in the order of ``questions``. The first answer counts.
+
+    Raises:
+        DataError: not as many answers as questions.
+        ModelError: an answer is a class that does not exist.
+    """
+    if labels.shape != (len(questions),):
+        raise DataError(
+            f"{len(questions)} questions need as many answers; found {labels.shape}. Take the whole record."
+        )
     if labels.max(initial=-1) >= len(fingerprint.class_names):
         _check_classes(int(labels.max()) + 1, fingerprint, suspect["name"])
     first: dict[str, dict[int, int]] = {"fingerprint": {}, "benign": {}}
