@@ -1,0 +1,69 @@
+"""From what a user names to the members of a pool."""
+
+from pathlib import Path
+
+import pytest
+
+from cae_core.errors import PoolError
+from cae_core.members import collect_members
+
+MANIFEST = """
+[[model]]
+path = "m.onnx"
+role = "generate"
+relation = "surrogate"
+kind = "distilled"
+
+[[model]]
+path = "t.onnx"
+role = "test"
+relation = "surrogate"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of two models, a text file, and a manifest beside them."""
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("b.onnx", "a.ONNX", "notes.txt"):
+        (models / name).touch()
+    (tmp_path / "pool.toml").write_text(MANIFEST)
+    return tmp_path
+
+
+def collect(*paths: Path) -> list[str]:
+    return [member.path.name for member in collect_members(paths, relation="surrogate", role="generate")]
+
+
+def test_a_folder_gives_its_model_files_by_name(folder: Path) -> None:
+    assert collect(folder / "models") == ["a.ONNX", "b.onnx"]
+
+
+def test_a_file_is_a_model(folder: Path) -> None:
+    (member,) = collect_members([folder / "models" / "b.onnx"], relation="reference", role="test")
+    assert (member.relation, member.role, member.contract) == ("reference", "test", None)
+
+
+def test_a_manifest_gives_the_members_of_that_role_and_relation(folder: Path) -> None:
+    (member,) = collect_members([folder / "pool.toml"], relation="surrogate", role="generate")
+    assert (member.name, member.kind) == ("m", "distilled")
+    (other,) = collect_members([folder / "pool.toml"], relation="surrogate", role="test")
+    assert other.name == "t"
+
+
+def test_several_paths_are_joined_in_their_order(folder: Path) -> None:
+    assert collect(folder / "pool.toml", folder / "models", folder / "models" / "b.onnx") == [
+        "m.onnx", "a.ONNX", "b.onnx", "b.onnx",
+    ]  # fmt: skip
+    assert collect() == []
+
+
+def test_a_path_that_gives_nothing_is_refused(folder: Path) -> None:
+    with pytest.raises(PoolError, match="no such model, folder or manifest"):
+        collect(folder / "nowhere")
+    (folder / "empty").mkdir()
+    with pytest.raises(PoolError, match="empty: holds no model file"):
+        collect(folder / "empty")
+    with pytest.raises(PoolError, match=r"pool\.toml: holds no reference with role 'generate'"):
+        collect_members([folder / "pool.toml"], relation="reference", role="generate")
