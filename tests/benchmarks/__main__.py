@@ -1,0 +1,60 @@
+"""``python -m tests.benchmarks [name ...] [--quick] [--json FILE]``: measure, and print one table."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cae_cli.render import print_rows
+from tests.benchmarks.figures import Figure, Scale
+from tests.benchmarks.memory import measure_memory
+from tests.benchmarks.search import measure_generation, measure_iteration, measure_overhead
+from tests.benchmarks.verification import measure_verification
+
+BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
+    "generation": measure_generation,
+    "iteration": measure_iteration,
+    "overhead": measure_overhead,
+    "verification": measure_verification,
+    "memory": measure_memory,
+}
+
+
+def main() -> None:
+    """Run the named benchmarks, or all; a target that is missed is reported and is no failure."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: shows that everything works, measures nothing"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    options = parser.parse_args()
+    unknown = sorted(set(options.names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    figures: list[Figure] = []
+    for name in options.names or BENCHMARKS:
+        sys.stderr.write(f"measuring {name} ...\n")
+        figures += BENCHMARKS[name](Scale(quick=options.quick))
+    if options.json is not None:
+        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
+    print_rows(["figure", "ratio#", "pairs#", "target#", "met", "detail"], [_row(figure) for figure in figures])
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    digits = 1 if figure.value >= 10 else 3
+    sign = "≥" if figure.at_least else "≤"
+    low, high = figure.spread
+    return (
+        figure.name,
+        f"{figure.value:.{digits}f}",
+        f"{low:.{digits}f} … {high:.{digits}f}",
+        "–" if figure.target is None else f"{sign} {figure.target:g}",
+        {True: "yes", False: "no", None: "–"}[figure.met],
+        figure.detail,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""A measured ratio and its target, and the interleaved timing that it comes from."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Figure", "Scale", "paired_seconds", "ratio_of_pairs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One row of the table.
+
+    Attributes:
+        name: what is compared with what.
+        value: the ratio, a median over interleaved pairs.
+        spread: the smallest and the largest of the pairs.
+        target: what is aimed at; None: there is no target.
+        at_least: whether a larger value is better.
+        detail: the absolute figures behind the ratio.
+    """
+
+    name: str
+    value: float
+    spread: tuple[float, float]
+    target: float | None
+    at_least: bool
+    detail: str
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {**asdict(self), "met": self.met}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is run: the real sizes, or small ones that only show that everything works."""
+
+    quick: bool
+
+    def pick(self, full: int, quick: int) -> int:
+        """Return the size that applies."""
+        return quick if self.quick else full
+
+
+def paired_seconds(sides: Sequence[Callable[[], object]], repeats: int) -> list[tuple[float, ...]]:
+    """Run the sides in turn, ``repeats`` times, after one round that does not count; return each round's seconds.
+
+    A disturbance that lasts longer than one round hits every side of it alike, and the ratio less.
+    """
+    rounds = [tuple(_seconds(side) for side in sides) for _ in range(repeats + 1)]
+    return rounds[1:]
+
+
+def ratio_of_pairs(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
+    """Return the median of first / second, and the extremes.
+
+    Example:
+        >>> ratio_of_pairs([(2.0, 1.0), (9.0, 3.0), (1.0, 1.0)])
+        (2.0, (1.0, 3.0))
+    """
+    ratios = sorted(first / second for first, second in pairs)
+    return statistics.median(ratios), (ratios[0], ratios[-1])
+
+
+def _seconds(side: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    side()
+    return time.perf_counter() - start

@@ -1,0 +1,128 @@
+"""`cae verify` against the least that a verification could be, each in a fresh process."""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_converters.torch_to_onnx import export_torch
+from cae_core.fingerprint import Fingerprint, load_fingerprint, save_fingerprint
+from cae_core.pool import sha256_of_file
+from cae_core.questions import plan_questions, question_images
+from tests.benchmarks import minimal_verify
+from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
+from tests.benchmarks.pools import CONTRACT
+
+__all__ = ["measure_verification", "random_fingerprint"]
+
+_NONCE = "00" * 16
+_CAE = "from cae_cli.main import main; main()"
+_HEAVY = ("torch", "tensorflow", "keras", "scipy", "onnx", "sklearn", "rich")
+
+
+def random_fingerprint(examples: int) -> Fingerprint:
+    """Return a fingerprint of random 32x32 images: what it says does not matter, only how long it takes."""
+    random = np.random.default_rng(0)
+    probes = 200
+
+    def images(n: int) -> NDArray[np.uint8]:
+        return random.integers(0, 256, (n, 32, 32, 3), np.uint8)
+
+    return Fingerprint(
+        images=images(examples),
+        seeds=images(examples),
+        labels=random.integers(0, 10, examples),
+        ground_truth=random.integers(0, 10, examples),
+        conferrability=np.ones(examples, np.float32),
+        start_step=np.zeros(examples, np.int32),
+        steps=np.ones(examples, np.int32),
+        probe_images=images(probes),
+        probe_labels=random.integers(0, 10, probes),
+        class_names=tuple("0123456789"),
+        generation={"source": {"name": "random", "sha256": "", "accuracy": 0.9}},
+        tools={},
+    )
+
+
+def measure_verification(scale: Scale) -> list[Figure]:
+    """The wall time of `cae verify --json` on MobileNetV2, with 100 and with 10,000 examples."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "suspect.onnx"
+        _export_mobilenet(model)
+        return [
+            _compare(model, 100, target=1.5, repeats=scale.pick(15, 1), note=_imports(model, 100)),
+            _compare(model, scale.pick(10_000, 500), target=1.05, repeats=scale.pick(5, 1), note=""),
+        ]
+
+
+def _export_mobilenet(path: Path) -> None:
+    import torch
+    from torchvision.models import mobilenet_v2
+
+    torch.manual_seed(0)
+    export_torch(mobilenet_v2(num_classes=10), path, contract=CONTRACT, image_shape=(32, 32, 3))
+
+
+def _compare(model: Path, examples: int, *, target: float, repeats: int, note: str) -> Figure:
+    ours = _verify_command(model, examples)
+    minimal = [sys.executable, minimal_verify.__file__, str(model), str(_asked_images(model, examples))]
+    _check_same_answers(ours, minimal)
+    rounds = paired_seconds([lambda: _run(ours), lambda: _run(minimal)], repeats)
+    pairs = [(first, second) for first, second in rounds]
+    value, spread = ratio_of_pairs(pairs)
+    medians = [statistics.median(pair[i] for pair in pairs) for i in (0, 1)]
+    return Figure(
+        name=f"cae verify, {examples} examples: wall time over a minimal script",
+        value=value,
+        spread=spread,
+        target=target,
+        at_least=False,
+        detail=f"{medians[0]:.2f} s against {medians[1]:.2f} s{note}",
+    )
+
+
+def _fingerprint_file(model: Path, examples: int) -> Path:
+    path = model.with_name(f"fingerprint-{examples}.safetensors")
+    if not path.exists():
+        save_fingerprint(random_fingerprint(examples), path)
+    return path
+
+
+def _asked_images(model: Path, examples: int) -> Path:
+    """Write the images that our verification asks, in its order, repeats included."""
+    fingerprint = load_fingerprint(_fingerprint_file(model, examples))
+    questions = plan_questions(fingerprint, suspect_id=sha256_of_file(model), nonce=bytes.fromhex(_NONCE))
+    path = model.with_name(f"images-{examples}.npy")
+    np.save(path, question_images(fingerprint, questions))
+    return path
+
+
+def _verify_command(model: Path, examples: int) -> list[str]:
+    options = ["--suspect", str(model), "--fingerprint", str(_fingerprint_file(model, examples)), "--nonce", _NONCE]
+    return [sys.executable, "-c", _CAE, "verify", *options, "--device", "cpu", "--json"]
+
+
+def _check_same_answers(ours: list[str], minimal: list[str]) -> None:
+    found = [answer["label"] for answer in json.loads(_run(ours))["answers"]]
+    expected = json.loads(_run(minimal))["labels"]
+    if found != expected:
+        raise AssertionError("cae verify and the minimal script answer differently: they do not do the same work.")
+
+
+def _imports(model: Path, examples: int) -> str:
+    """Say which heavy packages `cae verify` loads."""
+    wrapped = f"import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); {_CAE}"
+    command = _verify_command(model, examples)
+    command[2] = wrapped
+    loaded = set(subprocess.run(command, check=True, capture_output=True, text=True).stderr.split())
+    heavy = [name for name in _HEAVY if name in loaded]
+    return f"; imports {', '.join(heavy) or 'none'} of {', '.join(_HEAVY)}"
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
