@@ -67,11 +67,15 @@ def test_images_inside_are_left_where_they_are(norm: Norm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("eps", "radius"), [(8 / 255, 8), (0.025, 6), (0.15, 38), (1 / 255, 1), (16 / 255, 16), (1.0, 255)]
+    ("eps", "radius"), [(8 / 255, 8), (0.0313725, 8), (0.031, 7), (0.025, 6), (0.15, 38), (1 / 255, 1), (1.0, 255)]
 )
 def test_the_radius_in_whole_levels(eps: float, radius: int) -> None:
     assert Ball(eps).radius == radius
     assert Ball(float(np.float32(eps))).radius == radius
+
+
+def test_every_whole_number_of_levels_is_its_own_radius() -> None:
+    assert [Ball(float(np.float32(level / 255))).radius for level in range(1, 256)] == list(range(1, 256))
 
 
 def test_the_radius_is_used_up_and_not_exceeded() -> None:
