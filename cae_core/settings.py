@@ -59,7 +59,7 @@ class GenerationSettings:
     dropout: float = 0.3
     tau: float = 0.8
     min_margin: float = 0.1
-    check_every: int = 0
+    check_every: int = 10
     batch: int = 100
     ranking: Literal["screened", "random"] = "screened"
     max_seeds: int | None = None

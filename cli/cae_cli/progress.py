@@ -3,14 +3,16 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from cae_core.generation import Progress
+if TYPE_CHECKING:
+    from cae_core.generation import Progress  # a type only: the search is not loaded to verify
 
 __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(*, enabled: bool = True) -> Iterator[Progress]:
+def progress_bar(*, enabled: bool = True) -> Iterator["Progress"]:
     """Show one bar a stage on stderr; nothing where stderr is no terminal."""
     if not (enabled and sys.stderr.isatty()):
         yield lambda _stage, _done, _total: None

@@ -1,0 +1,169 @@
+"""A small but real pool: perceptrons of scikit-learn's digits, trained in a second and written as ONNX by hand."""
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from cae_backends.datasets import open_data
+from cae_cli import main as cae
+
+CONTRACT = {"cae.layout": "NHWC", "cae.range": "0..1", "cae.output": "logits"}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where the models of the tests lie."""
+
+    folder: Path
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source.onnx"
+
+    @property
+    def surrogates(self) -> Path:
+        return self.folder / "surrogates"
+
+    @property
+    def references(self) -> Path:
+        return self.folder / "references"
+
+    @property
+    def copy(self) -> Path:
+        """A held-out surrogate."""
+        return self.folder / "copy.onnx"
+
+    @property
+    def other(self) -> Path:
+        """A held-out reference."""
+        return self.folder / "other.onnx"
+
+    def generate_arguments(self, output: Path, *more: str) -> list[str]:
+        return [
+            "generate",
+            *("--source", str(self.source), "--surrogates", str(self.surrogates)),
+            *("--references", str(self.references), "--data", "digits", "--eps", "48/255", "--count", "20"),
+            *("--iterations", "30", "--tau", "0.5", "--output", str(output), *more),
+        ]
+
+
+def fit(seed: int, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> MLPClassifier:
+    """Train a perceptron with one hidden layer."""
+    network = MLPClassifier((32,), random_state=seed, max_iter=60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return network.fit(images.reshape(len(images), -1) / 255, labels)
+
+
+def write_onnx(path: Path, network: MLPClassifier, *, gain: float = 1.0, metadata: dict[str, str] = CONTRACT) -> None:
+    """Write the perceptron with an image input (n, 8, 8, 1) and logits; ``gain`` scales its input."""
+    weights = {
+        f"{kind}{i}": array.astype(np.float32)
+        for kind, arrays in (("w", network.coefs_), ("b", network.intercepts_))
+        for i, array in enumerate(arrays)
+    }
+    weights["w0"] = weights["w0"] * np.float32(gain)
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["x"], axis=1),
+        helper.make_node("Gemm", ["x", "w0", "b0"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "w1", "b1"], ["logits"]),
+    ]
+    save_graph(path, nodes, weights, metadata=metadata)
+
+
+def save_graph(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, NDArray[Any]],
+    *,
+    shape: tuple[int | str, ...] = ("n", 8, 8, 1),
+    metadata: dict[str, str] = CONTRACT,
+) -> None:
+    """Write an ONNX file with the input ``image`` and the output ``logits``."""
+    graph = helper.make_graph(
+        nodes,
+        path.stem,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("n", None))],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    """One source that has seen a few images, 4 + 4 pool members, and a held-out suspect of each kind.
+
+    The thieves ask about noisy images too: on clean digits every classifier gives the same, correct answers.
+    """
+    made = Pool(tmp_path_factory.mktemp("pool"))
+    data = open_data("digits", split="train")
+    order = np.random.default_rng(7).permutation(len(data))
+    owner, market = data.subset(order[:300]), data.subset(order[300:])
+    source = fit(0, owner.images, owner.labels)
+    write_onnx(made.source, source)
+    noise = np.random.default_rng(3).normal(0, 60, data.images.shape)
+    queries = np.concatenate([data.images, np.clip(data.images + noise, 0, 255).astype(np.uint8)])
+    answers = source.predict(queries.reshape(len(queries), -1) / 255)
+    for seed in range(1, 5):
+        write_onnx(made.surrogates / f"copy-{seed}.onnx", fit(seed, queries, answers))
+        write_onnx(made.references / f"other-{seed}.onnx", fit(10 + seed, market.images, market.labels))
+    write_onnx(made.copy, fit(20, queries, answers))
+    write_onnx(made.other, fit(21, market.images, market.labels))
+    return made
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+@pytest.fixture
+def run_cae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run the command line in this process."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["cae", *map(str, arguments)])
+        monkeypatch.delenv("CAE_DEBUG", raising=False)
+        with pytest.raises(SystemExit) as exit_:
+            cae.main()
+        captured = capsys.readouterr()
+        code = exit_.value.code
+        return Outcome(code if isinstance(code, int) else 0 if code is None else 1, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def fingerprint(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fingerprint of the pool's source, made by the command line."""
+    path = tmp_path_factory.mktemp("fingerprint") / "fingerprint.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["cae", *pool.generate_arguments(path)])
+        with pytest.raises(SystemExit) as exit_:
+            cae.main()
+    assert exit_.value.code in (0, None)
+    return path
