@@ -1,22 +1,27 @@
-"""The whole jobs, from files to files: what the command line calls and a script may call as well."""
+"""The whole jobs, from files to files: what the command line calls and a script may call as well.
+
+The search is imported by the jobs that search: a verification starts without it.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cae_core.contract import Contract
-from cae_core.dataset import ImageSet
 from cae_core.errors import PoolError
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
-from cae_core.generation import GenerationResult, Progress, generate
 from cae_core.loaders import Device, open_model
 from cae_core.models import DifferentiableModel
 from cae_core.pool import PoolMember, sha256_of_file
-from cae_core.pools import Pools
-from cae_core.settings import GenerationSettings
 from cae_core.verdict import Verdict
 from cae_core.verification import verify
+
+if TYPE_CHECKING:
+    from cae_core.dataset import ImageSet
+    from cae_core.generation import GenerationResult, Progress
+    from cae_core.pools import Pools
+    from cae_core.settings import GenerationSettings
 
 __all__ = ["checkpoint_of", "generate_fingerprint", "open_pools", "suspect_digest", "verify_suspect"]
 
@@ -33,13 +38,15 @@ def open_pools(
     *,
     device: Device = "auto",
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Pools:
+) -> "Pools":
     """Open every member with gradients.
 
     Raises:
         PoolError: a pool is empty.
         ModelError: a member cannot be opened.
     """
+    from cae_core.pools import Pools
+
     members = [source, *surrogates, *references]
     models: list[DifferentiableModel] = []
     for position, member in enumerate(members):
@@ -53,13 +60,13 @@ def generate_fingerprint(
     source: PoolMember,
     surrogates: Sequence[PoolMember],
     references: Sequence[PoolMember],
-    data: ImageSet,
+    data: "ImageSet",
     *,
-    settings: GenerationSettings,
+    settings: "GenerationSettings",
     output: Path,
     device: Device = "auto",
-    progress: Progress = lambda _stage, _done, _total: None,
-) -> GenerationResult:
+    progress: "Progress" = lambda _stage, _done, _total: None,
+) -> "GenerationResult":
     """Open the pools, generate a fingerprint and write it to ``output``.
 
     An interrupted run leaves its state beside ``output`` and goes on from there when it is called again with the same
@@ -69,6 +76,8 @@ def generate_fingerprint(
         PoolError: a pool is empty, a file has changed, or one file plays two parts.
         CaeError: see `generate`, `open_model` and `save_fingerprint`.
     """
+    from cae_core.generation import generate
+
     provenance = _provenance(source, surrogates, references)
     pools = open_pools(
         source,
