@@ -136,7 +136,8 @@ class _OurSide:
     """Our search and acceptance on the whole batch at each call, models prepared anew."""
 
     def __init__(self, bench: Bench, precision: Precision) -> None:
-        self._bench, self.precision = bench, precision
+        self._bench = bench
+        self.precision: Precision = precision
         self.accepted = np.zeros(len(bench.queue), np.bool_)
 
     def __call__(self) -> None:
