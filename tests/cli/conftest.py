@@ -119,7 +119,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     write_onnx(made.source, source)
     noise = np.random.default_rng(3).normal(0, 60, data.images.shape)
     queries = np.concatenate([data.images, np.clip(data.images + noise, 0, 255).astype(np.uint8)])
-    answers = source.predict(queries.reshape(len(queries), -1) / 255)
+    answers = np.asarray(source.predict(queries.reshape(len(queries), -1) / 255), np.int64)
     for seed in range(1, 5):
         write_onnx(made.surrogates / f"copy-{seed}.onnx", fit(seed, queries, answers))
         write_onnx(made.references / f"other-{seed}.onnx", fit(10 + seed, market.images, market.labels))
