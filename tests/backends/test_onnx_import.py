@@ -356,3 +356,21 @@ def test_the_example_fits_the_input(shape: list[int | str | None], dtype: str, l
 def test_the_contract_module_imports_no_framework() -> None:
     code = "import sys, cae_backends.onnx_contract; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("constant_node", [False, True])
+def test_an_allowzero_that_says_nothing_is_no_obstacle(*, constant_node: bool) -> None:
+    """Torch's exporter writes allowzero=1 at opset 18 for every flatten; onnx2torch refuses it."""
+    shape = numpy_helper.from_array(np.array([-1, 12], np.int64), "shape")
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"], allowzero=1)]
+    if constant_node:
+        nodes.insert(0, helper.make_node("Constant", [], ["shape"], value=shape))
+    graph = helper.make_graph(
+        nodes,
+        "flatten",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 3, 2, 2))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", 12))],
+        [] if constant_node else [shape],
+    )
+    module = convert_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), origin="flatten")
+    assert module(torch.ones(5, 3, 2, 2)).shape == (5, 12)

@@ -82,6 +82,7 @@ def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> fx.GraphModule:
             f'onnx2torch cannot be imported ({exc}). Reinstall it: pip install "cae-fingerprint[torch]".'
         ) from exc
     register_operators()
+    _drop_idle_allowzero(proto)
     try:
         with _changed_values_are_errors():
             module: fx.GraphModule = onnx2torch.convert(proto)
@@ -94,6 +95,28 @@ def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> fx.GraphModule:
     except UserWarning as exc:
         raise ModelError(f"{origin}: its conversion to torch would change the answers ({exc}).") from exc
     return module.eval()
+
+
+def _drop_idle_allowzero(proto: onnx.ModelProto) -> None:
+    """Remove ``allowzero`` from every Reshape whose constant shape has no zero: it says nothing there.
+
+    Torch's exporter writes it everywhere, and onnx2torch refuses it up to opset 18.
+    """
+    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in proto.graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    for node in proto.graph.node:
+        if node.op_type != "Reshape" or node.input[1] not in constants:
+            continue
+        if onnx.numpy_helper.to_array(constants[node.input[1]]).all():
+            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
 
 
 @contextmanager
