@@ -36,7 +36,9 @@ def main() -> None:
     figures: list[Figure] = []
     for name in options.names or BENCHMARKS:
         sys.stderr.write(f"measuring {name} ...\n")
-        figures += BENCHMARKS[name](Scale(quick=options.quick))
+        for figure in BENCHMARKS[name](Scale(quick=options.quick)):
+            figures.append(figure)
+            sys.stderr.write(f"  {figure.name}: {figure.value:.3f} ({figure.detail})\n")
     if options.json is not None:
         options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
     print_rows(["figure", "ratio#", "pairs#", "target#", "met", "detail"], [_row(figure) for figure in figures])

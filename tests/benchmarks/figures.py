@@ -52,13 +52,17 @@ class Scale:
         return quick if self.quick else full
 
 
-def paired_seconds(sides: Sequence[Callable[[], object]], repeats: int) -> list[tuple[float, ...]]:
-    """Run the sides in turn, ``repeats`` times, after one round that does not count; return each round's seconds.
+def paired_seconds(
+    sides: Sequence[Callable[[], object]], repeats: int, *, warm_up: bool = True
+) -> list[tuple[float, ...]]:
+    """Run the sides in turn, ``repeats`` times; return each round's seconds.
+
+    Before that comes one round that does not count, except where a round is long enough not to notice it.
 
     A disturbance that lasts longer than one round hits every side of it alike, and the ratio less.
     """
-    rounds = [tuple(_seconds(side) for side in sides) for _ in range(repeats + 1)]
-    return rounds[1:]
+    rounds = [tuple(_seconds(side) for side in sides) for _ in range(repeats + warm_up)]
+    return rounds[int(warm_up) :]
 
 
 def ratio_of_pairs(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:

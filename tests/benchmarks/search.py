@@ -87,7 +87,7 @@ def measure_generation(scale: Scale) -> list[Figure]:
     few = scale.pick(2, 1)
     baseline = _ReportSide(bench, few)
     ours = [_OurSide(bench, precision) for precision in _PRECISIONS]
-    rounds = paired_seconds([baseline, *ours], scale.pick(3, 1))
+    rounds = paired_seconds([baseline, *ours], scale.pick(3, 1), warm_up=False)
     figures = []
     for place, side in enumerate(ours, start=1):
         # seconds of the report's loop for one seed, over ours for one seed
@@ -156,7 +156,7 @@ def measure_iteration(scale: Scale) -> list[Figure]:
     steps = [_Stepper(bench.search(precision), bench) for precision in _PRECISIONS]
     loop = BatchedLoop.start(bench.modules, bench.seeds, bench.queue.original, bench.settings)
     counter = iter(range(10_000))
-    rounds = paired_seconds([lambda: loop.step(mask(next(counter))), *steps], scale.pick(30, 2))
+    rounds = paired_seconds([lambda: loop.step(mask(next(counter))), *steps], scale.pick(15, 2))
     figures = []
     for place, (precision, target) in enumerate(zip(_PRECISIONS, (1.3, 2.0), strict=True), start=1):
         pairs = [(seconds[0], seconds[place]) for seconds in rounds]
@@ -188,7 +188,7 @@ class _Stepper:
 def measure_overhead(scale: Scale) -> list[Figure]:
     """The share of a step that is spent outside the models."""
     bench = make_bench(_modules(), images=scale.pick(100, 10), iterations=10_000)
-    return [_overhead(bench, precision, scale.pick(30, 2)) for precision in _PRECISIONS]
+    return [_overhead(bench, precision, scale.pick(15, 2)) for precision in _PRECISIONS]
 
 
 def _overhead(bench: Bench, precision: Precision, repeats: int) -> Figure:
