@@ -11,10 +11,13 @@ from cae_core.settings import GenerationSettings
 from cae_core.verdict import Verdict
 from cae_core.workflows import generate_fingerprint, verify_suspect
 
-__all__ = ["DEMO_EPS", "DEMO_NONCE", "DemoResult", "run_demo"]
+__all__ = ["DEMO_EPS", "DEMO_NONCE", "DEMO_TAU", "DemoResult", "run_demo"]
 
-DEMO_EPS = "32/255"
-"""Digits are black and white, and 8x8 pixels: less does not move them."""
+DEMO_EPS, DEMO_TAU = "48/255", 0.6
+"""Digits are black and white, and 8x8 pixels: smaller changes move few of them. Chosen on the *screen* members."""
+
+_SEED = 1
+# The recipes were written while looking at the held-out members of seed 0; these are other ones.
 
 DEMO_NONCE = bytes(16)
 """A fixed order, so that a run can be compared with another; a real verification draws its own."""
@@ -39,8 +42,9 @@ class DemoResult:
     def commands(self) -> list[str]:
         """Return the commands that repeat each step by hand."""
         ask = f"cae verify --suspect {self.verdicts[0][0].path} --fingerprint {self.fingerprint}"
+        search = f"--eps {DEMO_EPS} --tau {DEMO_TAU} --output {self.fingerprint}"
         return [
-            f"cae generate --pool {self.manifest} --data digits --eps {DEMO_EPS} --output {self.fingerprint}",
+            f"cae generate --pool {self.manifest} --data digits {search}",
             f"cae inspect {self.fingerprint}",
             ask,
             f"{ask} --json --exit-code",
@@ -50,7 +54,7 @@ class DemoResult:
 def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoResult:
     """Train the pool on scikit-learn's digits, fingerprint its source, and verify every held-out suspect.
 
-    What is already in ``folder`` is not made again.
+    Models that are already in ``folder`` are not trained again.
 
     Raises:
         CaeError: see `train_digits_pool`, `generate_fingerprint` and `verify_suspect`.
@@ -59,11 +63,11 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
     from cae_cli.options import parse_eps
 
     manifest = train_digits_pool(
-        folder, workers=workers, progress=lambda done, total, _name: progress("training", done, total)
+        folder, seed=_SEED, workers=workers, progress=lambda done, total, _name: progress("training", done, total)
     )
     pool = read_pool(manifest)
     fingerprint = folder / "fingerprint.safetensors"
-    settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS))
+    settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
     generate_fingerprint(
         pool.source,
         pool.select(role="generate", relation="surrogate"),

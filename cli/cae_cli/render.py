@@ -30,7 +30,11 @@ def print_rows(columns: Iterable[str], rows: Iterable[Sequence[str | Text]], *, 
     """Print a table; a column whose name ends in ``#`` holds numbers."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
+        table.add_column(
+            column.removesuffix("#"),
+            justify="right" if column.endswith("#") else "left",
+            overflow="fold",  # a cut word is worse than a second line
+        )
     for row in rows:
         table.add_row(*row)
     Console().print(table)

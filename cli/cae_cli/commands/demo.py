@@ -24,7 +24,7 @@ def run(
 
     Example: cae demo --workdir demo
 
-    A second call with the same folder makes only what is missing. It takes some minutes on two cores.
+    A second call with the same folder trains only what is missing. It takes some minutes on two cores.
     """
     from cae_cli.demo import run_demo
 
@@ -53,16 +53,15 @@ def _show(result: "DemoResult") -> None:
         [
             member.relation,
             member.kind,
-            member.architecture,
             "" if member.accuracy is None else f"{member.accuracy:.3f}",
             f"{verdict.caeacc.value:.2f}",
-            f"{verdict.caeacc.low:.2f} to {verdict.caeacc.high:.2f}",
+            f"{verdict.caeacc.low:.2f}\N{EN DASH}{verdict.caeacc.high:.2f}",
             Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
         ]
         for member, verdict in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)
     ]
     print_rows(
-        ["what it is", "kind", "architecture", "accuracy#", "CAEAcc#", "95 % interval", "verdict"],
+        ["what it is", "kind", "accuracy#", "CAEAcc#", "95 % interval", "verdict"],
         rows,
         title="Held-out suspects: no one of them was used to make the fingerprint",
     )
