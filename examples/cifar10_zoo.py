@@ -97,27 +97,6 @@ def _table(pool: Pool, results: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(pool: Pool, results: list[dict[str, Any]]) -> str:
-    members = pool.select(role="test")
-    heads = [f"{r['preset']}, {r['eps']}" for r in results]
-    heads = [f"{result['way']}, {result['eps']}" for result in results]
-    lines = [
-        f"| held-out model | kind | accuracy | {' | '.join(heads)} |",
-        f"| --- | --- | --- |{' --- |' * len(results)}",
-    ]
-    for member in members:
-        cells = [f"{v['caeacc']:.2f} {v['verdict']}" for v in (r["verdicts"][member.name] for r in results)]
-        lines.append(f"| {member.name} | {member.relation}: {member.kind} | {member.accuracy} | {' | '.join(cells)} |")
-    for name, cells in (
-        ("ROC AUC", [f"{_auc(pool, r):.2f}" for r in results]),
-        ("examples from seeds tried", [f"{r['examples']} from {r['seeds_tried']}" for r in results]),
-        ("iterations of the batch", [str(r["steps"]) for r in results]),
-        ("minutes, this run", [f"{r['minutes']:.1f}" for r in results]),
-    ):
-        lines.append(f"| {name} | | | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
 def _auc(pool: Pool, result: dict[str, Any]) -> float:
     scores = {
         relation: [result["verdicts"][m.name]["caeacc"] for m in pool.select(role="test", relation=relation)]
