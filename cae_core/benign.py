@@ -6,8 +6,6 @@ sign of independence.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from cae_core.arrays import Labels
 from cae_core.intervals import clopper_pearson
 
