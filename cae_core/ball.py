@@ -45,7 +45,7 @@ class Ball:
         return int(np.floor(255 * self.eps + 1e-3))
 
     def project(self, images: Floats32, seeds: Floats32) -> Floats32:
-        """Return the nearest images, float32 (n, h, w, k), inside both the ball around ``seeds`` and [0, 1]."""
+        """Bring images, float32 (n, h, w, k), into both the ball around ``seeds`` and [0, 1]."""
         if self.norm == "linf":
             low, high = np.maximum(seeds - np.float32(self.eps), 0), np.minimum(seeds + np.float32(self.eps), 1)
             return np.clip(images, low, high)

@@ -100,6 +100,11 @@ class Contract:
         if (scale != 1).any() or shift.any():
             x = x * scale + shift
         if self.mean_image is not None:
+            if self.mean_image.shape != x.shape[1:]:
+                raise ContractError(
+                    f"The contract's mean image has shape {self.mean_image.shape} and the model takes {x.shape[1:]}. "
+                    "Give the mean image of these data."
+                )
             x = x - np.asarray(self.mean_image / self._std(x.shape[3]), np.float32)
         if self.layout == "NCHW":
             x = x.transpose(0, 3, 1, 2)

@@ -190,3 +190,5 @@ def _check_values(fingerprint: Fingerprint, path: Path) -> None:
         values = getattr(fingerprint, name)
         if values.min() < 0 or values.max() >= c:
             raise FingerprintError(f"{path}: {name} must lie in 0 .. {c - 1}; found {values.min()} .. {values.max()}.")
+    if (fingerprint.labels == fingerprint.ground_truth).any():
+        raise FingerprintError(f"{path}: an example's label is its true class, which every good model answers.")

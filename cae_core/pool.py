@@ -65,7 +65,7 @@ class PoolMember:
         if not self.path.exists():
             raise PoolError(f"{self.path}: the pool names this model and there is no such file.")
         found = sha256_of_file(self.path)
-        if self.sha256 is not None and found != self.sha256:
+        if self.sha256 is not None and found != self.sha256.lower():
             raise PoolError(
                 f"{self.path}: the file has changed since the manifest was written "
                 f"(expected SHA-256 {self.sha256[:12]}…, found {found[:12]}…). Restore it or correct the manifest."
@@ -139,6 +139,9 @@ def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
+_VALUE_TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {"seed": int, "accuracy": (int, float)}
+
+
 def _member(row: Mapping[str, Any], manifest: Path, common: object) -> PoolMember:
     where = f"{manifest}: model {row.get('path', '(without path)')}"
     if not isinstance(row.get("path"), str):
@@ -157,6 +160,9 @@ def _member(row: Mapping[str, Any], manifest: Path, common: object) -> PoolMembe
         raise PoolError(f"{where}: contract must be a table; found {own!r}.")
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
     values = {k: v for k, v in row.items() if k not in ("path", "contract")}
+    for name, value in values.items():
+        if not isinstance(value, _VALUE_TYPES.get(name, str)):
+            raise PoolError(f"{where}: {name} cannot be {value!r}.")
     return PoolMember(path=manifest.parent / row["path"], contract=contract, **values)
 
 

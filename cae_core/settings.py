@@ -70,6 +70,8 @@ class GenerationSettings:
         for name, low in (("count", 1), ("iterations", 1), ("batch", 1), ("check_every", 0), ("seed", 0)):
             if getattr(self, name) < low:
                 raise OptionError(f"{name} must be at least {low}; found {getattr(self, name)}.")
+        if self.max_seeds is not None and self.max_seeds < 1:
+            raise OptionError(f"max_seeds must be at least 1; found {self.max_seeds}.")
         for name, value in (("dropout", self.dropout), ("tau", self.tau)):
             if not 0 <= value < 1:
                 raise OptionError(f"{name} must lie in [0, 1); found {value:g}.")

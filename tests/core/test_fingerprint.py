@@ -222,7 +222,7 @@ def test_a_missing_tensor_is_refused(fingerprint_file: Path, name: str) -> None:
         ("labels", np.full(20, -1), r"labels must lie in 0 \.\. 9"),
         ("ground_truth", np.full(20, 10), r"ground_truth must lie in"),
         ("probe_labels", np.full(60, -2), r"probe_labels must lie in"),
-        ("labels", np.zeros(20, np.int64), "the file was edited: its content has id"),
+        ("labels", np.zeros(20, np.int64), "label is its true class"),
         ("images", np.zeros((20, 4, 4, 1), np.uint8), "the file was edited"),
     ],
 )

@@ -101,6 +101,7 @@ def make_world(classes: int = 4, images: int = 300, seed: int = 7, scale: float 
 def quick_settings(**changes: Any) -> GenerationSettings:  # noqa: ANN401 - the fields have different types
     """Return settings that find examples among the toys within a few steps."""
     base: dict[str, Any] = {"eps": 0.2, "count": 12, "seed": 3, "iterations": 20, "batch": 8, "tau": 0.5}
+    base["check_every"] = 0
     return GenerationSettings(**{**base, **changes})
 
 
