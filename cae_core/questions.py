@@ -86,7 +86,10 @@ def plan_questions(
 def question_images(fingerprint: Fingerprint, questions: tuple[Question, ...]) -> NDArray[np.uint8]:
     """Return the images to ask, uint8 (queries, h, w, k), in order."""
     source = {"fingerprint": fingerprint.images, "benign": fingerprint.probe_images}
-    return np.stack([source[question.kind][question.index] for question in questions])
+    images = np.empty((len(questions), *fingerprint.images.shape[1:]), np.uint8)
+    for place, question in enumerate(questions):
+        images[place] = source[question.kind][question.index]
+    return images
 
 
 def _repeats(images: int) -> int:

@@ -1,6 +1,5 @@
 """The verdict, always with its evidence."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,7 +21,8 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        return {**dataclasses.asdict(self.question), "label": self.label}
+        question = self.question
+        return {"kind": question.kind, "index": question.index, "repeat": question.repeat, "label": self.label}
 
 
 @dataclass(frozen=True)
