@@ -33,11 +33,12 @@ def random_fingerprint(examples: int) -> Fingerprint:
     def images(n: int) -> NDArray[np.uint8]:
         return random.integers(0, 256, (n, 32, 32, 3), np.uint8)
 
+    labels = random.integers(0, 10, examples)
     return Fingerprint(
         images=images(examples),
         seeds=images(examples),
-        labels=random.integers(0, 10, examples),
-        ground_truth=random.integers(0, 10, examples),
+        labels=labels,
+        ground_truth=(labels + 1) % 10,
         conferrability=np.ones(examples, np.float32),
         start_step=np.zeros(examples, np.int32),
         steps=np.ones(examples, np.int32),
