@@ -30,7 +30,7 @@ def measure_memory(scale: Scale) -> list[Figure]:
         save_modules(make_modules(), weights)
         rounds = [
             tuple(_peak(side, weights, images) for side in ("idle", "loop", *_PRECISIONS))
-            for _ in range(scale.pick(3, 1))
+            for _ in range(scale.pick(2, 1))
         ]
     idle, loop = (statistics.median(peaks[i] for peaks in rounds) for i in (0, 1))
     figures = []
