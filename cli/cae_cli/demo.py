@@ -1,5 +1,7 @@
 """The main job on real input, from training to verdicts: what `cae demo` does."""
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +43,12 @@ class DemoResult:
 
     def commands(self) -> list[str]:
         """Return the commands that repeat each step by hand."""
-        ask = f"cae verify --suspect {self.verdicts[0][0].path} --fingerprint {self.fingerprint}"
+        cae = "cae" if shutil.which("cae") else sys.argv[0]
+        ask = f"{cae} verify --suspect {self.verdicts[0][0].path} --fingerprint {self.fingerprint}"
         search = f"--eps {DEMO_EPS} --tau {DEMO_TAU} --output {self.fingerprint}"
         return [
-            f"cae generate --pool {self.manifest} --data digits {search}",
-            f"cae inspect {self.fingerprint}",
+            f"{cae} generate --pool {self.manifest} --data digits {search}",
+            f"{cae} inspect {self.fingerprint}",
             ask,
             f"{ask} --json --exit-code",
         ]

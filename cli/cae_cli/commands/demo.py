@@ -56,7 +56,10 @@ def _show(result: "DemoResult") -> None:
             "" if member.accuracy is None else f"{member.accuracy:.3f}",
             f"{verdict.caeacc.value:.2f}",
             f"{verdict.caeacc.low:.2f}\N{EN DASH}{verdict.caeacc.high:.2f}",
-            Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
+            Text(
+                verdict.decision.verdict + (" (weak)" if verdict.decision.weak else ""),
+                VERDICT_STYLES[verdict.decision.verdict],
+            ),
         ]
         for member, verdict in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)
     ]
@@ -67,7 +70,8 @@ def _show(result: "DemoResult") -> None:
     )
     typer.echo(
         f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
-        "\nThe verdicts use the literature's threshold 0.75, which carries no error rate.\n"
+        "\nThe verdicts use the literature's threshold 0.75, which carries no error rate."
+        "\nWeak: the interval reaches below the threshold.\n"
         "\nEach step by hand:"
     )
     for command in result.commands():
