@@ -54,15 +54,17 @@ def plan_questions(
         OptionError: the budget leaves fewer than 10 examples beside the benign probes and the repeats.
     """
     n, q = len(fingerprint), len(fingerprint.probe_images)
+    common = hashlib.sha256(f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|".encode())
 
     def key(index: int, mark: str = "") -> bytes:
-        text = f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|{index}{mark}"
-        return hashlib.sha256(text.encode()).digest()
+        draw = common.copy()
+        draw.update(f"{index}{mark}".encode())
+        return draw.digest()
 
     def lot(index: int) -> bytes:  # another draw than the order's: else all chosen probes would come early
         return key(index, "|chosen")
 
-    examples = sorted(range(n), key=lot)
+    examples = list(range(n))
     probes = sorted(range(n, n + q), key=lot)[:MIN_BENIGN]
     if max_queries is not None:
         affordable = [k for k in range(n + 1) if _total(k, len(probes)) <= max_queries]
@@ -70,7 +72,7 @@ def plan_questions(
         if room < min(MIN_EXAMPLES, n):
             need = _total(min(MIN_EXAMPLES, n), len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
-        examples = examples[:room]
+        examples = sorted(examples, key=lot)[:room]
     once = examples + probes
     twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
     order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])

@@ -25,7 +25,7 @@ RADII = {"8/255": 8 / 255, "0.025": 0.025}
 WAYS: dict[str, dict[str, Any]] = {
     "default": {"preset": "default", "max_seeds": 1000},
     "report": {"preset": "report", "max_seeds": 200},
-    "report, tau 0.5": {"preset": "report", "tau": 0.5, "max_seeds": 800},
+    "report, tau 0.5": {"preset": "report", "tau": 0.5, "max_seeds": 200},
 }
 """The report's acceptance, tau 0.95, is hardly ever reached with pools of this size; so it is lowered as well."""
 

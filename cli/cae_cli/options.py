@@ -1,6 +1,7 @@
 """Options that several commands share, and how their texts are read."""
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,5 +51,5 @@ def parse_nonce(text: str) -> bytes:
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Print one JSON object on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print one JSON object on stdout: indented for a person, on one line (and much faster) for a program."""
+    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
