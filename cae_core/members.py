@@ -25,7 +25,9 @@ def collect_members(paths: Iterable[Path], *, relation: Relation, role: Role) ->
             found: Sequence[PoolMember] = read_pool(path).select(role=role, relation=relation)
             missing = f"no {relation} with role {role!r}"
         elif path.is_dir() and not _is_model(path):
-            found = [_bare(p, relation, role) for p in sorted(path.iterdir()) if _is_model(p)]
+            # a name with a dot in front is a draft that was interrupted
+            files = [p for p in sorted(path.iterdir()) if _is_model(p) and not p.name.startswith(".")]
+            found = [_bare(p, relation, role) for p in files]
             missing = "no model file"
         elif path.exists():
             found, missing = [_bare(path, relation, role)], ""

@@ -1,12 +1,11 @@
 """Writing an ONNX file: with its contract inside, checked before it has its name, and the same bytes every time."""
 
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cae_core.errors import StorageError
+from cae_core.storage import replacing
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto
@@ -21,17 +20,11 @@ def checked_file(path: Path, proto: "ModelProto") -> Iterator[Path]:
     Where the body raises, the temporary file is deleted and ``path`` stays as it was.
 
     Raises:
-        StorageError: the folder is missing or not writable, or the disk is full.
+        StorageError: the folder is not writable, or the disk is full.
     """
-    draft = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.onnx")
-    try:
+    with replacing(path) as draft:
         draft.write_bytes(proto.SerializeToString(deterministic=True))
         yield draft
-        draft.replace(path)
-    except OSError as exc:
-        raise StorageError(f"{path}: the model cannot be written ({exc.strerror}).") from exc
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def set_metadata(proto: "ModelProto", metadata: Mapping[str, str]) -> None:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,17 +26,10 @@ from cae_core.errors import BackendMissing, ContractError, ModelError
 from cae_core.models import DifferentiableModel
 from cae_core.testing import check_differentiable, check_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NCHW = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")
 SHAPE = (2, 4, 6, 6)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small tensors on several threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 Node: TypeAlias = tuple[str, list[str], list[str], dict[str, Any]]

@@ -1,6 +1,6 @@
 """The grouped evaluation gives the members' logits and the sum of their gradients, from cheaper graphs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,17 +18,10 @@ from cae_core.errors import ModelError
 from cae_core.models import DifferentiableModel
 from cae_core.testing import LinearModel, check_ensemble
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONTRACT = Contract(layout="NCHW", range=(0.0, 1.0), output="logits", mean=(0.5,), std=(0.25,))
 IMAGES: NDArray[np.uint8] = np.random.default_rng(11).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small tensors on several threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Residual(nn.Module):

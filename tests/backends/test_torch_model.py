@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,10 @@ from cae_core.errors import BackendMissing, ContractError, DataError, ModelError
 from cae_core.models import DifferentiableModel, GroupableModel
 from cae_core.testing import check_differentiable, check_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NCHW = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")
 IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small tensors on several threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def convnet(seed: int, classes: int = 5) -> nn.Sequential:

@@ -168,7 +168,8 @@ def test_contracts_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     refused(ContractError, small(), tmp_path / "m.onnx", CONTRACT.replace(channels="GRAY"))
 
 
-def test_a_folder_that_is_missing_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_place_that_is_no_folder_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "no").touch()
     with (
         pytest.raises(StorageError, match="cannot be written"),
         onnx_file.checked_file(tmp_path / "no" / "m.onnx", onnx.ModelProto()),

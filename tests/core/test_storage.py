@@ -46,9 +46,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(
-        StorageError, match=r"cannot be written \(No space left on device; 1,000 bytes\).*unchanged"
-    ) as e:
+    with pytest.raises(StorageError, match=r"cannot be written \(No space left on device\).*unchanged") as e:
         write_atomically(path, b"x" * 1000)
     monkeypatch.undo()
     assert isinstance(e.value.__cause__, OSError)

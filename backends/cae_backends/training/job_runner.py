@@ -8,9 +8,7 @@ any moment is simply started again.
 
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +19,9 @@ import numpy as np
 from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
-from cae_core.errors import OptionError, StorageError
+from cae_core.errors import OptionError
 from cae_core.pool import sha256_of_file
+from cae_core.storage import replacing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +39,6 @@ __all__ = [
     "run_job",
     "stored_data",
     "weights_path",
-    "written_atomically",
 ]
 
 ImageShape: TypeAlias = tuple[int, int, int]
@@ -102,32 +100,12 @@ def _record_path(folder: Path, job: PoolJob) -> Path:
     return folder / "state" / f"{job.name}.json"
 
 
-@contextmanager
-def written_atomically(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place at the end, where nothing was raised.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # keeps the suffix: some writers look at it
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror}). Free some space or choose a folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def stored_data(data: PoolData, folder: Path) -> Path:
     """Store ``data`` for the workers, under a name derived from its content, and return the path."""
     path = folder / "state" / f"data-{data.train.sha256()[:16]}-{data.test.sha256()[:16]}.npz"
     if not path.exists():
         names = np.array(data.train.class_names)
-        with written_atomically(path) as temporary:
+        with replacing(path) as temporary:
             np.savez_compressed(
                 temporary,
                 train_images=data.train.images,
@@ -179,7 +157,7 @@ def run_job(task: Task, progress: "EpochProgress | None" = None) -> Record:
     fields = dataclasses.asdict(contract) if contract is not None else {}
     table = {name: value for name, value in fields.items() if value is not None}
     record = Record(task.digest, sha256_of_file(path), weights, accuracy, table)
-    with written_atomically(_record_path(task.folder, task.job)) as temporary:
+    with replacing(_record_path(task.folder, task.job)) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(record), indent=1), encoding="utf-8")
     return record
 
@@ -200,9 +178,9 @@ def _module_job(
         channels="GRAY" if channels == 1 else "RGB",
         size=(height, width),
     )
-    with written_atomically(weights_path(task.folder, task.job)) as temporary:
+    with replacing(weights_path(task.folder, task.job)) as temporary:
         save_file(module.state_dict(), temporary)
-    with written_atomically(path) as temporary:
+    with replacing(path) as temporary:
         task.export(module, temporary, contract, image_shape)
     return accuracy(module, data.test), contract
 
@@ -228,6 +206,6 @@ def _estimator_job(task: Task, data: PoolData, path: Path, image_shape: ImageSha
     if task.export_estimator is None:
         raise OptionError(f"Job {job.name}: a {job.kind} member needs an exporter for estimators; none was given.")
     estimator, accuracy = fit_estimator(data.train, data.test, name=job.architecture, seed=job.seed)
-    with written_atomically(path) as temporary:
+    with replacing(path) as temporary:
         task.export_estimator(estimator, temporary, image_shape)
     return accuracy

@@ -27,10 +27,10 @@ from cae_backends.training.job_runner import (
     model_path,
     run_job,
     stored_data,
-    written_atomically,
 )
 from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
 from cae_core.errors import CaeError, PoolError
+from cae_core.storage import replacing
 
 __all__ = ["PoolData", "PoolProgress", "train_pool"]
 
@@ -74,7 +74,7 @@ def train_pool(
         kept = f"{len(run.failures)} of {len(jobs)} jobs failed; the results of the other {len(run.records)} are kept."
         raise PoolError(f"{kept} Run again once the cause is removed:{lines}") from next(iter(run.failures.values()))
     path = folder / "pool.toml"
-    with written_atomically(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text("\n".join(_row(job, run.records[job.name]) for job in jobs), encoding="utf-8")
     return path
 
