@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ __all__ = ["replacing", "write_atomically"]
 
 
 @contextmanager
-def replacing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+def replacing(path: Path, *, mode: int = 0o644) -> Generator[Path]:
     """Give a temporary path beside ``path``, with its suffix, that takes its place once the body is through.
 
     A process killed at any moment leaves the old file or the new one, never a broken one. Where the body raises, the
@@ -54,5 +54,5 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags, mode)
 
-    with replacing(path, mode=mode) as draft, open(draft, "xb", opener=opener) as file:  # noqa: PTH123 - the opener
+    with replacing(path, mode=mode) as draft, open(draft, "xb", opener=opener) as file:
         file.write(content)
