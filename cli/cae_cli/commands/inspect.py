@@ -30,33 +30,43 @@ def run(
         return
     from cae_cli.render import print_facts
 
-    generation = facts.pop("generation")
-    settings, source = generation["settings"], generation["source"]
-    facts["labels"] = ", ".join(f"{name} {count}" for name, count in facts["labels"].items() if count)
-    facts["source"] = f"{source['name']}, {source['accuracy']:.1%} on the benign data, {source['sha256'][:16]}"
-    for relation in ("surrogates", "references"):
-        names = [member["name"] for member in generation[relation]]
-        facts[relation] = f"{len(names)}: {', '.join(names)}"
-    facts["data"] = f"{generation['data']['name']}, {generation['data']['sha256'][:16]}"
-    facts["tools"] = ", ".join(f"{name} {version}" for name, version in facts["tools"].items())
-    print_facts(facts, title=str(fingerprint))
-    print_facts(settings, title="settings")
+    generation = facts["generation"]
+    source, data = generation["source"], generation["data"]
+    shown = {
+        "id": facts["id"][:32],
+        "examples": f"{facts['examples']} of {' x '.join(map(str, facts['geometry']))}",
+        "largest change": f"{facts['largest_change']} of 255 levels",
+        "conferrability": f"{facts['mean_conferrability']:.2f} on the generation pools: no result",
+        "steps": f"{facts['mean_steps']:.0f} on average",
+        "labels": ", ".join(f"{name}: {count}" for name, count in facts["labels"].items() if count),
+        "benign probes": facts["benign_probes"],
+        "source": f"{source['name']}, {source['accuracy']:.1%} on the benign data, {source['sha256'][:16]}",
+        **{relation: _names(generation[relation]) for relation in ("surrogates", "references")},
+        "data": f"{data['name']}, {data['sha256'][:16]}",
+        "made with": ", ".join(f"{name} {version}" for name, version in facts["tools"].items()),
+    }
+    print_facts(shown, title=str(fingerprint))
+    print_facts(generation["settings"], title="settings")
+
+
+def _names(members: list[dict[str, str]]) -> str:
+    return f"{len(members)}: {', '.join(member['name'] for member in members)}"
 
 
 def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:
     import numpy as np
 
-    change = np.abs(fingerprint.images.astype(int) - fingerprint.seeds.astype(int)).max(axis=(1, 2, 3))
+    change = np.abs(fingerprint.images.astype(int) - fingerprint.seeds.astype(int))
     counts = np.bincount(fingerprint.labels, minlength=len(fingerprint.class_names)).tolist()
     return {
         "id": fingerprint.id,
         "examples": len(fingerprint),
         "geometry": list(fingerprint.images.shape[1:]),
-        "largest change (8-bit levels)": int(change.max()),
-        "mean conferrability on the generation pools (no result)": round(float(fingerprint.conferrability.mean()), 4),
-        "mean steps": round(float(fingerprint.steps.mean()), 1),
+        "largest_change": int(change.max()),
+        "mean_conferrability": float(fingerprint.conferrability.mean()),
+        "mean_steps": float(fingerprint.steps.mean()),
         "labels": dict(zip(fingerprint.class_names, counts, strict=True)),
-        "benign probes": len(fingerprint.probe_images),
-        "generation": dict(fingerprint.generation),
+        "benign_probes": len(fingerprint.probe_images),
+        "generation": fingerprint.generation,
         "tools": fingerprint.tools,
     }
