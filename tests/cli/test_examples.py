@@ -1,0 +1,54 @@
+"""The scripts under examples/ run."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.cli.conftest import Pool
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_manifest(pool: Pool) -> Path:
+    """Describe the pool of the tests, its two held-out suspects in the role *test*."""
+    rows = [("source", "source", pool.source)]
+    rows += [("generate", "surrogate", path) for path in sorted(pool.surrogates.iterdir())]
+    rows += [("generate", "reference", path) for path in sorted(pool.references.iterdir())]
+    rows += [("test", "surrogate", pool.copy), ("test", "reference", pool.other)]
+    manifest = pool.folder / "pool.toml"
+    tables = [f'[[model]]\npath = "{path}"\nrole = "{role}"\nrelation = "{kind}"\n' for role, kind, path in rows]
+    manifest.write_text("\n".join(tables))
+    return manifest
+
+
+def test_the_zoo_study_makes_a_table_and_repeats_nothing(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load("cifar10_zoo")
+    monkeypatch.setattr(study, "RADII", {"48/255": 48 / 255})
+    ways = {
+        "default": {"preset": "default", "tau": 0.5, "count": 10},
+        "hopeless": {"preset": "report", "tau": 0.99, "max_seeds": 20, "iterations": 2},
+    }
+    monkeypatch.setattr(study, "WAYS", ways)
+    arguments = ["--pool", str(write_manifest(pool)), "--data", "digits", "--output", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["cifar10_zoo", *arguments])
+    study.main()
+    table = (tmp_path / "table.md").read_text()
+    assert "| copy | surrogate" in table
+    assert "10 from" in table
+    assert "0 from 20" in table
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    study.main()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == before
