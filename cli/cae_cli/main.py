@@ -29,17 +29,22 @@ app.command("inspect")(inspect.run)
 app.command("doctor")(doctor.run)
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
+    if wanted:
+        typer.echo(f"cae {cae_core.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback does it
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
     if debug:
         os.environ["CAE_DEBUG"] = "1"
-    if version:
-        typer.echo(f"cae {cae_core.__version__}")
-        raise typer.Exit
 
 
 def main() -> None:

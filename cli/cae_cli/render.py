@@ -36,7 +36,7 @@ def print_rows(columns: Iterable[str], rows: Iterable[Sequence[str | Text]], *, 
             overflow="fold",  # a cut word is worse than a second line
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))  # "[torch]" is no markup
     Console().print(table)
 
 

@@ -12,6 +12,8 @@ import pytest
 from onnx import helper
 from PIL import Image
 
+import cae_core
+from cae_cli import checkup
 from cae_core.fingerprint import load_fingerprint
 from cae_core.loaders import open_model
 from tests.cli.conftest import CONTRACT, Outcome, Pool
@@ -149,6 +151,21 @@ def test_inspect_and_doctor_tell_people_and_scripts(fingerprint: Path, run_cae: 
     findings = {finding["part"]: finding for finding in run_cae("doctor", "--json").json()["findings"]}
     assert findings["suspects (ONNX)"]["state"] == "ok"
     assert "gradients (torch)" in run_cae("doctor").out
+
+
+def test_the_doctor_names_the_extra_to_install(run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = checkup._version
+    monkeypatch.setattr(checkup, "_version", lambda package: None if package == "onnx2torch" else installed(package))
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = run_cae("doctor")
+    assert outcome.code == 0
+    assert "missing" in outcome.out
+    assert "pip install 'cae-fingerprint[torch]'" in outcome.out
+
+
+def test_the_version_needs_no_command(run_cae: Run) -> None:
+    outcome = run_cae("--version")
+    assert (outcome.code, outcome.out) == (0, f"cae {cae_core.__version__}\n")
 
 
 def test_the_human_verdict_names_its_evidence(pool: Pool, fingerprint: Path, run_cae: Run) -> None:
