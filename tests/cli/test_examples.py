@@ -52,3 +52,20 @@ def test_the_zoo_study_makes_a_table_and_repeats_nothing(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
     study.main()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == before
+
+
+def test_settings_are_compared_on_the_screen_members_only(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load("screen_settings")
+    manifest = write_manifest(pool)
+    manifest.write_text(manifest.read_text().replace('role = "test"', 'role = "screen"'))
+    arguments = ["--pool", str(manifest), "--data", "digits", "--eps", "48/255"]
+    tries = ["--try", "tau=0.5 count=10", "--try", "tau=0.99 iterations=1 max_seeds=10"]
+    monkeypatch.setattr("sys.argv", ["screen_settings", *arguments, *tries])
+    script.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("| tau=0.5 count=10 | 10 from")
+    surrogates, references = (float(cell) for cell in lines[2].split("|")[3:5])
+    assert surrogates > references
+    assert "| 0 from 10 |" in lines[3]
