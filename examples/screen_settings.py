@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cae_backends.datasets import open_data
 from cae_core.caeacc import cae_accuracy
@@ -25,6 +25,9 @@ from cae_core.pool import read_pool
 from cae_core.pools import Pools
 from cae_core.settings import GenerationSettings
 from cae_core.workflows import open_pools
+
+Screen: TypeAlias = Sequence[tuple[str, Model]]
+"""The screen members: relation and model."""
 
 
 def main() -> None:
