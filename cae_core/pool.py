@@ -4,7 +4,6 @@ Four roles, disjoint by model: *generate* (gradients), *screen* (choosing exampl
 (threshold and p-value only) and *test* (reported figures). A file may play one role only.
 """
 
-import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ from typing import Any, Literal, TypeAlias, TypeGuard, get_args
 
 from cae_core.contract import Contract, parse_contract
 from cae_core.errors import PoolError
+from cae_core.file_digest import sha256_of_file
 
-__all__ = ["Pool", "PoolMember", "Relation", "Role", "read_pool", "sha256_of_file"]
+__all__ = ["Pool", "PoolMember", "Relation", "Role", "read_pool"]
 
 Role: TypeAlias = Literal["source", "generate", "screen", "calibrate", "test"]
 Relation: TypeAlias = Literal["source", "surrogate", "reference"]
@@ -98,19 +98,6 @@ class Pool:
         if len(sources) != 1:
             raise PoolError(f'{self.origin}: expected one model with relation = "source"; found {len(sources)}.')
         return sources[0]
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's files in the order of their names."""
-    digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for part in files:
-        if part != path:
-            digest.update(part.relative_to(path).as_posix().encode())
-        with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def read_pool(path: Path) -> Pool:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from cae_core.contract import Contract
 from cae_core.errors import PoolError
+from cae_core.file_digest import sha256_of_file
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
 from cae_core.loaders import Device, open_model
 from cae_core.models import DifferentiableModel
-from cae_core.pool import PoolMember, sha256_of_file
 from cae_core.verdict import Verdict
 from cae_core.verification import verify
 
 if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
     from cae_core.generation import GenerationResult, Progress
+    from cae_core.pool import PoolMember
     from cae_core.pools import Pools
     from cae_core.settings import GenerationSettings
 
@@ -32,9 +33,9 @@ def checkpoint_of(output: Path) -> Path:
 
 
 def open_pools(
-    source: PoolMember,
-    surrogates: Sequence[PoolMember],
-    references: Sequence[PoolMember],
+    source: "PoolMember",
+    surrogates: "Sequence[PoolMember]",
+    references: "Sequence[PoolMember]",
     *,
     device: Device = "auto",
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -57,9 +58,9 @@ def open_pools(
 
 
 def generate_fingerprint(
-    source: PoolMember,
-    surrogates: Sequence[PoolMember],
-    references: Sequence[PoolMember],
+    source: "PoolMember",
+    surrogates: "Sequence[PoolMember]",
+    references: "Sequence[PoolMember]",
     data: "ImageSet",
     *,
     settings: "GenerationSettings",
@@ -94,11 +95,11 @@ def generate_fingerprint(
 
 
 def _provenance(
-    source: PoolMember, surrogates: Sequence[PoolMember], references: Sequence[PoolMember]
+    source: "PoolMember", surrogates: "Sequence[PoolMember]", references: "Sequence[PoolMember]"
 ) -> dict[str, Any]:
     seen: dict[str, str] = {}
 
-    def describe(member: PoolMember) -> dict[str, str]:
+    def describe(member: "PoolMember") -> dict[str, str]:
         digest = member.digest()
         if digest in seen:
             raise PoolError(

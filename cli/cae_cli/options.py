@@ -2,7 +2,6 @@
 
 import json
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +35,8 @@ FingerprintPath = Annotated[
 
 def parse_eps(text: str) -> float:
     """Read a fraction or a decimal, such as ``8/255`` or ``0.03``."""
+    from fractions import Fraction
+
     try:
         return float(Fraction(text.strip()))
     except (ValueError, ZeroDivisionError) as error:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_converters.torch_to_onnx import export_torch
+from cae_core.file_digest import sha256_of_file
 from cae_core.fingerprint import Fingerprint, load_fingerprint, save_fingerprint
-from cae_core.pool import sha256_of_file
 from cae_core.questions import plan_questions, question_images
 from tests.benchmarks import minimal_verify
 from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cae_core.errors import ContractError, PoolError
-from cae_core.pool import PoolMember, read_pool, sha256_of_file
+from cae_core.file_digest import sha256_of_file
+from cae_core.pool import PoolMember, read_pool
 
 GOOD = """
 [contract]

@@ -20,7 +20,7 @@ from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import OptionError
-from cae_core.pool import sha256_of_file
+from cae_core.file_digest import sha256_of_file
 from cae_core.storage import replacing
 
 if TYPE_CHECKING:
