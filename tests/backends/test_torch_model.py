@@ -1,7 +1,10 @@
 """Torch models: the contract in the graph is the core's, gradients are right, and what cannot work is said."""
 
+import io
+import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,3 +273,34 @@ def test_a_missing_framework_is_said_in_one_sentence(monkeypatch: pytest.MonkeyP
 def test_the_loader_does_not_import_torch() -> None:
     code = "import sys, cae_backends.torch as b; assert b.LOADER.gradients; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Payload:
+    """What a hostile file would run when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("part", ["data/sample_inputs/model.pt", "data/weights/weight_0"])
+def test_an_exported_program_that_pickles_code_runs_nothing(tmp_path: Path, part: str) -> None:
+    honest, hostile, mark = tmp_path / "net.pt2", tmp_path / "bad.pt2", tmp_path / "was-run"
+    torch.export.save(torch.export.export(convnet(0).eval(), (torch.zeros(2, 3, 8, 8),)), honest)
+    buffer = io.BytesIO()
+    torch.save(Payload(mark), buffer)
+    with zipfile.ZipFile(honest) as source, zipfile.ZipFile(hostile, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith(part):
+                content = buffer.getvalue()
+            if name.endswith("model_weights_config.json"):
+                content = content.replace(b'"use_pickle": false', b'"use_pickle": true')
+            target.writestr(name.replace("net/", "bad/", 1), content)
+    with pytest.raises(ModelError, match=r"bad\.pt2"):
+        LOADER.open(str(hostile), contract=NCHW, device="cpu")
+    assert not mark.exists()
+    torch.export.load(honest)
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ

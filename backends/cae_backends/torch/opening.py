@@ -1,5 +1,9 @@
 """Model files as `TorchModel`."""
 
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -46,10 +50,29 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
     if not is_zipfile(path):  # torch would also print a traceback
         raise ModelError(f"{path}: this is not a program that torch.export.save wrote. Export it again.")
     try:
-        program = torch.export.load(path)
+        with _pickles_hold_tensors_only():
+            program = torch.export.load(path)
+    except pickle.UnpicklingError as exc:
+        raise ModelError(
+            f"{path}: the file holds pickled code, which is never run. Export the model again, or as ONNX."
+        ) from exc
     except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
         raise ModelError(f"{path}: this exported program cannot be loaded ({exc}). Export it again.") from exc
     return TorchModel(_Exported(program.module()), contract=found, device=device)
+
+
+@contextmanager
+def _pickles_hold_tensors_only() -> Iterator[None]:
+    """Forbid what torch does by default: it unpickles parts of an exported program, and the code in them runs."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 class _Exported(torch.nn.Module):
