@@ -53,7 +53,7 @@ class Contract:
         std: likewise.
         mean_image: float32 (height, width, channels), subtracted instead of ``mean``.
         classes: ``classes[j]`` is the data set's class of output j, or -1 for none; None: the same order.
-        input: name of the input tensor; None: the only one.
+        input: name of the input tensor, checked where it is given.
     """
 
     layout: Literal["NHWC", "NCHW"]
