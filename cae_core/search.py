@@ -113,10 +113,8 @@ class Search:
         due = spent | (steps % every == 0) if every else spent
         if not due.any():
             return state
-        accepted = np.zeros(len(steps), np.bool_)
         found = self._judge(state, np.flatnonzero(due))
-        accepted[np.flatnonzero(due)] = np.isin(state.position[due], found.position)
-        stay = ~(accepted | spent)
+        stay = ~(np.isin(state.position, found.position) | spent)
         return dataclasses.replace(
             state,
             position=state.position[stay],

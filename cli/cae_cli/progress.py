@@ -5,10 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from cae_core.generation import Progress  # a type only: the search is not loaded to verify
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "resumable"]
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Answer Ctrl-C by saying that nothing is lost, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("cae: interrupted; the same command goes on where it was.", err=True)
+        raise typer.Exit(130) from None
 
 
 @contextmanager

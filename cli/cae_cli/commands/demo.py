@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import Json, print_json
-from cae_cli.progress import progress_bar
+from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
     from cae_cli.demo import DemoResult
@@ -28,12 +28,8 @@ def run(
     """
     from cae_cli.demo import run_demo
 
-    try:
-        with progress_bar(enabled=not json) as progress:
-            result = run_demo(workdir, workers=workers, progress=progress)
-    except KeyboardInterrupt:
-        typer.echo("cae: interrupted; the same command goes on where it was.", err=True)
-        raise typer.Exit(130) from None
+    with resumable(), progress_bar(enabled=not json) as progress:
+        result = run_demo(workdir, workers=workers, progress=progress)
     if json:
         suspects = [
             {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **v.as_dict()}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cae_cli.options import DeviceName, Json, parse_eps, print_json
-from cae_cli.progress import progress_bar
+from cae_cli.progress import progress_bar, resumable
 
 __all__ = ["run"]
 
@@ -96,14 +96,10 @@ def run(
         raise PoolError("Name the source model with --source, or a manifest that has one with --pool.")
     thieves, others = members(surrogates, "surrogate"), members(references, "reference")
     images = open_data(data, split=split)
-    try:
-        with progress_bar(enabled=not json) as progress:
-            result = generate_fingerprint(
-                owner, thieves, others, images, settings=settings, output=output, device=device, progress=progress
-            )
-    except KeyboardInterrupt:
-        typer.echo("cae: interrupted; the same command goes on where it was.", err=True)
-        raise typer.Exit(130) from None
+    with resumable(), progress_bar(enabled=not json) as progress:
+        result = generate_fingerprint(
+            owner, thieves, others, images, settings=settings, output=output, device=device, progress=progress
+        )
     summary = {
         "fingerprint": str(output),
         "id": result.fingerprint.id,
