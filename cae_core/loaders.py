@@ -14,7 +14,7 @@ from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.models import DifferentiableModel, Model
 
-__all__ = ["BACKEND_GROUP", "Device", "Loader", "installed_loaders", "open_model"]
+__all__ = ["BACKEND_GROUP", "Device", "Loader", "installed_loaders", "is_model", "open_model"]
 
 BACKEND_GROUP = "cae.backends"
 
@@ -33,6 +33,11 @@ class Loader(Protocol):
     @property
     def suffixes(self) -> tuple[str, ...]:
         """The file suffixes that it opens, with the dot."""
+        ...
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The files by which it recognises a folder that is one model, such as ``"saved_model.pb"``."""
         ...
 
     @property
@@ -67,6 +72,17 @@ def installed_loaders() -> Iterator[Loader]:
         yield point.load()
 
 
+def is_model(path: Path) -> bool:
+    """Return whether an installed backend opens what is at ``path``, by its suffix or by what the folder holds."""
+    return any(_opens(loader, path) for loader in installed_loaders())
+
+
+def _opens(loader: Loader, path: Path) -> bool:
+    if path.is_dir():
+        return any((path / marker).is_file() for marker in loader.folders)
+    return path.suffix.lower() in loader.suffixes
+
+
 @overload
 def open_model(
     spec: str, *, gradients: Literal[True], contract: Contract | None = None, device: Device = "auto"
@@ -91,10 +107,9 @@ def open_model(
         ModelError: there is no such file, no backend opens it, or it cannot be opened.
     """
     scheme, separator, _ = spec.partition(":")
-    suffix = Path(spec).suffix.lower()
     loaders = list(installed_loaders())
     by_scheme = [x for x in loaders if separator and scheme in x.schemes]
-    serving = by_scheme or [x for x in loaders if suffix and suffix in x.suffixes]
+    serving = by_scheme or [x for x in loaders if _opens(x, Path(spec))]
     if not by_scheme and not Path(spec).exists():
         raise ModelError(f"{spec}: no such model file. Give the path of an existing model.")
     fitting = [x for x in serving if x.gradients] if gradients else sorted(serving, key=lambda x: x.gradients)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cae_core.errors import PoolError
-from cae_core.loaders import installed_loaders
+from cae_core.loaders import is_model
 from cae_core.pool import PoolMember, Relation, Role, read_pool
 
 __all__ = ["collect_members"]
@@ -24,9 +24,9 @@ def collect_members(paths: Iterable[Path], *, relation: Relation, role: Role) ->
         if path.suffix == ".toml":
             found: Sequence[PoolMember] = read_pool(path).select(role=role, relation=relation)
             missing = f"no {relation} with role {role!r}"
-        elif path.is_dir() and not _is_model(path):
+        elif path.is_dir() and not is_model(path):
             # a name with a dot in front is a draft that was interrupted
-            files = [p for p in sorted(path.iterdir()) if _is_model(p) and not p.name.startswith(".")]
+            files = [p for p in sorted(path.iterdir()) if is_model(p) and not p.name.startswith(".")]
             found = [_bare(p, relation, role) for p in files]
             missing = "no model file"
         elif path.exists():
@@ -41,8 +41,3 @@ def collect_members(paths: Iterable[Path], *, relation: Relation, role: Role) ->
 
 def _bare(path: Path, relation: Relation, role: Role) -> PoolMember:
     return PoolMember(path=path, role=role, relation=relation)
-
-
-def _is_model(path: Path) -> bool:
-    suffixes = {suffix for loader in installed_loaders() for suffix in loader.suffixes}
-    return path.suffix.lower() in suffixes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_backends.onnx_contract import find_contract
+from cae_backends.contract_files import find_contract
 from cae_backends.onnx_session import open_session, runtime_failures, shortened
 from cae_core.arrays import Images, check_images
 from cae_core.contract import Contract
@@ -118,6 +118,7 @@ class OnnxRuntimeLoader:
 
     name: str = "onnxruntime"
     suffixes: tuple[str, ...] = (".onnx",)
+    folders: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     gradients: bool = False
 

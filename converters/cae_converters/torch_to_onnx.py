@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.import_order import before_torch
 from cae_backends.onnx_session import open_session, runtime_failures, shortened
 from cae_backends.onnxruntime import LOADER
 from cae_converters.onnx_file import checked_file, portable, set_metadata
@@ -111,6 +112,7 @@ def _device(module: "nn.Module") -> Any:  # noqa: ANN401 - a torch.device
 
 
 def _trace(module: "nn.Module", x: NDArray[Any], output: str, opset: int) -> "ModelProto":
+    before_torch()
     try:
         import onnxscript  # noqa: F401 - torch's exporter needs it and says so late
         import torch

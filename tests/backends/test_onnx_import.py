@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from cae_backends.onnx_contract import find_contract
+from cae_backends.contract_files import find_contract
 from cae_backends.torch import LOADER
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
@@ -346,7 +346,7 @@ def test_the_example_fits_the_input(shape: list[int | str | None], dtype: str, l
 
 
 def test_the_contract_module_imports_no_framework() -> None:
-    code = "import sys, cae_backends.onnx_contract; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
+    code = "import sys, cae_backends.contract_files; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

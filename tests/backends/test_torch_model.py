@@ -188,7 +188,7 @@ def test_labels_only() -> None:
 
 
 def test_large_batches_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cae_backends.torch.model._IMAGES_AT_ONCE", 4)
+    monkeypatch.setattr("cae_backends.batches._IMAGES", 4)
     sizes: list[int] = []
 
     def note(mean: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from cae_backends.import_order import before_torch
 from cae_core.contract import Contract
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.models import DifferentiableModel
@@ -22,6 +23,7 @@ class TorchLoader:
 
     name: str = "torch"
     suffixes: tuple[str, ...] = (".onnx", ".pt2")
+    folders: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     gradients: bool = True
 
@@ -33,6 +35,7 @@ class TorchLoader:
                 f"{spec}: pickled torch files are not opened, because loading one runs whatever code it contains. "
                 "Export the model with torch.onnx.export (.onnx) or torch.export.save (.pt2)."
             )
+        before_torch()
         _require("torch", "onnx2torch")
         from cae_backends.torch.opening import open_exported, open_onnx
 

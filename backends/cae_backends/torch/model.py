@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cae_backends.batches import images_at_once
 from cae_backends.torch.network import Network, download, exact_float32, make_pullback, resolve_device, upload
 from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
@@ -17,10 +18,6 @@ from cae_core.loaders import Device
 from cae_core.models import Ensemble, Precision, Predictions, Pullback
 
 __all__ = ["TorchModel"]
-
-_PIXELS_AT_ONCE = 1 << 22
-_IMAGES_AT_ONCE = 512
-# The largest activation of a ResNet50 is then about 1 GB, whatever the images' size.
 
 
 class TorchModel:
@@ -55,7 +52,7 @@ class TorchModel:
             ModelError: the module fails or does not answer (n, c).
         """
         check_images(images)
-        step = self._images_at_once(images)
+        step = images_at_once(self.contract, images.shape)
         parts = [self._raw(images[start : start + step]) for start in range(0, max(len(images), 1), step)]
         return self.contract.to_predictions(np.concatenate(parts))
 
@@ -97,8 +94,3 @@ class TorchModel:
         with torch.no_grad(), exact_float32():
             scores = self.network.scores(upload(images, self.device))
         return download(scores) if self.contract.output != "labels" else scores.cpu().numpy()
-
-    def _images_at_once(self, images: Images) -> int:
-        size: tuple[int, ...] = self.contract.size or images.shape[1:3]
-        pixels = size[0] * size[1]
-        return min(_IMAGES_AT_ONCE, max(1, _PIXELS_AT_ONCE // max(1, pixels)))

@@ -9,7 +9,7 @@ from zipfile import is_zipfile
 
 import torch
 
-from cae_backends.onnx_contract import find_contract, find_sidecar, sidecar_path
+from cae_backends.contract_files import find_contract, find_sidecar, sidecar_path
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
 from cae_core.contract import Contract

@@ -1,0 +1,32 @@
+"""Keras and TensorFlow models as `DifferentiableModel`: ``.keras`` and ``.h5`` files, and SavedModel folders.
+
+Importing this package does not import TensorFlow.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cae_core.contract import Contract
+from cae_core.models import DifferentiableModel
+
+__all__ = ["LOADER", "TensorflowLoader"]
+
+
+@dataclass(frozen=True)
+class TensorflowLoader:
+    """Opens Keras files and SavedModel folders."""
+
+    name: str = "tensorflow"
+    suffixes: tuple[str, ...] = (".keras", ".h5", ".hdf5")
+    schemes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ("saved_model.pb",)
+    gradients: bool = True
+
+    def open(self, spec: str, *, contract: Contract | None, device: str) -> DifferentiableModel:
+        """See `cae_core.loaders.Loader.open`."""
+        from cae_backends.tensorflow.opening import open_tensorflow
+
+        return open_tensorflow(Path(spec), contract=contract, device=device)
+
+
+LOADER = TensorflowLoader()

@@ -1,0 +1,202 @@
+"""A frozen TensorFlow graph as a `DifferentiableModel`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+
+from cae_backends.batches import images_at_once
+from cae_backends.tensorflow.frozen import FrozenGraph, without_softmax
+from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow, resolve_device
+from cae_backends.tensorflow.tracing import trace_keras
+from cae_core.arrays import Floats32, Images, check_images
+from cae_core.contract import Contract
+from cae_core.errors import CaeError, ContractError, ModelError
+from cae_core.loaders import Device
+from cae_core.models import Predictions, Pullback
+
+__all__ = ["TensorflowModel"]
+
+_SMALLEST_PROBABILITY = 1e-30
+# Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass.
+
+
+class TensorflowModel:
+    """A Keras model or SavedModel and its contract, its variables frozen into constants.
+
+    Where the contract says probabilities, this model answers logits, and its own contract says so: those before the
+    softmax at the graph's end, else the logarithms of the probabilities, clamped at 1e-30.
+
+    Args:
+        graph: from `cae_backends.tensorflow.frozen.freeze`.
+        contract: what the graph takes and answers.
+        device: ``"auto"`` (a GPU where one is usable), ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
+        origin: what the model is called in messages.
+
+    Attributes:
+        contract: what this model takes and answers.
+
+    Raises:
+        ContractError: the contract does not fit the graph's input or its end.
+        ModelError: there is no such device.
+    """
+
+    def __init__(
+        self, graph: FrozenGraph, *, contract: Contract, device: Device = "auto", origin: str = "The model"
+    ) -> None:
+        _check_input(graph, contract, origin)
+        bare = without_softmax(graph)
+        if bare is not None and contract.output == "logits":
+            raise ContractError(
+                f'{origin}: its contract says output = "logits" and the model ends in a softmax. '
+                'Correct it to output = "probabilities".'
+            )
+        probabilities = contract.output == "probabilities"
+        self.contract = contract.replace(output="logits") if probabilities else contract
+        self._origin, self._shape = origin, graph.shape
+        self._device = resolve_device(device)
+        softmax = probabilities and bare is not None
+        self._answer = _compile(bare if bare is not None and softmax else graph, logarithm=probabilities and not softmax)
+
+    @classmethod
+    def from_keras(cls, model: Any, *, contract: Contract, device: Device = "auto") -> Self:  # noqa: ANN401
+        """Wrap a Keras model as it answers in inference; later changes of its weights have no effect.
+
+        Raises:
+            ModelError: it has several inputs or outputs, or nobody says what shape it takes.
+            ContractError: see the class.
+        """
+        graph = trace_keras(model, contract=contract, origin=model.name)
+        return cls(graph, contract=contract, device=device, origin=model.name)
+
+    def predict(self, images: Images) -> Predictions:
+        """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.
+
+        A row that is not finite is `cae_core.models.NO_ANSWER`.
+
+        Raises:
+            DataError: the images are not canonical.
+            ContractError: they do not fit the contract.
+            ModelError: the model fails or does not answer (n, c).
+        """
+        check_images(images)
+        step = images_at_once(self.contract, images.shape)
+        starts = range(0, max(len(images), 1), step)
+        with self._running():
+            parts = [self._scores(self._upload(images[start : start + step])).numpy() for start in starts]
+        return self.contract.to_predictions(np.concatenate(parts)[: len(images)])
+
+    def vjp(self, images: Floats32) -> tuple[Floats32, Pullback]:
+        """Return logits (n, c) and their pullback, (n, c) -> (n, h, w, k); see `DifferentiableModel.vjp`.
+
+        Raises:
+            DataError: the images are not canonical.
+            ContractError: they do not fit the contract.
+            ModelError: the model answers labels, takes integers, fails, or cannot be differentiated.
+        """
+        self._check_differentiable()
+        tf = load_tensorflow()
+        shape = check_images(images).shape
+        with self._running():
+            x = self._upload(images)
+            with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+                tape.watch(x)
+                scores = self._scores(x)
+            raw = scores.numpy()
+        logits = self.contract.to_canonical(raw[: len(images)].copy())
+
+        def pull_back(gradient: Floats32) -> Floats32:
+            if gradient.shape != logits.shape:
+                raise ModelError(f"The gradient must have the logits' shape {logits.shape}; found {gradient.shape}.")
+            upstream = np.zeros(raw.shape, np.float32)  # it has a row where there is no image
+            upstream[: shape[0]] = self.contract.from_canonical(np.asarray(gradient, np.float32), raw.shape[1])
+            with self._running():
+                pulled = tape.gradient(scores, x, output_gradients=tf.constant(upstream))
+            if pulled is None:
+                raise ModelError(f"{self._origin}: its answer does not depend on the input in a differentiable way.")
+            return self.contract.pull_back(pulled.numpy()[: shape[0]], shape)
+
+        return logits, pull_back
+
+    def _upload(self, images: Images) -> Any:  # noqa: ANN401 - a tensor
+        # Few graphs run on no image, so one is added; the caller takes its answer away.
+        taken = images if len(images) else np.zeros((1, *images.shape[1:]), images.dtype)
+        x = self.contract.to_input(taken)
+        wanted = self._shape[1:]
+        if any(size not in (None, found) for size, found in zip(wanted, x.shape[1:], strict=False)):
+            expected = ", ".join("any" if size is None else str(size) for size in wanted)
+            raise ContractError(
+                f"{self._origin}: the model takes images of shape ({expected}) and its contract makes {x.shape[1:]} "
+                "from these. Correct layout, channels or size in the contract, or name a resize rule."
+            )
+        return load_tensorflow().constant(x.copy())  # a copy: the caller may go on changing its own array
+
+    def _scores(self, x: Any) -> Any:  # noqa: ANN401 - tensors
+        scores = self._answer(x)
+        labels, classes = self.contract.output == "labels", self.contract.classes
+        width = scores.shape[1] if len(scores.shape) == 2 else None
+        fits = width in (None, 1) if labels else width is not None and width == len(classes or range(width))
+        if len(scores.shape) not in (1, 2) or len(scores) != len(x) or not fits:
+            expected = f"({len(x)},)" if labels else f"({len(x)}, {len(classes) if classes else 'classes'})"
+            raise ModelError(
+                f"{self._origin}: a classifier must answer {len(x)} images with one tensor of shape {expected}; "
+                f"found {tuple(scores.shape)}. Export it so that it returns this only."
+            )
+        return scores
+
+    def _check_differentiable(self) -> None:
+        if self.contract.output == "labels":
+            raise ModelError("A model that answers labels only has no gradient. Use one that answers logits.")
+        if self.contract.dtype == "uint8":
+            raise ModelError("A model that takes uint8 has no gradient. Use one whose graph begins with float32.")
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        tf = load_tensorflow()
+        try:
+            with tf.device(self._device), exact_float32():
+                yield
+        except CaeError:
+            raise
+        # LookupError: an operation without a gradient
+        except (tf.errors.OpError, ValueError, TypeError, LookupError) as exc:
+            reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+            raise ModelError(
+                f"{self._origin}: TensorFlow cannot run or differentiate the model ({reason}). "
+                "Check layout, size and channels in its contract."
+            ) from exc
+
+
+def _compile(graph: FrozenGraph, *, logarithm: bool) -> Callable[[Any], Any]:
+    """Return the graph as one function of the model's tensor, of any batch size; its floats are float32."""
+    tf = load_tensorflow()
+    taken = tf.uint8 if graph.dtype == "uint8" else tf.float32
+    free = None if not graph.shape else (None, *graph.shape[1:])
+
+    def answer(x: Any) -> Any:  # noqa: ANN401 - tensors
+        scores = graph.answer(tf.cast(x, graph.dtype))
+        if not scores.dtype.is_floating:
+            return scores
+        scores = tf.cast(scores, tf.float32)
+        return tf.math.log(tf.maximum(scores, _SMALLEST_PROBABILITY)) if logarithm else scores
+
+    compiled: Callable[[Any], Any] = tf.function(
+        answer, input_signature=[tf.TensorSpec(free, taken)], autograph=False
+    )
+    return compiled
+
+
+def _check_input(graph: FrozenGraph, contract: Contract, origin: str) -> None:
+    floats = graph.dtype in ("float16", "float32", "float64", "bfloat16")
+    if len(graph.shape) not in (0, 4) or not (floats or graph.dtype == "uint8"):
+        raise ModelError(
+            f"{origin}: a classifier of images takes one float or uint8 tensor of rank 4; "
+            f"found {graph.dtype} {graph.shape}. Export it with such an input."
+        )
+    if (graph.dtype == "uint8") != (contract.dtype == "uint8"):
+        remedy = 'dtype = "uint8", range = [0, 255]' if graph.dtype == "uint8" else 'dtype = "float32"'
+        raise ContractError(f"{origin}: the model takes {graph.dtype} and its contract {contract.dtype}; say {remedy}.")
+    if contract.input is not None and contract.input != graph.input.partition(":")[0]:
+        found = graph.input.partition(":")[0]
+        raise ContractError(f"{origin}: the contract's input is {contract.input!r}; the model's is {found!r}.")

@@ -1,0 +1,144 @@
+"""Keras files and SavedModel folders as `TensorflowModel`; nothing in them is run that is not a graph of layers."""
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cae_backends.contract_files import find_contract
+from cae_backends.tensorflow.frozen import FrozenGraph, hidden_operations
+from cae_backends.tensorflow.model import TensorflowModel
+from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
+from cae_backends.tensorflow.tracing import keras_input, trace_keras, trace_signature
+from cae_core.contract import Contract
+from cae_core.errors import ModelError
+from cae_core.loaders import Device
+
+__all__ = ["SAVED_MODEL", "load_graph", "open_tensorflow", "read_keras"]
+
+SAVED_MODEL = "saved_model.pb"
+"""The file by which a SavedModel folder is recognised."""
+
+_LOADING_ERRORS = (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, NotImplementedError)
+
+
+def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) -> TensorflowModel:
+    """Open a ``.keras`` or ``.h5`` file, or a SavedModel folder.
+
+    Raises:
+        BackendMissing: TensorFlow is not installed.
+        ModelError: it cannot be opened, holds code, or is no classifier of images.
+        ContractError: nobody says what it takes, or what is said does not fit.
+    """
+    graph, found = load_graph(path, contract=contract)
+    return TensorflowModel(graph, contract=found, device=device, origin=str(path))
+
+
+def load_graph(
+    path: Path, *, contract: Contract | None, allow_lambda: Sequence[str] = ()
+) -> tuple[FrozenGraph, Contract]:
+    """Return the frozen graph in a file or folder, and the contract that applies.
+
+    Args:
+        path: a ``.keras`` or ``.h5`` file, or a SavedModel folder.
+        contract: replaces that of the sidecar.
+        allow_lambda: names of the Lambda layers whose code may be run; for files of one's own only.
+
+    Raises:
+        BackendMissing, ModelError, ContractError: see `open_tensorflow`.
+    """
+    if path.is_dir():
+        graph = trace_signature(_load_saved_model(path), origin=str(path))
+        return graph, find_contract(path, {}, graph.shape, contract, dtype=graph.dtype)
+    model = read_keras(path, allow_lambda=allow_lambda)
+    shape, dtype = keras_input(model, origin=str(path))
+    found = find_contract(path, {}, shape or (), contract, dtype=dtype)
+    return trace_keras(model, contract=found, origin=str(path)), found
+
+
+def read_keras(path: Path, *, allow_lambda: Sequence[str] = ()) -> Any:  # noqa: ANN401 - Keras publishes no types
+    """Load a Keras model, not compiled.
+
+    Raises:
+        BackendMissing: TensorFlow is not installed.
+        ModelError: the file is no Keras model, holds code in a Lambda layer that is not allowed, or a layer of a class
+            that is not registered.
+    """
+    keras = load_keras()
+    config = _read_config(path)
+    holders = sorted(set(_code_holders(config)))
+    refused = [name for name in holders if name not in allow_lambda]
+    if refused:
+        raise ModelError(
+            f"{path}: the file holds pickled code ({', '.join(refused)}), which is never run unless you name it. If "
+            "the file is your own, convert it once: cae convert MODEL.keras MODEL.onnx --allow-lambda NAME."
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=not holders)
+    except _LOADING_ERRORS as exc:
+        raise ModelError(_explain(path, exc)) from exc
+
+
+def _read_config(path: Path) -> Any:  # noqa: ANN401 - JSON
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read("config.json"))
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            text = file.attrs["model_config"]
+        return json.loads(text)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as exc:
+        raise ModelError(
+            f"{path}: this is no Keras model, or it is damaged; a file of weights alone holds no model. "
+            "Save it again with model.save(path)."
+        ) from exc
+
+
+def _code_holders(config: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Yield the names of the layers, or the places, that hold pickled code: Lambda layers, and lambdas as arguments."""
+    if isinstance(config, list):
+        for part in config:
+            yield from _code_holders(part)
+    elif isinstance(config, dict):
+        if config.get("class_name") in ("Lambda", "__lambda__"):
+            inner = config.get("config")
+            named = inner.get("name") if isinstance(inner, dict) else None
+            yield str(named or "a lambda function")
+            return
+        for part in config.values():
+            yield from _code_holders(part)
+
+
+def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
+    tf = load_tensorflow()
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    description = SavedModel()
+    try:
+        description.ParseFromString((path / SAVED_MODEL).read_bytes())
+        outside = [op for graph in description.meta_graphs for op in hidden_operations(graph.graph_def)]
+        if outside:  # loading a SavedModel runs its initialisers already
+            raise ModelError(
+                f"{path}: the SavedModel calls {', '.join(outside)}, which runs code or touches files outside of the "
+                "graph; such a model is never run. Export it without them."
+            )
+        return tf.saved_model.load(str(path))
+    except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as exc:
+        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        raise ModelError(f"{path}: this SavedModel cannot be loaded ({reason}). Export it again.") from exc
+
+
+def _explain(path: Path, exc: Exception) -> str:
+    text = str(exc)
+    if "Could not locate class" in text or "Unknown layer" in text:
+        name = text.split("'")[1] if "'" in text else "one of them"
+        return (
+            f"{path}: the layer class {name!r} is not registered, so the file alone does not say what it computes. "
+            "Export the model with model.export(folder) or as ONNX, or register the class before it is opened."
+        )
+    reason = (text.strip().splitlines() or [type(exc).__name__])[0]
+    return f"{path}: Keras cannot load this model ({reason[:300]}). Save it again with model.save(path)."

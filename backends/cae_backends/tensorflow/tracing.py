@@ -1,0 +1,88 @@
+"""Keras models and the signatures of SavedModels as frozen graphs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cae_backends.tensorflow.frozen import FrozenGraph, freeze
+from cae_backends.tensorflow.runtime import load_tensorflow
+from cae_core.contract import Contract
+from cae_core.errors import ModelError
+
+__all__ = ["keras_input", "trace_keras", "trace_signature"]
+
+_SIGNATURES = ("serving_default", "serve")
+
+
+def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph:  # noqa: ANN401 - Keras has no types
+    """Return a Keras model's graph in inference.
+
+    Args:
+        model: functional, sequential or subclassed; compiled or not.
+        contract: says the size and channels of a subclassed model that was never called.
+        origin: what the model is called in messages.
+
+    Raises:
+        ModelError: several inputs or outputs, no known input shape, or a call that fails.
+    """
+    tf = load_tensorflow()
+    shape, dtype = keras_input(model, origin=origin)
+    if shape is None:
+        shape = _shape_of(contract, origin)
+    function = tf.function(lambda images: model(images, training=False), autograph=False)
+    try:
+        concrete = function.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype, name="images"))
+    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as exc:
+        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        raise ModelError(
+            f"{origin}: the Keras model cannot be called on a batch of shape {shape} ({reason}). "
+            "Check that it works with model(images, training=False)."
+        ) from exc
+    return freeze(concrete, origin=origin)
+
+
+def keras_input(model: Any, *, origin: str) -> tuple[tuple[int | None, ...] | None, str]:  # noqa: ANN401
+    """Return shape and dtype of the only input of a Keras model; the shape is None where nobody knows it.
+
+    Raises:
+        ModelError: it has several inputs.
+    """
+    inputs: Sequence[Any] = getattr(model, "inputs", None) or ()
+    if len(inputs) > 1:
+        names = ", ".join(str(tensor.name) for tensor in inputs)
+        raise ModelError(
+            f"{origin}: a classifier of images has one input; found {len(inputs)} ({names}). Export it with one."
+        )
+    if inputs:
+        return tuple(inputs[0].shape), str(inputs[0].dtype)
+    built = (model.get_build_config() or {}).get("input_shape")
+    return (tuple(built) if isinstance(built, list | tuple) and len(built) == 4 else None), "float32"
+
+
+def trace_signature(loaded: Any, *, origin: str) -> FrozenGraph:  # noqa: ANN401 - what tf.saved_model.load returns
+    """Return the graph of a SavedModel's serving signature.
+
+    Raises:
+        ModelError: it has no signature, or several and none of the usual names.
+    """
+    signatures = dict(loaded.signatures)
+    name = next((name for name in _SIGNATURES if name in signatures), None)
+    if name is None and len(signatures) == 1:
+        (name,) = signatures
+    if name is None:
+        found = ", ".join(sorted(signatures)) or "none"
+        raise ModelError(
+            f"{origin}: a SavedModel needs a signature called {_SIGNATURES[0]}; found {found}. A subclassed model gets "
+            "one by model.export(folder), or by tf.saved_model.save(model, folder, signatures=...)."
+        )
+    return freeze(signatures[name], origin=origin)
+
+
+def _shape_of(contract: Contract, origin: str) -> tuple[int | None, ...]:
+    if contract.size is None or contract.channels is None:
+        raise ModelError(
+            f"{origin}: nobody says what shape this subclassed model takes. Give size and channels in its contract, "
+            "or call the model on a batch before it is saved."
+        )
+    channels = 1 if contract.channels == "GRAY" else 3
+    size = contract.size
+    return (None, *size, channels) if contract.layout == "NHWC" else (None, channels, *size)
