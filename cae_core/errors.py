@@ -26,6 +26,7 @@ __all__ = [
     "OptionError",
     "PoolError",
     "StorageError",
+    "first_line",
 ]
 
 
@@ -67,3 +68,14 @@ class GenerationError(CaeError):
 
 class StorageError(CaeError):
     """A file cannot be written: the disk is full, or the folder is not writable."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of a foreign exception's message, at most 200 characters; its type where it has none.
+
+    Example:
+        >>> first_line(ValueError("no such axis\nTraceback of the runtime ..."))
+        'no such axis'
+    """
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else line[:199] + "…"

@@ -1,6 +1,6 @@
-"""Which contract an ONNX file has: said by the caller, by a ``model.toml`` beside it, or by its metadata.
+"""Which contract a model file has: said by the caller, by a ``model.toml`` beside it, or by the file's metadata.
 
-Shared by every backend that opens ONNX files. It imports no framework.
+Shared by every backend that opens files. It imports no framework.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from cae_core.contract import Contract, contract_from_metadata, read_contract
 from cae_core.errors import ContractError
 
-__all__ = ["find_contract", "find_sidecar", "sidecar_path"]
+__all__ = ["check_end", "find_contract", "find_sidecar", "sidecar_path"]
 
 
 def find_contract(
@@ -20,11 +20,11 @@ def find_contract(
     *,
     dtype: str = "float32",
 ) -> Contract:
-    """Return the contract of an ONNX file: ``explicit``, else its sidecar's, else its metadata's.
+    """Return the contract of a model file: ``explicit``, else its sidecar's, else its metadata's.
 
     Args:
-        path: the ONNX file; the sidecar of ``folder/model.onnx`` is ``folder/model.toml``.
-        metadata: the file's ``metadata_props``.
+        path: the file; the sidecar of ``folder/model.onnx`` is ``folder/model.toml``.
+        metadata: of the file, such as ONNX's ``metadata_props``.
         input_shape: of the image input; a symbolic or unknown axis is a string or None.
         explicit: the caller's contract, which replaces all others.
         dtype: of the image input, for the message.
@@ -36,6 +36,19 @@ def find_contract(
         if contract is not None:
             return contract
     raise ContractError(_missing(path, input_shape, dtype))
+
+
+def check_end(contract: Contract, *, softmax: bool, origin: str) -> None:
+    """Refuse a contract that says logits for a model whose graph ends in a softmax.
+
+    Raises:
+        ContractError: it does.
+    """
+    if softmax and contract.output == "logits":
+        raise ContractError(
+            f'{origin}: its contract says output = "logits" and the model ends in a softmax. '
+            'Correct it to output = "probabilities".'
+        )
 
 
 def sidecar_path(path: Path) -> Path:

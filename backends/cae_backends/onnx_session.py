@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cae_core.errors import BackendMissing, ModelError
+from cae_core.errors import BackendMissing, ModelError, first_line
 from cae_core.loaders import Device
 
 __all__ = ["open_session", "runtime_failures", "shortened", "usable_device"]
@@ -50,9 +50,7 @@ def runtime_failures() -> tuple[type[Exception], ...]:
 
 def shortened(exc: Exception) -> str:
     """Return the first line of a message, without the code that ONNX Runtime puts in front of it."""
-    line = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
-    text = line.rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1].rstrip(".")
-    return text if len(text) <= 200 else text[:199] + "…"
+    return first_line(exc).rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1].rstrip(".")
 
 
 def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an InferenceSession, typed by nobody

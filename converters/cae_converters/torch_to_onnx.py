@@ -15,7 +15,7 @@ from cae_backends.onnx_session import open_session, runtime_failures, shortened
 from cae_backends.onnxruntime import LOADER
 from cae_converters.onnx_file import checked_file, portable, set_metadata
 from cae_core.contract import Contract, metadata_of
-from cae_core.errors import BackendMissing, ModelError
+from cae_core.errors import BackendMissing, ModelError, first_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -145,7 +145,7 @@ def _reason(exc: BaseException) -> str:
     """The first line of the first cause: the exporter wraps it in advice."""
     while exc.__cause__ is not None:
         exc = exc.__cause__
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200]
+    return first_line(exc)
 
 
 def _difference(file: Path, x: NDArray[Any], expected: NDArray[Any]) -> float:

@@ -32,6 +32,7 @@ class WhiteBox(BlackBox):
 class FakeLoader:
     name: str
     suffixes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     gradients: bool = False
     honest: bool = True

@@ -1,25 +1,25 @@
 """A frozen TensorFlow graph as a `DifferentiableModel`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_backends.batches import images_at_once
+from cae_backends.contract_files import check_end
 from cae_backends.tensorflow.frozen import FrozenGraph, without_softmax
+from cae_backends.tensorflow.programs import Linearised, Program, compile_answer, linearise
 from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow, resolve_device
 from cae_backends.tensorflow.tracing import trace_keras
 from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
-from cae_core.errors import CaeError, ContractError, ModelError
+from cae_core.errors import CaeError, ContractError, ModelError, first_line
 from cae_core.loaders import Device
 from cae_core.models import Predictions, Pullback
 
 __all__ = ["TensorflowModel"]
-
-_SMALLEST_PROBABILITY = 1e-30
-# Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass.
 
 
 class TensorflowModel:
@@ -47,17 +47,17 @@ class TensorflowModel:
     ) -> None:
         _check_input(graph, contract, origin)
         bare = without_softmax(graph)
-        if bare is not None and contract.output == "logits":
-            raise ContractError(
-                f'{origin}: its contract says output = "logits" and the model ends in a softmax. '
-                'Correct it to output = "probabilities".'
-            )
+        check_end(contract, softmax=bare is not None, origin=origin)
         probabilities = contract.output == "probabilities"
         self.contract = contract.replace(output="logits") if probabilities else contract
         self._origin, self._shape = origin, graph.shape
         self._device = resolve_device(device)
-        softmax = probabilities and bare is not None
-        self._answer = _compile(bare if bare is not None and softmax else graph, logarithm=probabilities and not softmax)
+        if bare is not None and probabilities:
+            self._program = Program(bare, logarithm=False)
+        else:
+            self._program = Program(graph, logarithm=probabilities)
+        self._answer = compile_answer(self._program)
+        self._linearised: Linearised | None = None
 
     @classmethod
     def from_keras(cls, model: Any, *, contract: Contract, device: Device = "auto") -> Self:  # noqa: ANN401
@@ -84,7 +84,7 @@ class TensorflowModel:
         step = images_at_once(self.contract, images.shape)
         starts = range(0, max(len(images), 1), step)
         with self._running():
-            parts = [self._scores(self._upload(images[start : start + step])).numpy() for start in starts]
+            parts = [self._raw(self._answer(self._upload(images[start : start + step]))) for start in starts]
         return self.contract.to_predictions(np.concatenate(parts)[: len(images)])
 
     def vjp(self, images: Floats32) -> tuple[Floats32, Pullback]:
@@ -96,15 +96,14 @@ class TensorflowModel:
             ModelError: the model answers labels, takes integers, fails, or cannot be differentiated.
         """
         self._check_differentiable()
-        tf = load_tensorflow()
         shape = check_images(images).shape
         with self._running():
-            x = self._upload(images)
-            with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-                tape.watch(x)
-                scores = self._scores(x)
-            raw = scores.numpy()
-        logits = self.contract.to_canonical(raw[: len(images)].copy())
+            if self._linearised is None:
+                self._linearised = linearise(self._program, origin=self._origin)
+            backward = self._linearised.backward
+            scores, residuals = self._linearised.forward(self._upload(images))
+            raw = self._raw(scores)
+        logits = self.contract.to_canonical(raw[: shape[0]].copy())
 
         def pull_back(gradient: Floats32) -> Floats32:
             if gradient.shape != logits.shape:
@@ -112,10 +111,8 @@ class TensorflowModel:
             upstream = np.zeros(raw.shape, np.float32)  # it has a row where there is no image
             upstream[: shape[0]] = self.contract.from_canonical(np.asarray(gradient, np.float32), raw.shape[1])
             with self._running():
-                pulled = tape.gradient(scores, x, output_gradients=tf.constant(upstream))
-            if pulled is None:
-                raise ModelError(f"{self._origin}: its answer does not depend on the input in a differentiable way.")
-            return self.contract.pull_back(pulled.numpy()[: shape[0]], shape)
+                pulled = backward(residuals, load_tensorflow().constant(upstream)).numpy()
+            return self.contract.pull_back(pulled[: shape[0]], shape)
 
         return logits, pull_back
 
@@ -132,18 +129,18 @@ class TensorflowModel:
             )
         return load_tensorflow().constant(x.copy())  # a copy: the caller may go on changing its own array
 
-    def _scores(self, x: Any) -> Any:  # noqa: ANN401 - tensors
-        scores = self._answer(x)
+    def _raw(self, scores: Any) -> NDArray[Any]:  # noqa: ANN401 - a tensor
+        raw: NDArray[Any] = scores.numpy()
         labels, classes = self.contract.output == "labels", self.contract.classes
-        width = scores.shape[1] if len(scores.shape) == 2 else None
+        width = raw.shape[1] if raw.ndim == 2 else None
         fits = width in (None, 1) if labels else width is not None and width == len(classes or range(width))
-        if len(scores.shape) not in (1, 2) or len(scores) != len(x) or not fits:
-            expected = f"({len(x)},)" if labels else f"({len(x)}, {len(classes) if classes else 'classes'})"
+        if raw.ndim not in (1, 2) or not fits:
+            expected = "(n,)" if labels else f"(n, {len(classes) if classes else 'classes'})"
             raise ModelError(
-                f"{self._origin}: a classifier must answer {len(x)} images with one tensor of shape {expected}; "
-                f"found {tuple(scores.shape)}. Export it so that it returns this only."
+                f"{self._origin}: a classifier must answer n images with one tensor of shape {expected}; "
+                f"found {raw.shape}. Export it so that it returns this only."
             )
-        return scores
+        return raw
 
     def _check_differentiable(self) -> None:
         if self.contract.output == "labels":
@@ -161,30 +158,10 @@ class TensorflowModel:
             raise
         # LookupError: an operation without a gradient
         except (tf.errors.OpError, ValueError, TypeError, LookupError) as exc:
-            reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
             raise ModelError(
-                f"{self._origin}: TensorFlow cannot run or differentiate the model ({reason}). "
+                f"{self._origin}: TensorFlow cannot run or differentiate the model ({first_line(exc)}). "
                 "Check layout, size and channels in its contract."
             ) from exc
-
-
-def _compile(graph: FrozenGraph, *, logarithm: bool) -> Callable[[Any], Any]:
-    """Return the graph as one function of the model's tensor, of any batch size; its floats are float32."""
-    tf = load_tensorflow()
-    taken = tf.uint8 if graph.dtype == "uint8" else tf.float32
-    free = None if not graph.shape else (None, *graph.shape[1:])
-
-    def answer(x: Any) -> Any:  # noqa: ANN401 - tensors
-        scores = graph.answer(tf.cast(x, graph.dtype))
-        if not scores.dtype.is_floating:
-            return scores
-        scores = tf.cast(scores, tf.float32)
-        return tf.math.log(tf.maximum(scores, _SMALLEST_PROBABILITY)) if logarithm else scores
-
-    compiled: Callable[[Any], Any] = tf.function(
-        answer, input_signature=[tf.TensorSpec(free, taken)], autograph=False
-    )
-    return compiled
 
 
 def _check_input(graph: FrozenGraph, contract: Contract, origin: str) -> None:

@@ -12,7 +12,7 @@ from cae_backends.tensorflow.model import TensorflowModel
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_backends.tensorflow.tracing import keras_input, trace_keras, trace_signature
 from cae_core.contract import Contract
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, first_line
 from cae_core.loaders import Device
 
 __all__ = ["SAVED_MODEL", "load_graph", "open_tensorflow", "read_keras"]
@@ -114,7 +114,7 @@ def _code_holders(config: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
 
 def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
     tf = load_tensorflow()
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     description = SavedModel()
@@ -128,8 +128,7 @@ def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
             )
         return tf.saved_model.load(str(path))
     except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as exc:
-        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
-        raise ModelError(f"{path}: this SavedModel cannot be loaded ({reason}). Export it again.") from exc
+        raise ModelError(f"{path}: this SavedModel cannot be loaded ({first_line(exc)}). Export it again.") from exc
 
 
 def _explain(path: Path, exc: Exception) -> str:
@@ -140,5 +139,4 @@ def _explain(path: Path, exc: Exception) -> str:
             f"{path}: the layer class {name!r} is not registered, so the file alone does not say what it computes. "
             "Export the model with model.export(folder) or as ONNX, or register the class before it is opened."
         )
-    reason = (text.strip().splitlines() or [type(exc).__name__])[0]
-    return f"{path}: Keras cannot load this model ({reason[:300]}). Save it again with model.save(path)."
+    return f"{path}: Keras cannot load this model ({first_line(exc)}). Save it again with model.save(path)."

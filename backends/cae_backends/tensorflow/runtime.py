@@ -35,7 +35,7 @@ def load_tensorflow() -> Any:  # noqa: ANN401 - a module without types
             for gpu in tf.config.list_physical_devices("GPU"):
                 with contextlib.suppress(RuntimeError):  # it is in use already
                     # else TensorFlow takes the whole memory, and torch finds none
-                    tf.config.experimental.set_memory_growth(gpu, True)
+                    tf.config.experimental.set_memory_growth(gpu, enable=True)
     except ImportError as exc:
         raise BackendMissing(f"TensorFlow cannot be imported ({exc}). {_INSTALL}") from exc
     return tf
@@ -64,7 +64,7 @@ def load_keras() -> Any:  # noqa: ANN401 - a module without types
 
 
 def resolve_device(name: Device) -> str:
-    """Return TensorFlow's name of a device: ``"auto"`` (a GPU where one is usable), ``"cpu"``, ``"cuda"``, ``"cuda:i"``.
+    """Return TensorFlow's name of ``"auto"`` (a GPU where one is usable), ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
 
     Raises:
         ModelError: there is no such device here.
@@ -85,7 +85,7 @@ def exact_float32() -> Iterator[None]:
     """Switch off TensorFloat-32, which TensorFlow uses on GPUs by default and which keeps ten bits only."""
     settings = load_tensorflow().config.experimental
     before = settings.tensor_float_32_execution_enabled()
-    settings.enable_tensor_float_32_execution(False)
+    settings.enable_tensor_float_32_execution(enabled=False)
     try:
         yield
     finally:
@@ -94,7 +94,7 @@ def exact_float32() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what TensorFlow's libraries write to stderr while they look for devices, unless the user has set a log level."""
+    """Drop what the libraries write to stderr while they look for devices, unless the user has set a log level."""
     if _LOG_LEVEL in os.environ:
         yield
         return

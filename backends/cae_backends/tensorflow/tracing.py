@@ -6,7 +6,7 @@ from typing import Any
 from cae_backends.tensorflow.frozen import FrozenGraph, freeze
 from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_core.contract import Contract
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, first_line
 
 __all__ = ["keras_input", "trace_keras", "trace_signature"]
 
@@ -32,9 +32,8 @@ def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph: 
     try:
         concrete = function.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype, name="images"))
     except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as exc:
-        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
         raise ModelError(
-            f"{origin}: the Keras model cannot be called on a batch of shape {shape} ({reason}). "
+            f"{origin}: the Keras model cannot be called on a batch of shape {shape} ({first_line(exc)}). "
             "Check that it works with model(images, training=False)."
         ) from exc
     return freeze(concrete, origin=origin)

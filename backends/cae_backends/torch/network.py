@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cae_core.arrays import Floats32, Images, as_unit_float, check_images
 from cae_core.contract import Contract
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, first_line
 from cae_core.models import Pullback
 from cae_core.resize import resize_matrix
 
@@ -115,8 +115,8 @@ class Network(nn.Module):
             answer = self.module(x.contiguous(memory_format=self._memory_format))
         except FORWARD_ERRORS as exc:
             raise ModelError(
-                f"The model fails on its input of shape {tuple(x.shape)} and dtype {_name(x.dtype)} ({_brief(exc)}). "
-                "Check layout, size and channels in its contract, and that its batch size is free."
+                f"The model fails on its input of shape {tuple(x.shape)} and dtype {_name(x.dtype)} "
+                f"({first_line(exc)}). Check layout, size and channels in its contract, and that its batch is free."
             ) from exc
         self._check_answer(answer, len(x))
         scores: Tensor = answer[: len(images)] if empty else answer
@@ -159,7 +159,7 @@ def resolve_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError) as exc:
-        raise ModelError(f'Torch cannot use the device {name!r} ({_brief(exc)}). Use "auto" or "cpu".') from exc
+        raise ModelError(f'Torch cannot use the device {name!r} ({first_line(exc)}). Use "auto" or "cpu".') from exc
 
 
 def upload(images: Images, device: torch.device) -> Tensor:
@@ -186,7 +186,7 @@ def make_pullback(logits: Tensor, images: Tensor) -> Pullback:
             with exact_float32():
                 (result,) = torch.autograd.grad(logits, images, upstream, retain_graph=True)
         except RuntimeError as exc:
-            raise ModelError(f"The model cannot be differentiated ({_brief(exc)}).") from exc
+            raise ModelError(f"The model cannot be differentiated ({first_line(exc)}).") from exc
         return download(result)
 
     return pull_back
@@ -220,8 +220,3 @@ def _columns(contract: Contract) -> Tensor | None:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _brief(exc: BaseException) -> str:
-    lines = str(exc).strip().splitlines()
-    return lines[0] if lines else type(exc).__name__

@@ -9,9 +9,10 @@ from zipfile import is_zipfile
 
 import torch
 
-from cae_backends.contract_files import find_contract, find_sidecar, sidecar_path
+from cae_backends.contract_files import check_end, find_contract, find_sidecar, sidecar_path
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
+from cae_backends.torch.onnx_softmax import final_softmax, take_off
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError
 from cae_core.loaders import Device
@@ -22,15 +23,22 @@ __all__ = ["open_exported", "open_onnx"]
 def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
     """Open an ONNX file with gradients.
 
+    Where it answers probabilities by a softmax at its end, the opened model answers the logits before it.
+
     Raises:
         BackendMissing: onnx2torch does not work here.
         ModelError: the file is no ONNX model, or has an operator that cannot be converted.
-        ContractError: nobody says what it takes.
+        ContractError: nobody says what it takes, or it says logits and ends in a softmax.
     """
     proto = read_onnx(path)
     taken = image_input(proto, origin=str(path))
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     found = find_contract(path, metadata, taken.shape, contract, dtype=taken.dtype)
+    softmax = final_softmax(proto)
+    check_end(found, softmax=softmax is not None, origin=str(path))
+    if softmax is not None and found.output == "probabilities":
+        take_off(proto, softmax)
+        found = found.replace(output="logits")
     return TorchModel(convert_onnx(proto, origin=str(path)), contract=found, device=device)
 
 
