@@ -9,7 +9,11 @@ from pathlib import Path
 from cae_core.contract import Contract, contract_from_metadata, read_contract
 from cae_core.errors import ContractError
 
-__all__ = ["check_end", "find_contract", "find_sidecar", "sidecar_path"]
+__all__ = ["PROGRAM_CONTRACT", "check_end", "find_contract", "find_sidecar", "sidecar_path"]
+
+
+PROGRAM_CONTRACT = "cae.json"
+"""The extra file in an exported torch program that holds its contract, as an ONNX file's metadata would."""
 
 
 def find_contract(

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import nn
 
-__all__ = ["TOLERANCE", "export_torch"]
+__all__ = ["TOLERANCE", "export_torch", "trace_torch"]
 
 TOLERANCE = 1e-4
 """The largest difference between the outputs of the module and of its ONNX file."""
+
+OPSET = 18
+"""Of the standard operators; the exporter writes no older one without a conversion that often fails."""
 
 _TRACED_BATCH = 2
 _CHECKED_BATCHES = (1, 7)
@@ -37,7 +40,7 @@ def export_torch(
     *,
     contract: Contract,
     image_shape: tuple[int, int, int],
-    opset: int = 18,
+    opset: int = OPSET,
 ) -> float:
     """Write ``module``, as it answers in evaluation mode, to one ONNX file with a dynamic batch.
 
@@ -62,7 +65,7 @@ def export_torch(
     metadata = metadata_of(contract)
     with _evaluating(module):
         checks = [(x, _answer(module, x)) for x in (_random_input(contract, n, image_shape) for n in _CHECKED_BATCHES)]
-        proto = _trace(module, _random_input(contract, _TRACED_BATCH, image_shape), contract.output, opset)
+        proto = trace_torch(module, _random_input(contract, _TRACED_BATCH, image_shape), contract.output, opset)
     portable(proto)
     set_metadata(proto, metadata)
     with checked_file(path, proto) as draft:
@@ -111,7 +114,19 @@ def _device(module: "nn.Module") -> Any:  # noqa: ANN401 - a torch.device
     return next((p.device for p in module.parameters()), "cpu")
 
 
-def _trace(module: "nn.Module", x: NDArray[Any], output: str, opset: int) -> "ModelProto":
+def trace_torch(module: "nn.Module", x: NDArray[Any], output: str, opset: int = OPSET) -> "ModelProto":
+    """Return a module in evaluation mode as an ONNX model with the input ``image`` and a free batch.
+
+    Args:
+        module: takes one tensor and returns one.
+        x: such a tensor, of at least two images.
+        output: name of the answer.
+        opset: of the standard operators.
+
+    Raises:
+        BackendMissing: torch or its exporter is not installed.
+        ModelError: the module cannot be exported.
+    """
     before_torch()
     try:
         import onnxscript  # noqa: F401 - torch's exporter needs it and says so late
