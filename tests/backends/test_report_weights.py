@@ -42,9 +42,10 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         base.save_weights(folder / "new.weights.h5")
         base.save(folder / "whole.h5")
     with h5py.File(folder / "whole.h5") as whole, h5py.File(folder / KERAS_FILE, "w") as published:
-        for layer in whole["model_weights"]:
-            whole["model_weights"].copy(layer, published)
-        published.attrs.update(whole["model_weights"].attrs)
+        layers: Any = whole["model_weights"]
+        for layer in layers:
+            layers.copy(layer, published)
+        published.attrs.update(layers.attrs)
     return folder
 
 
@@ -62,7 +63,8 @@ class TestKerasFiles:
         import h5py
 
         with h5py.File(keras_files / KERAS_FILE) as file:
-            kernel = np.asarray(next(iter(file["Conv1"]["Conv1"].values())))
+            layer: Any = file["Conv1/Conv1"]
+            kernel = np.asarray(next(iter(layer.values())))
         model = keras_with(keras_files / name)
         np.testing.assert_array_equal(model.get_layer("Conv1").get_weights()[0], kernel)
         assert model.output_shape == (None, 5)
