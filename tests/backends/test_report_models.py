@@ -1,6 +1,8 @@
 """The report's models: their published sizes, the same numbers from the same weights, and what they cannot be."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -100,6 +102,13 @@ def keras_gradient(
         tape.watch(x)
         logits = model(x, training=False)
     return logits.numpy(), tape.gradient(logits, x, upstream).numpy()
+
+
+def test_their_names_cost_no_framework() -> None:
+    script = "import cae_backends.architectures, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert "cae_backends.architectures" in loaded
+    assert not {"torch", "torchvision", "triton", "tensorflow", "keras"} & set(loaded)
 
 
 class TestParameterCounts:

@@ -14,6 +14,7 @@ from cae_backends.architectures import weights_files
 from cae_backends.architectures.report_keras import build_keras
 from cae_backends.architectures.report_torch import build_torch
 from cae_backends.tensorflow.runtime import load_keras
+from cae_core.contract import Contract
 from cae_core.errors import ModelError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -172,6 +173,37 @@ class TestTorchFiles:
         path.write_bytes(path.read_bytes()[:1_000_000])
         with pytest.raises(ModelError, match="broken"):
             torch_with(path)
+
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+class TestDocumentedContracts:
+    """The contracts that docs/architectures.md gives for ImageNet weights do what the libraries' own functions do."""
+
+    images = np.random.default_rng(2).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+
+    @pytest.mark.parametrize(
+        ("module", "fields"),
+        [
+            ("resnet", {"range": (0.0, 255.0), "channels": "BGR", "mean": (103.939, 116.779, 123.68)}),
+            ("mobilenet_v2", {"range": (-1.0, 1.0)}),
+            ("densenet", {"range": (0.0, 1.0), **IMAGENET}),
+        ],
+    )
+    def test_keras(self, module: str, fields: dict[str, Any]) -> None:
+        expected = getattr(load_keras().applications, module).preprocess_input(self.images.astype(np.float32))
+        found = Contract(layout="NHWC", output="probabilities", **fields).to_input(self.images)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "densenet121"])
+    def test_torchvision(self, name: str) -> None:
+        from torchvision import models
+
+        transform = models.get_model_weights(name)["IMAGENET1K_V1"].transforms(resize_size=224, antialias=True)
+        expected = transform(torch.tensor(self.images.transpose(0, 3, 1, 2)))
+        found = Contract(layout="NCHW", range=(0.0, 1.0), output="logits", **IMAGENET).to_input(self.images)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture
