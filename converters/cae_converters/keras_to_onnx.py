@@ -6,8 +6,11 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.runtime import load_tensorflow
+from cae_converters.onnx_file import drop_unused
 from cae_core.errors import BackendMissing, ModelError, first_line
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "Mo
     if not isinstance(proto, ModelProto):
         raise ModelError(f"{origin}: tf2onnx made no complete model.")
     _check_operators(proto, origin, opset)
-    return proto
+    return _with_constant_shapes(proto)
 
 
 def _check_operators(proto: "ModelProto", origin: str, opset: int) -> None:
@@ -71,6 +74,26 @@ def _check_operators(proto: "ModelProto", origin: str, opset: int) -> None:
                 f"{origin}: operation {node.op_type} (node {node.name!r}) has no equivalent in ONNX's opset {opset}. "
                 "Replace the layer that it comes from, or use the Keras model itself."
             )
+
+
+def _with_constant_shapes(proto: "ModelProto") -> "ModelProto":
+    """Replace the shapes that Keras computes at every call, from the batch size and constants, by constants with -1."""
+    from onnx import numpy_helper, shape_inference
+
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    inferred = shape_inference.infer_shapes(proto, data_prop=True).graph
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in (*inferred.value_info, *inferred.output)}
+    constants = {constant.name for constant in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type != "Reshape" or node.input[1] in constants or node.output[0] not in shapes:
+            continue
+        sizes = [axis.dim_value if axis.HasField("dim_value") else -1 for axis in shapes[node.output[0]]]
+        if sizes.count(-1) <= 1:
+            name = f"{node.output[0]}_shape"
+            proto.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), name))
+            node.input[1] = name
+    drop_unused(proto)
+    return proto
 
 
 @contextlib.contextmanager
