@@ -108,6 +108,6 @@ def _compared(original: Original, draft: Path, target: Path, contract: Contract,
         converted[runtime] = open_model(str(draft), gradients=True, device="cpu")
     except BackendMissing as missing:
         unchecked.append(f"Not opened by {runtime}: {missing}")
-    parities = measure_parity(original.model, converted, images, output=contract.output)
+    parities = measure_parity(original.model, converted, images, output=original.contract.output)
     require_parity(parities, origin=str(target))
     return Conversion(target, contract, tuple(parities), tuple(unchecked))

@@ -34,7 +34,7 @@ class Parity:
         runtime: what runs the converted model.
         images: what they are.
         count: how many.
-        outputs: the largest difference of the answers (logits, or probabilities where the file answers those; labels:
+        outputs: the largest difference of the answers (logits, or probabilities where the original answers those; labels:
             the fraction that differs).
         scale: the largest answer, at least 1.
         gradients: the largest difference of the gradients of a random combination of the logits with respect to the
@@ -68,7 +68,7 @@ def measure_parity(
         original: the model that was converted, run by its own framework.
         converted: what runs the result -> the result, opened by it.
         images: what they are -> uint8 (n, h, w, k); one image is asked alone as well.
-        output: what the file answers, and what is compared.
+        output: what the original answers, and what is compared.
     """
     found: list[Parity] = []
     for what, batch in images.items():
