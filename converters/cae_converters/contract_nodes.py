@@ -57,7 +57,7 @@ class _Chain:
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
-    def add(self, operator: str, *inputs: NDArray[Any] | None, **attributes: Any) -> None:
+    def add(self, operator: str, *inputs: NDArray[Any] | None, **attributes: Any) -> None:  # noqa: ANN401 - as ONNX
         """Append a node; None among ``inputs`` stands for the chain, which comes first where it is not named."""
         from onnx import helper
 

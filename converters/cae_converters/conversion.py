@@ -18,6 +18,7 @@ from cae_converters.parity import Parity, measure_parity, random_images, require
 from cae_core.contract import Contract, metadata_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, ModelError
+from cae_core.generation import Progress
 from cae_core.loaders import open_model
 from cae_core.models import Model
 from cae_core.storage import replacing
@@ -52,6 +53,7 @@ def convert(
     contract: Contract | None = None,
     data: ImageSet | None = None,
     allow_lambda: Sequence[str] = (),
+    progress: Progress = lambda _stage, _done, _total: None,
 ) -> Conversion:
     """Convert a model file.
 
@@ -62,6 +64,7 @@ def convert(
         data: real images for the comparison; the result takes images of their size. Without them it takes images of
             the model's own size.
         allow_lambda: names of Keras Lambda layers whose code may be run.
+        progress: told of the three steps: opened, converted, compared.
 
     Raises:
         ModelError: the source cannot be opened or converted, or the result differs from it.
@@ -77,17 +80,21 @@ def convert(
             f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel or "
             ".pt2) or in .pt2 (from Keras, SavedModel or ONNX)."
         )
+    progress("converting", 0, 3)
     original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
+    progress("converting", 1, 3)
     proto, left = absorb_contract(original.to_onnx(), original.contract, original.image_shape)
     portable(proto)
     set_metadata(proto, metadata_of(left))
     if suffixes[1] == ".onnx":
         with checked_file(target, proto) as draft:
+            progress("converting", 2, 3)
             return _compared(original, draft, target, left, data)
     with replacing(target) as draft, tempfile.TemporaryDirectory() as folder:
         between = Path(folder) / "model.onnx"
         between.write_bytes(proto.SerializeToString(deterministic=True))
         carried = export_program(between, draft, image_shape=original.image_shape, origin=str(target))
+        progress("converting", 2, 3)
         return _compared(original, draft, target, carried, data)
 
 
