@@ -106,7 +106,7 @@ def _compared(original: Original, draft: Path, target: Path, contract: Contract,
         unchecked.append("Compared on random images only: no real ones were given.")
     else:
         chosen = np.random.default_rng(0).permutation(len(data))[:_REAL]
-        images[data.name] = data.images[np.sort(chosen)]
+        images[Path(data.name).name] = data.images[np.sort(chosen)]
     converted: dict[str, Model] = {}
     if target.suffix.lower() == ".onnx":
         converted["ONNX Runtime"] = open_model(str(draft), device="cpu")

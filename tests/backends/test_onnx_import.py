@@ -126,12 +126,13 @@ def test_no_contract_shows_what_to_write(exported: tuple[Path, nn.Module]) -> No
 
 
 def test_the_order_of_contracts(tmp_path: Path) -> None:
-    """The caller's, then the sidecar's, then the metadata's."""
+    """The caller's, then the metadata's, then the sidecar's."""
     path = tmp_path / "model.onnx"
     metadata = metadata_of(NCHW)
     assert find_contract(path, metadata, [], None) == NCHW
     path.with_suffix(".toml").write_text('layout = "NHWC"\nrange = [0, 255]\noutput = "labels"\n')
-    assert find_contract(path, metadata, [], None).layout == "NHWC"
+    assert find_contract(path, metadata, [], None) == NCHW
+    assert find_contract(path, {}, [], None).layout == "NHWC"
     assert find_contract(path, metadata, [], NCHW) is NCHW
 
 

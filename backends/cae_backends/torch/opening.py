@@ -10,12 +10,12 @@ from zipfile import is_zipfile
 
 import torch
 
-from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract, find_sidecar, sidecar_path
+from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
 from cae_backends.torch.onnx_softmax import final_softmax, take_off
-from cae_core.contract import Contract, contract_from_metadata
-from cae_core.errors import ContractError, ModelError
+from cae_core.contract import Contract
+from cae_core.errors import ModelError
 from cae_core.loaders import Device
 
 __all__ = ["open_exported", "open_onnx"]
@@ -62,19 +62,13 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
         ) from exc
     except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
         raise ModelError(f"{path}: this exported program cannot be loaded ({exc}). Export it again.") from exc
-    found = contract or find_sidecar(path) or _carried_contract(carried[PROGRAM_CONTRACT], path)
+    found = find_contract(path, _metadata(carried[PROGRAM_CONTRACT]), (), contract)
     return TorchModel(_Exported(program.module()), contract=found, device=device)
 
 
-def _carried_contract(text: str, path: Path) -> Contract:
-    """Return the contract inside the file, which `cae convert` writes there."""
-    contract = contract_from_metadata(json.loads(text), origin=str(path)) if text else None
-    if contract is None:
-        raise ContractError(
-            f"{path}: an exported program does not say what it takes. Write its contract to {sidecar_path(path)}: "
-            'layout = "NCHW", range = [0, 1], output = "logits".'
-        )
-    return contract
+def _metadata(text: str) -> dict[str, str]:
+    """Return what `cae convert` wrote into the file; nothing for a foreign one."""
+    return {str(key): str(value) for key, value in json.loads(text).items()} if text else {}
 
 
 @contextmanager
