@@ -99,11 +99,7 @@ class Contract:
         if (scale != 1).any() or shift.any():
             x = x * scale + shift
         if self.mean_image is not None:
-            if self.mean_image.shape != x.shape[1:]:
-                raise ContractError(
-                    f"The contract's mean image has shape {self.mean_image.shape} and the model takes {x.shape[1:]}. "
-                    "Give the mean image of these data."
-                )
+            self.check_mean_image(x.shape[1:])
             x = x - np.asarray(self.mean_image / self._std(x.shape[3]), np.float32)
         if self.layout == "NCHW":
             x = x.transpose(0, 3, 1, 2)
@@ -138,6 +134,14 @@ class Contract:
             raise ContractError(
                 f"The model takes {self.size[0]}x{self.size[1]} images and the images are {height}x{width}. "
                 f"Name a resize rule in its contract: {', '.join(RESIZE_RULES)}."
+            )
+
+    def check_mean_image(self, shape: tuple[int, ...]) -> None:
+        """Refuse a mean image of another shape than ``shape``, (height, width, channels) of the model."""
+        if self.mean_image is not None and self.mean_image.shape != shape:
+            raise ContractError(
+                f"The contract's mean image has shape {self.mean_image.shape} and the model takes {shape}. "
+                "Give the mean image of these data."
             )
 
     def channel_matrix(self, k: int) -> Floats32:

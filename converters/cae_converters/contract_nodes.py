@@ -4,6 +4,7 @@ What a contract says beside a file can be lost, or applied twice. So a converted
 channel order, resizing and class map inside its graph; only the layout stays the model's own.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from cae_core.contract import Contract
 from cae_core.resize import resize_matrix
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 __all__ = ["absorb_contract"]
 
@@ -24,21 +25,18 @@ def absorb_contract(
     """Return the classifier with the arithmetic of ``contract`` around it, and the contract that is left.
 
     Args:
-        proto: a classifier with one input, of rank 4, and one output.
+        proto: a classifier with one input, of rank 4, and one output. Weights that an old exporter calls inputs too
+            are weights.
         contract: of that input and output.
         image_shape: (h, w, k) of the canonical images that the result will take.
 
     Raises:
         ContractError: the contract does not fit the images.
     """
-    from onnx import compose
-
     contract.check_size(*image_shape[:2])
-    proto = compose.add_prefix(proto, "model/")  # a file that was converted before has these names already
-    front = _front(contract, image_shape, proto)
-    joined = compose.merge_models(front, proto, io_map=[("contract_image", proto.graph.input[0].name)])
-    tail = _tail(contract, proto)
-    joined = compose.merge_models(joined, tail, io_map=[(joined.graph.output[0].name, "contract_answer")])
+    proto = _prefixed(proto)
+    joined = _joined(_front(contract, image_shape, proto), proto)
+    joined = _joined(joined, _tail(contract, proto))
     left = Contract(
         layout=contract.layout,
         range=(0.0, 1.0),
@@ -47,6 +45,46 @@ def absorb_contract(
         size=image_shape[:2],
     )
     return joined, left
+
+
+def _prefixed(proto: "ModelProto") -> "ModelProto":
+    """Return a copy with other names: a file that was converted before has those of the contract already."""
+    from onnx import ModelProto, compose
+
+    copy = ModelProto()
+    copy.CopyFrom(proto)
+    weights = set(_initializers(copy.graph))
+    inputs = [value for value in copy.graph.input if value.name not in weights]
+    del copy.graph.input[:]
+    copy.graph.input.extend(inputs)
+    copy.ir_version = max(copy.ir_version, 4)  # before it, a weight had to be an input too
+    names = {name: f"model/{name}" for name in weights}  # without them, branches would not find the weights outside
+    compose.add_prefix_graph(copy.graph, "model/", inplace=True, name_map=names)
+    return copy
+
+
+def _initializers(graph: "GraphProto") -> Iterator[str]:
+    """Yield the names of the weights, those of branches and loops included."""
+    yield from (tensor.name for tensor in graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from _initializers(attribute.g)
+
+
+def _joined(first: "ModelProto", second: "ModelProto") -> "ModelProto":
+    """Feed the answer of one graph to another; every domain of operators is imported once."""
+    from onnx import compose, helper
+
+    io_map = [(first.graph.output[0].name, second.graph.input[0].name)]
+    joined = compose.merge_models(first, second, io_map=io_map)
+    versions = {entry.domain: entry.version for entry in joined.opset_import}
+    return helper.make_model(
+        joined.graph,
+        functions=joined.functions,
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in versions.items()],
+        ir_version=joined.ir_version,
+        producer_name="cae-fingerprint",
+    )
 
 
 class _Chain:
@@ -91,6 +129,7 @@ def _front(contract: Contract, image_shape: tuple[int, int, int], proto: "ModelP
     matrix = contract.channel_matrix(channels)
     if not np.array_equal(matrix, np.eye(channels)):
         chain.add("Gather", matrix.argmax(axis=1).astype(np.int64), axis=1 if contract.layout == "NCHW" else 3)
+    contract.check_mean_image((*(contract.size or image_shape[:2]), len(matrix)))
     _normalise(chain, contract, len(matrix))
     taken = proto.graph.input[0].type.tensor_type.elem_type
     if contract.dtype == "uint8":
@@ -137,7 +176,8 @@ def _tail(contract: Contract, proto: "ModelProto") -> "ModelProto":
     """From the model's answer to the data set's classes."""
     from onnx import TensorProto, helper
 
-    kind = proto.graph.output[0].type.tensor_type.elem_type
+    answered = proto.graph.output[0].type.tensor_type
+    kind = answered.elem_type
     chain = _Chain("contract_answer")
     if contract.classes is not None and contract.output == "labels":
         chain.add("Gather", np.array(contract.classes, np.int64), None, axis=0)
@@ -145,9 +185,10 @@ def _tail(contract: Contract, proto: "ModelProto") -> "ModelProto":
     elif contract.classes is not None:
         places = np.arange(len(contract.classes), dtype=np.float32)[None]
         chain.add("Gather", contract.to_canonical(places)[0].astype(np.int64), axis=1)
+    if contract.output == "labels" and len(answered.shape.dim) != 1:
+        chain.add("Reshape", None, np.array([-1], np.int64))
     chain.end(contract.output)
-    taken = proto.graph.output[0].type.tensor_type.elem_type
-    answer = helper.make_tensor_value_info("contract_answer", taken, None)
+    answer = helper.make_tensor_value_info("contract_answer", answered.elem_type, None)
     shape = ("n",) if contract.output == "labels" else ("n", None)
     return _model(chain, answer, helper.make_tensor_value_info(contract.output, kind, shape), proto)
 
