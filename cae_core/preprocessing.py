@@ -6,6 +6,7 @@ Both divide by 255 first, so the contract's range is (0, 1) and its statistics a
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64
 from cae_core.contract import Contract
@@ -57,11 +58,19 @@ def per_channel_contract(
     """
     _refuse_empty(data)
     channels = range(data.images.shape[3])
-    moments = [_moments(np.bincount(data.images[..., k].ravel(), minlength=256).astype(np.float64)) for k in channels]
+    moments = [_moments(_histogram(data.images[..., k])) for k in channels]
     mean, std = zip(*moments, strict=True)
     if min(std) == 0:
         raise DataError(f"{data.name}: all pixels of channel {std.index(0)} are the same. Give other images.")
     return _contract(data, layout, output).replace(mean=mean, std=std)
+
+
+def _histogram(pixels: NDArray[np.uint8]) -> Floats64:
+    """Count the values of ``pixels`` (n, h, w), image by image: `numpy.bincount` makes 64-bit integers first."""
+    counts = np.zeros(256, np.int64)
+    for image in pixels:
+        counts += np.bincount(image.ravel(), minlength=256)
+    return counts.astype(np.float64)
 
 
 def _moments(histogram: Floats64) -> tuple[float, float]:

@@ -147,6 +147,12 @@ def test_a_missing_file_is_named(binary10: Path, python100: Path, *, packed: boo
     assert "the CIFAR-100 file meta is missing" in refused(archived(python100) if packed else python100)
 
 
+def test_a_folder_with_two_of_the_sets_is_refused(binary10: Path, python100: Path) -> None:
+    message = refused(binary10.parent)
+    assert f"holds {binary10} and {python100}" in message
+    assert len(open_data(str(python100))) == 5
+
+
 def test_labels_outside_the_classes_are_refused(binary10: Path, python100: Path) -> None:
     (binary10 / "test_batch.bin").write_bytes(records([0, 7], images=images_of("x", 2)))
     assert "labels must lie in 0 .. 6; found 0 .. 7" in refused(binary10)

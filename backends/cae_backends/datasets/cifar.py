@@ -101,7 +101,9 @@ def read_cifar(path: Path, split: str, *, labels: Literal["fine", "coarse"] = "f
 def _contents(path: Path, split: str, labels: Literal["fine", "coarse"]) -> tuple[_Version, dict[str, bytes]]:
     versions = _versions(labels)
     if not is_archive(path):
-        version, folder = next((v, folder) for v in versions if (folder := v.find(path)) is not None)
+        (version, folder), *others = [(v, folder) for v in versions if (folder := v.find(path)) is not None]
+        if others:
+            raise DataError(f"{path} holds {folder} and {others[0][1]}. Give the path of one of them.")
         return version, read_folder(folder, version.files(split))
     contents = read_archive(path, [version.files(split) for version in versions])
     found = max(versions, key=lambda version: sum(name in contents for name in version.files(split)))

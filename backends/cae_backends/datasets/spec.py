@@ -5,7 +5,7 @@ NAME_OR_PATH[,option=value ...], such as ``mnist,size=32`` or ``data/imagenet32,
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from cae_core.errors import DataError
 
@@ -66,15 +66,12 @@ class DataSpec:
         unknown = sorted(set(given) - set(_KNOWN))
         if unknown:
             raise DataError(f"{text}: unknown option {unknown[0]!r} of a data set; known are {', '.join(_KNOWN)}.")
-        labels = given.get("labels", "fine")
-        if labels not in ("fine", "coarse"):
-            raise DataError(f"{text}: labels are fine or coarse; found {labels!r}.")
         return cls(
             source=source,
             size=_size(text, given["size"]) if "size" in given else None,
             classes=_number(text, "classes", given["classes"]) if "classes" in given else None,
             seed=_number(text, "seed", given.get("seed", "0")),
-            labels="coarse" if labels == "coarse" else "fine",
+            labels=cast("Literal['fine', 'coarse']", given.get("labels", "fine")),  # checked by the class
         )
 
 
