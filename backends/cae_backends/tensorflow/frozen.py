@@ -5,7 +5,7 @@ logits are its input, and gradients taken from there survive saturated outputs.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cae_backends.tensorflow.runtime import load_tensorflow
@@ -36,7 +36,7 @@ class FrozenGraph:
         dtype: of the input, as NumPy calls it.
     """
 
-    graph_def: Any
+    graph_def: Any = field(repr=False)
     input: str
     output: str
     shape: tuple[int | None, ...]
