@@ -39,6 +39,7 @@ class OnnxRuntimeModel:
     Attributes:
         contract: what it takes and answers.
         input_shape: of the image tensor; a symbolic axis is a string, an unknown one None.
+        output: name of the output that is used.
         providers: ONNX Runtime's names of where it runs, the preferred one first.
     """
 
@@ -56,7 +57,7 @@ class OnnxRuntimeModel:
         self._input = session.get_inputs()[0]
         self.input_shape: tuple[int | str | None, ...] = tuple(self._input.shape)
         self._dtype = _input_dtype(path, self._input, contract)
-        self._output = _output_name(path, session.get_outputs(), contract)
+        self.output = _output_name(path, session.get_outputs(), contract)
 
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.
@@ -103,7 +104,7 @@ class OnnxRuntimeModel:
 
     def _run(self, x: NDArray[Any]) -> NDArray[Any]:
         try:
-            answer: NDArray[Any] = self._session.run([self._output], {self._input.name: x})[0]
+            answer: NDArray[Any] = self._session.run([self.output], {self._input.name: x})[0]
         except runtime_failures() as exc:
             raise ModelError(f"{self._path}: ONNX Runtime cannot run the model ({shortened(exc)}).") from exc
         expected, fits = "(n, c) with c >= 2", answer.ndim == 2 and answer.shape[1] >= 2

@@ -33,10 +33,15 @@ def absorb_contract(
     Raises:
         ContractError: the contract does not fit the images.
     """
+    from cae_backends.torch.onnx_softmax import final_softmax, take_off
+
     contract.check_size(*image_shape[:2])
     proto = _prefixed(proto)
+    softmax = final_softmax(proto) if _is_permuted_softmax(contract) else None
+    if softmax is not None:
+        take_off(proto, softmax)
     joined = _joined(_front(contract, image_shape, proto), proto)
-    joined = _joined(joined, _tail(contract, proto))
+    joined = _joined(joined, _tail(contract, proto, softmax=softmax is not None))
     left = Contract(
         layout=contract.layout,
         range=(0.0, 1.0),
@@ -172,8 +177,13 @@ def _normalise(chain: _Chain, contract: Contract, channels: int) -> None:
         chain.add("Add", shift.reshape(last))
 
 
-def _tail(contract: Contract, proto: "ModelProto") -> "ModelProto":
-    """From the model's answer to the data set's classes."""
+def _is_permuted_softmax(contract: Contract) -> bool:
+    """Whether the classes may be ordered before a softmax, where who takes gradients looks for its logits."""
+    return contract.output == "probabilities" and contract.classes is not None and min(contract.classes) >= 0
+
+
+def _tail(contract: Contract, proto: "ModelProto", *, softmax: bool) -> "ModelProto":
+    """From the model's answer, or with ``softmax`` its logits, to the data set's classes."""
     from onnx import TensorProto, helper
 
     answered = proto.graph.output[0].type.tensor_type
@@ -185,6 +195,8 @@ def _tail(contract: Contract, proto: "ModelProto") -> "ModelProto":
     elif contract.classes is not None:
         places = np.arange(len(contract.classes), dtype=np.float32)[None]
         chain.add("Gather", contract.to_canonical(places)[0].astype(np.int64), axis=1)
+    if softmax:
+        chain.add("Softmax", axis=1)
     if contract.output == "labels" and len(answered.shape.dim) != 1:
         chain.add("Reshape", None, np.array([-1], np.int64))
     chain.end(contract.output)

@@ -42,13 +42,14 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "Mo
     load_tensorflow()
     try:
         from onnx import ModelProto
-        from tf2onnx import convert
+        from tf2onnx import convert, utils
     except ImportError as exc:
         raise BackendMissing(
             f"Exporting from Keras needs {exc.name}. Install it: pip install 'cae-fingerprint[tensorflow]'."
         ) from exc
     try:
         with _quiet():
+            utils.INTERNAL_NAME = 1  # else it numbers on from the model before, and the same model has other names
             proto, _ = convert.from_graph_def(
                 graph.graph_def,
                 name="classifier",

@@ -10,7 +10,7 @@ from cae_core.storage import replacing
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto
 
-__all__ = ["checked_file", "drop_unused", "portable", "set_metadata"]
+__all__ = ["checked_file", "drop_unused", "portable", "read_with_one_output", "set_metadata"]
 
 
 @contextmanager
@@ -25,6 +25,18 @@ def checked_file(path: Path, proto: "ModelProto") -> Iterator[Path]:
     with replacing(path) as draft:
         draft.write_bytes(proto.SerializeToString(deterministic=True))
         yield draft
+
+
+def read_with_one_output(path: Path, output: str) -> "ModelProto":
+    """Read a file without what only its other outputs need; weights that lie beside it come along."""
+    import onnx
+
+    proto = onnx.load(path)
+    kept = [value for value in proto.graph.output if value.name == output]
+    del proto.graph.output[:]
+    proto.graph.output.extend(kept)
+    drop_unused(proto)
+    return proto
 
 
 def set_metadata(proto: "ModelProto", metadata: Mapping[str, str]) -> None:

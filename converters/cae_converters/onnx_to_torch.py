@@ -40,6 +40,9 @@ def export_program(source: Path, target: Path, *, image_shape: tuple[int, int, i
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # about torch's own future; the answers are compared instead
             program = torch.export.export(model.network.module, (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
+            for node in program.graph.nodes:  # where the tracing code lies on this machine, and numbers of this run
+                for trace in ("stack_trace", "from_node"):
+                    node.meta.pop(trace, None)
             torch.export.save(program, buffer, extra_files={PROGRAM_CONTRACT: carried})
     except (RuntimeError, ValueError, TypeError, AssertionError, NotImplementedError) as exc:
         raise ModelError(f"{origin}: torch cannot export the converted model ({first_line(exc)}).") from exc

@@ -78,14 +78,12 @@ def _open_program(path: Path, contract: Contract | None, data: ImageSet | None) 
 
 def _open_onnx(path: Path, contract: Contract | None, data: ImageSet | None) -> Original:
     """An ONNX file answers for itself in ONNX Runtime; converted to ONNX again it gets its contract inside."""
-    import onnx
-
     from cae_backends.onnxruntime import LOADER
+    from cae_converters.onnx_file import read_with_one_output
 
     model = LOADER.open(str(path), contract=contract, device="cpu")
-    return Original(
-        model, model.contract, _image_shape(path, model.contract, model.input_shape, data), lambda: onnx.load(path)
-    )
+    shape = _image_shape(path, model.contract, model.input_shape, data)
+    return Original(model, model.contract, shape, lambda: read_with_one_output(path, model.output))
 
 
 def _image_shape(

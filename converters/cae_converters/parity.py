@@ -80,9 +80,10 @@ def measure_parity(
         scale = max(1.0, _largest(expected))
         for runtime, model in converted.items():
             whole, single = _answer(model, batch, output), _answer(model, batch[:1], output)
-            outputs = max(_difference(whole, expected), _difference(single, expected[:1]))
+            # a NaN in either is a NaN, which Python's max would not promise
+            outputs = float(np.maximum(_difference(whole, expected), _difference(single, expected[:1])))
             if output == "labels":
-                outputs = float((whole != expected).mean())
+                outputs = max(float((whole != expected).mean()), float((single != expected[:1]).mean()))
             gradients = None if output == "labels" else _gradient_difference(original, model, batch)
             found.append(Parity(runtime, what, len(batch), outputs, scale, gradients))
     return found

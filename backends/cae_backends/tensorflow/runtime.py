@@ -5,6 +5,7 @@ Neither publishes types; so both modules come as ``Any``.
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -108,3 +109,5 @@ def _quiet() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+    # Python's side of the log; it takes the tracing of several models for one that is traced again and again
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
