@@ -10,11 +10,12 @@ import numpy as np
 
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.runtime import load_tensorflow
+from cae_converters.graph_rewrites import rewritten
 from cae_converters.onnx_file import drop_unused
 from cae_core.errors import BackendMissing, ModelError, first_line
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
 __all__ = ["OPSET", "graph_to_onnx"]
 
@@ -51,7 +52,7 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "Mo
         with _quiet():
             utils.INTERNAL_NAME = 1  # else it numbers on from the model before, and the same model has other names
             proto, _ = convert.from_graph_def(
-                graph.graph_def,
+                rewritten(graph.graph_def),
                 name="classifier",
                 input_names=[graph.input],
                 output_names=[graph.output],
@@ -61,15 +62,17 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "Mo
         raise ModelError(f"{origin}: tf2onnx cannot convert the model ({first_line(exc)}).") from exc
     if not isinstance(proto, ModelProto):
         raise ModelError(f"{origin}: tf2onnx made no complete model.")
-    _check_operators(proto, origin, opset)
+    _check_operators(proto.graph, origin, opset)
     return _with_constant_shapes(proto)
 
 
-def _check_operators(proto: "ModelProto", origin: str, opset: int) -> None:
+def _check_operators(graph: "GraphProto", origin: str, opset: int) -> None:
     """Name what tf2onnx does not know: it leaves such an operation in the file under TensorFlow's name."""
     from onnx import defs
 
-    for node in proto.graph.node:
+    for node in graph.node:
+        for attribute in node.attribute:  # a branch or loop
+            _check_operators(attribute.g, origin, opset)
         if not defs.has(node.op_type, max_inclusive_version=opset, domain=node.domain):
             raise ModelError(
                 f"{origin}: operation {node.op_type} (node {node.name!r}) has no equivalent in ONNX's opset {opset}. "

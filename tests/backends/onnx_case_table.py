@@ -108,6 +108,8 @@ CONVOLUTIONS = [
     unary("Conv", {"w": floats(1, 5, 4, 3, 3)}, "w,"),
     unary("ConvTranspose", {"w": floats(1, 4, 3, 2, 2), "b": floats(2, 3)}, strides=[2, 2]),
     unary("ConvTranspose", {"w": floats(1, 4, 3, 3, 3)}, strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
+    unary("ConvTranspose", {"w": floats(1, 4, 3, 3, 3)}, opsets=(10, NEWEST), strides=[2, 2], pads=[0, 0, 1, 1]),
+    unary("ConvTranspose", {"w": floats(1, 4, 3, 3, 2)}, opsets=(10, NEWEST), strides=[2, 2], pads=[1, 0, 2, 1]),
     *(
         case
         for pad in ("SAME_UPPER", "SAME_LOWER", "VALID")

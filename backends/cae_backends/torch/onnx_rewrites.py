@@ -1,7 +1,7 @@
 """Changes to an ONNX graph that keep its meaning and that onnx2torch needs, and what it would get wrong without a word.
 
-onnx2torch takes the weights of a convolution as initializers only, knows no automatic padding, and ignores some
-attributes and outputs.
+onnx2torch takes the weights of a convolution as initializers only, knows no automatic padding and no transposed
+convolution whose pads differ, and ignores some attributes and outputs.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,9 @@ __all__ = ["changed_part", "rewritten"]
 
 _ONE_OUTPUT = ("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool")
 """Operators with further outputs, of which onnx2torch gives the first only."""
+
+_SLICE_WITH_INPUTS = 10
+"""From this opset on a Slice takes its numbers as inputs."""
 
 
 def rewritten(proto: ModelProto) -> ModelProto:
@@ -30,6 +33,8 @@ def rewritten(proto: ModelProto) -> ModelProto:
             node.output.pop()
         if node.op_type in ("Conv", "MaxPool", "AveragePool"):
             _make_padding_explicit(node, shapes)
+    if max((entry.version for entry in copy.opset_import if not entry.domain), default=0) >= _SLICE_WITH_INPUTS:
+        _crop_after_transposed(copy.graph)
     return copy
 
 
@@ -114,6 +119,27 @@ def _make_padding_explicit(node: NodeProto, shapes: dict[str, list[int]]) -> Non
     kept = [attribute for attribute in node.attribute if attribute.name not in ("auto_pad", "pads")]
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute("pads", pads)])
+
+
+def _crop_after_transposed(graph: onnx.GraphProto) -> None:
+    """Cut the borders of a transposed convolution in a node of its own, where its pads differ between both sides."""
+    for place, node in reversed(list(enumerate(graph.node))):
+        told = {attribute.name: attribute for attribute in node.attribute}
+        pads = list(told["pads"].ints) if node.op_type == "ConvTranspose" and "pads" in told else []
+        axes = len(pads) // 2
+        if pads[:axes] == pads[axes:]:
+            continue
+        node.attribute.remove(told["pads"])
+        cropped, node.output[0] = node.output[0], f"{node.output[0]}/whole"
+        ends = [-pad if pad else np.iinfo(np.int64).max for pad in pads[axes:]]
+        numbers = {"starts": pads[:axes], "ends": ends, "axes": range(2, 2 + axes)}
+        names = [f"{cropped}/{name}" for name in numbers]
+        graph.initializer.extend(
+            numpy_helper.from_array(np.array(value, np.int64), name)
+            for name, value in zip(names, numbers.values(), strict=True)
+        )
+        crop = helper.make_node("Slice", [node.output[0], *names], [cropped], name=f"{node.name}/crop")
+        graph.node.insert(place + 1, crop)
 
 
 def _same_pads(
