@@ -75,7 +75,8 @@ def convert(
     if not source.exists():
         raise ModelError(f"{source}: no such model file. Give the path of an existing model.")
     suffixes = (source.suffix.lower(), target.suffix.lower())
-    if suffixes[1] not in (".onnx", ".pt2") or suffixes == (".pt2", ".pt2"):
+    known = source.is_dir() or suffixes[0] in (".keras", ".h5", ".hdf5", ".onnx", ".pt2")
+    if not known or suffixes[1] not in (".onnx", ".pt2") or suffixes == (".pt2", ".pt2"):
         raise ModelError(
             f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel or "
             ".pt2) or in .pt2 (from Keras, SavedModel or ONNX)."

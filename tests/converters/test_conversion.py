@@ -370,6 +370,7 @@ def test_a_result_with_other_weights_is_refused(
     tmp_path: Path,
     digits: ImageSet,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     change: Change,
     source: str,
     kind: str,
