@@ -50,6 +50,12 @@ def test_the_file_itself_is_not_changed() -> None:
     assert proto.SerializeToString(deterministic=True) == before
 
 
+def test_the_other_name_of_the_standard_operators() -> None:
+    proto = model_of(unary("Relu"), 18)
+    proto.opset_import[0].domain = proto.graph.node[0].domain = "ai.onnx"
+    np.testing.assert_array_equal(answers(proto, X), np.maximum(X, 0))
+
+
 def test_functions_of_the_file_are_entered() -> None:
     """Torch's first dynamo exporters wrote every layer as a function of its own domain."""
     inner = [helper.make_node("Mul", ["a", "a"], ["b"]), helper.make_node("Relu", ["b"], ["c"])]

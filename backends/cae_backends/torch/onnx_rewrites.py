@@ -20,6 +20,9 @@ _ONE_OUTPUT = ("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool")
 def rewritten(proto: ModelProto) -> ModelProto:
     """Return a copy of ``proto`` with the same answers, its shapes inferred, that onnx2torch can read."""
     copy: ModelProto = safe_shape_inference(inliner.inline_local_functions(proto) if proto.functions else proto)
+    for named in (*copy.opset_import, *copy.graph.node):
+        if named.domain == "ai.onnx":  # the other name of the standard operators
+            named.domain = ""
     _make_initializers(copy.graph)
     shapes = _static_shapes(copy.graph)
     used = _used_values(copy.graph)
