@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cae_backends.torch.onnx_import import FixedBatch, convert_onnx
 from cae_backends.torch.onnx_rewrites import rewritten
+from cae_backends.torch.simplify import simplify
 from cae_core.errors import ModelError
 from tests.backends.onnx_cases import SHAPE, Case, Node, floats, integers, model_of, run_onnx, unary
 
@@ -119,6 +120,13 @@ def test_the_gradient_of_a_fixed_batch() -> None:
     module = convert_onnx(model_of(MIXED, 17, batch=2), origin="case").double()
     images = torch.rand(3, *SHAPE[1:], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(module, (images,), fast_mode=True)
+
+
+def test_a_fixed_batch_can_be_simplified() -> None:
+    """As the pool does; there is nothing to fold through the cuts."""
+    module = convert_onnx(model_of(MIXED, 17, batch=2), origin="case")
+    x = torch.tensor(X)
+    torch.testing.assert_close(simplify(module)(x), module(x))
 
 
 def test_a_free_batch_is_not_cut() -> None:
