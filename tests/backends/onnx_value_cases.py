@@ -2,6 +2,8 @@
 
 import itertools
 
+import numpy as np
+
 from tests.backends.onnx_cases import NEWEST, Case, Node, compared, floats, integers, number, unary
 
 __all__ = ["VALUE_CASES"]
@@ -142,6 +144,7 @@ NORMALIZATIONS = [
     unary("LayerNormalization", {"scale": floats(1, 6)}, opsets=(17, NEWEST)),
     unary("LayerNormalization", {"scale": floats(1, 6, 6), "bias": floats(2, 6, 6)}, opsets=(17, NEWEST), axis=2),
     unary("Dropout"),
+    unary("Dropout", {"ratio": number(0.5), "training": np.array(0, np.bool_)}, opsets=(12, NEWEST)),
 ]
 
 REDUCED = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")

@@ -7,7 +7,7 @@ from onnx import defs
 from cae_backends.torch.onnx_import import convert_onnx
 from cae_backends.torch.onnx_operators import ADDED_TYPES_ONLY, WRITTEN_HERE, is_ours
 from cae_core.errors import ModelError
-from tests.backends.onnx_cases import NEWEST, Case, check_case, floats, integers, model_of, unary
+from tests.backends.onnx_cases import NEWEST, Case, check_case, floats, integers, model_of, number, unary
 from tests.backends.onnx_shape_cases import SHAPE_CASES
 from tests.backends.onnx_value_cases import VALUE_CASES
 
@@ -47,6 +47,7 @@ def test_values_and_gradients(case: Case, opset: int) -> None:
 
 
 REFUSED = [
+    unary("Dropout", {"ratio": number(0.5), "training_mode": np.array(1, np.bool_)}),
     unary("Resize", {"sizes": integers(2, 4, 3, 3)}, ",,sizes", mode="linear", antialias=1),
     unary("Resize", {"sizes": integers(2, 4, 9, 9)}, ",,sizes", mode="nearest"),
     unary(

@@ -83,6 +83,21 @@ def test_automatic_padding_of_an_unknown_size_is_refused() -> None:
         convert_onnx(proto, origin="case")
 
 
+def test_batch_norms_in_training_mode_are_refused() -> None:
+    constants = {name: floats(1, 4) for name in ("scale", "bias", "mean", "var")}
+    nodes: list[Node] = [("BatchNormalization", ["x", *constants], ["y", "m", "v"], {"training_mode": 1})]
+    with pytest.raises(ModelError, match=r"operator BatchNormalization \(opset 18, node 'y'\) has training_mode"):
+        convert_onnx(model_of(Case("BatchNormalization", nodes, constants), 18), origin="case")
+
+
+def test_a_graph_that_contradicts_itself() -> None:
+    proto = model_of(unary("Relu"), 18)
+    proto.graph.node[0].output.append("z")
+    proto.graph.node[0].op_type = "TopK"
+    with pytest.raises(ModelError, match=r"case: the graph contradicts itself \(.*TopK"):
+        convert_onnx(proto, origin="case")
+
+
 def test_constant_outputs_stay_nodes() -> None:
     """A constant that the model answers must remain an answer."""
     nodes: list[Node] = [("Constant", [], ["y"], {"value": WEIGHTS}), ("Relu", ["x"], ["r"], {})]
