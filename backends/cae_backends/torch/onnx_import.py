@@ -88,8 +88,8 @@ def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> nn.Module:
     try:
         proto = rewritten(proto)
     except onnx.shape_inference.InferenceError as exc:
-        reason = str(exc).strip().splitlines()[0]
-        raise ModelError(f"{origin}: the graph contradicts itself ({reason}). Export the model again.") from exc
+        first = str(exc).strip().splitlines()[0]
+        raise ModelError(f"{origin}: the graph contradicts itself ({first}). Export the model again.") from exc
     _refuse_changed_parts(proto, origin)
     try:
         module: nn.Module = onnx2torch.convert(proto)
