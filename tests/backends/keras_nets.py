@@ -1,9 +1,9 @@
 """Small Keras models for the tests of the TensorFlow backend, and their own gradients as the oracle."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +11,38 @@ from numpy.typing import NDArray
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_core.arrays import Floats32
 
-__all__ = ["SHAPE", "answering", "convnet", "saving", "tape_vjp"]
+__all__ = ["SHAPE", "KerasModel", "Tensor", "answering", "convnet", "saving", "tape_vjp"]
+
+KerasModel: TypeAlias = Any
+Tensor: TypeAlias = Any
+"""Neither Keras nor TensorFlow publishes types."""
 
 SHAPE = (8, 8, 3)
 
 
-def convnet(seed: int, *, end: str | None = None, sharpness: float = 1, **options: Any) -> Any:
-    """Return a model with 5 classes whose batch normalisation is not trivial; ``end`` is its last activation.
+def convnet(
+    seed: int,
+    *,
+    end: str | None = None,
+    sharpness: float = 1,
+    shape: tuple[int | None, ...] = SHAPE,
+    dtype: str = "float32",
+) -> KerasModel:
+    """Return a model with 5 classes whose batch normalisation is not trivial.
 
-    ``sharpness`` multiplies the logits; ``shape`` and ``dtype`` among the ``options`` are those of the input and of
-    all layers.
+    Args:
+        seed: the same seed gives the same weights, in every precision.
+        end: its last activation; None: it answers logits.
+        sharpness: multiplies the logits.
+        shape: of the input.
+        dtype: the policy of every layer.
     """
     keras = load_keras()
-    layers, dtype = keras.layers, options.get("dtype", "float32")
+    layers = keras.layers
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
         [
-            layers.Input(options.get("shape", SHAPE)),
+            layers.Input(shape),
             layers.Conv2D(6, 3, padding="same", use_bias=False, dtype=dtype),
             layers.BatchNormalization(name="norm", dtype=dtype),
             layers.Activation("silu", dtype=dtype),
@@ -45,15 +60,15 @@ def convnet(seed: int, *, end: str | None = None, sharpness: float = 1, **option
     return model
 
 
-def answering(function: Any, *, shape: tuple[int | None, ...] = SHAPE, pooled: bool = True) -> Any:
+def answering(function: Callable[[Tensor], Tensor], *, pooled: bool = True) -> KerasModel:
     """Return a model that answers a function of the mean colour (n, 3), or of the images themselves."""
     keras = load_keras()
-    images = keras.Input(shape)
+    images = keras.Input(SHAPE)
     x = keras.layers.GlobalAveragePooling2D()(images) if pooled else images
     return keras.Model(images, keras.layers.Lambda(function)(x))
 
 
-def tape_vjp(model: Any, x: NDArray[np.float32], upstream: NDArray[np.float32]) -> tuple[Floats32, Floats32]:
+def tape_vjp(model: KerasModel, x: NDArray[np.float32], upstream: NDArray[np.float32]) -> tuple[Floats32, Floats32]:
     """Return what a Keras model answers for its own tensor, and the vector-Jacobian product by its own tape."""
     tf = load_tensorflow()
     tensor = tf.constant(x)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from cae_core.ensembles import build_ensemble
 from cae_core.errors import ContractError, DataError, ModelError
 from cae_core.models import DifferentiableModel
 from cae_core.testing import check_differentiable, check_ensemble, check_model
-from tests.backends.keras_nets import answering, convnet, tape_vjp
+from tests.backends.keras_nets import KerasModel, Tensor, answering, convnet, tape_vjp
 
 tf, keras = load_tensorflow(), load_keras()
 
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 NHWC = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
 TOLD = NHWC.replace(output="probabilities")
+GraphDef: TypeAlias = Any
 IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 OTHER_SIZE: NDArray[np.uint8] = np.random.default_rng(1).integers(0, 256, (5, 11, 9, 3), dtype=np.uint8)
 
@@ -43,7 +44,7 @@ CONTRACTS = {
 }
 
 
-def wrap(model: Any, contract: Contract = NHWC) -> TensorflowModel:
+def wrap(model: KerasModel, contract: Contract = NHWC) -> TensorflowModel:
     return TensorflowModel.from_keras(model, contract=contract, device="cpu")
 
 
@@ -124,7 +125,7 @@ def test_a_softmax_is_differentiated_from_its_logits(sharpness: float) -> None:
     check_model(told, IMAGES, classes=5, atol=1e-4 * sharpness)
 
 
-def sum_to_one(scores: Any) -> Any:
+def sum_to_one(scores: Tensor) -> Tensor:
     positive = tf.sigmoid(scores)
     return positive / tf.reduce_sum(positive, axis=1, keepdims=True)
 
@@ -166,7 +167,7 @@ def test_later_changes_of_the_weights_have_no_effect() -> None:
     assert np.abs(pullback(np.ones_like(after))).max() > 0
 
 
-def graph_of(model: Any) -> FrozenGraph:
+def graph_of(model: KerasModel) -> FrozenGraph:
     return trace_keras(model, contract=NHWC, origin="net")
 
 
@@ -190,11 +191,11 @@ def test_a_function_that_still_has_resources_is_not_silently_accepted() -> None:
     assert not any("ReadVariable" in node.op for node in _all_nodes(freeze(traced, origin="net").graph_def))
 
 
-def _all_nodes(graph_def: Any) -> list[Any]:
+def _all_nodes(graph_def: GraphDef) -> list[Any]:
     return [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
 
 
-def not_a_number_where_white(mean: Any) -> Any:
+def not_a_number_where_white(mean: Tensor) -> Tensor:
     return tf.where(tf.reduce_mean(mean, 1, keepdims=True) > 0.99, np.nan, mean)
 
 
@@ -207,7 +208,7 @@ def not_a_number_where_white(mean: Any) -> Any:
     ],
     ids=["logits", "softmax", "probabilities"],
 )
-def test_rows_that_are_not_finite_are_no_answer(function: Callable[[Any], Any], contract: Contract) -> None:
+def test_rows_that_are_not_finite_are_no_answer(function: Callable[[Tensor], Tensor], contract: Contract) -> None:
     images = IMAGES.copy()
     images[1] = 255
     labels = wrap(answering(function), contract).predict(images).labels
@@ -249,7 +250,7 @@ def test_one_model_of_free_size_answers_several_geometries() -> None:
     ],
     ids=["cond", "while_loop"],
 )
-def test_control_flow_has_gradients(function: Callable[[Any], Any]) -> None:
+def test_control_flow_has_gradients(function: Callable[[Tensor], Tensor]) -> None:
     model, x = wrap(answering(function)), as_unit_float(IMAGES)
     logits, pullback = model.vjp(x)
     np.testing.assert_allclose(logits, 8 * x.mean((1, 2)), rtol=1e-5)
@@ -268,14 +269,14 @@ def test_control_flow_has_gradients(function: Callable[[Any], Any]) -> None:
         (lambda mean: tf.one_hot(tf.argmax(mean, 1), 3), "does not depend on the input"),
     ],
 )
-def test_wrong_answers_are_described(function: Callable[[Any], Any], message: str) -> None:
+def test_wrong_answers_are_described(function: Callable[[Tensor], Tensor], message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         wrap(answering(function)).vjp(as_unit_float(IMAGES))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("function", [lambda mean: mean[:1], lambda mean: tf.reshape(mean, (-1, 9))])
-def test_a_model_that_answers_fewer_rows_is_refused_by_predict_too(function: Callable[[Any], Any]) -> None:
+def test_a_model_that_answers_fewer_rows_is_refused_by_predict_too(function: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(ModelError, match="must answer 6 images"):
         wrap(answering(function)).predict(IMAGES)
 
