@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 NHWC = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
 TOLD = NHWC.replace(output="probabilities")
 GraphDef: TypeAlias = Any
+"""TensorFlow publishes no types."""
 IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 OTHER_SIZE: NDArray[np.uint8] = np.random.default_rng(1).integers(0, 256, (5, 11, 9, 3), dtype=np.uint8)
 

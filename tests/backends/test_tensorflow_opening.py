@@ -153,6 +153,10 @@ def scrambled(path: Path) -> None:
     path.write_bytes(content)
 
 
+def overwritten(path: Path) -> None:
+    path.write_text("a text")
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -435,12 +439,13 @@ def fresh(code: str, *arguments: str | Path, **environment: str) -> subprocess.C
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**kept, **environment})
 
 
-@pytest.mark.parametrize(("package", "load"), [("tensorflow", load_tensorflow), ("keras", load_keras)])
+@pytest.mark.parametrize("package", ["tensorflow", "keras"])
 def test_a_missing_framework_is_said_in_one_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, package: str, load: Any
+    folder: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    load.cache_clear()
+    load_tensorflow.cache_clear()
+    load_keras.cache_clear()
     with pytest.raises(BackendMissing, match=r'Install it: pip install "cae-fingerprint\[tensorflow\]"\.$') as caught:
         opened(folder / "net.keras")
     assert "\n" not in str(caught.value)
