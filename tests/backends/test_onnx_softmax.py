@@ -24,8 +24,11 @@ TOLD = LOGITS.replace(output="probabilities")
 IMAGES: NDArray[np.uint8] = np.random.default_rng(3).integers(0, 256, (5, 6, 6, 3), dtype=np.uint8)
 
 
-def node(operator: str, source: str, target: str, **attributes: int) -> onnx.NodeProto:
-    return helper.make_node(operator, [source], [target], name=target, **attributes)
+def node(operator: str, source: str, target: str, *, axis: int | None = None) -> onnx.NodeProto:
+    made = helper.make_node(operator, [source], [target], name=target)
+    if axis is not None:
+        made.attribute.append(helper.make_attribute("axis", axis))
+    return made
 
 
 ENDS: dict[str, list[onnx.NodeProto]] = {

@@ -15,7 +15,7 @@ from cae_backends.tensorflow.model import TensorflowModel
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_backends.tensorflow.tracing import trace_keras
 from cae_backends.torch.model import TorchModel
-from cae_core.arrays import Floats32, as_unit_float
+from cae_core.arrays import Floats32, Images, as_unit_float
 from cae_core.contract import Contract
 from cae_core.ensembles import build_ensemble
 from cae_core.errors import ContractError, DataError, ModelError
@@ -47,6 +47,12 @@ CONTRACTS = {
 
 def wrap(model: KerasModel, contract: Contract = NHWC) -> TensorflowModel:
     return TensorflowModel.from_keras(model, contract=contract, device="cpu")
+
+
+def told_by(model: TensorflowModel) -> Floats32:
+    probabilities = model.predict(IMAGES).probabilities
+    assert probabilities is not None
+    return probabilities
 
 
 def upstream_for(logits: Floats32) -> NDArray[np.float32]:
@@ -122,7 +128,7 @@ def test_a_softmax_is_differentiated_from_its_logits(sharpness: float) -> None:
     assert np.isfinite(gradient).all()
     assert (np.abs(gradient).max((1, 2, 3)) > 0).all()
     assert told.contract == NHWC
-    np.testing.assert_allclose(told.predict(IMAGES).probabilities, probabilities, atol=1e-5)
+    np.testing.assert_allclose(told_by(told), probabilities, atol=1e-5)
     check_model(told, IMAGES, classes=5, atol=1e-4 * sharpness)
 
 
@@ -140,7 +146,7 @@ def test_other_probabilities_are_answered_as_their_logarithms(sharpness: float) 
     assert np.isfinite(logits).all()
     assert np.isfinite(gradient).all()
     told = network(x).numpy()
-    np.testing.assert_allclose(model.predict(IMAGES).probabilities, told, atol=1e-5)
+    np.testing.assert_allclose(told_by(model), told, atol=1e-5)
     if sharpness == 1:
         v = upstream_for(logits)
         np.testing.assert_allclose(logits, np.log(told), atol=1e-5)
@@ -318,30 +324,43 @@ def test_the_name_of_the_input_is_checked() -> None:
 
 def test_large_batches_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cae_backends.batches._IMAGES", 4)
-    model, sizes = wrap(convnet(0)), []
+    model = wrap(convnet(0))
+    sizes: list[int] = []
     whole = model.predict(IMAGES[:4]), model.predict(IMAGES[4:])
     upload = model._upload
-    monkeypatch.setattr(model, "_upload", lambda images: (sizes.append(len(images)), upload(images))[1])
+
+    def note(images: Images) -> Tensor:
+        sizes.append(len(images))
+        return upload(images)
+
+    monkeypatch.setattr(model, "_upload", note)
     labels = model.predict(np.concatenate([IMAGES, IMAGES[:4]])).labels
     assert sizes == [4, 4, 2]
     np.testing.assert_array_equal(labels, np.concatenate([whole[0].labels, whole[1].labels, labels[-4:]]))
 
 
+class Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage()[:200])
+
+
 def test_a_pool_of_models_is_no_reason_for_a_warning() -> None:
     """TensorFlow takes several models for one that is traced again and again, and prints their graphs."""
-    heard: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = heard.append  # type: ignore[method-assign]
+    handler = Listener()
     logging.getLogger("tensorflow").addHandler(handler)
     try:
         for seed in range(7):
-            model = wrap(answering(lambda mean, shift=seed: mean + shift))
+            model = wrap(convnet(seed))
             model.predict(IMAGES)
             logits, pullback = model.vjp(as_unit_float(IMAGES))
             pullback(logits)
     finally:
         logging.getLogger("tensorflow").removeHandler(handler)
-    assert not [record.getMessage()[:200] for record in heard]
+    assert not handler.heard
 
 
 def test_a_pool_of_two_frameworks() -> None:
@@ -350,5 +369,10 @@ def test_a_pool_of_two_frameworks() -> None:
         net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
         return TorchModel(net, contract=NHWC.replace(layout="NCHW"), device="cpu")
 
-    members = [wrap(convnet(5)), convolution(0), convolution(1), wrap(convnet(6, end="softmax"), TOLD)]
+    members: list[DifferentiableModel] = [
+        wrap(convnet(5)),
+        convolution(0),
+        convolution(1),
+        wrap(convnet(6, end="softmax"), TOLD),
+    ]
     check_ensemble(build_ensemble(members), members, IMAGES)

@@ -28,6 +28,8 @@ from cae_core.testing import check_differentiable, check_model
 from tests.backends.keras_nets import KerasModel, Tensor, answering, convnet, saving
 
 tf, keras = load_tensorflow(), load_keras()
+Layer: Any = keras.layers.Layer
+Model: Any = keras.Model
 
 NHWC = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
 TOLD = NHWC.replace(output="probabilities")
@@ -97,7 +99,9 @@ def test_suspects_and_contracts_beside_the_model(folder: Path, tmp_path: Path, n
     suspect = open_model(str(path), device="cpu")
     assert isinstance(suspect, DifferentiableModel)
     expected = convnet(0, end="softmax")(as_unit_float(IMAGES)).numpy()
-    np.testing.assert_allclose(suspect.predict(IMAGES).probabilities, expected, atol=1e-5)
+    probabilities = suspect.predict(IMAGES).probabilities
+    assert probabilities is not None
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -251,7 +255,7 @@ def test_a_file_with_two_faces_runs_nothing(folder: Path, tmp_path: Path) -> Non
     assert "Keras cannot load this model (Requested the deserialization of a `Lambda`" in sentence(path, ModelError)
 
 
-class Unregistered(keras.layers.Layer):  # type: ignore[misc] # Keras is untyped
+class Unregistered(Layer):  # type: ignore[misc] # Keras is untyped
     def call(self, x: Tensor) -> Tensor:
         return 2 * x
 
@@ -282,7 +286,7 @@ def test_a_configuration_names_no_function_of_another_module(folder: Path, tmp_p
 
 
 @keras.saving.register_keras_serializable("tests")
-class Subclassed(keras.Model):  # type: ignore[misc] # Keras is untyped
+class Subclassed(Model):  # type: ignore[misc] # Keras is untyped
     def __init__(self, **options: str) -> None:
         super().__init__(**options)
         self.pool, self.head = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)

@@ -69,3 +69,17 @@ def test_settings_are_compared_on_the_screen_members_only(
     surrogates, references = (float(cell) for cell in lines[2].split("|")[3:5])
     assert surrogates > references
     assert "| 0 from 10 |" in lines[3]
+
+
+@pytest.mark.parametrize("name", ["keras_source_pytorch_suspects", "torch_source_keras_suspects"])
+def test_a_source_of_one_framework_and_suspects_of_the_other(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr("sys.argv", [name, "--output", str(tmp_path)])
+    found = load(name).main()
+    assert found["auc"] == 1
+    assert min(found["surrogate"]) - max(found["reference"]) > 0.1
+    captured = capsys.readouterr()
+    assert captured.out.count("CAEAcc") == 4
+    assert captured.err == ""

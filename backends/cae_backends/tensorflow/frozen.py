@@ -37,7 +37,7 @@ class FrozenGraph:
         dtype: of the input, as NumPy calls it.
     """
 
-    graph_def: Any = field(repr=False)  # it holds the weights
+    graph_def: Any = field(repr=False)
     input: str
     output: str
     shape: tuple[int | None, ...]

@@ -125,7 +125,7 @@ class TensorflowModel:
 
     def _upload(self, images: Images) -> Any:  # noqa: ANN401 - a tensor
         # Few graphs run on no image, so one is added; the caller takes its answer away.
-        taken = images if len(images) else np.zeros((1, *images.shape[1:]), images.dtype)
+        taken: Images = images if len(images) else np.zeros((1, *images.shape[1:]), np.uint8)
         x = self.contract.to_input(taken)
         wanted = self._shape[1:]
         if any(size not in (None, found) for size, found in zip(wanted, x.shape[1:], strict=False)):

@@ -92,7 +92,7 @@ def _read_config(path: Path) -> Any:  # noqa: ANN401 - JSON
         import h5py
 
         with h5py.File(path, "r") as file:
-            text = file.attrs["model_config"]
+            text: Any = file.attrs["model_config"]
         return json.loads(text)
     # RuntimeError: it is encrypted, or its JSON is nested without end
     except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as exc:

@@ -102,10 +102,9 @@ def linearise(program: Program, *, origin: str) -> Linearised:
 
 
 def _compiled(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:  # noqa: ANN401 - TensorSpecs
-    """Trace once: TensorFlow takes the many traces of a pool's models for one model that is traced again and again."""
-    traced = load_tensorflow().function(function, input_signature=specs, autograph=False)
-    concrete: Callable[..., Any] = traced.get_concrete_function()
-    return concrete
+    """Return the one trace of a function; TensorFlow counts those of all its namesakes, and warns."""
+    traced: Callable[..., Any] = load_tensorflow().function(function, autograph=False).get_concrete_function(*specs)
+    return traced
 
 
 def _residuals(graph: Any, x: Any, cotangent: Any) -> list[Any]:  # noqa: ANN401 - a graph and tensors
