@@ -24,7 +24,10 @@ def rewritten(graph_def: Any) -> Any:  # noqa: ANN401 - a GraphDef
 
 
 def _spell_out(graph_def: Any, node: Any) -> None:  # noqa: ANN401 - a GraphDef and one of its nodes
-    """Write erfc x = 1 - erf x, expm1 x = e^x - 1 and log1p x = ln(x + 1); near 0 only the absolute error stays small."""
+    """Write erfc x = 1 - erf x (it is in exact GELUs), expm1 x = e^x - 1 and log1p x = ln(x + 1).
+
+    Where the result is near 0, its absolute error stays small and its relative one does not.
+    """
     from tensorflow import make_tensor_proto  # type: ignore[attr-defined] # it publishes no types
 
     kind = node.attr["T"]

@@ -76,7 +76,7 @@ def test_from_keras_to_onnx_to_torch(source: Path, tmp_path: Path, run_cae: Run)
     second = run_cae("convert", tmp_path / "m.onnx", tmp_path / "m.pt2", "--data", "digits")
     for outcome, name, rows in ((first, "m.onnx", ("ONNX Runtime", "onnx2torch")), (second, "m.pt2", ("torch",))):
         assert (outcome.code, outcome.err) == (0, "")
-        assert f"{name}: written" in " ".join(outcome.out.split("\n")).replace("\n", "")
+        assert f"{name}: written" in outcome.out.splitlines()[0]
         for text in (
             "run by",
             "images",
@@ -229,7 +229,7 @@ def test_a_size_that_is_open(tmp_path: Path, run_cae: Run) -> None:
 
 
 def test_an_operation_that_onnx_lacks(tmp_path: Path, run_cae: Run) -> None:
-    strange = layers.Lambda(lambda x: tf.math.igamma(x + 1.0, x + 0.5), name="strange")
+    strange = layers.Lambda(lambda x: __import__("tensorflow").math.igamma(x + 1.0, x + 0.5), (8, 8, 1), name="strange")
     path = save(tmp_path, classifier(strange))
     outcome = run_cae("convert", path, tmp_path / "out.onnx", "--contract", CONTRACT, "--allow-lambda", "strange")
     refused(outcome, tmp_path, "operation Igamma (node '", "strange", "opset 17")

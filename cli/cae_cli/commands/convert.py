@@ -69,7 +69,8 @@ def run(
         ]
         for parity in done.parities
     ]
-    print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows, title=f"{done.path}: written")
+    typer.echo(f"{done.path}: written")
+    print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows)
     for sentence in done.unchecked:
         typer.echo(sentence, err=True)
 
