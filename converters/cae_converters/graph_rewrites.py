@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from cae_backends.tensorflow.runtime import load_tensorflow
+
 __all__ = ["rewritten"]
 
 _KEPT_APART = ("_XlaMustCompile", "_noinline")
@@ -28,12 +30,10 @@ def _spell_out(graph_def: Any, node: Any) -> None:  # noqa: ANN401 - a GraphDef 
 
     Where the result is near 0, its absolute error stays small and its relative one does not.
     """
-    from tensorflow import make_tensor_proto  # type: ignore[attr-defined] # it publishes no types
-
     kind = node.attr["T"]
     one = graph_def.node.add(op="Const", name=f"{node.name}/one")
     one.attr["dtype"].CopyFrom(kind)
-    one.attr["value"].tensor.CopyFrom(make_tensor_proto(1, kind.type, ()))
+    one.attr["value"].tensor.CopyFrom(load_tensorflow().make_tensor_proto(1, kind.type, ()))
     inner = graph_def.node.add(name=f"{node.name}/inner", input=node.input)
     inner.attr["T"].CopyFrom(kind)
     inner.op, node.op, inputs = {

@@ -271,7 +271,7 @@ def test_a_target_that_cannot_be_written(source: Path, tmp_path: Path, run_cae: 
 
 
 def test_a_fresh_process_says_nothing_of_its_libraries(source: Path, tmp_path: Path) -> None:
-    arguments = [sys.executable, "-m", "cae_cli", "convert", source, tmp_path / "m.onnx", "--data", "digits"]
+    arguments = [sys.executable, "-m", "cae_cli", "convert", str(source), str(tmp_path / "m.onnx"), "--data", "digits"]
     environment = {"PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path)}
     ended = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
     assert (ended.returncode, ended.stderr) == (0, "")

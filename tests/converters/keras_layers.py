@@ -14,7 +14,7 @@ Block = Callable[[Any], Any]
 
 
 @keras.saving.register_keras_serializable("tests")
-class Swirl(keras.layers.Layer):  # type: ignore[misc] # Keras has no types
+class Swirl(keras.layers.Layer):  # type: ignore[misc,name-defined] # Keras has no types
     """TensorFlow operations that no Keras layer makes, with a weight."""
 
     def build(self, shape: Any) -> None:  # noqa: ANN401

@@ -46,7 +46,8 @@ def test_a_layer_answers_and_differentiates_alike_everywhere(name: str) -> None:
         found.backward(torch.from_numpy(v))
         assert taken.grad is not None
         tolerance = 2e-5 * max(1.0, float(np.abs(answer).max()))
-        np.testing.assert_allclose(session.run(None, {session.get_inputs()[0].name: x})[0], answer, atol=tolerance)
+        run = np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
+        np.testing.assert_allclose(run, answer, atol=tolerance)
         np.testing.assert_allclose(found.detach().numpy(), answer, atol=tolerance)
         scale = float(np.abs(gradient).max())
         assert scale > 1e-5  # the layer lets a gradient through

@@ -1,6 +1,7 @@
 """Model files as `TorchModel`."""
 
 import json
+import logging
 import os
 import pickle
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
 from cae_backends.torch.onnx_softmax import final_softmax, take_off
 from cae_core.contract import Contract
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, first_line
 from cae_core.loaders import Device
 
 __all__ = ["open_exported", "open_onnx"]
@@ -52,8 +53,9 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
     """
     if not is_zipfile(path):  # torch would also print a traceback
         raise ModelError(f"{path}: this is not a program that torch.export.save wrote. Export it again.")
+    errors: list[BaseException] = []
     try:
-        with _pickles_hold_tensors_only():
+        with _pickles_hold_tensors_only(), _kept_from_the_log(errors):
             carried = {PROGRAM_CONTRACT: ""}
             program = torch.export.load(path, extra_files=carried)
     except pickle.UnpicklingError as exc:
@@ -61,7 +63,8 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
             f"{path}: the file holds pickled code, which is never run. Export the model again, or as ONNX."
         ) from exc
     except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
-        raise ModelError(f"{path}: this exported program cannot be loaded ({exc}). Export it again.") from exc
+        reason = first_line(errors[0] if errors else exc)
+        raise ModelError(f"{path}: this exported program cannot be loaded ({reason}). Export it again.") from exc
     found = find_contract(path, _metadata(carried[PROGRAM_CONTRACT]), (), contract)
     return TorchModel(_Exported(program.module()), contract=found, device=device)
 
@@ -83,6 +86,23 @@ def _pickles_hold_tensors_only() -> Iterator[None]:
         os.environ.pop(name)
         if before is not None:
             os.environ[name] = before
+
+
+@contextmanager
+def _kept_from_the_log(errors: list[BaseException]) -> Iterator[None]:
+    """Add to ``errors`` those that torch logs, traceback and all, before it raises another that refers to its log."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            errors.append(record.exc_info[1])
+        return False
+
+    logger = logging.getLogger("torch.export")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 class _Exported(torch.nn.Module):
