@@ -71,11 +71,13 @@ class StorageError(CaeError):
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of a foreign exception's message, at most 200 characters; its type where it has none.
+    r"""Return the first line of a foreign exception's message, to stand in a sentence; its type where it has none.
+
+    At most 200 characters, without the point or colon at its end.
 
     Example:
         >>> first_line(ValueError("no such axis\nTraceback of the runtime ..."))
         'no such axis'
     """
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":. ")
     return line if len(line) <= 200 else line[:199] + "…"

@@ -50,7 +50,7 @@ def runtime_failures() -> tuple[type[Exception], ...]:
 
 def shortened(exc: Exception) -> str:
     """Return the first line of a message, without the code that ONNX Runtime puts in front of it."""
-    return first_line(exc).rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1].rstrip(".")
+    return first_line(exc).rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1]
 
 
 def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an InferenceSession, typed by nobody

@@ -17,9 +17,9 @@ from cae_backends.architectures.options import (
     check_options,
 )
 from cae_backends.architectures.resnet20_keras import keras_resnet20
-from cae_backends.architectures.weights_files import bounded_download, check_file, download_failed, first_line
+from cae_backends.architectures.weights_files import bounded_download, check_file, download_failed
 from cae_backends.tensorflow.runtime import load_keras
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, first_line
 
 __all__ = ["build_keras"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, first_line
 
-__all__ = ["bounded_download", "check_file", "download_failed", "first_line"]
+__all__ = ["bounded_download", "check_file", "download_failed"]
 
 _TIMEOUT = 20.0
 """Seconds without a byte after which a connection is given up."""
@@ -42,9 +42,3 @@ def check_file(path: Path) -> None:
     """
     if not path.is_file():
         raise ModelError(f"{path}: there is no such file of weights. Give the path of an existing one.")
-
-
-def first_line(exc: BaseException) -> str:
-    """Return the first line of the message, or the exception's name where there is none."""
-    lines = str(exc).strip().splitlines()
-    return lines[0].rstrip(":.") if lines else type(exc).__name__
