@@ -1,4 +1,4 @@
-"""Which contract a model file has: said by the caller, by a ``model.toml`` beside it, or by the file's metadata.
+"""Which contract a model file has: said by the caller, by the file's metadata, or by a ``model.toml`` beside it.
 
 Shared by every backend that opens files. It imports no framework.
 """
@@ -9,7 +9,11 @@ from pathlib import Path
 from cae_core.contract import Contract, contract_from_metadata, read_contract
 from cae_core.errors import ContractError
 
-__all__ = ["check_end", "find_contract", "find_sidecar", "sidecar_path"]
+__all__ = ["PROGRAM_CONTRACT", "check_end", "find_contract", "find_sidecar", "sidecar_path"]
+
+
+PROGRAM_CONTRACT = "cae.json"
+"""The extra file in an exported torch program that holds its contract, as an ONNX file's metadata would."""
 
 
 def find_contract(
@@ -20,7 +24,7 @@ def find_contract(
     *,
     dtype: str = "float32",
 ) -> Contract:
-    """Return the contract of a model file: ``explicit``, else its sidecar's, else its metadata's.
+    """Return the contract of a model file: ``explicit``, else its metadata's, else its sidecar's.
 
     Args:
         path: the file; the sidecar of ``folder/model.onnx`` is ``folder/model.toml``.
@@ -32,9 +36,10 @@ def find_contract(
     Raises:
         ContractError: nobody says what the model takes, or what is said is malformed.
     """
-    for contract in (explicit, find_sidecar(path), contract_from_metadata(metadata, origin=str(path))):
-        if contract is not None:
-            return contract
+    # The file's own goes before the sidecar: model.toml may describe model.keras, from which model.onnx was made.
+    found = explicit or contract_from_metadata(metadata, origin=str(path)) or find_sidecar(path)
+    if found is not None:
+        return found
     raise ContractError(_missing(path, input_shape, dtype))
 
 

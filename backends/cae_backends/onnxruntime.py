@@ -38,6 +38,7 @@ class OnnxRuntimeModel:
 
     Attributes:
         contract: what it takes and answers.
+        input_shape: of the image tensor; a symbolic axis is a string, an unknown one None.
         providers: ONNX Runtime's names of where it runs, the preferred one first.
     """
 
@@ -53,6 +54,7 @@ class OnnxRuntimeModel:
         self._path = path
         self._session = session
         self._input = session.get_inputs()[0]
+        self.input_shape: tuple[int | str | None, ...] = tuple(self._input.shape)
         self._dtype = _input_dtype(path, self._input, contract)
         self._output = _output_name(path, session.get_outputs(), contract)
 
@@ -69,7 +71,11 @@ class OnnxRuntimeModel:
             blank = self.predict(np.zeros((1, *images.shape[1:]), np.uint8))
             probabilities = None if blank.probabilities is None else blank.probabilities[:0]
             return Predictions(blank.labels[:0], probabilities)
-        return self.contract.to_predictions(np.concatenate(list(self._answers(images))))
+        return self.contract.to_predictions(self.scores(images))
+
+    def scores(self, images: Images) -> NDArray[Any]:
+        """Return the file's own answer, (n, outputs) or labels (n,), for at least one image; see `predict`."""
+        return np.concatenate(list(self._answers(images)))
 
     def _answers(self, images: Images) -> Iterator[NDArray[Any]]:
         fixed = self._input.shape[0] if isinstance(self._input.shape[0], int) else None

@@ -55,6 +55,13 @@ _PARTS = (
         "import torch, torchvision, onnx2torch;print('runs on', 'cuda' if torch.cuda.is_available() else 'cpu')",
         "torch",
     ),
+    _Part(
+        "gradients (tensorflow)",
+        ("tensorflow", "keras", "h5py", "tf2onnx"),
+        "from cae_backends.tensorflow.runtime import load_keras, resolve_device; import tf2onnx; load_keras();"
+        "print('runs on', 'cpu' if 'CPU' in resolve_device('auto') else 'gpu')",
+        "tensorflow",
+    ),
     _Part("digits and scikit-learn", ("scikit-learn", "skl2onnx"), "import sklearn, skl2onnx", "digits"),
 )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import cae_core
-from cae_cli.commands import demo, doctor, generate, inspect, verify
+from cae_cli.commands import convert, demo, doctor, generate, inspect, verify
 from cae_core.errors import CaeError, OptionError
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.run)
+app.command("convert")(convert.run)
 app.command("generate")(generate.run)
 app.command("verify")(verify.run)
 app.command("inspect")(inspect.run)

@@ -23,7 +23,7 @@ ContractText = Annotated[
     str | None,
     typer.Option(
         "--contract",
-        help="The suspect's contract where its file has none: a TOML file, or inline, such as "
+        help="The model's contract where its file has none: a TOML file, or inline, such as "
         '\'layout="NHWC", range=[0,255], output="labels"\'.',
     ),
 ]

@@ -10,7 +10,7 @@ from cae_core.storage import replacing
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto
 
-__all__ = ["checked_file", "portable", "set_metadata"]
+__all__ = ["checked_file", "drop_unused", "portable", "set_metadata"]
 
 
 @contextmanager
@@ -40,6 +40,30 @@ def portable(proto: "ModelProto") -> None:
     _strip(proto.graph)
     for function in proto.functions:
         _strip(function)
+
+
+def drop_unused(proto: "ModelProto") -> None:
+    """Remove the nodes and constants that lead to no output of the graph."""
+    graph = proto.graph
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):  # they stand in the order in which they run
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+            needed.update(name for attribute in node.attribute for name in _read_inside(attribute.g))
+    constants = [constant for constant in graph.initializer if constant.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(constants)
+
+
+def _read_inside(graph: "GraphProto") -> Iterator[str]:
+    """Yield what the nodes of a branch or loop read: it may stand outside."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _read_inside(attribute.g)
 
 
 def _strip(graph: "GraphProto | FunctionProto") -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.onnxruntime import LOADER
-from cae_converters.onnx_file import checked_file, portable, set_metadata
+from cae_converters.onnx_file import checked_file, drop_unused, portable, set_metadata
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract, metadata_of
 from cae_core.errors import BackendMissing, ModelError
@@ -170,15 +170,9 @@ def _take_images(proto: "ModelProto", image_shape: tuple[int, int, int], scale: 
 
 
 def _keep_output(proto: "ModelProto", output: _Output) -> None:
-    """Keep one output, and of the nodes those that lead to it. skl2onnx writes labels first, probabilities second."""
+    """Keep one output, and what leads to it. skl2onnx writes labels first, probabilities second."""
     graph = proto.graph
     kept = graph.output[0 if output == "labels" else 1]
     del graph.output[:]
     graph.output.append(kept)
-    needed, nodes = {kept.name}, []
-    for node in reversed(graph.node):  # they stand in the order in which they run
-        if needed.intersection(node.output):
-            nodes.append(node)
-            needed.update(node.input)
-    del graph.node[:]
-    graph.node.extend(reversed(nodes))
+    drop_unused(proto)

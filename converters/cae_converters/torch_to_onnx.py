@@ -14,6 +14,7 @@ from cae_backends.import_order import before_torch
 from cae_backends.onnx_session import open_session, runtime_failures, shortened
 from cae_backends.onnxruntime import LOADER
 from cae_converters.onnx_file import checked_file, portable, set_metadata
+from cae_converters.torch_graphs import filled_graph
 from cae_core.contract import Contract, metadata_of
 from cae_core.errors import BackendMissing, ModelError, first_line
 
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import nn
 
-__all__ = ["TOLERANCE", "export_torch"]
+__all__ = ["TOLERANCE", "export_torch", "trace_torch"]
 
 TOLERANCE = 1e-4
 """The largest difference between the outputs of the module and of its ONNX file."""
+
+OPSET = 18
+"""Of the standard operators; the exporter writes no older one without a conversion that often fails."""
 
 _TRACED_BATCH = 2
 _CHECKED_BATCHES = (1, 7)
@@ -37,7 +41,8 @@ def export_torch(
     *,
     contract: Contract,
     image_shape: tuple[int, int, int],
-    opset: int = 18,
+    opset: int = OPSET,
+    reuse_graph: bool = False,
 ) -> float:
     """Write ``module``, as it answers in evaluation mode, to one ONNX file with a dynamic batch.
 
@@ -49,6 +54,7 @@ def export_torch(
         contract: of the module's own input and output; it is written into the file's metadata.
         image_shape: (h, w, k) of the canonical images that the module will be asked.
         opset: of the standard operators.
+        reuse_graph: trace each structure once in this process and fill in the weights, where that is possible.
 
     Returns:
         The largest difference between the outputs of torch and of ONNX Runtime on random images.
@@ -62,7 +68,9 @@ def export_torch(
     metadata = metadata_of(contract)
     with _evaluating(module):
         checks = [(x, _answer(module, x)) for x in (_random_input(contract, n, image_shape) for n in _CHECKED_BATCHES)]
-        proto = _trace(module, _random_input(contract, _TRACED_BATCH, image_shape), contract.output, opset)
+        traced = _random_input(contract, _TRACED_BATCH, image_shape)
+        proto = _reused(module, traced, contract.output, opset) if reuse_graph else None
+        proto = proto or trace_torch(module, traced, contract.output, opset)
     portable(proto)
     set_metadata(proto, metadata)
     with checked_file(path, proto) as draft:
@@ -74,6 +82,11 @@ def export_torch(
                 f"(at most {TOLERANCE:g}). Nothing was written; try another opset than {opset}."
             )
     return difference
+
+
+def _reused(module: "nn.Module", x: NDArray[Any], output: str, opset: int) -> "ModelProto | None":
+    key = f"{x.shape} {output} {opset}"
+    return filled_graph(module, lambda stand_in: trace_torch(stand_in, x, output, opset), key=key)
 
 
 @contextlib.contextmanager
@@ -111,7 +124,19 @@ def _device(module: "nn.Module") -> Any:  # noqa: ANN401 - a torch.device
     return next((p.device for p in module.parameters()), "cpu")
 
 
-def _trace(module: "nn.Module", x: NDArray[Any], output: str, opset: int) -> "ModelProto":
+def trace_torch(module: "nn.Module", x: NDArray[Any], output: str, opset: int = OPSET) -> "ModelProto":
+    """Return a module in evaluation mode as an ONNX model with the input ``image`` and a free batch.
+
+    Args:
+        module: takes one tensor and returns one.
+        x: such a tensor, of at least two images.
+        output: name of the answer.
+        opset: of the standard operators.
+
+    Raises:
+        BackendMissing: torch or its exporter is not installed.
+        ModelError: the module cannot be exported.
+    """
     before_torch()
     try:
         import onnxscript  # noqa: F401 - torch's exporter needs it and says so late

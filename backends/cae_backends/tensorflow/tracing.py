@@ -18,7 +18,7 @@ def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph: 
 
     Args:
         model: functional, sequential or subclassed; compiled or not.
-        contract: says the size and channels of a subclassed model that was never called.
+        contract: says the size of a model that takes any, and size and channels of one that was never called.
         origin: what the model is called in messages.
 
     Raises:
@@ -28,6 +28,8 @@ def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph: 
     shape, dtype = keras_input(model, origin=origin)
     if shape is None:
         shape = _shape_of(contract, origin)
+    elif contract.size is not None and None in shape[1:]:
+        shape = _with_size(shape, contract)
     function = tf.function(lambda images: model(images, training=False), autograph=False)
     try:
         concrete = function.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype, name="images"))
@@ -74,6 +76,11 @@ def trace_signature(loaded: Any, *, origin: str) -> FrozenGraph:  # noqa: ANN401
             "one by model.export(folder), or by tf.saved_model.save(model, folder, signatures=...)."
         )
     return freeze(signatures[name], origin=origin)
+
+
+def _with_size(shape: tuple[int | None, ...], contract: Contract) -> tuple[int | None, ...]:
+    first = 1 if contract.layout == "NHWC" else 2
+    return (*shape[:first], *(contract.size or ()), *shape[first + 2 :])
 
 
 def _shape_of(contract: Contract, origin: str) -> tuple[int | None, ...]:

@@ -3,8 +3,10 @@
 Also the border between NumPy and torch: upload, download and the pullback.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -154,12 +156,21 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         ModelError: there is no such device here.
     """
+    usable = _cuda_is_usable()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if usable else "cpu"
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError) as exc:
         raise ModelError(f'Torch cannot use the device {name!r} ({first_line(exc)}). Use "auto" or "cpu".') from exc
+
+
+@lru_cache(maxsize=1)
+def _cuda_is_usable() -> bool:
+    """Ask once, and in silence: after TensorFlow has looked for GPUs in vain, torch warns that the driver failed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.cuda.is_available()
 
 
 def upload(images: Images, device: torch.device) -> Tensor:

@@ -1,18 +1,17 @@
 """ONNX to torch, through onnx2torch and the operators that `cae_backends.torch.onnx_operators` adds to it."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from torch import fx
+from torch import Tensor, nn
 
 from cae_core.errors import BackendMissing, ModelError
 
-__all__ = ["ImageInput", "convert_onnx", "image_input", "read_onnx"]
+__all__ = ["FixedBatch", "ImageInput", "convert_onnx", "image_input", "read_onnx"]
 
 _CONVERSION_ERRORS = (NotImplementedError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
@@ -66,8 +65,10 @@ def image_input(proto: onnx.ModelProto, *, origin: str) -> ImageInput:
     return ImageInput(inputs[0].name, axes, dtype)
 
 
-def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> fx.GraphModule:
+def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> nn.Module:
     """Convert an ONNX model into a differentiable torch module, in eval mode.
+
+    A model whose batch size is fixed is asked as often as need be, the last time with an image repeated.
 
     Raises:
         BackendMissing: onnx2torch cannot be imported.
@@ -77,70 +78,74 @@ def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> fx.GraphModule:
         import onnx2torch
 
         from cae_backends.torch.onnx_operators import register_operators
+        from cae_backends.torch.onnx_rewrites import rewritten
     except (ImportError, RuntimeError) as exc:  # torchvision of another build than torch: RuntimeError
         raise BackendMissing(
             f'onnx2torch cannot be imported ({exc}). Reinstall it: pip install "cae-fingerprint[torch]".'
         ) from exc
     register_operators()
-    _drop_idle_allowzero(proto)
+    batch = image_input(proto, origin=origin).shape[:1]
+    proto = rewritten(proto)
+    _refuse_changed_parts(proto, origin)
     try:
-        with _changed_values_are_errors():
-            module: fx.GraphModule = onnx2torch.convert(proto)
+        module: nn.Module = onnx2torch.convert(proto)
     except _CONVERSION_ERRORS as exc:
         node, reason = _first_failure(proto) or ("its graph", exc)
         raise ModelError(
             f"{origin}: {node} cannot be converted to torch ({reason}). "
             "Export the model at another opset, or use the framework that it comes from."
         ) from exc
-    except UserWarning as exc:
-        raise ModelError(f"{origin}: its conversion to torch would change the answers ({exc}).") from exc
-    return module.eval()
+    return (FixedBatch(module, batch[0]) if isinstance(batch[0], int) else module).eval()
 
 
-def _drop_idle_allowzero(proto: onnx.ModelProto) -> None:
-    """Remove ``allowzero`` from every Reshape whose constant shape has no zero: it says nothing there.
+def _refuse_changed_parts(proto: onnx.ModelProto, origin: str) -> None:
+    from cae_backends.torch.onnx_rewrites import changed_part
 
-    Torch's exporter writes it everywhere, and onnx2torch refuses it up to opset 18.
-    """
-    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
-    constants |= {
-        node.output[0]: attribute.t
-        for node in proto.graph.node
-        if node.op_type == "Constant"
-        for attribute in node.attribute
-        if attribute.name == "value"
-    }
     for node in proto.graph.node:
-        if node.op_type != "Reshape" or node.input[1] not in constants:
-            continue
-        if onnx.numpy_helper.to_array(constants[node.input[1]]).all():
-            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-
-
-@contextmanager
-def _changed_values_are_errors() -> Iterator[None]:
-    """Turn onnx2torch's warning that another interpolation is used than the file asks for into an error."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*results might differ.*", category=UserWarning)
-        yield
+        part = changed_part(node)
+        if part is not None:
+            raise ModelError(
+                f"{origin}: {_described(node, proto)} has {part}, which cannot be converted to torch exactly. "
+                "Export the model in evaluation mode and without it, or use the framework that it comes from."
+            )
 
 
 def _first_failure(proto: onnx.ModelProto) -> tuple[str, Exception] | None:
     """Convert node by node, and return a description of the first that fails and its reason."""
     from onnx2torch.node_converters import get_converter
     from onnx2torch.onnx_graph import OnnxGraph
-    from onnx2torch.utils.safe_shape_inference import safe_shape_inference
 
+    graph = OnnxGraph(proto.graph)
     opsets = {entry.domain: entry.version for entry in proto.opset_import}
-    graph = OnnxGraph(safe_shape_inference(proto).graph)
     for node in graph.nodes.values():
-        opset = opsets.get(node.domain, 0)
         try:
-            get_converter(node.operation_type, opset, node.domain)(node, graph)
+            get_converter(node.operation_type, opsets.get(node.domain, 0), node.domain)(node, graph)
         except _CONVERSION_ERRORS as exc:
-            name = node.name or node.unique_name
-            domain = f" of {node.domain}" if node.domain else ""
-            return f"operator {node.operation_type}{domain} (opset {opset}, node {name!r})", exc
+            return _described(node.proto, proto), exc
     return None
+
+
+def _described(node: onnx.NodeProto, proto: onnx.ModelProto) -> str:
+    """Say which node this is; one without a name is named after what it makes."""
+    opset = next((entry.version for entry in proto.opset_import if entry.domain == node.domain), 0)
+    domain = f" of {node.domain}" if node.domain else ""
+    return f"operator {node.op_type}{domain} (opset {opset}, node {(node.name or node.output[0])!r})"
+
+
+class FixedBatch(nn.Module):
+    """Asks a module that takes ``size`` images about any number of them.
+
+    As the inference runtime does it: a batch that is not full is filled with its last image, whose further answers are
+    dropped; so no image's answer, nor its gradient, changes.
+    """
+
+    def __init__(self, module: nn.Module, size: int) -> None:
+        super().__init__()
+        self.module, self.size = module, size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take (n, ...) to the answers of n images."""
+        missing = -len(x) % self.size
+        full = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
+        answers = [self.module(part) for part in torch.split(full, self.size)]
+        return answers[0] if len(x) == self.size else torch.cat(answers)[: len(x)]

@@ -1,5 +1,6 @@
 """Model files as `TorchModel`."""
 
+import json
 import os
 import pickle
 from collections.abc import Iterator
@@ -9,12 +10,12 @@ from zipfile import is_zipfile
 
 import torch
 
-from cae_backends.contract_files import check_end, find_contract, find_sidecar, sidecar_path
+from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
 from cae_backends.torch.onnx_softmax import final_softmax, take_off
 from cae_core.contract import Contract
-from cae_core.errors import ContractError, ModelError
+from cae_core.errors import ModelError
 from cae_core.loaders import Device
 
 __all__ = ["open_exported", "open_onnx"]
@@ -47,26 +48,27 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
 
     Raises:
         ModelError: the file is no exported program.
-        ContractError: there is neither a contract nor a sidecar.
+        ContractError: there is no contract: given, in a sidecar, or in the file.
     """
-    found = contract or find_sidecar(path)
-    if found is None:
-        raise ContractError(
-            f"{path}: an exported program does not say what it takes. Write its contract to {sidecar_path(path)}: "
-            'layout = "NCHW", range = [0, 1], output = "logits".'
-        )
     if not is_zipfile(path):  # torch would also print a traceback
         raise ModelError(f"{path}: this is not a program that torch.export.save wrote. Export it again.")
     try:
         with _pickles_hold_tensors_only():
-            program = torch.export.load(path)
+            carried = {PROGRAM_CONTRACT: ""}
+            program = torch.export.load(path, extra_files=carried)
     except pickle.UnpicklingError as exc:
         raise ModelError(
             f"{path}: the file holds pickled code, which is never run. Export the model again, or as ONNX."
         ) from exc
     except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
         raise ModelError(f"{path}: this exported program cannot be loaded ({exc}). Export it again.") from exc
+    found = find_contract(path, _metadata(carried[PROGRAM_CONTRACT]), (), contract)
     return TorchModel(_Exported(program.module()), contract=found, device=device)
+
+
+def _metadata(text: str) -> dict[str, str]:
+    """Return what `cae convert` wrote into the file; nothing for a foreign one."""
+    return {str(key): str(value) for key, value in json.loads(text).items()} if text else {}
 
 
 @contextmanager

@@ -1,0 +1,67 @@
+"""What a model of the report is asked for by, and the numbers that its Keras and its torch version share."""
+
+from pathlib import Path
+from typing import Literal
+
+from cae_core.errors import OptionError
+
+__all__ = [
+    "DENSENET_TOP",
+    "REPORT_ARCHITECTURES",
+    "RESNET20_BLOCKS",
+    "RESNET20_FILTERS",
+    "TOP_DROPOUT",
+    "TOP_WIDTHS",
+    "ImageShape",
+    "Weights",
+    "check_options",
+]
+
+ImageShape = tuple[int, int, int]
+"""Height, width and channels of one image."""
+
+Weights = Path | Literal["imagenet"] | None
+"""Of the layers below the classifier: a file, the published ones of ImageNet, or random."""
+
+DENSENET_TOP = "densenet121-top"
+REPORT_ARCHITECTURES = ("resnet20v1", "resnet50v1", "mobilenetv2", DENSENET_TOP)
+
+RESNET20_FILTERS = (16, 32, 64)
+"""Of the three stages; the second and the third begin by halving the image."""
+RESNET20_BLOCKS = 3
+"""Of each stage; the depth is 6 * 3 + 2."""
+
+TOP_WIDTHS = (256, 128, 64)
+"""Of the dense layers that the report puts on DenseNet121, below the last one (Appendix B.4)."""
+TOP_DROPOUT = 0.3
+
+
+def check_options(name: str, *, image_shape: ImageShape, classes: int, weights: Weights) -> None:
+    """Refuse what no model of the report can be built from, in either framework.
+
+    Raises:
+        OptionError: an unknown name, images that are too small or neither grey nor RGB, fewer than two classes, or
+            weights that the architecture cannot have.
+    """
+    if name not in REPORT_ARCHITECTURES:
+        raise OptionError(f"Unknown architecture {name!r}; known are {', '.join(REPORT_ARCHITECTURES)}.")
+    # The three large ones halve the image five times.
+    smallest = 8 if name == "resnet20v1" else 32
+    if len(image_shape) != 3 or min(image_shape[:2]) < smallest or image_shape[2] not in (1, 3):
+        raise OptionError(
+            f"{name} takes images of (height, width, channels) from ({smallest}, {smallest}) on with 1 or 3 channels; "
+            f"found {image_shape}. Resize the images."
+        )
+    if classes < 2:
+        raise OptionError(f"A classifier has at least 2 classes; found {classes}.")
+    if weights is not None:
+        _check_weights(name, image_shape[2], weights)
+
+
+def _check_weights(name: str, channels: int, weights: object) -> None:
+    if weights != "imagenet" and not isinstance(weights, Path):
+        raise OptionError(f'weights must be None, "imagenet" or the Path of a file; found {weights!r}.')
+    if name == "resnet20v1":
+        raise OptionError("Nobody has published weights of resnet20v1: leave them out, and train it.")
+    if channels != 3:
+        raise OptionError(f"ImageNet weights are for images of 3 channels; found {channels}. Leave the weights out.")

@@ -1,0 +1,133 @@
+"""Changes to an ONNX graph that keep its meaning and that onnx2torch needs, and what it would get wrong without a word.
+
+onnx2torch takes the weights of a convolution as initializers only, knows no automatic padding, and ignores some
+attributes and outputs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, ModelProto, NodeProto, helper, inliner, numpy_helper
+from onnx2torch.utils.safe_shape_inference import safe_shape_inference
+
+__all__ = ["changed_part", "rewritten"]
+
+_ONE_OUTPUT = ("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool")
+"""Operators with further outputs, of which onnx2torch gives the first only."""
+
+
+def rewritten(proto: ModelProto) -> ModelProto:
+    """Return a copy of ``proto`` with the same answers, its shapes inferred, that onnx2torch can read."""
+    copy: ModelProto = safe_shape_inference(inliner.inline_local_functions(proto) if proto.functions else proto)
+    _make_initializers(copy.graph)
+    shapes = _static_shapes(copy.graph)
+    used = _used_values(copy.graph)
+    for node in copy.graph.node:
+        while node.input and not node.input[-1]:  # optional inputs that are left out
+            node.input.pop()
+        while node.op_type in _ONE_OUTPUT and len(node.output) > 1 and node.output[-1] not in used:
+            node.output.pop()
+        if node.op_type in ("Conv", "MaxPool", "AveragePool"):
+            _make_padding_explicit(node, shapes)
+    return copy
+
+
+def changed_part(node: NodeProto) -> str | None:
+    """Return what of ``node`` onnx2torch would leave out or do otherwise; None where it is faithful."""
+    told = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if node.op_type == "ConvTranspose" and "output_shape" in told:
+        return "output_shape"
+    if node.op_type in _ONE_OUTPUT and len(node.output) > 1:
+        return f"further outputs ({', '.join(node.output[1:])})"
+    pads = told.get("pads", [])
+    # torch drops a last window that would lie in its own padding, but not one in padding that was added before
+    if node.op_type == "MaxPool" and told.get("ceil_mode", 0) and pads[: len(pads) // 2] != pads[len(pads) // 2 :]:
+        return "ceil_mode with pads that differ between both sides"
+    return None
+
+
+def _make_initializers(graph: onnx.GraphProto) -> None:
+    """Turn constant nodes, and copies of constants, into initializers."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    outputs = {value.name for value in graph.output}
+    kept = []
+    for node in graph.node:
+        value = None
+        if node.op_type == "Constant":
+            value = _constant_value(node.attribute[0])
+        elif node.op_type == "Identity" and node.input[0] in constants:
+            value = constants[node.input[0]]
+        if value is None or node.output[0] in outputs:
+            kept.append(node)
+            continue
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(value)
+        tensor.name = node.output[0]
+        constants[tensor.name] = tensor
+        graph.initializer.append(tensor)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _constant_value(attribute: AttributeProto) -> onnx.TensorProto | None:
+    if attribute.name == "value":
+        return attribute.t
+    types = {"value_float": "float32", "value_floats": "float32", "value_int": "int64", "value_ints": "int64"}
+    if attribute.name not in types:
+        return None
+    return numpy_helper.from_array(np.asarray(helper.get_attribute_value(attribute), types[attribute.name]))
+
+
+def _static_shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:
+    """Return the shapes that are known; an axis that is not known has the size 0."""
+    infos = (*graph.input, *graph.value_info)
+    shapes = {info.name: [axis.dim_value for axis in info.type.tensor_type.shape.dim] for info in infos}
+    return shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+
+def _used_values(graph: onnx.GraphProto) -> set[str]:
+    used = {value.name for value in graph.output}
+    for node in graph.node:
+        used.update(node.input)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):  # a subgraph may use any value
+                used |= _used_values(attribute.g)
+    return used
+
+
+def _make_padding_explicit(node: NodeProto, shapes: dict[str, list[int]]) -> None:
+    """Replace ``auto_pad`` by the pads that it stands for, where the image's size is known."""
+    told = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    automatic = told.get("auto_pad", b"NOTSET").decode()
+    sizes = shapes.get(node.input[0], [])[2:]
+    kernel = told.get("kernel_shape") or shapes.get(node.input[1], [])[2:]
+    if not automatic.startswith("SAME") or not sizes or not all(sizes) or not kernel:
+        return
+    pads = _same_pads(
+        sizes,
+        kernel=kernel,
+        strides=told.get("strides", [1] * len(sizes)),
+        dilations=told.get("dilations", [1] * len(sizes)),
+        more_at_end=automatic == "SAME_UPPER",
+    )
+    kept = [attribute for attribute in node.attribute if attribute.name not in ("auto_pad", "pads")]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("pads", pads)])
+
+
+def _same_pads(
+    sizes: Sequence[int],
+    *,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    more_at_end: bool,
+) -> list[int]:
+    """Return the pads for ceil(size / stride) windows: the beginnings of all axes, then their ends."""
+    totals = [
+        max(0, (-(-size // stride) - 1) * stride + (width - 1) * dilation + 1 - size)
+        for size, width, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True)
+    ]
+    smaller, larger = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    return [*smaller, *larger] if more_at_end else [*larger, *smaller]

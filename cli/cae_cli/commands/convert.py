@@ -1,0 +1,84 @@
+"""`cae convert`."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cae_cli.options import ContractText, Json, print_json
+from cae_cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from cae_converters.conversion import Conversion
+
+__all__ = ["run"]
+
+
+def run(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A .keras, .h5, .pt2 or .onnx file, or a SavedModel.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="An .onnx or .pt2 file.")],
+    *,
+    contract: ContractText = None,
+    data: Annotated[
+        str | None, typer.Option(help="Real images for the comparison: digits, or the path of a data set.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
+    allow_lambda: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Run the code of this Lambda layer; for your own files only. Repeatable."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Convert a model, and compare the result with the original.
+
+    Example: cae convert mine.keras mine.onnx --data cifar-10-batches-py
+
+    Keras, SavedModel and torch (.pt2) become ONNX; each of them, and ONNX, becomes torch. The result takes images in
+    [0, 1]: range, normalisation, channel order and class map go into its graph. Answers and input gradients are
+    compared on random images and on those of --data; a result that differs is not written.
+    """
+    from cae_converters.conversion import convert
+    from cae_core.contract import read_contract
+
+    images = None
+    if data is not None:
+        from cae_backends.datasets import open_data
+
+        images = open_data(data, split=split)
+    with progress_bar(enabled=not json) as progress:
+        done = convert(
+            source,
+            target,
+            contract=read_contract(contract) if contract else None,
+            data=images,
+            allow_lambda=tuple(allow_lambda or ()),
+            progress=progress,
+        )
+    if json:
+        print_json(_describe(done))
+        return
+    from cae_cli.render import print_rows
+
+    rows = [
+        [
+            parity.runtime,
+            f"{parity.images} ({parity.count})",
+            f"{parity.outputs:.1e}",
+            "–" if parity.gradients is None else f"{parity.gradients:.1e}",
+        ]
+        for parity in done.parities
+    ]
+    print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows, title=f"{done.path}: written")
+    for sentence in done.unchecked:
+        typer.echo(sentence, err=True)
+
+
+def _describe(done: "Conversion") -> dict[str, object]:
+    left = {name: value for name, value in dataclasses.asdict(done.contract).items() if value is not None}
+    return {
+        "path": str(done.path),
+        "contract": left,
+        "parity": [dataclasses.asdict(parity) for parity in done.parities],
+        "unchecked": list(done.unchecked),
+    }

@@ -1,0 +1,160 @@
+"""A contract as ONNX nodes: the file then takes images in [0, 1] and answers the data set's classes by itself.
+
+What a contract says beside a file can be lost, or applied twice. So a converted file keeps range, normalisation,
+channel order, resizing and class map inside its graph; only the layout stays the model's own.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.contract import Contract
+from cae_core.resize import resize_matrix
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+__all__ = ["absorb_contract"]
+
+
+def absorb_contract(
+    proto: "ModelProto", contract: Contract, image_shape: tuple[int, int, int]
+) -> tuple["ModelProto", Contract]:
+    """Return the classifier with the arithmetic of ``contract`` around it, and the contract that is left.
+
+    Args:
+        proto: a classifier with one input, of rank 4, and one output.
+        contract: of that input and output.
+        image_shape: (h, w, k) of the canonical images that the result will take.
+
+    Raises:
+        ContractError: the contract does not fit the images.
+    """
+    from onnx import compose
+
+    contract.check_size(*image_shape[:2])
+    proto = compose.add_prefix(proto, "model/")  # a file that was converted before has these names already
+    front = _front(contract, image_shape, proto)
+    joined = compose.merge_models(front, proto, io_map=[("contract_image", proto.graph.input[0].name)])
+    tail = _tail(contract, proto)
+    joined = compose.merge_models(joined, tail, io_map=[(joined.graph.output[0].name, "contract_answer")])
+    left = Contract(
+        layout=contract.layout,
+        range=(0.0, 1.0),
+        output=contract.output,
+        channels="GRAY" if image_shape[2] == 1 else "RGB",
+        size=image_shape[:2],
+    )
+    return joined, left
+
+
+class _Chain:
+    """Nodes of which each takes what the one before it made."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+
+    def add(self, operator: str, *inputs: NDArray[Any] | None, **attributes: Any) -> None:  # noqa: ANN401 - as ONNX
+        """Append a node; None among ``inputs`` stands for the chain, which comes first where it is not named."""
+        from onnx import helper
+
+        given = inputs if any(value is None for value in inputs) else (None, *inputs)
+        names = [self.name if value is None else self._constant(value) for value in given]
+        made = f"contract_{operator.lower()}_{len(self.nodes)}_{self.name}"
+        self.nodes.append(helper.make_node(operator, names, [made], name=f"{made}_node", **attributes))
+        self.name = made
+
+    def end(self, name: str) -> None:
+        """Give the last result its name."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node("Identity", [self.name], [name], name=f"{name}_node"))
+        self.name = name
+
+    def _constant(self, value: NDArray[Any]) -> str:
+        name = f"contract_constant_{len(self.constants)}_{self.name}"
+        self.constants[name] = value
+        return name
+
+
+def _front(contract: Contract, image_shape: tuple[int, int, int], proto: "ModelProto") -> "ModelProto":
+    """From the images, float32 in [0, 1] in the model's layout, to the model's tensor; as `Contract.to_input`."""
+    from onnx import TensorProto, helper
+
+    height, width, channels = image_shape
+    chain = _Chain("image")
+    if contract.size is not None and contract.size != (height, width):
+        _resize(chain, contract, height, width)
+    matrix = contract.channel_matrix(channels)
+    if not np.array_equal(matrix, np.eye(channels)):
+        chain.add("Gather", matrix.argmax(axis=1).astype(np.int64), axis=1 if contract.layout == "NCHW" else 3)
+    _normalise(chain, contract, len(matrix))
+    taken = proto.graph.input[0].type.tensor_type.elem_type
+    if contract.dtype == "uint8":
+        chain.add("Round")
+        chain.add("Clip", np.array(0, np.float32), np.array(255, np.float32))
+    if taken != TensorProto.FLOAT:
+        chain.add("Cast", to=taken)
+    chain.end("contract_image")
+    shape = ("n", height, width, channels) if contract.layout == "NHWC" else ("n", channels, height, width)
+    return _model(
+        chain,
+        helper.make_tensor_value_info("image", TensorProto.FLOAT, shape),
+        helper.make_tensor_value_info("contract_image", taken, None),
+        proto,
+    )
+
+
+def _resize(chain: _Chain, contract: Contract, height: int, width: int) -> None:
+    size, rule = cast("tuple[int, int]", contract.size), cast("str", contract.resize)
+    channels_last = contract.layout == "NHWC"
+    if channels_last:
+        chain.add("Transpose", perm=[0, 3, 1, 2])
+    chain.add("MatMul", resize_matrix(height, size[0], rule), None)
+    chain.add("MatMul", np.ascontiguousarray(resize_matrix(width, size[1], rule).T))
+    if channels_last:
+        chain.add("Transpose", perm=[0, 2, 3, 1])
+
+
+def _normalise(chain: _Chain, contract: Contract, channels: int) -> None:
+    scale, shift = contract.affine(channels)
+    last = (channels, 1, 1) if contract.layout == "NCHW" else (channels,)
+    if (scale != 1).any():
+        chain.add("Mul", scale.reshape(last))
+    if contract.mean_image is not None:
+        low, high = contract.range
+        image = shift - contract.mean_image * (scale / np.float32(high - low))  # scale = (high - low) / std
+        ordered = image.transpose(2, 0, 1) if contract.layout == "NCHW" else image
+        chain.add("Add", np.ascontiguousarray(ordered, np.float32))
+    elif shift.any():
+        chain.add("Add", shift.reshape(last))
+
+
+def _tail(contract: Contract, proto: "ModelProto") -> "ModelProto":
+    """From the model's answer to the data set's classes."""
+    from onnx import TensorProto, helper
+
+    kind = proto.graph.output[0].type.tensor_type.elem_type
+    chain = _Chain("contract_answer")
+    if contract.classes is not None and contract.output == "labels":
+        chain.add("Gather", np.array(contract.classes, np.int64), None, axis=0)
+        kind = TensorProto.INT64
+    elif contract.classes is not None:
+        places = np.arange(len(contract.classes), dtype=np.float32)[None]
+        chain.add("Gather", contract.to_canonical(places)[0].astype(np.int64), axis=1)
+    chain.end(contract.output)
+    taken = proto.graph.output[0].type.tensor_type.elem_type
+    answer = helper.make_tensor_value_info("contract_answer", taken, None)
+    shape = ("n",) if contract.output == "labels" else ("n", None)
+    return _model(chain, answer, helper.make_tensor_value_info(contract.output, kind, shape), proto)
+
+
+def _model(chain: _Chain, taken: Any, made: Any, proto: "ModelProto") -> "ModelProto":  # noqa: ANN401 - ValueInfoProto
+    from onnx import helper, numpy_helper
+
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in chain.constants.items()]
+    graph = helper.make_graph(chain.nodes, "classifier", [taken], [made], constants)
+    return helper.make_model(graph, opset_imports=proto.opset_import, ir_version=proto.ir_version)

@@ -1,0 +1,120 @@
+"""From one model file to another: Keras, SavedModel or torch to ONNX, and any of them to torch.
+
+Whatever is written has been opened by the runtimes that will use it, and compared with the original there.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cae_converters.contract_nodes import absorb_contract
+from cae_converters.onnx_file import checked_file, portable, set_metadata
+from cae_converters.onnx_to_torch import export_program
+from cae_converters.originals import Original, open_original
+from cae_converters.parity import Parity, measure_parity, random_images, require_parity
+from cae_core.contract import Contract, metadata_of
+from cae_core.dataset import ImageSet
+from cae_core.errors import BackendMissing, ModelError
+from cae_core.generation import Progress
+from cae_core.loaders import open_model
+from cae_core.models import Model
+from cae_core.storage import replacing
+
+__all__ = ["Conversion", "convert"]
+
+_REAL = 16
+"""Real images in a comparison."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A file that was written, and how far it is from the original.
+
+    Attributes:
+        path: of the file.
+        contract: that it carries.
+        parities: one for each runtime and set of images.
+        unchecked: what could not be compared, in sentences.
+    """
+
+    path: Path
+    contract: Contract
+    parities: tuple[Parity, ...]
+    unchecked: tuple[str, ...]
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    contract: Contract | None = None,
+    data: ImageSet | None = None,
+    allow_lambda: Sequence[str] = (),
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> Conversion:
+    """Convert a model file.
+
+    Args:
+        source: ``.keras``, ``.h5``, a SavedModel folder, ``.pt2`` or ``.onnx``.
+        target: ``.onnx`` or ``.pt2``; it is replaced only by a file that has passed the comparison.
+        contract: replaces the one that the source carries.
+        data: real images for the comparison; the result takes images of their size. Without them it takes images of
+            the model's own size.
+        allow_lambda: names of Keras Lambda layers whose code may be run.
+        progress: told of the three steps: opened, converted, compared.
+
+    Raises:
+        ModelError: the source cannot be opened or converted, or the result differs from it.
+        ContractError: nobody says what the source takes, or it does not fit the images.
+        BackendMissing: a framework that the conversion needs is not installed.
+        StorageError: the target cannot be written.
+    """
+    if not source.exists():
+        raise ModelError(f"{source}: no such model file. Give the path of an existing model.")
+    suffixes = (source.suffix.lower(), target.suffix.lower())
+    if suffixes[1] not in (".onnx", ".pt2") or suffixes == (".pt2", ".pt2"):
+        raise ModelError(
+            f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel or "
+            ".pt2) or in .pt2 (from Keras, SavedModel or ONNX)."
+        )
+    progress("converting", 0, 3)
+    original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
+    progress("converting", 1, 3)
+    proto, left = absorb_contract(original.to_onnx(), original.contract, original.image_shape)
+    portable(proto)
+    set_metadata(proto, metadata_of(left))
+    if suffixes[1] == ".onnx":
+        with checked_file(target, proto) as draft:
+            progress("converting", 2, 3)
+            return _compared(original, draft, target, left, data)
+    with replacing(target) as draft, tempfile.TemporaryDirectory() as folder:
+        between = Path(folder) / "model.onnx"
+        between.write_bytes(proto.SerializeToString(deterministic=True))
+        carried = export_program(between, draft, image_shape=original.image_shape, origin=str(target))
+        progress("converting", 2, 3)
+        return _compared(original, draft, target, carried, data)
+
+
+def _compared(original: Original, draft: Path, target: Path, contract: Contract, data: ImageSet | None) -> Conversion:
+    """Compare a draft with the original on random and on real images."""
+    images = {"random": random_images(original.image_shape)}
+    unchecked = []
+    if data is None:
+        unchecked.append("Compared on random images only: no real ones were given.")
+    else:
+        chosen = np.random.default_rng(0).permutation(len(data))[:_REAL]
+        images[Path(data.name).name] = data.images[np.sort(chosen)]
+    converted: dict[str, Model] = {}
+    if target.suffix.lower() == ".onnx":
+        converted["ONNX Runtime"] = open_model(str(draft), device="cpu")
+    runtime = "onnx2torch" if converted else "torch"
+    try:
+        converted[runtime] = open_model(str(draft), gradients=True, device="cpu")
+    except BackendMissing as missing:
+        unchecked.append(f"Not opened by {runtime}: {missing}")
+    parities = measure_parity(original.model, converted, images, output=original.contract.output)
+    require_parity(parities, origin=str(target))
+    return Conversion(target, contract, tuple(parities), tuple(unchecked))

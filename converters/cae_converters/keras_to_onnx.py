@@ -1,0 +1,112 @@
+"""Keras and SavedModel -> ONNX by tf2onnx, from the frozen graph that also gives the gradients."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cae_backends.tensorflow.frozen import FrozenGraph
+from cae_backends.tensorflow.runtime import load_tensorflow
+from cae_converters.onnx_file import drop_unused
+from cae_core.errors import BackendMissing, ModelError, first_line
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["OPSET", "graph_to_onnx"]
+
+OPSET = 17
+"""Of the standard operators: the newest in which a mean's axes are an attribute, which every runtime reads."""
+
+
+def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "ModelProto":
+    """Return a frozen graph as an ONNX model with its own input and output.
+
+    Args:
+        graph: from `cae_backends.tensorflow`.
+        origin: what the model is called in messages.
+        opset: of the standard operators.
+
+    Raises:
+        BackendMissing: tf2onnx is not installed.
+        ModelError: the input's spatial size is open, or an operation cannot be converted; it is named with its node.
+    """
+    if None in graph.shape[1:] or len(graph.shape) != 4:
+        raise ModelError(
+            f"{origin}: the model takes images of any size, shape {graph.shape}, and an ONNX classifier takes one. "
+            "Give size in its contract, such as size = [32, 32]."
+        )
+    load_tensorflow()
+    try:
+        from onnx import ModelProto
+        from tf2onnx import convert
+    except ImportError as exc:
+        raise BackendMissing(
+            f"Exporting from Keras needs {exc.name}. Install it: pip install 'cae-fingerprint[tensorflow]'."
+        ) from exc
+    try:
+        with _quiet():
+            proto, _ = convert.from_graph_def(
+                graph.graph_def,
+                name="classifier",
+                input_names=[graph.input],
+                output_names=[graph.output],
+                opset=opset,
+            )
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, AssertionError, NotImplementedError) as exc:
+        raise ModelError(f"{origin}: tf2onnx cannot convert the model ({first_line(exc)}).") from exc
+    if not isinstance(proto, ModelProto):
+        raise ModelError(f"{origin}: tf2onnx made no complete model.")
+    _check_operators(proto, origin, opset)
+    return _with_constant_shapes(proto)
+
+
+def _check_operators(proto: "ModelProto", origin: str, opset: int) -> None:
+    """Name what tf2onnx does not know: it leaves such an operation in the file under TensorFlow's name."""
+    from onnx import defs
+
+    for node in proto.graph.node:
+        if not defs.has(node.op_type, max_inclusive_version=opset, domain=node.domain):
+            raise ModelError(
+                f"{origin}: operation {node.op_type} (node {node.name!r}) has no equivalent in ONNX's opset {opset}. "
+                "Replace the layer that it comes from, or use the Keras model itself."
+            )
+
+
+def _with_constant_shapes(proto: "ModelProto") -> "ModelProto":
+    """Replace the shapes that Keras computes at every call, from the batch size and constants, by constants with -1."""
+    from onnx import numpy_helper, shape_inference
+
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    inferred = shape_inference.infer_shapes(proto, data_prop=True).graph
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in (*inferred.value_info, *inferred.output)}
+    constants = {constant.name for constant in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type != "Reshape" or node.input[1] in constants or node.output[0] not in shapes:
+            continue
+        sizes = [axis.dim_value if axis.HasField("dim_value") else -1 for axis in shapes[node.output[0]]]
+        if sizes.count(-1) <= 1:
+            name = f"{node.output[0]}_shape"
+            proto.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), name))
+            node.input[1] = name
+    drop_unused(proto)
+    return proto
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop notices about TensorFlow's own deprecations, and tf2onnx's log."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "tf2onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the outputs are checked instead
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
