@@ -32,15 +32,17 @@ def filled_graph(module: "nn.Module", trace: Trace, *, key: str) -> "ModelProto 
         trace: exports a module.
         key: everything but the structure that ``trace`` depends on.
     """
+    from torch.fx import GraphModule
+
     from cae_backends.torch.simplify import simplify
 
     folded = simplify(module)
-    weights = _weights(folded)
-    code = getattr(folded, "code", None)
-    if code is None:  # no graph of its own: two modules that look alike may still compute different things
+    if not isinstance(folded, GraphModule):  # two modules that look alike may still compute different things
         return None
-    shapes = [(name, value.shape, value.dtype) for name, value in weights.items()]
-    structure = hashlib.sha256(repr((code, str(folded), shapes, key)).encode()).hexdigest()
+    folded.delete_all_unused_submodules()  # the batch norms that were folded
+    weights = _weights(folded)
+    shapes = [(name, value.shape) for name, value in weights.items()]
+    structure = hashlib.sha256(repr((folded.code, str(folded), shapes, key)).encode()).hexdigest()
     if structure not in _GRAPHS:
         _GRAPHS[structure] = _traced(folded, trace)
     graph = _GRAPHS[structure]
