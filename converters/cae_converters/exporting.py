@@ -22,22 +22,24 @@ def export_member(
         framework: ``"torch"`` (a module), ``"keras"`` (a Keras model) or ``"sklearn"`` (an estimator of vectors in
             [0, 1], whose contract is its exporter's own).
         model: the framework's object.
-        path: of the file.
+        path: of the file; a Keras model is saved beside it.
         contract: of the model.
         image_shape: (h, w, k).
 
     Raises:
         OptionError: another framework.
-        CaeError: see `export_torch`, `export_keras` and `export_sklearn`.
+        CaeError: see `export_torch`, `convert` and `export_sklearn`.
     """
     if framework == "torch":
         from cae_converters.torch_to_onnx import export_torch
 
         export_torch(model, path, contract=contract, image_shape=image_shape, reuse_graph=True)
     elif framework == "keras":
-        from cae_converters.keras_to_onnx import export_keras
+        from cae_converters.conversion import convert
 
-        export_keras(model, path, contract=contract, image_shape=image_shape)
+        saved = path.with_name(f"{path.stem}.keras")
+        model.save(saved)
+        convert(saved, path, contract=contract)
     elif framework == "sklearn":
         from cae_converters.sklearn_to_onnx import export_sklearn
 

@@ -12,15 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cae_backends.training.recipe import Recipe
-from cae_backends.training.trainers import Step, Weights
+from cae_backends.training.trainers import ADVERSARIAL_STEP, Step, Weights
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import ModelError
 
 __all__ = ["TorchNetwork"]
-
-_ADVERSARIAL_STEP = 1.25
-"""Length of the gradient-sign step in units of the radius (Wong et al., 2020)."""
-
 
 class TorchNetwork:
     """Trains a module that takes float32 (n, k, h, w) in [0, 1] and answers logits (n, c)."""
@@ -111,7 +107,7 @@ class TorchNetwork:
         noise = torch.rand(x.shape, generator=generator, device=self.device)
         start = (x + radius * (2 * noise - 1)).clamp(0, 1).requires_grad_()
         (gradient,) = torch.autograd.grad(self._loss(start, y, recipe), start)
-        moved = start.detach() + _ADVERSARIAL_STEP * radius * gradient.sign()
+        moved = start.detach() + ADVERSARIAL_STEP * radius * gradient.sign()
         return torch.minimum(torch.maximum(moved, x - radius), x + radius).clamp(0, 1)
 
     def _to_tensor(self, images: Floats32) -> Tensor:

@@ -17,9 +17,12 @@ from cae_backends.training.recipe import Recipe
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import BackendMissing
 
-__all__ = ["TRAINER_GROUP", "Network", "Scaling", "Step", "Trainer", "Weights", "find_trainer"]
+__all__ = ["ADVERSARIAL_STEP", "TRAINER_GROUP", "Network", "Scaling", "Step", "Trainer", "Weights", "find_trainer"]
 
 TRAINER_GROUP = "cae.trainers"
+
+ADVERSARIAL_STEP = 1.25
+"""Length of the gradient-sign step of adversarial training, in units of the radius (Wong et al., 2020)."""
 
 Weights: TypeAlias = dict[str, NDArray[Any]]
 """Everything that a network's answers depend on, by name."""

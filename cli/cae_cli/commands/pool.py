@@ -178,7 +178,7 @@ def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None
     from cae_cli.render import print_rows
 
     if every or len(reports) <= _SHOWN_ONE_BY_ONE:
-        columns = ["role", "relation", "kind", "name", "architecture", "accuracy#", "agreement#", "SHA-256"]
+        columns = ["role", "model", "kind", "accuracy#", "agreement#", "SHA-256"]
         print_rows(columns, [_line(report) for report in reports])
         return
     groups: dict[tuple[str, str, str], list[MemberReport]] = {}
@@ -209,8 +209,7 @@ def _as_dict(report: "MemberReport") -> dict[str, Any]:
 def _line(report: "MemberReport") -> list[str]:
     member = report.member
     numbers = ("" if value is None else f"{value:.3f}" for value in (report.accuracy, report.agreement))
-    named = (member.role, member.relation, member.kind, member.name, member.architecture)
-    return [*named, *numbers, report.sha256[:12]]
+    return [member.role, member.name, member.kind or member.relation, *numbers, report.sha256[:8]]
 
 
 def _range(values: Sequence[float | None]) -> str:
