@@ -42,7 +42,7 @@ class MemberReport:
     sha256: str = ""
     accuracy: float | None = None
     agreement: float | None = None
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list[str])
 
 
 def probe_images(data: ImageSet) -> NDArray[np.uint8]:
@@ -148,7 +148,7 @@ def _find_same_models(reports: Sequence[MemberReport], outputs: Sequence[Floats3
     for row in range(1, len(places)):
         same = np.flatnonzero(np.abs(stacked[:row] - stacked[row]).max(axis=1) <= SAME_MODEL)
         if len(same):
-            first, second = reports[places[same[0]]].member, reports[places[row]].member
+            first, second = reports[places[int(same[0])]].member, reports[places[row]].member
             reports[places[row]].problems.append(
                 f"{second.path} ({second.role}) answers all probes like {first.path} ({first.role}): it is the same "
                 "model, converted or copied. A model has one role; remove one of the two."

@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from cae_core.pool import read_pool
 from cae_core.storage import write_atomically
@@ -62,9 +62,10 @@ def _table(row: ManifestRow) -> str:
     return "\n".join(["[[model]]", *lines, ""])
 
 
-def _toml(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+def _toml(value: Any) -> str:  # noqa: ANN401 - what TOML can hold
+    if isinstance(value, dict):
+        table = cast("dict[str, Any]", value)
+        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in table.items()) + " }"
     if isinstance(value, Path):
         value = value.as_posix()
     return json.dumps(value, ensure_ascii=False)  # strings, numbers and lists of them look the same in TOML

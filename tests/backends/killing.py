@@ -28,7 +28,7 @@ Killer: TypeAlias = Callable[["subprocess.Popen[str]"], int]
 
 JOBS = 12
 
-TRAINER = '''
+TRAINER = """
 import time
 import numpy as np
 
@@ -70,9 +70,9 @@ TRAINER = Trainer()
 
 def export(framework, model, path, contract, image_shape):
     path.write_bytes(b"linear" + model.w.tobytes())
-'''
+"""
 
-RUNNER = '''
+RUNNER = """
 import sys
 from pathlib import Path
 from linear_trainer import export
@@ -97,7 +97,7 @@ if __name__ == "__main__":
         print(done, total, name, flush=True)
     train_pool(list(jobs(count)), PoolData(blobs(), blobs(20, seed=1)), folder / "pool.toml", export=export,
                workers=2, crew=crew, progress=tell)
-'''
+"""
 
 
 class Site:

@@ -71,7 +71,7 @@ def test_a_shortened_plan() -> None:
         (group(kind="source"), "kind must be one of"),
         (group(architectures=[]), "architectures must be a list"),
         (group(recipes=["nothing"]), "have no 'nothing'"),
-        (group(changes={"epochs": "x"}), "must be a int"),
+        (group(changes={"epochs": "x"}), "must be of type int"),
         (group(count={"train": 1}), "count is a table"),
         (group(count={"test": -1}), "must be a number"),
         (group(kind="other architecture"), "has its parent's"),

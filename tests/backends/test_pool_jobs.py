@@ -2,14 +2,13 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from cae_backends.training import executors
@@ -68,7 +67,7 @@ class ScriptedCrew:
     broken: bool = False
     waiting: "list[tuple[Task, Future[Result]]]" = field(default_factory=list)
 
-    def share(self, data: PoolData, store: PoolStore) -> None:
+    def share(self, data: PoolData, store: PoolStore) -> None:  # noqa: ARG002 - a thread needs no file
         self.data = data
 
     def submit(self, task: Task) -> "Future[Result]":
@@ -159,7 +158,9 @@ class TestTrainPool:
         assert len(train(tmp_path, data=PoolData(blobs(seed=3), DATA.test)).made) == len(JOBS)
 
     def test_a_failure_stops_only_what_depends_on_it(self, tmp_path: Path) -> None:
-        with pytest.raises(PoolError, match=r"(?s)2 of 5 jobs.*other 3 are kept.*stolen: ValueError: no luck") as caught:
+        with pytest.raises(
+            PoolError, match=r"(?s)2 of 5 jobs.*other 3 are kept.*stolen: ValueError: no luck"
+        ) as caught:
             train(tmp_path, failing=("stolen",))
         assert "grandchild: its parent stolen was not made" in str(caught.value)
         assert isinstance(caught.value.__cause__, ValueError)
@@ -180,15 +181,13 @@ class TestTrainPool:
 
     def test_workers_that_die_at_once_are_reported(self, tmp_path: Path) -> None:
         class Dead(ScriptedCrew):
-            def submit(self, task: Task) -> "Future[Result]":
+            def submit(self, task: Task) -> "Future[Result]":  # noqa: ARG002
                 raise BrokenExecutor("all are dead")
 
         with pytest.raises(PoolError, match=r"(?s)5 of 5 jobs.*source.*: BrokenExecutor: all are dead"):
             train_pool(JOBS, DATA, tmp_path / "pool.toml", export=export, crew=Dead().opened())
 
-    def test_a_full_disk_is_a_sentence_and_loses_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_full_disk_is_a_sentence_and_loses_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         train(tmp_path)
         before = (tmp_path / "pool.toml").read_text()
 
@@ -272,8 +271,9 @@ class TestCheckJobs:
 class TestCluster:
     def test_an_unreachable_one_is_a_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(executors, "_ANSWER_SECONDS", 0.5)
-        with pytest.raises(PoolError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"), cluster(
-            "tcp://127.0.0.1:9"
+        with (
+            pytest.raises(PoolError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"),
+            cluster("tcp://127.0.0.1:9"),
         ):
             pytest.fail("somebody answered")
         with pytest.raises(PoolError, match="No Dask scheduler answers at nonsense"), cluster("nonsense"):

@@ -113,7 +113,7 @@ class TestRecipes:
         assert not recipe.augments
 
     def test_a_base_speaks_where_the_table_is_silent(self) -> None:
-        tables = {"a": {"epochs": 3, "mix": 0.5}, "b": {"base": "a", "mix": 0.25}}
+        tables: dict[str, dict[str, Any]] = {"a": {"epochs": 3, "mix": 0.5}, "b": {"base": "a", "mix": 0.25}}
         recipe = read_recipe("b", tables=tables, changes={"noise": 1})
         assert (recipe.epochs, recipe.mix, recipe.noise) == (3, 0.25, 1.0)
 
@@ -123,7 +123,7 @@ class TestRecipes:
             ({"base": "b"}, "each other's base"),
             ({"base": "c"}, "have no 'c'"),
             ({"colour": 1}, "unknown field 'colour'"),
-            ({"epochs": "many"}, "epochs must be a int"),
+            ({"epochs": "many"}, "epochs must be of type int"),
             ({"epochs": 0}, "1 epoch"),
             ({"optimizer": "lion"}, "adam, sgd"),
             ({"best": True}, "validation share"),
@@ -202,7 +202,7 @@ class TestFit:
 
     @pytest.mark.parametrize("decay", [0.0, 0.5])
     def test_one_step_of_gradient_descent(self, decay: float) -> None:
-        """The oracle: T² times the cross-entropy at temperature T, by hand, for one linear layer, in both frameworks."""
+        """The oracle: T² times the cross-entropy at temperature T, by hand, for a linear layer in both frameworks."""
         heat, x = 3.0, as_unit_float(blobs(10).images)
         target = np.random.default_rng(0).dirichlet(np.ones(4), 10).astype(np.float32)
         recipe = Recipe(optimizer="sgd", temperature=heat, weight_decay=decay)
@@ -216,7 +216,7 @@ class TestFit:
             after = made.weights()[kernel] if made.output_axis else made.weights()[kernel].T
             # Nesterov's first step: the gradient and its momentum
             np.testing.assert_allclose(after, before - 0.1 * 1.9 * gradient, atol=1e-5)
-            assert loss == pytest.approx(-heat**2 * (target * np.log(p)).sum(1).mean(), rel=1e-5)
+            assert loss == pytest.approx(-(heat**2) * (target * np.log(p)).sum(1).mean(), rel=1e-5)
 
     def test_the_best_epoch_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         recipe = Recipe(epochs=5, batch_size=16, validation=0.2, best=True, schedule="constant")
@@ -264,7 +264,7 @@ class TestFit:
             fit(network(), np.zeros((count, 8, 8, 1), np.uint8), np.zeros(4, np.int64), SHORT, seed=0)
 
     def test_an_unknown_trainer(self) -> None:
-        with pytest.raises(BackendMissing, match="'jax'.*keras, torch"):
+        with pytest.raises(BackendMissing, match=r"'jax'.*keras, torch"):
             find_trainer("jax")
 
 

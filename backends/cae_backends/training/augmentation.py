@@ -29,7 +29,7 @@ class Augmentation:
         recipe, n = self.recipe, len(index)
         if recipe.shift:
             down, right = rng.integers(0, 2 * recipe.shift + 1, (2, n))
-            windows = sliding_window_view(self._images, self._shape, axis=(1, 2))  # type: ignore[call-overload]
+            windows = sliding_window_view(self._images, self._shape, axis=(1, 2))
             chosen = windows[index, down, right].transpose(0, 2, 3, 1)
         else:
             chosen = self._images[index]
@@ -38,8 +38,9 @@ class Augmentation:
             chosen = np.where(mirrored[:, None, None, None], chosen[:, :, ::-1], chosen)
         x = as_unit_float(np.ascontiguousarray(chosen))
         if recipe.mix:
-            weight = recipe.mix * rng.random((n, 1, 1, 1), np.float32)
-            x = (1 - weight) * x + weight * x[rng.permutation(n)]
+            weight = np.float32(recipe.mix) * rng.random((n, 1, 1, 1), dtype=np.float32)
+            x = (np.float32(1) - weight) * x + weight * x[rng.permutation(n)]
         if recipe.noise:
-            x = np.clip(x + np.float32(recipe.noise) * rng.standard_normal(x.shape, np.float32), 0, 1)
+            x = x + np.float32(recipe.noise) * rng.standard_normal(x.shape, dtype=np.float32)
+            np.clip(x, 0, 1, out=x)
         return x

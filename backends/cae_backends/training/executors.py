@@ -54,7 +54,7 @@ class ExecutorCrew:
 
     def __init__(self, executor: Executor, limit: int) -> None:
         self.executor, self.limit = executor, limit
-        self._data: Path | None = None
+        self._data = Path()
 
     def share(self, data: PoolData, store: PoolStore) -> None:
         """See `Crew.share`."""
@@ -110,13 +110,14 @@ class _DaskCrew:
     @property
     def limit(self) -> int:
         """Two for each thread, so that no worker waits for us; workers may come and go."""
-        return max(2, 2 * sum(self._client.nthreads().values()))
+        threads: dict[str, int] = self._client.nthreads()
+        return max(2, 2 * sum(threads.values()))
 
     def share(self, data: PoolData, store: PoolStore) -> None:  # noqa: ARG002 - the data travel
         """Send the data as a task's argument: unlike scattered data, they outlive every worker that holds them."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sending large graph")
-            key = f"cae-data-{data.sha256().replace('/', '-')}"
+            key = f"cae-data-{data.sha256()}"
             self._data = self._client.submit(unpack_data, pack_data(data), key=key)
 
     def submit(self, task: Task) -> "Future[Result]":

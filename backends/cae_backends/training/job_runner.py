@@ -109,6 +109,7 @@ def _network(task: Task, data: PoolData, folder: Path, progress: "EpochProgress 
         seed=job.seed,
         recipe=job.recipe,
         device=task.device,
+        queries=data.foreign if job.queries == "foreign" else None,
         snapshots=job.snapshot_epochs,
         progress=progress,
     )

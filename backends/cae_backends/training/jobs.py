@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
@@ -62,6 +63,7 @@ class PoolJob:
         recipe: how it is trained; of no effect on *8-bit weights* and *scikit-learn*.
         trainer: by name, see `trainers`.
         snapshots: how many states of the second half of the training become members as well.
+        queries: what a thief asks about: images of the training data, or the pool's foreign ones.
         origin: a model file that is there already, instead of a training; for the source only.
     """
 
@@ -74,6 +76,7 @@ class PoolJob:
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     trainer: str = "torch"
     snapshots: int = 0
+    queries: Literal["own", "foreign"] = "own"
     origin: Path | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +90,8 @@ class PoolJob:
             raise PoolError(f'Job {self.name}: role and kind are both "source", or neither is.')
         if self.origin is not None and self.relation != "source":
             raise PoolError(f"Job {self.name}: only the source may be a file that is there; see `cae pool add`.")
+        if self.queries == "foreign" and (self.relation != "surrogate" or self.kind in COPYING_KINDS):
+            raise PoolError(f"Job {self.name}: a {self.kind} model asks nothing, so there are no foreign queries.")
         self._check_snapshots()
 
     def _check_snapshots(self) -> None:

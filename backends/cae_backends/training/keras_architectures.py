@@ -16,9 +16,7 @@ __all__ = ["ARCHITECTURES", "build"]
 ImageShape: TypeAlias = tuple[int, int, int]
 
 
-def build(
-    name: str, *, image_shape: ImageShape, classes: int, seed: int, scaling: Scaling
-) -> Any:  # noqa: ANN401 - Keras is untyped
+def build(name: str, *, image_shape: ImageShape, classes: int, seed: int, scaling: Scaling) -> Any:  # noqa: ANN401 - Keras is untyped
     """Return an untrained ``keras.Model`` of float32 (n, h, w, k) in [0, 1] that answers logits.
 
     Args:
@@ -36,7 +34,9 @@ def build(
     images = keras.Input(image_shape, name="images")
     x = _normalise(images, scaling)
     if name in REPORT_ARCHITECTURES:
-        return keras.Model(images, build_keras(name, image_shape=image_shape, classes=classes, seed=seed, logits=True)(x))
+        return keras.Model(
+            images, build_keras(name, image_shape=image_shape, classes=classes, seed=seed, logits=True)(x)
+        )
     if name not in ARCHITECTURES:
         known = ", ".join((*ARCHITECTURES, *REPORT_ARCHITECTURES))
         raise OptionError(f"Unknown Keras architecture {name!r}; known are {known}.")

@@ -35,6 +35,7 @@ class Setup:
         seed: of initial weights, share of the data, batches and augmentation.
         recipe: how to train.
         device: where to train, see `Trainer.build`.
+        queries: images (n, h, w, k) that a thief asks about; None: those of ``data``.
         snapshots: epochs after which the weights are kept.
         progress: called after each epoch.
     """
@@ -45,6 +46,7 @@ class Setup:
     seed: int
     recipe: Recipe
     device: str = "cpu"
+    queries: NDArray[np.uint8] | None = None
     snapshots: Collection[int] = ()
     progress: EpochProgress | None = None
 
@@ -62,10 +64,17 @@ class Setup:
 
     def portion(self) -> ImageSet:
         """Return the recipe's share of the data: a random one, of at least two images; all of it as it stands at 1."""
-        if self.recipe.share == 1:
-            return self.data
-        order = np.random.default_rng(self.seed).permutation(len(self.data))
-        return self.data.subset(order[: max(2, round(self.recipe.share * len(self.data)))])
+        return self.data if self.recipe.share == 1 else self.data.subset(self._chosen(len(self.data)))
+
+    def asked(self) -> NDArray[np.uint8]:
+        """Return the images that a thief asks about, the recipe's share of them."""
+        if self.queries is None:
+            return self.portion().images
+        return self.queries if self.recipe.share == 1 else self.queries[self._chosen(len(self.queries))]
+
+    def _chosen(self, count: int) -> NDArray[np.int64]:
+        order = np.random.default_rng(self.seed).permutation(count)
+        return order[: max(2, round(self.recipe.share * count))]
 
     def fit(
         self,
@@ -199,15 +208,15 @@ DERIVATIONS: dict[str, Derivation] = {
 
 def _retrained(teacher: Teacher, setup: Setup, reading: Callable[[Floats32], Floats32 | Labels]) -> Made:
     """Train a fresh network on what ``reading`` makes of the source's logits."""
-    images = setup.portion().images
+    images = setup.asked()
 
     def ask(batch: Floats32) -> Floats32 | Labels:
         return reading(teacher(batch))
 
     if setup.recipe.augments:
         return setup.fit(setup.fresh(), images, ask)
-    parts = [ask(as_unit_float(part)) for part in np.array_split(images, max(1, len(images) // 1024))]
-    return setup.fit(setup.fresh(), images, np.concatenate(parts))
+    parts = [teacher(as_unit_float(part)) for part in np.array_split(images, max(1, len(images) // 1024))]
+    return setup.fit(setup.fresh(), images, reading(np.concatenate(parts)))
 
 
 def _probabilities(logits: Floats32) -> Floats32:

@@ -1,6 +1,7 @@
 """A plan: what a pool shall consist of, in TOML, and the jobs that it means.
 
     data = "digits"                       # as `open_data` takes it
+    foreign = "other.npz"                 # only where a group of members says queries = "foreign"
     seed = 0
     trainer = "torch"                     # of every member that does not say otherwise
 
@@ -40,9 +41,9 @@ __all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
 SOURCE = "source"
 """Name of the source's job, and the stem of its file."""
 
-_PLAN_FIELDS = ("data", "seed", "trainer", "source", "recipe", "members")
+_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
 _SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "changes")
-_GROUP_FIELDS = ("name", "kind", "architectures", "recipes", "count", "trainer", "snapshots", "changes")
+_GROUP_FIELDS = ("name", "kind", "architectures", "recipes", "count", "trainer", "snapshots", "queries", "changes")
 _UNTRAINED_KINDS = (ESTIMATOR_KIND, "8-bit weights")
 
 
@@ -52,10 +53,12 @@ class Plan:
 
     Attributes:
         data: as `open_data` takes it; empty where the plan does not say.
+        foreign: likewise, images that thieves with foreign queries ask about.
         jobs: the members, the source first.
     """
 
     data: str
+    foreign: str
     jobs: tuple[PoolJob, ...]
 
     def shortened(self, *, epochs: int | None = None, share: float = 1.0) -> "Plan":
@@ -119,7 +122,7 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
         check_jobs(jobs)
     except PoolError as error:
         raise PoolError(f"{origin}: {error}") from error
-    return Plan(data=str(table.get("data", "")), jobs=jobs)
+    return Plan(data=str(table.get("data", "")), foreign=str(table.get("foreign", "")), jobs=jobs)
 
 
 class _Reader:
@@ -178,7 +181,9 @@ class _Reader:
         own = [source.architecture] if kind in COPYING_KINDS else None
         architectures = self._names(table, "architectures", own, where)
         recipes = self._names(table, "recipes", ["digits"] if kind in _UNTRAINED_KINDS else None, where)
-        trainer = str(table.get("trainer", self._trainer))
+        trainer, queries = str(table.get("trainer", self._trainer)), table.get("queries", "own")
+        if queries not in ("own", "foreign"):
+            raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")
         for role, count in self._counts(table, where):
             turns = itertools.cycle(itertools.product(recipes, architectures))
             for number, (recipe, architecture) in zip(range(1, count + 1), turns, strict=False):
@@ -192,6 +197,7 @@ class _Reader:
                     parent=SOURCE if KINDS[kind] == "surrogate" else "",
                     recipe=self._recipe(recipe, table, where),
                     trainer=trainer,
+                    queries=queries,
                     snapshots=int(table.get("snapshots", 0)) if role in ("generate", "screen") else 0,
                 )
 

@@ -62,6 +62,8 @@ def train_pool(
         PoolError: the jobs do not fit together, or some failed; it lists them. The others are kept.
         StorageError: the folder cannot be written.
     """
+    if data.foreign is None and any(job.queries == "foreign" for job in jobs):
+        raise PoolError("Some members ask about foreign images, and there are none. Name them, or leave these out.")
     limit = workers or os.cpu_count() or 1
     store = PoolStore(manifest.resolve().parent)
     run = _Run(check_jobs(jobs), data, store, export, device, progress)
@@ -143,15 +145,15 @@ class _Run:
             device=self.device,
             origin=self._parent(job) if job.origin is not None else None,
         )
-        for _ in range(_ATTEMPTS):
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.flying[crew.submit(task)] = job.name
             except BrokenExecutor as error:
-                problem: BaseException = error
+                if attempt == _ATTEMPTS:
+                    self.failures[job.name] = error
                 crew.restart()
             else:
                 return
-        self.failures[job.name] = problem
 
     def _parent(self, job: PoolJob) -> Parent:
         if job.origin is not None:
@@ -232,7 +234,5 @@ def _rows(job: PoolJob, record: Record, store: PoolStore) -> list[ManifestRow]:
             "sha256": digest,
             "contract": record.contract or None,  # else the file's own applies
         }
-        for path, kind, accuracy, digest in zip(
-            paths, kinds, record.accuracies, record.models_sha256, strict=True
-        )
+        for path, kind, accuracy, digest in zip(paths, kinds, record.accuracies, record.models_sha256, strict=True)
     ]

@@ -7,6 +7,7 @@ any moment is simply started again.
 """
 
 import dataclasses
+import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_backends.training.jobs import PoolJob
 from cae_core.dataset import ImageSet
+from cae_core.errors import DataError
 from cae_core.file_digest import sha256_of_file
 from cae_core.storage import write_atomically
 
@@ -25,26 +28,46 @@ __all__ = ["MadeMember", "PoolData", "PoolStore", "Record", "Result", "pack_data
 
 @dataclass(frozen=True)
 class PoolData:
-    """The images of a pool: ``train`` for training and ``test`` for the members' accuracy."""
+    """The images of a pool.
+
+    Attributes:
+        train: for training.
+        test: for the members' accuracy.
+        foreign: images (n, h, w, k) of something else, that some thieves ask about; None where there are none.
+    """
 
     train: ImageSet
     test: ImageSet
+    foreign: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        for images in (self.test.images, self.foreign):
+            if images is not None and images.shape[1:] != self.train.images.shape[1:]:
+                raise DataError(
+                    f"All images of a pool have one shape; found {self.train.images.shape[1:]} and {images.shape[1:]}."
+                )
 
     def sha256(self) -> str:
-        """Return one digest of both."""
-        return f"{self.train.sha256()}/{self.test.sha256()}"
+        """Return one digest of all."""
+        parts = [self.train.sha256(), self.test.sha256()]
+        if self.foreign is not None:
+            parts.append(hashlib.sha256(np.ascontiguousarray(self.foreign).tobytes()).hexdigest())
+        return "/".join(parts)
 
 
 def pack_data(data: PoolData) -> bytes:
     """Return ``data`` as an ``.npz`` file's bytes."""
     file = io.BytesIO()
+    foreign = {} if data.foreign is None else {"foreign": data.foreign}
     np.savez(
         file,
+        allow_pickle=False,
         train_images=data.train.images,
         train_labels=data.train.labels,
         test_images=data.test.images,
         test_labels=data.test.labels,
         class_names=np.array(data.train.class_names),
+        **foreign,
     )
     return file.getvalue()
 
@@ -54,7 +77,8 @@ def unpack_data(packed: bytes | Path) -> PoolData:
     with np.load(io.BytesIO(packed) if isinstance(packed, bytes) else packed, allow_pickle=False) as file:
         names = tuple(str(name) for name in file["class_names"])
         train = ImageSet(file["train_images"], file["train_labels"], names)
-        return PoolData(train, ImageSet(file["test_images"], file["test_labels"], names))
+        test = ImageSet(file["test_images"], file["test_labels"], names)
+        return PoolData(train, test, file.get("foreign"))
 
 
 @dataclass(frozen=True)
@@ -115,7 +139,8 @@ class PoolStore:
 
     def store_data(self, data: PoolData) -> Path:
         """Store ``data`` for local processes, under a name derived from its content, and return the path."""
-        path = self.folder / "state" / f"data-{data.train.sha256()[:16]}-{data.test.sha256()[:16]}.npz"
+        digest = hashlib.sha256(data.sha256().encode()).hexdigest()
+        path = self.folder / "state" / f"data-{digest[:32]}.npz"
         if not path.exists():
             write_atomically(path, pack_data(data))
         return path

@@ -148,15 +148,16 @@ def read_recipe(
 
 
 def _recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
-    known = {field.name: type(field.default) for field in dataclasses.fields(Recipe)}
+    known = {field.name: type(field.default).__name__ for field in dataclasses.fields(Recipe)}
+    values = dict(fields)
     for field, value in fields.items():
         if field not in known:
             raise OptionError(f"Recipe {name}: unknown field {field!r}; known are {', '.join(known)}.")
-        wanted = known[field]
-        fits = type(value) is wanted or (wanted is float and type(value) is int)
-        if not fits:
-            raise OptionError(f"Recipe {name}: {field} must be a {wanted.__name__}; found {value!r}.")
+        if known[field] == "float" and type(value) is int:
+            values[field] = float(value)
+        elif type(value).__name__ != known[field]:
+            raise OptionError(f"Recipe {name}: {field} must be of type {known[field]}; found {value!r}.")
     try:
-        return Recipe(**{field: known[field](value) for field, value in fields.items()})
+        return Recipe(**values)
     except OptionError as error:
         raise OptionError(f"Recipe {name}: {error}") from error

@@ -18,6 +18,7 @@ from cae_core.errors import ModelError
 
 __all__ = ["TorchNetwork"]
 
+
 class TorchNetwork:
     """Trains a module that takes float32 (n, k, h, w) in [0, 1] and answers logits (n, c)."""
 
@@ -28,7 +29,7 @@ class TorchNetwork:
         chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         try:
             # A batch (n, h, w, k) is then already laid out as the convolutions take it.
-            self.module = module.to(torch.device(chosen), memory_format=torch.channels_last)
+            self.module = module.to(torch.device(chosen)).to(memory_format=torch.channels_last)
         except RuntimeError as error:
             raise ModelError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).") from error
         self.device = torch.device(chosen)
@@ -36,7 +37,7 @@ class TorchNetwork:
     @property
     def model(self) -> nn.Module:
         """A copy on the CPU, in evaluation mode and torch's usual memory layout."""
-        return copy.deepcopy(self.module).to("cpu", memory_format=torch.contiguous_format).eval()
+        return copy.deepcopy(self.module).to("cpu").to(memory_format=torch.contiguous_format).eval()
 
     @property
     def kernels(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ Weights: TypeAlias = dict[str, NDArray[Any]]
 """Everything that a network's answers depend on, by name."""
 
 Step: TypeAlias = Callable[[Floats32, Floats32 | Labels, float], float]
-"""One step of training: images (n, h, w, k), labels (n,) or probabilities (n, c), learning rate -> the loss before it."""
+"""One step of training: images (n, h, w, k), labels (n,) or probabilities (n, c), learning rate -> loss before it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ class Network(Protocol):
         """Replace all weights."""
         ...
 
-    def start(self, recipe: Recipe, *, seed: int, frozen: Collection[str], masks: Mapping[str, NDArray[np.bool_]]) -> Step:
+    def start(
+        self, recipe: Recipe, *, seed: int, frozen: Collection[str], masks: Mapping[str, NDArray[np.bool_]]
+    ) -> Step:
         """Prepare a training with a new optimiser.
 
         The loss is the cross-entropy of softmax(logits / T) with the targets, times T², so that its gradient does not
@@ -108,7 +110,14 @@ class Trainer(Protocol):
         ...
 
     def build(
-        self, architecture: str, *, image_shape: tuple[int, int, int], classes: int, seed: int, scaling: Scaling, device: str
+        self,
+        architecture: str,
+        *,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        seed: int,
+        scaling: Scaling,
+        device: str,
     ) -> Network:
         """Return an untrained network.
 

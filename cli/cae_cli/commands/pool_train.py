@@ -28,11 +28,14 @@ def run(
     pool: Annotated[Path, typer.Option("--pool", help="The manifest; the models go beside it.")] = Path("pool.toml"),
     data: Annotated[str | None, typer.Option(help="digits, or the path of a data set; default: the plan's.")] = None,
     test_data: Annotated[str | None, typer.Option(help="Where the data have one split only.")] = None,
+    foreign: Annotated[str | None, typer.Option(help="Images for thieves with foreign queries; as --data.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the whole pool; default: the plan's, or 0.")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many for each model.")] = None,
     share: Annotated[float, typer.Option(help="Of the images, for a quick try.")] = 1.0,
     source: Annotated[Path | None, typer.Option(help="Without a plan: a source that is there already.")] = None,
-    architecture: Annotated[list[str] | None, typer.Option(help="Without a plan; repeatable, the source's first.")] = None,
+    architecture: Annotated[
+        list[str] | None, typer.Option(help="Without a plan; repeatable, the source's first.")
+    ] = None,
     recipe: Annotated[str, typer.Option(help="Without a plan: digits, fast or report.")] = "fast",
     surrogates: Annotated[int, typer.Option(help="Without a plan: how many for each role.")] = 7,
     references: Annotated[int, typer.Option(help="Without a plan: how many for each role.")] = 7,
@@ -51,13 +54,24 @@ def run(
 
     A second call does only what is missing. On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
     """
-    made = _plan(plan, source, architecture or ["cnn-small"], recipe, surrogates, references, role, trainer, seed)
-    made = made.shortened(epochs=epochs, share=share)
-    counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
+    made = _plan(
+        plan,
+        source=source,
+        architectures=architecture or ["cnn-small"],
+        recipe=recipe,
+        surrogates=surrogates,
+        references=references,
+        roles=role,
+        trainer=trainer,
+        seed=seed,
+    ).shortened(epochs=epochs, share=share)
+    start = time.perf_counter()
     if not dry_run:
-        start = time.perf_counter()
-        _train(made, pool, data, test_data, workers, cluster, resource or [], device, quiet=json)
-        seconds = time.perf_counter() - start
+        images = _images(made, data, test_data, foreign)
+        crew = _crew(cluster, resource or [])
+        _train(made, pool, images, workers=workers, crew=crew, device=device, quiet=json)
+    seconds = time.perf_counter() - start
+    counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
     if json:
         rows = [{"role": r, "relation": s, "kind": k, "jobs": n} for (r, s, k), n in counts.items()]
         print_json({"pool": str(pool), "jobs": rows, "seconds": None if dry_run else round(seconds, 3)})
@@ -71,6 +85,7 @@ def run(
 
 def _plan(
     plan: Path | None,
+    *,
     source: Path | None,
     architectures: list[str],
     recipe: str,
@@ -108,23 +123,16 @@ def _plan(
 def _train(
     plan: "Plan",
     pool: Path,
-    data: str | None,
-    test_data: str | None,
-    workers: int | None,
-    cluster: str | None,
-    resources: list[str],
-    device: str,
+    images: "PoolData",
     *,
+    workers: int | None,
+    crew: "AbstractContextManager[Crew] | None",
+    device: str,
     quiet: bool,
 ) -> None:
     from cae_backends.training.pool_jobs import train_pool
     from cae_converters.exporting import export_member
-    from cae_core.errors import OptionError
 
-    spec = data or plan.data
-    if not spec:
-        raise OptionError("Neither the plan nor --data says which images to train on.")
-    images = _images(spec, test_data)
     with resumable(), progress_bar(enabled=not quiet) as progress:
         train_pool(
             plan.jobs,
@@ -132,21 +140,24 @@ def _train(
             pool,
             export=export_member,
             workers=workers,
-            crew=_crew(cluster, resources),
+            crew=crew,
             device=device,
             progress=lambda done, total, _name: progress("training", done, total),
         )
 
 
-def _images(data: str, test_data: str | None) -> "PoolData":
+def _images(plan: "Plan", data: str | None, test_data: str | None, foreign: str | None) -> "PoolData":
     from cae_backends.datasets import open_data
     from cae_backends.training.pool_store import PoolData
     from cae_core.errors import OptionError
 
-    train, test = open_data(data, split="train"), open_data(test_data or data, split="test")
+    spec, others = data or plan.data, foreign or plan.foreign
+    if not spec:
+        raise OptionError("Neither the plan nor --data says which images to train on.")
+    train, test = open_data(spec, split="train"), open_data(test_data or spec, split="test")
     if train.sha256() == test.sha256():
-        raise OptionError(f"{data}: training and test images are the same. Name other ones with --test-data.")
-    return PoolData(train, test)
+        raise OptionError(f"{spec}: training and test images are the same. Name other ones with --test-data.")
+    return PoolData(train, test, open_data(others, split="train").images if others else None)
 
 
 def _crew(address: str | None, resources: list[str]) -> "AbstractContextManager[Crew] | None":
