@@ -25,8 +25,8 @@ help:
 	@touch $@
 
 .venv/dev: .venv/run
-	@echo "Installing the development packages ..."
-	$(BIN)/pip install --quiet --editable '.[torch,digits,dev]'
+	@echo "Installing the development packages (TensorFlow among them) ..."
+	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,digits,dev]'
 	@touch $@
 
 demo: .venv/run

@@ -42,8 +42,20 @@ def test_finding_the_backends_loads_no_framework() -> None:
     script = f"import json, sys; {found}; print(json.dumps([names, sorted(sys.modules)]))"
     answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     names, modules = json.loads(answer)
-    assert "onnxruntime" in names
+    assert {"onnxruntime", "tensorflow", "torch"} <= set(names)
     assert not {name.partition(".")[0] for name in modules} & set(FORBIDDEN)
+
+
+def test_the_backends_loaders_load_no_framework() -> None:
+    packages = (
+        "cae_backends.onnxruntime",
+        "cae_backends.tensorflow",
+        "cae_backends.torch",
+        "cae_backends.import_order",
+    )
+    loaded = loaded_after(*packages)
+    assert "cae_backends" in loaded
+    assert not loaded & {*FORBIDDEN, "triton", "h5py"}
 
 
 def test_the_check_can_fail() -> None:

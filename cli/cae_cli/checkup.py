@@ -63,6 +63,8 @@ _PARTS = (
         "tensorflow",
     ),
     _Part("digits and scikit-learn", ("scikit-learn", "skl2onnx"), "import sklearn, skl2onnx", "digits"),
+    _Part("data by name", ("pooch",), "import pooch", "data"),
+    _Part("folders of images", ("pillow",), "import PIL.Image", "images"),
 )
 
 

@@ -60,8 +60,25 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "Mo
         raise ModelError(f"{origin}: tf2onnx cannot convert the model ({first_line(exc)}).") from exc
     if not isinstance(proto, ModelProto):
         raise ModelError(f"{origin}: tf2onnx made no complete model.")
+    _spell_out_erfc(proto)
     _check_operators(proto, origin, opset)
     return _with_constant_shapes(proto)
+
+
+def _spell_out_erfc(proto: "ModelProto") -> None:
+    """Write 1 - erf(x) for erfc(x), which exact GELUs contain, ONNX lacks, and tf2onnx leaves as it is."""
+    from onnx import helper, numpy_helper
+
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    for node in nodes:
+        if node.op_type != "Erfc":
+            proto.graph.node.append(node)
+            continue
+        one, erf = f"{node.output[0]}_one", f"{node.output[0]}_erf"
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), one))
+        proto.graph.node.append(helper.make_node("Erf", node.input, [erf], name=f"{node.name}_erf"))
+        proto.graph.node.append(helper.make_node("Sub", [one, erf], node.output, name=node.name))
 
 
 def _check_operators(proto: "ModelProto", origin: str, opset: int) -> None:

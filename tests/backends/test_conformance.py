@@ -1,4 +1,4 @@
-"""Every backend passes the public conformance suite on the same file; one that is missing fails, it is not skipped."""
+"""Every backend passes the public conformance suite on the same network; one that is missing fails, never skipped."""
 
 from pathlib import Path
 
@@ -8,11 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cae_backends.tensorflow.runtime import load_keras
 from cae_converters.torch_to_onnx import export_torch
+from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
 from cae_core.loaders import Loader, installed_loaders
-from cae_core.models import DifferentiableModel
+from cae_core.models import DifferentiableModel, Model
 from cae_core.testing import check_differentiable, check_model
+from tests.backends.keras_nets import saving
+
+keras = load_keras()
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,28 +37,66 @@ def images_for(contract: Contract) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("conformance") / "net.onnx"
+    export_torch(network_in_torch(), path, contract=CONTRACTS["logits"], image_shape=(8, 8, 3))
+    return path
+
+
+@pytest.fixture(scope="module")
+def keras_file(file: Path) -> Path:
+    """The same network in Keras, which takes the channels last."""
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            layers.Input((8, 8, 3)),
+            layers.Conv2D(6, 3),
+            layers.BatchNormalization(epsilon=1e-5),
+            layers.Activation("tanh"),
+            layers.AveragePooling2D(3),
+            layers.Permute((3, 1, 2)),
+            layers.Flatten(),
+            layers.Dense(5),
+        ]
+    )
+    weights = {name: value.detach().numpy() for name, value in network_in_torch().state_dict().items()}
+    network.layers[0].set_weights([weights["0.weight"].transpose(2, 3, 1, 0), weights["0.bias"]])
+    network.layers[1].set_weights([weights[f"1.{name}"] for name in ("weight", "bias", "running_mean", "running_var")])
+    network.layers[-1].set_weights([weights["5.weight"].T, weights["5.bias"]])
+    path = file.with_suffix(".keras")
+    with saving():
+        network.save(path)
+    return path
+
+
+def network_in_torch() -> nn.Sequential:
     torch.manual_seed(5)
     net = nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 5)
     )
-    path = tmp_path_factory.mktemp("conformance") / "net.onnx"
-    export_torch(net.eval(), path, contract=CONTRACTS["logits"], image_shape=(8, 8, 3))
-    return path
+    for value in net.buffers():
+        if value.is_floating_point():
+            nn.init.uniform_(value, 0.5, 1.5)
+    return net.eval()
 
 
-def loaders() -> dict[str, Loader]:
-    return {loader.name: loader for loader in installed_loaders() if ".onnx" in loader.suffixes}
+BACKENDS = ["onnxruntime", "tensorflow", "torch"]
 
 
-def test_both_backends_are_installed() -> None:
-    assert set(loaders()) == {"onnxruntime", "torch"}
+def test_every_backend_is_installed() -> None:
+    assert sorted(loader.name for loader in installed_loaders()) == BACKENDS
+
+
+def open_with(backend: str, file: Path, keras_file: Path, contract: Contract) -> tuple[Loader, Model]:
+    (loader,) = (loader for loader in installed_loaders() if loader.name == backend)
+    if backend == "tensorflow":
+        return loader, loader.open(str(keras_file), contract=contract.replace(layout="NHWC"), device="cpu")
+    return loader, loader.open(str(file), contract=contract, device="cpu")
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
-@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
-def test_a_backend_keeps_its_promises(file: Path, backend: str, contract: Contract) -> None:
-    loader = loaders()[backend]
-    model = loader.open(str(file), contract=contract, device="cpu")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_keeps_its_promises(file: Path, keras_file: Path, backend: str, contract: Contract) -> None:
+    loader, model = open_with(backend, file, keras_file, contract)
     images = images_for(contract)
     check_model(model, images, classes=5)
     assert isinstance(model, DifferentiableModel) == loader.gradients
@@ -62,10 +105,21 @@ def test_a_backend_keeps_its_promises(file: Path, backend: str, contract: Contra
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
-def test_the_backends_agree(file: Path, contract: Contract) -> None:
-    models = [loader.open(str(file), contract=contract, device="cpu") for loader in loaders().values()]
+def test_the_backends_agree(file: Path, keras_file: Path, contract: Contract) -> None:
+    models = [open_with(backend, file, keras_file, contract)[1] for backend in BACKENDS]
     answers = [model.predict(images_for(contract)) for model in models]
-    np.testing.assert_array_equal(answers[0].labels, answers[1].labels)
-    assert answers[0].probabilities is not None
-    assert answers[1].probabilities is not None
-    np.testing.assert_allclose(answers[0].probabilities, answers[1].probabilities, atol=1e-5)
+    for answer in answers[1:]:
+        np.testing.assert_array_equal(answer.labels, answers[0].labels)
+        assert answer.probabilities is not None
+        assert answers[0].probabilities is not None
+        np.testing.assert_allclose(answer.probabilities, answers[0].probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
+def test_the_gradients_agree(file: Path, keras_file: Path, contract: Contract) -> None:
+    x = as_unit_float(images_for(contract))
+    models = [open_with(backend, file, keras_file, contract)[1] for backend in ("tensorflow", "torch")]
+    (logits, pull), (others, pull_other) = (model.vjp(x) for model in models if isinstance(model, DifferentiableModel))
+    np.testing.assert_allclose(logits, others, atol=1e-5)
+    v = np.random.default_rng(0).standard_normal(logits.shape).astype(np.float32)
+    np.testing.assert_allclose(pull(v), pull_other(v), rtol=1e-4, atol=1e-5)

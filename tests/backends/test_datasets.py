@@ -258,3 +258,15 @@ def test_the_published_mnist_where_it_lies_beside_the_project() -> None:
     test = open_data(str(SHARED / "mnist"))
     assert test.images.shape == (10000, 28, 28, 1)
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert open_data(f"{SHARED / 'mnist'},size=32").sha256()[:12] == "a43b87b0561d"
+
+
+@pytest.mark.slow
+def test_the_published_cifar10_where_it_lies_beside_the_project() -> None:
+    path = SHARED / "cifar-10-batches-py.tar.xz"
+    if not path.is_file():
+        pytest.skip("CIFAR-10's files are not part of the project")
+    test = open_data(str(path))
+    assert test.class_names[:3] == ("airplane", "automobile", "bird")
+    assert np.bincount(test.labels).tolist() == [1000] * 10
+    assert test.sha256()[:12] == "e600ce11aaf5"

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cae_backends.torch.onnx_import import FixedBatch, convert_onnx
 from cae_backends.torch.onnx_rewrites import rewritten
+from cae_backends.torch.simplify import simplify
 from cae_core.errors import ModelError
 from tests.backends.onnx_cases import SHAPE, Case, Node, floats, integers, model_of, run_onnx, unary
 
@@ -50,6 +51,12 @@ def test_the_file_itself_is_not_changed() -> None:
     assert proto.SerializeToString(deterministic=True) == before
 
 
+def test_the_other_name_of_the_standard_operators() -> None:
+    proto = model_of(unary("Relu"), 18)
+    proto.opset_import[0].domain = proto.graph.node[0].domain = "ai.onnx"
+    np.testing.assert_array_equal(answers(proto, X), np.maximum(X, 0))
+
+
 def test_functions_of_the_file_are_entered() -> None:
     """Torch's first dynamo exporters wrote every layer as a function of its own domain."""
     inner = [helper.make_node("Mul", ["a", "a"], ["b"]), helper.make_node("Relu", ["b"], ["c"])]
@@ -73,6 +80,21 @@ def test_automatic_padding_of_an_unknown_size_is_refused() -> None:
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     with pytest.raises(ModelError, match=r"operator Conv \(opset 18, node 'stem'\).*SAME_UPPER"):
+        convert_onnx(proto, origin="case")
+
+
+def test_batch_norms_in_training_mode_are_refused() -> None:
+    constants = {name: floats(1, 4) for name in ("scale", "bias", "mean", "var")}
+    nodes: list[Node] = [("BatchNormalization", ["x", *constants], ["y", "m", "v"], {"training_mode": 1})]
+    with pytest.raises(ModelError, match=r"operator BatchNormalization \(opset 18, node 'y'\) has training_mode"):
+        convert_onnx(model_of(Case("BatchNormalization", nodes, constants), 18), origin="case")
+
+
+def test_a_graph_that_contradicts_itself() -> None:
+    proto = model_of(unary("Relu"), 18)
+    proto.graph.node[0].output.append("z")
+    proto.graph.node[0].op_type = "TopK"
+    with pytest.raises(ModelError, match=r"case: the graph contradicts itself \(.*TopK"):
         convert_onnx(proto, origin="case")
 
 
@@ -113,6 +135,13 @@ def test_the_gradient_of_a_fixed_batch() -> None:
     module = convert_onnx(model_of(MIXED, 17, batch=2), origin="case").double()
     images = torch.rand(3, *SHAPE[1:], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(module, (images,), fast_mode=True)
+
+
+def test_a_fixed_batch_can_be_simplified() -> None:
+    """As the pool does; there is nothing to fold through the cuts."""
+    module = convert_onnx(model_of(MIXED, 17, batch=2), origin="case")
+    x = torch.tensor(X)
+    torch.testing.assert_close(simplify(module)(x), module(x))
 
 
 def test_a_free_batch_is_not_cut() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cae_cli.render import print_rows
 from tests.benchmarks.figures import Figure, Scale
 from tests.benchmarks.memory import measure_memory
+from tests.benchmarks.mixed import measure_mixed
 from tests.benchmarks.search import measure_generation, measure_iteration, measure_overhead
 from tests.benchmarks.verification import measure_verification
 
@@ -16,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
     "generation": measure_generation,
     "iteration": measure_iteration,
     "overhead": measure_overhead,
+    "mixed": measure_mixed,
     "verification": measure_verification,
     "memory": measure_memory,
 }

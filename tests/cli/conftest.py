@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -30,6 +30,10 @@ class Pool:
     @property
     def source(self) -> Path:
         return self.folder / "source.onnx"
+
+    @property
+    def keras_source(self) -> Path:
+        return self.folder / "source.keras"
 
     @property
     def surrogates(self) -> Path:
@@ -141,8 +145,11 @@ class Outcome:
         return value
 
 
+Run: TypeAlias = Callable[..., Outcome]
+
+
 @pytest.fixture
-def run_cae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def run_cae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process."""
 
     def run(*arguments: str | Path) -> Outcome:

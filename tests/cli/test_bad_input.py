@@ -149,6 +149,11 @@ def test_data_that_do_not_exist(pool: Pool, tmp_path: Path, run_cae: Run) -> Non
     assert_one_sentence(outcome, "no such data set")
 
 
+def test_an_option_of_the_data_that_is_unknown(pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+    outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--data", "digits,sise=32"))
+    assert_one_sentence(outcome, "unknown option 'sise'")
+
+
 def test_a_full_disk_keeps_the_old_file(
     pool: Pool, fingerprint: Path, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

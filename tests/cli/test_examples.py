@@ -5,8 +5,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from onnx import helper
 
-from tests.cli.conftest import Pool
+from tests.cli.conftest import Pool, save_graph
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -69,3 +70,41 @@ def test_settings_are_compared_on_the_screen_members_only(
     surrogates, references = (float(cell) for cell in lines[2].split("|")[3:5])
     assert surrogates > references
     assert "| 0 from 10 |" in lines[3]
+
+
+@pytest.mark.parametrize("name", ["keras_source_pytorch_suspects", "torch_source_keras_suspects"])
+def test_a_source_of_one_framework_and_suspects_of_the_other(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr("sys.argv", [name, "--output", str(tmp_path)])
+    found = load(name).main()
+    assert found["auc"] == 1
+    assert min(found["surrogate"]) - max(found["reference"]) > 0.1
+    captured = capsys.readouterr()
+    assert captured.out.count("CAEAcc") == 4
+    assert captured.err == ""
+
+
+def test_the_coverage_of_operators_is_a_table_of_operators_and_models(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load("operator_coverage")
+    odd = tmp_path / "odd.onnx"
+    nodes = [helper.make_node("Flatten", ["image"], ["x"]), helper.make_node("Hardmax", ["x"], ["logits"], name="head")]
+    save_graph(odd, nodes, {})
+    output = tmp_path / "coverage"
+    arguments = ["--families", "squeezenet1_1", "--onnx", str(pool.source), str(odd), "--output", str(output)]
+    monkeypatch.setattr("sys.argv", ["operator_coverage", *arguments])
+    script.main()
+    lines = (output / "operators.md").read_text().splitlines()
+    assert "| Conv | 11 (18) | onnx2torch | squeezenet1_1 | 1 of 1 |" in lines
+    assert "| ReduceMean | 18 (18) | this project | squeezenet1_1 | 1 of 1 |" in lines
+    assert "| Hardmax | 13 (17) | nobody | odd | 0 of 1 |" in lines
+    rows = {line.split(" | ")[0]: line for line in lines}
+    assert rows["| squeezenet1_1"].endswith("| yes |")
+    assert rows["| source"].endswith("| yes |")
+    assert "no: odd.onnx: operator Hardmax (opset 17, node 'head') cannot be converted" in rows["| odd"]
+    before = {path: path.stat().st_mtime_ns for path in output.glob("*.json")}
+    script.main()
+    assert {path: path.stat().st_mtime_ns for path in output.glob("*.json")} == before

@@ -1,4 +1,4 @@
-"""The IDX files of MNIST (and of the sets that copy its format), compressed by gzip or not.
+"""The IDX files of MNIST, Fashion-MNIST and the sets that copy their format, compressed by gzip or not.
 
 http://yann.lecun.com/exdb/mnist/: a big-endian magic number (0x0801 labels, 0x0803 images), one 32-bit size an
 axis, then the bytes.
@@ -18,6 +18,9 @@ from cae_core.errors import DataError
 
 __all__ = ["holds_idx", "read_idx"]
 
+_FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 _PREFIXES = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
 
 
@@ -30,14 +33,22 @@ def holds_idx(folder: Path) -> bool:
 def read_idx(folder: Path, split: str) -> ImageSet:
     """Return the images, uint8 (n, h, w, 1), of ``"train"``, ``"test"`` (the files ``t10k-…``) or both.
 
+    The files do not name their classes. Below a folder called after fashion these are Fashion-MNIST's, such as in
+    ``fashion-mnist`` or ``FashionMNIST/raw``; elsewhere a class is called by its number.
+
     Raises:
         DataError: a file is missing, truncated, too long or no IDX file, or images and labels differ in number.
     """
     prefixes = _PREFIXES[split]
     images = np.concatenate([_read(folder, f"{prefix}-images-idx3-ubyte", axes=3) for prefix in prefixes])
     labels = np.concatenate([_read(folder, f"{prefix}-labels-idx1-ubyte", axes=1) for prefix in prefixes])
-    classes = max(10, int(labels.max(initial=0)) + 1)
-    return ImageSet(images[..., None], labels.astype(np.int64), tuple(str(c) for c in range(classes)), str(folder))
+    return ImageSet(images[..., None], labels.astype(np.int64), _class_names(folder, labels), str(folder))
+
+
+def _class_names(folder: Path, labels: NDArray[np.uint8]) -> tuple[str, ...]:
+    if any("fashion" in part.lower() for part in folder.resolve().parts[-2:]):
+        return _FASHION
+    return tuple(str(c) for c in range(max(10, int(labels.max(initial=0)) + 1)))
 
 
 def _read(folder: Path, name: str, *, axes: int) -> NDArray[np.uint8]:

@@ -4,24 +4,25 @@ Freezing serves Keras models and SavedModels alike. In the frozen graph the end 
 logits are its input, and gradients taken from there survive saturated outputs.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_core.errors import ModelError
 
-__all__ = ["FrozenGraph", "freeze", "hidden_operations", "without_softmax"]
+__all__ = ["SAVER", "FrozenGraph", "freeze", "hidden_operations", "without_softmax"]
 
 _PASSES_ON = frozenset({"Identity", "StopGradient", "PreventGradient", "CheckNumerics"})
-_OUTSIDE = frozenset(
-    {
-        *("PyFunc", "PyFuncStateless", "EagerPyFunc"),
-        *("ReadFile", "WriteFile", "MatchingFiles", "ReaderReadV2", "FixedLengthRecordReaderV2", "WholeFileReaderV2"),
-        *("TextLineReaderV2", "TFRecordReaderV2", "SendTPUEmbeddingGradients", "RemoteCall", "_Send", "_Recv"),
-    }
+_OUTSIDE = re.compile(
+    "PyFunc|File|Reader|Dataset|Iterator|RecordInput|Remap|Proto|Print|Summary|Debug|^Copy|Save|Restore|Checkpoint|"
+    "TPU|Collective|Remote|Rpc|Send|Recv"
 )
 # Operations that call Python, read and write files, or speak to other machines: no classifier needs them.
+
+SAVER = frozenset({"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"})
+"""What every SavedModel holds beside its signatures, to read its own variables."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class FrozenGraph:
         dtype: of the input, as NumPy calls it.
     """
 
-    graph_def: Any
+    graph_def: Any = field(repr=False)
     input: str
     output: str
     shape: tuple[int | None, ...]
@@ -61,7 +62,7 @@ def freeze(function: Any, *, origin: str) -> FrozenGraph:  # noqa: ANN401 - a Co
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     _check_outside(function.graph.as_graph_def(), origin)
-    frozen = convert_variables_to_constants_v2(function)
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     taken = [tensor for tensor in frozen.inputs if tensor.dtype != tf.resource]
     image, scores = _only(taken, "input", origin), _only(frozen.outputs, "output", origin)
     graph_def = frozen.graph.as_graph_def()
@@ -88,7 +89,7 @@ def without_softmax(graph: FrozenGraph) -> FrozenGraph | None:
 
 def hidden_operations(graph_def: Any) -> list[str]:  # noqa: ANN401 - a GraphDef
     """Return the operations of a ``GraphDef``, its functions included, that reach outside of the graph."""
-    return sorted({op for op in _operations(graph_def) if op in _OUTSIDE})
+    return sorted({op for op in _operations(graph_def) if _OUTSIDE.search(op)})
 
 
 def _operations(graph_def: Any) -> Iterator[str]:  # noqa: ANN401

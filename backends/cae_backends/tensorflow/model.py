@@ -1,6 +1,6 @@
 """A frozen TensorFlow graph as a `DifferentiableModel`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -56,7 +56,7 @@ class TensorflowModel:
             self._program = Program(bare, logarithm=False)
         else:
             self._program = Program(graph, logarithm=probabilities)
-        self._answer = compile_answer(self._program)
+        self._answer: Callable[[Any], Any] | None = None
         self._linearised: Linearised | None = None
 
     @classmethod
@@ -84,7 +84,7 @@ class TensorflowModel:
         step = images_at_once(self.contract, images.shape)
         starts = range(0, max(len(images), 1), step)
         with self._running():
-            parts = [self._raw(self._answer(self._upload(images[start : start + step]))) for start in starts]
+            parts = [self._ask(images[start : start + step]) for start in starts]
         return self.contract.to_predictions(np.concatenate(parts)[: len(images)])
 
     def vjp(self, images: Floats32) -> tuple[Floats32, Pullback]:
@@ -101,8 +101,9 @@ class TensorflowModel:
             if self._linearised is None:
                 self._linearised = linearise(self._program, origin=self._origin)
             backward = self._linearised.backward
-            scores, residuals = self._linearised.forward(self._upload(images))
-            raw = self._raw(scores)
+            x = self._upload(images)
+            scores, residuals = self._linearised.forward(x)
+            raw = self._raw(scores, len(x))
         logits = self.contract.to_canonical(raw[: shape[0]].copy())
 
         def pull_back(gradient: Floats32) -> Floats32:
@@ -116,9 +117,15 @@ class TensorflowModel:
 
         return logits, pull_back
 
+    def _ask(self, images: Images) -> NDArray[Any]:
+        if self._answer is None:
+            self._answer = compile_answer(self._program)
+        x = self._upload(images)
+        return self._raw(self._answer(x), len(x))
+
     def _upload(self, images: Images) -> Any:  # noqa: ANN401 - a tensor
         # Few graphs run on no image, so one is added; the caller takes its answer away.
-        taken = images if len(images) else np.zeros((1, *images.shape[1:]), images.dtype)
+        taken: Images = images if len(images) else np.zeros((1, *images.shape[1:]), np.uint8)
         x = self.contract.to_input(taken)
         wanted = self._shape[1:]
         if any(size not in (None, found) for size, found in zip(wanted, x.shape[1:], strict=False)):
@@ -129,15 +136,15 @@ class TensorflowModel:
             )
         return load_tensorflow().constant(x.copy())  # a copy: the caller may go on changing its own array
 
-    def _raw(self, scores: Any) -> NDArray[Any]:  # noqa: ANN401 - a tensor
+    def _raw(self, scores: Any, n: int) -> NDArray[Any]:  # noqa: ANN401 - a tensor
         raw: NDArray[Any] = scores.numpy()
         labels, classes = self.contract.output == "labels", self.contract.classes
         width = raw.shape[1] if raw.ndim == 2 else None
         fits = width in (None, 1) if labels else width is not None and width == len(classes or range(width))
-        if raw.ndim not in (1, 2) or not fits:
-            expected = "(n,)" if labels else f"(n, {len(classes) if classes else 'classes'})"
+        if raw.ndim not in (1, 2) or len(raw) != n or not fits:
+            expected = f"({n},)" if labels else f"({n}, {len(classes) if classes else 'classes'})"
             raise ModelError(
-                f"{self._origin}: a classifier must answer n images with one tensor of shape {expected}; "
+                f"{self._origin}: a classifier must answer {n} images with one tensor of shape {expected}; "
                 f"found {raw.shape}. Export it so that it returns this only."
             )
         return raw

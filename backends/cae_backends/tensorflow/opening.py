@@ -1,13 +1,15 @@
 """Keras files and SavedModel folders as `TensorflowModel`; nothing in them is run that is not a graph of layers."""
 
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cae_backends.contract_files import find_contract
-from cae_backends.tensorflow.frozen import FrozenGraph, hidden_operations
+from cae_backends.tensorflow.frozen import SAVER, FrozenGraph, hidden_operations
 from cae_backends.tensorflow.model import TensorflowModel
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_backends.tensorflow.tracing import keras_input, trace_keras, trace_signature
@@ -19,6 +21,8 @@ __all__ = ["SAVED_MODEL", "load_graph", "open_tensorflow", "read_keras"]
 
 SAVED_MODEL = "saved_model.pb"
 """The file by which a SavedModel folder is recognised."""
+
+_PICKLED = ("Lambda", "__lambda__", "TorchModuleWrapper")
 
 _LOADING_ERRORS = (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, NotImplementedError)
 
@@ -88,28 +92,30 @@ def _read_config(path: Path) -> Any:  # noqa: ANN401 - JSON
         import h5py
 
         with h5py.File(path, "r") as file:
-            text = file.attrs["model_config"]
+            text: Any = file.attrs["model_config"]
         return json.loads(text)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as exc:
+    # RuntimeError: it is encrypted, or its JSON is nested without end
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as exc:
         raise ModelError(
             f"{path}: this is no Keras model, or it is damaged; a file of weights alone holds no model. "
             "Save it again with model.save(path)."
         ) from exc
 
 
-def _code_holders(config: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
-    """Yield the names of the layers, or the places, that hold pickled code: Lambda layers, and lambdas as arguments."""
+def _code_holders(config: Any, owner: str = "the model") -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Yield the names of the layers that are pickled code, or that have some among their arguments."""
     if isinstance(config, list):
         for part in config:
-            yield from _code_holders(part)
+            yield from _code_holders(part, owner)
     elif isinstance(config, dict):
-        if config.get("class_name") in ("Lambda", "__lambda__"):
-            inner = config.get("config")
-            named = inner.get("name") if isinstance(inner, dict) else None
-            yield str(named or "a lambda function")
+        inner = config.get("config")
+        named = inner.get("name") if isinstance(inner, dict) else None
+        owner = named if isinstance(named, str) else owner
+        if config.get("class_name") in _PICKLED:
+            yield owner
             return
         for part in config.values():
-            yield from _code_holders(part)
+            yield from _code_holders(part, owner)
 
 
 def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
@@ -120,7 +126,8 @@ def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
     description = SavedModel()
     try:
         description.ParseFromString((path / SAVED_MODEL).read_bytes())
-        outside = [op for graph in description.meta_graphs for op in hidden_operations(graph.graph_def)]
+        found = {op for graph in description.meta_graphs for op in hidden_operations(graph.graph_def)}
+        outside = sorted(found - SAVER)
         if outside:  # loading a SavedModel runs its initialisers already
             raise ModelError(
                 f"{path}: the SavedModel calls {', '.join(outside)}, which runs code or touches files outside of the "
@@ -132,11 +139,14 @@ def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
 
 
 def _explain(path: Path, exc: Exception) -> str:
-    text = str(exc)
-    if "Could not locate class" in text or "Unknown layer" in text:
-        name = text.split("'")[1] if "'" in text else "one of them"
+    reason = str(exc).rpartition("Exception encountered: ")[2]  # Keras wraps it once for each layer around it
+    unknown = re.search(r"(?:Could not locate class|Unknown layer:) '([^']+)'", reason)
+    if unknown:
         return (
-            f"{path}: the layer class {name!r} is not registered, so the file alone does not say what it computes. "
-            "Export the model with model.export(folder) or as ONNX, or register the class before it is opened."
+            f"{path}: the layer class {unknown[1]!r} is not registered, so the file alone does not say what it "
+            "computes. Export the model with model.export(folder) or as ONNX, or register the class before it is "
+            "opened."
         )
-    return f"{path}: Keras cannot load this model ({first_line(exc)}). Save it again with model.save(path)."
+    return (
+        f"{path}: Keras cannot load this model ({first_line(ValueError(reason))}). Save it again with model.save(path)."
+    )

@@ -65,9 +65,7 @@ class Linearised:
 
 def compile_answer(program: Program) -> Callable[[Any], Any]:
     """Return the program as one function of the model's tensor, of any batch size."""
-    tf = load_tensorflow()
-    compiled: Callable[[Any], Any] = tf.function(program.answer, input_signature=[program.input_spec], autograph=False)
-    return compiled
+    return _compiled(program.answer, program.input_spec)
 
 
 def linearise(program: Program, *, origin: str) -> Linearised:
@@ -100,10 +98,13 @@ def linearise(program: Program, *, origin: str) -> Linearised:
 
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in residuals]
     cotangent_spec = tf.TensorSpec(cotangent.shape, cotangent.dtype)
-    return Linearised(
-        tf.function(forward, input_signature=[program.input_spec], autograph=False),
-        tf.function(backward, input_signature=[specs, cotangent_spec], autograph=False),
-    )
+    return Linearised(_compiled(forward, program.input_spec), _compiled(backward, specs, cotangent_spec))
+
+
+def _compiled(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:  # noqa: ANN401 - TensorSpecs
+    """Return the one trace of a function; TensorFlow counts those of all its namesakes, and warns."""
+    traced: Callable[..., Any] = load_tensorflow().function(function, autograph=False).get_concrete_function(*specs)
+    return traced
 
 
 def _residuals(graph: Any, x: Any, cotangent: Any) -> list[Any]:  # noqa: ANN401 - a graph and tensors

@@ -85,7 +85,11 @@ def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> nn.Module:
         ) from exc
     register_operators()
     batch = image_input(proto, origin=origin).shape[:1]
-    proto = rewritten(proto)
+    try:
+        proto = rewritten(proto)
+    except onnx.shape_inference.InferenceError as exc:
+        first = str(exc).strip().splitlines()[0]
+        raise ModelError(f"{origin}: the graph contradicts itself ({first}). Export the model again.") from exc
     _refuse_changed_parts(proto, origin)
     try:
         module: nn.Module = onnx2torch.convert(proto)
@@ -101,8 +105,9 @@ def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> nn.Module:
 def _refuse_changed_parts(proto: onnx.ModelProto, origin: str) -> None:
     from cae_backends.torch.onnx_rewrites import changed_part
 
+    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
-        part = changed_part(node)
+        part = changed_part(node, constants)
         if part is not None:
             raise ModelError(
                 f"{origin}: {_described(node, proto)} has {part}, which cannot be converted to torch exactly. "

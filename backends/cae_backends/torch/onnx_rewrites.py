@@ -4,7 +4,7 @@ onnx2torch takes the weights of a convolution as initializers only, knows no aut
 attributes and outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -20,6 +20,9 @@ _ONE_OUTPUT = ("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool")
 def rewritten(proto: ModelProto) -> ModelProto:
     """Return a copy of ``proto`` with the same answers, its shapes inferred, that onnx2torch can read."""
     copy: ModelProto = safe_shape_inference(inliner.inline_local_functions(proto) if proto.functions else proto)
+    for named in (*copy.opset_import, *copy.graph.node):
+        if named.domain == "ai.onnx":  # the other name of the standard operators
+            named.domain = ""
     _make_initializers(copy.graph)
     shapes = _static_shapes(copy.graph)
     used = _used_values(copy.graph)
@@ -33,9 +36,16 @@ def rewritten(proto: ModelProto) -> ModelProto:
     return copy
 
 
-def changed_part(node: NodeProto) -> str | None:
-    """Return what of ``node`` onnx2torch would leave out or do otherwise; None where it is faithful."""
+def changed_part(node: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> str | None:
+    """Return what of ``node`` onnx2torch would leave out or do otherwise; None where it is faithful.
+
+    Args:
+        node: of a graph that was `rewritten`.
+        constants: the graph's initializers.
+    """
     told = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if told.get("training_mode", 0) or (node.op_type == "Dropout" and _is_set(node.input[2:], constants)):
+        return "training_mode"
     if node.op_type == "ConvTranspose" and "output_shape" in told:
         return "output_shape"
     if node.op_type in _ONE_OUTPUT and len(node.output) > 1:
@@ -45,6 +55,11 @@ def changed_part(node: NodeProto) -> str | None:
     if node.op_type == "MaxPool" and told.get("ceil_mode", 0) and pads[: len(pads) // 2] != pads[len(pads) // 2 :]:
         return "ceil_mode with pads that differ between both sides"
     return None
+
+
+def _is_set(names: Sequence[str], constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether any of these inputs is not known to be false."""
+    return any(name not in constants or numpy_helper.to_array(constants[name]).any() for name in names)
 
 
 def _make_initializers(graph: onnx.GraphProto) -> None:

@@ -13,7 +13,9 @@ __all__ = ["run"]
 
 def run(
     *,
-    data: Annotated[str, typer.Option(help="Benign images: digits, or the path of a data set.")],
+    data: Annotated[
+        str, typer.Option(help="Benign images: a name or path, and options (docs/data.md): mnist,size=32.")
+    ],
     source: Annotated[Path | None, typer.Option(help="The source model; default: the manifest's.")] = None,
     surrogates: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,

@@ -1,7 +1,7 @@
 """Operators that onnx2torch 1.5.15 does not know, or converts wrongly, put into its own registry.
 
-Two kinds: operators whose newer versions only add element types, which take the converter of an older version; and
-operators that are new, changed, or wrong in onnx2torch, which are written here, one module a concept.
+Two kinds: operators of which a version only adds element types to a known one, or has less than it, and so takes its
+converter; and operators that are new, changed, or wrong in onnx2torch, which are written here, one module a concept.
 """
 
 from functools import lru_cache
@@ -27,15 +27,16 @@ ADDED_TYPES_ONLY: dict[str, tuple[int, tuple[int, ...]]] = {
     "Asin": (7, (22,)),
     "Atan": (7, (22,)),
     "BatchNormalization": (9, (7,)),
-    "Cast": (13, (19, 21, 23, 24, 25)),
+    "Cast": (13, (6, 19, 21, 23, 24, 25)),
     "Constant": (13, (19, 21, 23, 24, 25)),
     "ConstantOfShape": (9, (20, 21, 23, 24, 25)),
     "Conv": (11, (22,)),
     "ConvTranspose": (11, (22,)),
     "Cos": (7, (22,)),
-    "Dropout": (13, (22,)),
+    "Dropout": (13, (7, 22)),
     "Elu": (6, (22,)),
     "Equal": (13, (19,)),
+    "Gemm": (9, (7,)),
     "GlobalAveragePool": (1, (22,)),
     "GreaterOrEqual": (12, (16,)),
     "HardSigmoid": (6, (22,)),
@@ -43,7 +44,7 @@ ADDED_TYPES_ONLY: dict[str, tuple[int, tuple[int, ...]]] = {
     "Identity": (16, (19, 21, 23, 24, 25)),
     "InstanceNormalization": (6, (22,)),
     "LessOrEqual": (12, (16,)),
-    "MaxPool": (12, (22,)),
+    "MaxPool": (12, (1, 22)),
     "Round": (11, (22,)),
     "Shape": (15, (19, 21, 23, 24, 25)),
     "Sin": (7, (22,)),
@@ -91,8 +92,11 @@ def is_ours(operator: str, opset: int) -> bool:
         >>> is_ours("Slice", 18), is_ours("Relu", 18)
         (True, False)
     """
+    tables = [table[operator] for table in (ADDED_TYPES_ONLY, WRITTEN_HERE) if operator in table]
+    if not tables:
+        return False
     version = defs.get_schema(operator, max_inclusive_version=opset).since_version
-    return any(version in table[operator][1] for table in (ADDED_TYPES_ONLY, WRITTEN_HERE) if operator in table)
+    return any(version in versions for _, versions in tables)
 
 
 def _is_known(operator: str, version: int) -> bool:

@@ -68,7 +68,7 @@ def attribute_or_input(
     if name in node.attributes:
         numbers = node.attributes[name]
         return unary(node, _WithNumbers(lambda x: compute(x, numbers), [], []))
-    return with_numbers(node, graph, lambda x, numbers=None: compute(x, numbers))
+    return with_numbers(node, graph, lambda x, numbers=None, *more: compute(x, numbers, *more))
 
 
 class _Function(nn.Module):

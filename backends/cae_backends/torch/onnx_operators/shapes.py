@@ -1,7 +1,7 @@
 """Operators that rearrange a tensor without looking at its values.
 
 onnx2torch has most of the older ones; they are replaced because it is wrong for negative axes (Squeeze, Unsqueeze),
-refuses a flag that says nothing (Reshape), or takes fewer forms.
+forgets the value in old opsets (Pad), refuses a flag that says nothing (Reshape), or takes fewer forms.
 """
 
 import math
@@ -79,7 +79,7 @@ _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate",
 
 
 def _pad(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    mode = node.attributes.get("mode", "constant")
+    mode, filling = node.attributes.get("mode", "constant"), node.attributes.get("value", 0.0)
     if mode not in _PAD_MODES:
         raise NotImplementedError(f"mode {mode}")
     constant(node, graph, 2)  # a value that is computed could carry a gradient
@@ -92,12 +92,12 @@ def _pad(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
         # torch counts from the last axis, and takes at most the spatial ones unless it fills with a constant
         last_first = [amount for axis in reversed(range(x.ndim)) for amount in amounts.get(axis, (0, 0))]
         if mode == "constant":
-            return F.pad(x, last_first, value=value or 0.0)
+            return F.pad(x, last_first, value=filling if value is None else value)
         if any(last_first[-4:]):
             raise ValueError(f"padding of batch or channels by {mode} is not supported")
         return F.pad(x, last_first[:-4], mode=_PAD_MODES[mode])
 
-    return with_numbers(node, graph, compute)
+    return attribute_or_input("pads", compute, node=node, graph=graph)
 
 
 def _depth_to_space(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # noqa: ARG001
@@ -132,7 +132,7 @@ def _triangle(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 OPERATORS: Operators = {
     "DepthToSpace": (_depth_to_space, (1, 11, 13)),
     "Flatten": (_flatten, (1, 9, 11, 13, 21, 23, 24, 25)),
-    "Pad": (_pad, (11, 13, 18, 19, 21, 23, 24, 25)),
+    "Pad": (_pad, (2, 11, 13, 18, 19, 21, 23, 24, 25)),
     "Reshape": (_reshape, (5, 13, 14, 19, 21, 23, 24, 25)),
     "SpaceToDepth": (_space_to_depth, (1, 13)),
     "Split": (_split, (2, 11, 13, 18)),

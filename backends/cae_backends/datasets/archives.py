@@ -1,0 +1,53 @@
+"""Files of a data set out of their folder or out of the tar archive that they were published in."""
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
+
+from cae_core.errors import DataError
+
+__all__ = ["is_archive", "read_archive", "read_folder"]
+
+_LARGEST = 1 << 28
+"""Bytes of one file that are read at most; the largest published one, CIFAR-100's ``train``, has 155 million."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether ``path`` is called like a tar archive: ``.tar``, ``.tar.gz``, ``.tgz`` or ``.tar.xz``."""
+    return path.is_file() and path.name.lower().endswith((".tar", ".tgz", ".tar.gz", ".tar.xz"))
+
+
+def read_folder(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Read those of the files that are there.
+
+    Raises:
+        DataError: a file is there and cannot be read.
+    """
+    try:
+        return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    except OSError as exc:
+        raise DataError(f"{folder}: the files cannot be read ({exc.strerror}).") from exc
+
+
+def read_archive(path: Path, sets: Iterable[Collection[str]]) -> dict[str, bytes]:
+    """Read files by their last name in one pass, until one of the sets is complete; nothing is unpacked to the disk.
+
+    Raises:
+        DataError: the archive is truncated, or no archive.
+    """
+    left = [set(names) for names in sets]
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name).name
+                if any(name in names for names in left) and member.isfile() and member.size <= _LARGEST:
+                    file = archive.extractfile(member)
+                    contents[name] = b"" if file is None else file.read()
+                    if any(names <= contents.keys() for names in left):
+                        break
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as exc:
+        raise DataError(f"{path}: the archive cannot be read ({exc}). Download it again.") from exc
+    return contents
