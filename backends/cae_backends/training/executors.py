@@ -182,6 +182,7 @@ def _work(task: Task, data: PoolData | Path) -> Result:
 def _start_worker(stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what it means
     _STOPS.append(stop)
+    os.environ["OMP_NUM_THREADS"] = "1"  # before a framework is imported: two such processes beat one with two threads
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -16,6 +16,7 @@ from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Network, Scaling, Trainer, Weights
 from cae_core.arrays import Floats32, Labels, as_unit_float
 from cae_core.dataset import ImageSet
+from cae_core.preprocessing import mean_image_contract, per_channel_contract
 from cae_core.softmax import log_softmax
 
 __all__ = ["DERIVATIONS", "THEFTS", "Derivation", "Setup", "Teacher", "Theft", "independent"]
@@ -240,15 +241,11 @@ def _largest(weight: NDArray[np.float32], sparsity: float) -> NDArray[np.bool_]:
 
 
 def _scaling(data: ImageSet, recipe: Recipe) -> Scaling:
-    channels = data.images.shape[3]
-    one = np.ones(channels, np.float32)
+    one = np.ones(data.images.shape[3], np.float32)
     if recipe.normalise == "fixed":
         return Scaling(0.5 * one, 4 * one)
     if recipe.normalise == "mean-image":
-        return Scaling((data.images.mean(axis=0, dtype=np.float64) / 255).astype(np.float32), one)
-    pixels = data.images.reshape(-1, channels)
-    mean = pixels.mean(axis=0, dtype=np.float64) / 255
-    # in integers: exact, and without a copy of all images in float64
-    square = np.array([np.dot(c, c) for c in (pixels[:, i].astype(np.float64) for i in range(channels))]) / len(pixels)
-    deviation = np.sqrt(np.maximum(square / 255**2 - mean**2, 1e-6))
-    return Scaling(mean.astype(np.float32), (1 / deviation).astype(np.float32))
+        mean = mean_image_contract(data, layout="NHWC", output="logits").mean_image
+        return Scaling(np.asarray(mean, np.float32), one)
+    contract = per_channel_contract(data, layout="NHWC", output="logits")
+    return Scaling(np.asarray(contract.mean, np.float32), 1 / np.asarray(contract.std, np.float32))
