@@ -19,7 +19,7 @@ from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData, PoolStore, Result
 from cae_backends.training.recipe import Recipe
 from cae_core.contract import Contract
-from cae_core.errors import PoolError
+from cae_core.errors import DataError, PoolError
 from cae_core.pool import read_pool
 from tests.backends.blobs import SHAPE, blobs
 
@@ -218,6 +218,16 @@ class TestTrainPool:
         assert pool.members[1].contract is None  # the file says it
         assert (pool.members[1].accuracy or 0) > 0.9
 
+    def test_foreign_queries(self, tmp_path: Path) -> None:
+        jobs = [job("source", "source"), job("thief", "hard labels", queries="foreign")]
+        with pytest.raises(PoolError, match="foreign images, and there are none"):
+            train(tmp_path, jobs)
+        foreign = blobs(40, seed=7).images
+        assert train(tmp_path, jobs, PoolData(DATA.train, DATA.test, foreign)).made == ["source", "thief"]
+        assert train(tmp_path, jobs, PoolData(DATA.train, DATA.test, foreign[:30])).made == ["source", "thief"]
+        with pytest.raises(DataError, match="have one shape"):
+            PoolData(DATA.train, DATA.test, foreign[:, :4])
+
     def test_members_from_elsewhere_stay_in_the_manifest(self, tmp_path: Path) -> None:
         train(tmp_path)
         manifest = tmp_path / "pool.toml"
@@ -261,6 +271,7 @@ class TestCheckJobs:
             {"snapshots": 1},
             {"snapshots": 2, "role": "screen"},
             {"origin": Path("x.onnx")},
+            {"queries": "foreign"},
         ],
     )
     def test_refuses_a_job(self, changes: dict[str, Any]) -> None:

@@ -330,6 +330,16 @@ class TestThieves:
         for images, targets in trainer.told:
             np.testing.assert_allclose(targets, reading(source.logits(images)), atol=1e-5)
 
+    def test_foreign_queries(self, source: Network) -> None:
+        trainer = Told()
+        foreign = np.random.default_rng(0).integers(0, 256, (32, *SHAPE), np.uint8)
+        made: Trainer = trainer
+        recipe = Recipe(epochs=1, batch_size=16)
+        kinds.retrained_on_labels(source.logits, replace(setup(recipe), trainer=made, queries=foreign))
+        seen = np.concatenate([images for images, _ in trainer.told])
+        order = np.random.default_rng(1).permutation(np.arange(32))
+        np.testing.assert_array_equal(seen, as_unit_float(foreign[order]))
+
     def test_learns_the_source_and_not_the_truth(self, source: Network) -> None:
         def contrary(images: Floats32) -> Floats32:
             return source.logits(1 - images)

@@ -248,4 +248,4 @@ def _scaling(data: ImageSet, recipe: Recipe) -> Scaling:
         mean = mean_image_contract(data, layout="NHWC", output="logits").mean_image
         return Scaling(np.asarray(mean, np.float32), one)
     contract = per_channel_contract(data, layout="NHWC", output="logits")
-    return Scaling(np.asarray(contract.mean, np.float32), 1 / np.asarray(contract.std, np.float32))
+    return Scaling(np.asarray(contract.mean, np.float32), np.float32(1) / np.asarray(contract.std, np.float32))
