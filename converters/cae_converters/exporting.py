@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from cae_backends.onnxruntime import LOADER
 from cae_core.contract import Contract
 from cae_core.errors import OptionError
 
@@ -35,11 +36,18 @@ def export_member(
 
         export_torch(model, path, contract=contract, image_shape=image_shape, reuse_graph=True)
     elif framework == "keras":
+        import onnx
+
         from cae_converters.conversion import convert
+        from cae_converters.onnx_file import checked_file, number_names
 
         saved = path.with_name(f"{path.stem}.keras")
         model.save(saved)
         convert(saved, path, contract=contract)
+        proto = onnx.load(path)
+        number_names(proto)
+        with checked_file(path, proto) as draft:
+            LOADER.open(str(draft), contract=None, device="cpu")
     elif framework == "sklearn":
         from cae_converters.sklearn_to_onnx import export_sklearn
 

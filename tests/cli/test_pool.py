@@ -156,6 +156,18 @@ class TestTrain:
         outcome = run_cae("pool", "train", plan, "--pool", tmp_path / "pool.toml", "--data", tmp_path / "d.npz")
         assert_one_sentence(outcome, "are the same", "--test-data", code=2)
 
+    @pytest.mark.slow
+    def test_keras_makes_the_same_files_again(self, tmp_path: Path, run_cae: Run) -> None:
+        plan = tmp_path / "plan.toml"
+        small = PLAN.replace("epochs = 6", "epochs = 1").replace(
+            'data = "digits"', 'data = "digits"\ntrainer = "keras"'
+        )
+        plan.write_text(small)
+        for folder, workers in (("one", "1"), ("two", "2")):
+            train(plan, tmp_path / folder, "--workers", workers)
+        assert (tmp_path / "one" / "pool.toml").read_text() == (tmp_path / "two" / "pool.toml").read_text()
+        assert run_cae("pool", "check", "--pool", tmp_path / "two" / "pool.toml", "--data", "digits").code == 0
+
 
 class TestListAndCheck:
     def test_list_reads_the_manifest_only(self, copied: Path, run_cae: Run) -> None:

@@ -38,9 +38,9 @@ class Augmentation:
             chosen = np.where(mirrored[:, None, None, None], chosen[:, :, ::-1], chosen)
         x = as_unit_float(np.ascontiguousarray(chosen))
         if recipe.mix:
-            weight = np.float32(recipe.mix) * rng.random((n, 1, 1, 1), dtype=np.float32)
-            x = (np.float32(1) - weight) * x + weight * x[rng.permutation(n)]
+            weight = recipe.mix * rng.random((n, 1, 1, 1), dtype=np.float32)
+            x = np.asarray((1 - weight) * x + weight * x[rng.permutation(n)], np.float32)
         if recipe.noise:
-            x = x + np.float32(recipe.noise) * rng.standard_normal(x.shape, dtype=np.float32)
-            np.clip(x, 0, 1, out=x)
+            noise = np.asarray(recipe.noise * rng.standard_normal(x.shape, dtype=np.float32), np.float32)
+            x = np.asarray(np.clip(x + noise, 0, 1), np.float32)
         return x

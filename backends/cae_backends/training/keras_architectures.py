@@ -15,6 +15,8 @@ __all__ = ["ARCHITECTURES", "build"]
 
 ImageShape: TypeAlias = tuple[int, int, int]
 
+_NAME = "network"
+
 
 def build(name: str, *, image_shape: ImageShape, classes: int, seed: int, scaling: Scaling) -> Any:  # noqa: ANN401 - Keras is untyped
     """Return an untrained ``keras.Model`` of float32 (n, h, w, k) in [0, 1] that answers logits.
@@ -34,60 +36,72 @@ def build(name: str, *, image_shape: ImageShape, classes: int, seed: int, scalin
     images = keras.Input(image_shape, name="images")
     x = _normalise(images, scaling)
     if name in REPORT_ARCHITECTURES:
-        return keras.Model(
-            images, build_keras(name, image_shape=image_shape, classes=classes, seed=seed, logits=True)(x)
-        )
+        network = build_keras(name, image_shape=image_shape, classes=classes, seed=seed, logits=True)
+        return keras.Model(images, network(x), name=_NAME)
     if name not in ARCHITECTURES:
         known = ", ".join((*ARCHITECTURES, *REPORT_ARCHITECTURES))
         raise OptionError(f"Unknown Keras architecture {name!r}; known are {known}.")
-    draw = _Initialisers(seed)
-    x = ARCHITECTURES[name](x, draw)
-    return keras.Model(images, keras.layers.Dense(classes, kernel_initializer=draw())(x))
+    draw = _Draw(seed)
+    logits = keras.layers.Dense(classes, **draw.options("logits"))(ARCHITECTURES[name](x, draw))
+    return keras.Model(images, logits, name=_NAME)
 
 
-class _Initialisers:
-    """He's initialisation with another seed for each layer, all derived from one."""
+class _Draw:
+    """Options of a layer: He's initialisation with a seed of its own, all derived from one, and a name.
+
+    Keras would number the layers through the whole process, and the exported file would not be the same each time.
+    """
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
+        self._count = 0
 
-    def __call__(self) -> Any:  # noqa: ANN401 - Keras is untyped
-        return load_keras().initializers.HeNormal(seed=int(self._rng.integers(2**31)))
+    def options(self, kind: str) -> dict[str, Any]:
+        seed = int(self._rng.integers(2**31))
+        return {"kernel_initializer": load_keras().initializers.HeNormal(seed=seed), **self.name(kind)}
+
+    def name(self, kind: str) -> dict[str, str]:
+        self._count += 1
+        return {"name": f"{kind}{self._count}"}
 
 
 def _normalise(images: Any, scaling: Scaling) -> Any:  # noqa: ANN401 - Keras is untyped
     axes = -1 if scaling.mean.ndim == 1 else (1, 2, 3)
     variance = np.broadcast_to(1 / scaling.scale**2, scaling.mean.shape)
-    return load_keras().layers.Normalization(axis=axes, mean=scaling.mean.tolist(), variance=variance.tolist())(images)
+    statistics = {"mean": scaling.mean.tolist(), "variance": variance.tolist()}
+    return load_keras().layers.Normalization(axis=axes, name="normalise", **statistics)(images)
 
 
-def _conv(x: Any, width: int, draw: _Initialisers, stride: int = 1) -> Any:  # noqa: ANN401 - Keras is untyped
+def _conv(x: Any, width: int, draw: _Draw, stride: int = 1) -> Any:  # noqa: ANN401 - Keras is untyped
     layers = load_keras().layers
-    x = layers.Conv2D(width, 3, stride, padding="same", use_bias=False, kernel_initializer=draw())(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.Conv2D(width, 3, stride, padding="same", use_bias=False, **draw.options("conv"))(x)
+    x = layers.BatchNormalization(momentum=0.9, **draw.name("norm"))(x)
+    return layers.ReLU(**draw.name("relu"))(x)
 
 
-def _cnn_small(x: Any, draw: _Initialisers) -> Any:  # noqa: ANN401 - Keras is untyped
+def _cnn_small(x: Any, draw: _Draw) -> Any:  # noqa: ANN401 - Keras is untyped
     layers = load_keras().layers
-    return layers.Flatten()(layers.MaxPooling2D(2)(_conv(_conv(x, 16, draw), 32, draw)))
+    x = layers.MaxPooling2D(2, **draw.name("pool"))(_conv(_conv(x, 16, draw), 32, draw))
+    return layers.Flatten(**draw.name("flatten"))(x)
 
 
-def _plain_quarter(x: Any, draw: _Initialisers) -> Any:  # noqa: ANN401 - Keras is untyped
+def _plain_quarter(x: Any, draw: _Draw) -> Any:  # noqa: ANN401 - Keras is untyped
     layers = load_keras().layers
     for width, stride in ((16, 2), (32, 1), (64, 2), (64, 2)):
         x = _conv(x, width, draw, stride)
-    return layers.Flatten()(layers.AveragePooling2D(x.shape[1:3])(x))
+    x = layers.AveragePooling2D(x.shape[1:3], **draw.name("pool"))(x)
+    return layers.Flatten(**draw.name("flatten"))(x)
 
 
-def _mlp(x: Any, draw: _Initialisers) -> Any:  # noqa: ANN401 - Keras is untyped
+def _mlp(x: Any, draw: _Draw) -> Any:  # noqa: ANN401 - Keras is untyped
     layers = load_keras().layers
-    x = layers.Flatten()(x)
+    x = layers.Flatten(**draw.name("flatten"))(x)
     for width in (128, 64):
-        x = layers.Dense(width, activation="relu", kernel_initializer=draw())(x)
+        x = layers.Dense(width, activation="relu", **draw.options("dense"))(x)
     return x
 
 
-ARCHITECTURES: dict[str, Callable[[Any, _Initialisers], Any]] = {
+ARCHITECTURES: dict[str, Callable[[Any, _Draw], Any]] = {
     "cnn-small": _cnn_small,
     "plain-quarter": _plain_quarter,
     "mlp": _mlp,

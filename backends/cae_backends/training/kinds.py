@@ -19,7 +19,25 @@ from cae_core.dataset import ImageSet
 from cae_core.preprocessing import mean_image_contract, per_channel_contract
 from cae_core.softmax import log_softmax
 
-__all__ = ["DERIVATIONS", "THEFTS", "Derivation", "Setup", "Teacher", "Theft", "independent"]
+__all__ = [
+    "DERIVATIONS",
+    "THEFTS",
+    "Derivation",
+    "Made",
+    "Setup",
+    "Teacher",
+    "Theft",
+    "distilled",
+    "eight_bit",
+    "fine_tuned",
+    "fine_tuned_last",
+    "independent",
+    "pruned",
+    "reinitialised",
+    "reinitialised_last",
+    "retrained_on_labels",
+    "retrained_on_probabilities",
+]
 
 Teacher: TypeAlias = Callable[[Floats32], Floats32]
 """The source as a thief sees it: images (n, h, w, k) in [0, 1] -> logits (n, c), up to a constant per image."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cae_core.pool import PoolMember
     from cae_core.pool_check import MemberReport
 
-__all__ = ["app"]
+__all__ = ["add", "app", "check", "list_members"]
 
 app = typer.Typer(help="Train, extend and check the pool of models that a fingerprint needs.", no_args_is_help=True)
 app.command("train")(pool_train.run)
