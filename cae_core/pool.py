@@ -6,16 +6,16 @@ Four roles, disjoint by model: *generate* (gradients), *screen* (choosing exampl
 
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeGuard, get_args
+from typing import Any, Literal, Self, TypeAlias, TypeGuard, get_args
 
 from cae_core.contract import Contract, parse_contract
 from cae_core.errors import PoolError
 from cae_core.file_digest import sha256_of_file
 
-__all__ = ["Pool", "PoolMember", "Relation", "Role", "read_pool"]
+__all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "read_pool"]
 
 Role: TypeAlias = Literal["source", "generate", "screen", "calibrate", "test"]
 Relation: TypeAlias = Literal["source", "surrogate", "reference"]
@@ -80,6 +80,17 @@ class Pool:
     members: tuple[PoolMember, ...]
     origin: str
 
+    @classmethod
+    def checked(cls, members: Iterable[PoolMember], manifest: Path) -> Self:
+        """Make a pool of the members of ``manifest``.
+
+        Raises:
+            PoolError: one model stands in it twice.
+        """
+        found = tuple(members)
+        _check_disjoint(found, manifest)
+        return cls(found, str(manifest))
+
     def __len__(self) -> int:
         return len(self.members)
 
@@ -117,9 +128,7 @@ def read_pool(path: Path) -> Pool:
     rows: list[Any] = table["model"] if isinstance(table.get("model"), list) else []
     if not rows or not all(_is_table(row) for row in rows):
         raise PoolError(f"{path}: the pool manifest has no [[model]] table.")
-    members = tuple(_member(row, path, common) for row in rows)
-    _check_disjoint(members, path)
-    return Pool(members, str(path))
+    return Pool.checked([parse_member(row, path, common) for row in rows], path)
 
 
 def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
@@ -129,7 +138,17 @@ def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
 _VALUE_TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {"seed": int, "accuracy": (int, float)}
 
 
-def _member(row: Mapping[str, Any], manifest: Path, common: object) -> PoolMember:
+def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) -> PoolMember:
+    """Make a member of the fields of a ``[[model]]`` table.
+
+    Args:
+        row: the fields.
+        manifest: whose folder a relative path starts from.
+        common: the contract table that applies where the row has none.
+
+    Raises:
+        PoolError: a field is unknown, missing or wrong.
+    """
     where = f"{manifest}: model {row.get('path', '(without path)')}"
     if not isinstance(row.get("path"), str):
         raise PoolError(f"{where}: every [[model]] needs a path.")

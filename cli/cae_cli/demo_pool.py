@@ -8,17 +8,12 @@ the owner trains on a quarter of the images only, and most thieves ask about ble
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob, Recipe
 from cae_backends.training.pool_jobs import PoolData, PoolProgress, train_pool
-from cae_core.contract import Contract
 from cae_core.pool import Role
 
-if TYPE_CHECKING:
-    from torch import nn
-
-__all__ = ["SOURCE", "digits_jobs", "export_estimator", "export_module", "train_digits_pool"]
+__all__ = ["SOURCE", "digits_jobs", "train_digits_pool"]
 
 SOURCE = "source"
 """Name of the source's job, and the stem of its file."""
@@ -141,28 +136,8 @@ def train_digits_pool(
         CaeError: an extra is not installed, some jobs failed, or the folder cannot be written.
     """
     from cae_backends.datasets import open_data
+    from cae_converters.exporting import export_member
 
     data = PoolData(open_data("digits", split="train"), open_data("digits", split="test"))
-    return train_pool(
-        digits_jobs(seed),
-        data,
-        folder,
-        export=export_module,
-        export_estimator=export_estimator,
-        workers=workers,
-        progress=progress,
-    )
-
-
-def export_module(module: "nn.Module", path: Path, contract: Contract, image_shape: tuple[int, int, int]) -> None:
-    """Write a torch module as ONNX; the shape of what `train_pool` asks for."""
-    from cae_converters.torch_to_onnx import export_torch
-
-    export_torch(module, path, contract=contract, image_shape=image_shape)
-
-
-def export_estimator(estimator: Any, path: Path, image_shape: tuple[int, int, int]) -> None:  # noqa: ANN401
-    """Write a scikit-learn estimator of vectors in [0, 1] as ONNX."""
-    from cae_converters.sklearn_to_onnx import export_sklearn
-
-    export_sklearn(estimator, path, image_shape=image_shape, scale=1.0)
+    jobs = digits_jobs(seed)
+    return train_pool(jobs, data, folder / "pool.toml", export=export_member, workers=workers, progress=progress)

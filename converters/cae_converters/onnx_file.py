@@ -10,7 +10,9 @@ from cae_core.storage import replacing
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto
 
-__all__ = ["checked_file", "drop_unused", "portable", "read_with_one_output", "set_metadata"]
+__all__ = ["checked_file", "drop_unused", "number_names", "portable", "read_with_one_output", "set_metadata"]
+
+_VALUE = "value_"
 
 
 @contextmanager
@@ -90,3 +92,28 @@ def _strip(graph: "GraphProto | FunctionProto") -> None:
             attribute.doc_string = ""
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
                 _strip(inner)
+
+
+def number_names(proto: "ModelProto") -> None:
+    """Name the inner values and nodes by their place, and order the constants by their first use.
+
+    tf2onnx numbers what it adds through the whole process; so the same model would give other bytes each time. A graph
+    with graphs inside its nodes stays as it is.
+    """
+    graph = proto.graph
+    if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
+        return
+    fixed = {value.name for value in (*graph.input, *graph.output)} | {""}  # "": an optional input that is left out
+    names: dict[str, str] = {}
+    for place, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{place}"
+        for values in (node.input, node.output):
+            for i, name in enumerate(values):
+                if name not in fixed:
+                    values[i] = names.setdefault(name, f"{_VALUE}{len(names)}")
+    used = [constant for constant in graph.initializer if constant.name in names]
+    for constant in used:
+        constant.name = names[constant.name]
+    used.sort(key=lambda constant: int(constant.name.removeprefix(_VALUE)))
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(used)

@@ -14,6 +14,7 @@ from cae_backends.import_order import before_torch
 from cae_backends.onnx_session import open_session, runtime_failures, shortened
 from cae_backends.onnxruntime import LOADER
 from cae_converters.onnx_file import checked_file, portable, set_metadata
+from cae_converters.torch_graphs import filled_graph
 from cae_core.contract import Contract, metadata_of
 from cae_core.errors import BackendMissing, ModelError, first_line
 
@@ -41,6 +42,7 @@ def export_torch(
     contract: Contract,
     image_shape: tuple[int, int, int],
     opset: int = OPSET,
+    reuse_graph: bool = False,
 ) -> float:
     """Write ``module``, as it answers in evaluation mode, to one ONNX file with a dynamic batch.
 
@@ -52,6 +54,7 @@ def export_torch(
         contract: of the module's own input and output; it is written into the file's metadata.
         image_shape: (h, w, k) of the canonical images that the module will be asked.
         opset: of the standard operators.
+        reuse_graph: trace each structure once in this process and fill in the weights, where that is possible.
 
     Returns:
         The largest difference between the outputs of torch and of ONNX Runtime on random images.
@@ -65,7 +68,9 @@ def export_torch(
     metadata = metadata_of(contract)
     with _evaluating(module):
         checks = [(x, _answer(module, x)) for x in (_random_input(contract, n, image_shape) for n in _CHECKED_BATCHES)]
-        proto = trace_torch(module, _random_input(contract, _TRACED_BATCH, image_shape), contract.output, opset)
+        traced = _random_input(contract, _TRACED_BATCH, image_shape)
+        proto = _reused(module, traced, contract.output, opset) if reuse_graph else None
+        proto = proto or trace_torch(module, traced, contract.output, opset)
     portable(proto)
     set_metadata(proto, metadata)
     with checked_file(path, proto) as draft:
@@ -77,6 +82,11 @@ def export_torch(
                 f"(at most {TOLERANCE:g}). Nothing was written; try another opset than {opset}."
             )
     return difference
+
+
+def _reused(module: "nn.Module", x: NDArray[Any], output: str, opset: int) -> "ModelProto | None":
+    key = f"{x.shape} {output} {opset}"
+    return filled_graph(module, lambda stand_in: trace_torch(stand_in, x, output, opset), key=key)
 
 
 @contextlib.contextmanager

@@ -1,57 +1,71 @@
-"""Training of pools: the same seed gives the same weights, thieves learn what the source says, runs resume."""
+"""Training: the same seed gives the same weights, and thieves learn what the source says, in torch and in Keras."""
 
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cae_backends.training import kinds
-from cae_backends.training.architectures import ARCHITECTURES, build
-from cae_backends.training.fitting import accuracy, answers, fit, to_tensor
-from cae_backends.training.jobs import ESTIMATOR_KIND, KINDS, Optimizer, PoolJob, Recipe, check_jobs
-from cae_backends.training.pool_jobs import PoolData, train_pool
-from cae_core.contract import Contract
-from cae_core.dataset import ImageSet
-from cae_core.errors import CaeError, DataError, ModelError, OptionError, PoolError
-from cae_core.pool import read_pool
+from cae_backends.training.augmentation import Augmentation
+from cae_backends.training.fitting import accuracy, fit, logits_of
+from cae_backends.training.jobs import COPYING_KINDS, KINDS
+from cae_backends.training.kinds import DERIVATIONS, THEFTS, Setup
+from cae_backends.training.rates import Plateau
+from cae_backends.training.recipe import Optimizer, Recipe, packaged_recipes, read_recipe
+from cae_backends.training.torch_architectures import ARCHITECTURES, build
+from cae_backends.training.torch_network import TorchNetwork
+from cae_backends.training.trainers import Network, Trainer, Weights, find_trainer
+from cae_core.arrays import Floats32, as_unit_float
+from cae_core.errors import BackendMissing, DataError, ModelError, OptionError
+from tests.backends.blobs import SHAPE, blobs
 
-SHAPE = (8, 8, 1)
 SHORT = Recipe(epochs=2, batch_size=16)
-EVERYTHING = Recipe(epochs=2, batch_size=16, shift=1, mix=0.4, noise=0.1, temperature=2.0, weight_decay=1e-3, share=0.8)
+EVERYTHING = Recipe(
+    epochs=4,
+    batch_size=16,
+    shift=1,
+    flip=True,
+    mix=0.4,
+    noise=0.1,
+    adversarial=0.05,
+    temperature=2.0,
+    label_smoothing=0.1,
+    weight_decay=1e-3,
+    share=0.8,
+    validation=0.2,
+    plateau=1,
+    average=2,
+    normalise="channels",
+)
+TRAINERS = ("torch", "keras")
 
 
-def blobs(count: int = 60, seed: int = 0) -> ImageSet:
-    """Four classes: a bright quadrant on noise."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 4
-    images = rng.integers(0, 90, (count, *SHAPE))
-    for image, label in zip(images, labels, strict=True):
-        image[4 * (label // 2) :, 4 * (label % 2) :][:4, :4] += 150
-    return ImageSet(images.astype(np.uint8), labels.astype(np.int64), tuple("abcd"))
+def setup(recipe: Recipe = SHORT, *, seed: int = 1, architecture: str = "cnn-small", trainer: str = "torch") -> Setup:
+    return Setup(trainer=find_trainer(trainer), data=blobs(), architecture=architecture, seed=seed, recipe=recipe)
 
 
-def setup(recipe: Recipe = SHORT, *, seed: int = 1, architecture: str = "cnn-small") -> kinds.Setup:
-    return kinds.Setup(data=blobs(), architecture=architecture, seed=seed, recipe=recipe)
+def network(architecture: str = "mlp", seed: int = 0) -> TorchNetwork:
+    return TorchNetwork(build(architecture, image_shape=SHAPE, classes=4, seed=seed))
 
 
-@pytest.fixture(scope="module")
-def source() -> nn.Module:
-    return kinds.independent(setup(Recipe(epochs=6, batch_size=16), seed=5))
+@pytest.fixture(scope="module", params=TRAINERS)
+def source(request: pytest.FixtureRequest) -> Network:
+    return kinds.independent(setup(Recipe(epochs=8, batch_size=16), seed=5, trainer=request.param)).network
 
 
-def same_weights(a: nn.Module, b: nn.Module) -> bool:
-    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    return all(torch.equal(x, y) for x, y in pairs)
+def same(a: Weights, b: Weights) -> bool:
+    return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def copied(source: Network, like: Setup) -> Network:
+    copy = like.fresh()
+    copy.load(source.weights())
+    return copy
 
 
 class Recorder(nn.Module):
@@ -68,21 +82,9 @@ class Recorder(nn.Module):
         return logits
 
 
-class Negative(nn.Module):
-    """A source with an opinion of its own: what `inner` answers for the negative image."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.inner(1 - images)
-        return logits
-
-
 class TestArchitectures:
     @pytest.mark.parametrize("name", ARCHITECTURES)
-    @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 3), (32, 32, 3)])
+    @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 3), (32, 32, 3), (28, 28, 1)])
     def test_answers_one_logit_per_class(self, name: str, shape: tuple[int, int, int]) -> None:
         h, w, k = shape
         module = build(name, image_shape=shape, classes=7, seed=0).eval()
@@ -91,8 +93,9 @@ class TestArchitectures:
     def test_seed_decides_and_global_state_stays(self) -> None:
         state = torch.random.get_rng_state()
         made = [build("mlp", image_shape=SHAPE, classes=4, seed=seed) for seed in (0, 0, 1)]
-        assert same_weights(made[0], made[1])
-        assert not same_weights(made[0], made[2])
+        weights = [TorchNetwork(module).weights() for module in made]
+        assert same(weights[0], weights[1])
+        assert not same(weights[0], weights[2])
         assert torch.equal(state, torch.random.get_rng_state())
 
     @pytest.mark.parametrize(("name", "shape"), [("vgg", SHAPE), ("mlp", (2, 8, 1))])
@@ -101,49 +104,155 @@ class TestArchitectures:
             build(name, image_shape=shape, classes=4, seed=0)
 
 
+class TestRecipes:
+    def test_the_report_has_the_settings_of_its_code(self) -> None:
+        recipe = read_recipe("report", tables=packaged_recipes())
+        assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs) == ("adam", 1e-3, 32, 100)
+        assert (recipe.schedule, recipe.plateau, recipe.patience, recipe.best) == ("keras-example", 5, 15, True)
+        assert recipe.normalise == "mean-image"
+        assert not recipe.augments
+
+    def test_a_base_speaks_where_the_table_is_silent(self) -> None:
+        tables: dict[str, dict[str, Any]] = {"a": {"epochs": 3, "mix": 0.5}, "b": {"base": "a", "mix": 0.25}}
+        recipe = read_recipe("b", tables=tables, changes={"noise": 1})
+        assert (recipe.epochs, recipe.mix, recipe.noise) == (3, 0.25, 1.0)
+
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            ({"base": "b"}, "each other's base"),
+            ({"base": "c"}, "have no 'c'"),
+            ({"colour": 1}, "unknown field 'colour'"),
+            ({"epochs": "many"}, "epochs must be of type int"),
+            ({"epochs": 0}, "1 epoch"),
+            ({"optimizer": "lion"}, "adam, sgd"),
+            ({"best": True}, "validation share"),
+            ({"average": 99}, "averages at most"),
+            ({"learning_rate": 0.0}, "positive"),
+            ({"share": 0.0}, "share"),
+            ({"mix": 2.0}, "mix"),
+            ({"sparsity": 1.0}, "sparsity"),
+            ({"shift": -1}, "not negative"),
+        ],
+    )
+    def test_refuses(self, table: dict[str, Any], message: str) -> None:
+        with pytest.raises(OptionError, match=message):
+            read_recipe("b", tables={"b": table})
+
+    def test_a_plateau_lowers_the_rate_and_ends_the_training(self) -> None:
+        plateau = Plateau(Recipe(validation=0.1, plateau=2, patience=3))
+        found = [(plateau.better(value), plateau.lowered(1.0), plateau.ended) for value in (0.5, 0.6, 0.6, 0.5, 0.1)]
+        assert [better for better, _, _ in found] == [True, True, False, False, False]
+        assert [rate for _, rate, _ in found] == pytest.approx([1, 1, 1, 0.1**0.5, 0.1**0.5])
+        assert [ended for _, _, ended in found] == [False, False, False, False, True]
+        assert plateau.lowered(1e-7) == 1e-7  # the floor does not raise what is below it
+
+
+class TestAugmentation:
+    def test_shift_moves_by_up_to_one_pixel_and_zeros_move_in(self) -> None:
+        point = np.zeros((200, 8, 8, 1), np.uint8)
+        point[:, 4, 4] = 255
+        seen = Augmentation(point, Recipe(shift=1))(np.arange(200), np.random.default_rng(0))
+        assert (seen.sum((1, 2, 3)) == 1).all()
+        places = {(int(y), int(x)) for _, y, x, _ in np.argwhere(seen)}
+        assert places == {(y, x) for y in (3, 4, 5) for x in (3, 4, 5)}
+
+    def test_flip_mirrors_half_of_the_images(self) -> None:
+        images = blobs(200).images
+        seen = Augmentation(images, Recipe(flip=True))(np.arange(200), np.random.default_rng(0))
+        kept = (seen == as_unit_float(images)).all((1, 2, 3))
+        mirrored = (seen == as_unit_float(images[:, :, ::-1])).all((1, 2, 3))
+        assert (kept | mirrored).all()
+        assert 60 < kept.sum() < 140
+
+    def test_blends_and_noise_stay_images(self) -> None:
+        seen = Augmentation(blobs(50).images, Recipe(mix=0.8, noise=0.5))(np.arange(50), np.random.default_rng(0))
+        assert seen.dtype == np.float32
+        assert seen.min() == 0
+        assert seen.max() == 1
+
+
 class TestFit:
-    @pytest.mark.parametrize("recipe", [SHORT, EVERYTHING, replace(EVERYTHING, optimizer="sgd", schedule="constant")])
-    def test_same_seed_same_weights(self, recipe: Recipe) -> None:
+    @pytest.mark.parametrize("trainer", TRAINERS)
+    @pytest.mark.parametrize("recipe", [SHORT, EVERYTHING, replace(EVERYTHING, optimizer="sgd", average=0, best=True)])
+    def test_same_seed_same_weights(self, recipe: Recipe, trainer: str) -> None:
         state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-        first, second = kinds.independent(setup(recipe)), kinds.independent(setup(recipe))
-        assert same_weights(first, second)
-        assert not same_weights(first, kinds.independent(setup(recipe, seed=2)))
+        first, second, other = (
+            kinds.independent(setup(recipe, seed=seed, trainer=trainer)).network.weights() for seed in (1, 1, 2)
+        )
+        assert same(first, second)
+        assert not same(first, other)
         assert torch.equal(state, torch.random.get_rng_state())
         assert torch.get_num_threads() == threads
 
+    @pytest.mark.parametrize("trainer", TRAINERS)
     @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-    def test_learns(self, optimizer: Optimizer) -> None:
-        recipe = Recipe(epochs=8, batch_size=16, optimizer=optimizer, learning_rate=0.02)
-        assert accuracy(kinds.independent(setup(recipe)), blobs(seed=9)) > 0.95
+    @pytest.mark.parametrize("normalise", ["fixed", "mean-image"])
+    def test_learns(self, optimizer: Optimizer, normalise: Any, trainer: str) -> None:  # noqa: ANN401 - a literal
+        recipe = Recipe(epochs=10, batch_size=16, optimizer=optimizer, learning_rate=0.02, normalise=normalise)
+        assert accuracy(kinds.independent(setup(recipe, trainer=trainer)).network, blobs(seed=9)) > 0.95
 
     def test_every_image_is_seen_once_an_epoch(self) -> None:
         student = Recorder(build("mlp", image_shape=SHAPE, classes=4, seed=0))
-        images = to_tensor(blobs(50))
-        fit(student, images, torch.zeros(50, dtype=torch.int64), Recipe(epochs=1, batch_size=16), seed=0)
+        data = blobs(50)
+        fit(TorchNetwork(student), data.images, np.zeros(50, np.int64), Recipe(epochs=1, batch_size=16), seed=0)
         assert [len(x) for x in student.seen] == [13, 13, 12, 12]
-        assert torch.equal(torch.cat(student.seen).flatten(1).sort(0).values, images.flatten(1).sort(0).values)
+        seen = np.sort(torch.cat(student.seen).flatten(1).numpy(), axis=0)
+        np.testing.assert_array_equal(seen, np.sort(as_unit_float(data.images).reshape(50, -1), axis=0))
 
-    def test_shift_moves_by_up_to_one_pixel_and_zeros_move_in(self) -> None:
-        point = torch.zeros(200, 1, 8, 8)
-        point[:, :, 4, 4] = 1
+    @pytest.mark.parametrize("decay", [0.0, 0.5])
+    def test_one_step_of_gradient_descent(self, decay: float) -> None:
+        """The oracle: T² times the cross-entropy at temperature T, by hand, for a linear layer in both frameworks."""
+        heat, x = 3.0, as_unit_float(blobs(10).images)
+        target = np.random.default_rng(0).dirichlet(np.ones(4), 10).astype(np.float32)
+        recipe = Recipe(optimizer="sgd", temperature=heat, weight_decay=decay)
+        for made in (linear_torch(), linear_keras()):
+            (kernel,) = made.kernels
+            before = made.weights()[kernel].reshape(64, 4) if made.output_axis else made.weights()[kernel].T
+            z = x.reshape(10, -1) @ before / heat
+            p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+            gradient = heat * x.reshape(10, -1).T @ (p - target) / 10 + decay * before
+            loss = made.start(recipe, seed=0, frozen=(), masks={})(x, target, 0.1)
+            after = made.weights()[kernel] if made.output_axis else made.weights()[kernel].T
+            # Nesterov's first step: the gradient and its momentum
+            np.testing.assert_allclose(after, before - 0.1 * 1.9 * gradient, atol=1e-5)
+            assert loss == pytest.approx(-(heat**2) * (target * np.log(p)).sum(1).mean(), rel=1e-5)
+
+    def test_the_best_epoch_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipe = Recipe(epochs=5, batch_size=16, validation=0.2, best=True, schedule="constant")
+        told = iter([True, False, True, False, False])
+        monkeypatch.setattr(Plateau, "better", lambda *_: next(told))
+        made = network()
+        kept = fit(made, blobs().images, blobs().labels, recipe, seed=0, snapshots=range(1, 6))
+        assert same(made.weights(), kept[3])
+
+    def test_the_last_epochs_are_averaged(self) -> None:
+        recipe = Recipe(epochs=4, batch_size=16, average=2)
+        made = network("cnn-small")
+        kept = fit(made, blobs().images, blobs().labels, recipe, seed=0, snapshots=[3, 4])
+        for name, value in made.weights().items():
+            mean = (kept[3][name].astype(np.float64) + kept[4][name]) / 2
+            np.testing.assert_array_equal(value, mean.astype(value.dtype))
+
+    def test_patience_ends_the_training(self) -> None:
+        recipe = Recipe(epochs=50, batch_size=16, validation=0.2, patience=2)
+        epochs: list[int] = []
+        fit(network(), blobs().images, blobs().labels, recipe, seed=0, progress=lambda done, _: epochs.append(done))
+        assert 3 <= epochs[-1] < 50
+
+    def test_adversarial_training_sees_images_at_the_radius(self) -> None:
         student = Recorder(build("mlp", image_shape=SHAPE, classes=4, seed=0))
-        fit(student, point, torch.zeros(200, dtype=torch.int64), Recipe(epochs=1, shift=1), seed=0)
-        seen = torch.cat(student.seen)
-        assert (seen.sum((1, 2, 3)) == 1).all()
-        assert {tuple(place) for place in seen[:, 0].nonzero()[:, 1:].tolist()} == {
-            (y, x) for y in (3, 4, 5) for x in (3, 4, 5)
-        }
-
-    def test_one_step_of_gradient_descent(self) -> None:
-        """The oracle: T² times the cross-entropy at temperature T, by hand, for one linear layer."""
-        torch.manual_seed(0)
-        linear, heat = nn.Linear(64, 4, bias=False), 3.0
-        x, target, before = torch.rand(10, 1, 8, 8), torch.rand(10, 4).softmax(1), linear.weight.detach().clone()
-        p = (x.flatten(1) @ before.T / heat).softmax(1)
-        expected = before - 0.1 * heat * (p - target).T @ x.flatten(1) / 10
-        recipe = Recipe(epochs=1, optimizer="sgd", learning_rate=0.1, schedule="constant", temperature=heat)
-        fit(nn.Sequential(nn.Flatten(), linear), x, target, recipe, seed=0)
-        torch.testing.assert_close(linear.weight.detach(), expected)
+        data = blobs(16)
+        recipe = Recipe(epochs=1, batch_size=16, adversarial=0.1)
+        fit(TorchNetwork(student), data.images, data.labels, recipe, seed=0)
+        start, moved = student.seen
+        order = np.random.default_rng(0).permutation(np.arange(16))
+        original = torch.from_numpy(as_unit_float(data.images[order])).permute(0, 3, 1, 2)
+        for images in (start, moved):
+            assert (images - original).abs().max() <= 0.1 + 1e-6
+            assert images.min() >= 0
+            assert images.max() <= 1
+        assert ((moved - original).abs() > 0.0999).float().mean() > 0.3
 
     def test_divergence_is_reported(self) -> None:
         with pytest.raises(ModelError, match="diverged"):
@@ -152,7 +261,51 @@ class TestFit:
     @pytest.mark.parametrize("count", [0, 5])
     def test_refuses_targets_that_are_not_aligned(self, count: int) -> None:
         with pytest.raises(DataError, match="as many targets"):
-            fit(nn.Identity(), torch.zeros(count, 1, 8, 8), torch.zeros(4), SHORT, seed=0)
+            fit(network(), np.zeros((count, 8, 8, 1), np.uint8), np.zeros(4, np.int64), SHORT, seed=0)
+
+    def test_an_unknown_trainer(self) -> None:
+        with pytest.raises(BackendMissing, match=r"'jax'.*keras, torch"):
+            find_trainer("jax")
+
+
+def linear_torch() -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return TorchNetwork(nn.Sequential(nn.Flatten(), nn.Linear(64, 4, bias=False)))
+
+
+def linear_keras() -> Network:
+    from cae_backends.tensorflow.runtime import load_keras
+    from cae_backends.training.keras_network import KerasNetwork
+
+    layers = load_keras().layers
+    dense = layers.Dense(4, use_bias=False, kernel_initializer=load_keras().initializers.HeNormal(seed=0))
+    return KerasNetwork(load_keras().Sequential([load_keras().Input(SHAPE), layers.Flatten(), dense]), device="/CPU:0")
+
+
+class Told:
+    """A trainer whose network keeps what its steps are told."""
+
+    name = "told"
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Floats32, NDArray[Any]]] = []
+
+    def build(self, *_: object, **__: object) -> Network:
+        student, told = network(), self.told
+        start = student.start
+
+        def spy(*args: Any, **options: Any) -> Callable[[Floats32, Any, float], float]:  # noqa: ANN401
+            step = start(*args, **options)
+
+            def spied(x: Floats32, y: NDArray[Any], rate: float) -> float:
+                told.append((x, y))
+                return step(x, y, rate)
+
+            return spied
+
+        student.start = spy  # type: ignore[method-assign]
+        return student
 
 
 class TestThieves:
@@ -160,71 +313,84 @@ class TestThieves:
         ("derive", "reading"),
         [
             (kinds.retrained_on_labels, lambda z: z.argmax(1)),
-            (kinds.retrained_on_probabilities, lambda z: z.softmax(1)),
-            (kinds.distilled, lambda z: (z / 2).softmax(1)),
+            (kinds.retrained_on_probabilities, lambda z: torch.from_numpy(z).softmax(1).numpy()),
+            (kinds.distilled, lambda z: torch.from_numpy(z / 2).softmax(1).numpy()),
         ],
     )
     @pytest.mark.parametrize("shift", [0, 1])
     def test_targets_are_the_sources_answers_to_the_images_trained_on(
-        self,
-        derive: kinds.Derivation,
-        reading: Callable[[Tensor], Tensor],
-        shift: int,
-        source: nn.Module,
-        monkeypatch: pytest.MonkeyPatch,
+        self, derive: kinds.Theft, reading: Callable[[Floats32], NDArray[Any]], shift: int, source: Network
     ) -> None:
         """Checked step by step: what the student sees, and what it is told about it."""
-        told: list[Tensor] = []
-        student = Recorder(build("mlp", image_shape=SHAPE, classes=4, seed=0))
-        monkeypatch.setattr(kinds.Setup, "fresh", lambda _: student)
-        loss = nn.functional.cross_entropy
+        trainer = Told()
+        recipe = Recipe(epochs=2, batch_size=16, shift=shift, temperature=2.0, share=0.7)
+        made: Trainer = trainer
+        derive(source.logits, replace(setup(recipe), trainer=made))
+        assert len(trainer.told) == 6
+        for images, targets in trainer.told:
+            np.testing.assert_allclose(targets, reading(source.logits(images)), atol=1e-5)
 
-        def spy(logits: Tensor, target: Tensor) -> Tensor:
-            told.append(target)
-            return loss(logits, target)
+    def test_foreign_queries(self, source: Network) -> None:
+        trainer = Told()
+        foreign = np.random.default_rng(0).integers(0, 256, (32, *SHAPE), np.uint8)
+        made: Trainer = trainer
+        recipe = Recipe(epochs=1, batch_size=16)
+        kinds.retrained_on_labels(source.logits, replace(setup(recipe), trainer=made, queries=foreign))
+        seen = np.concatenate([images for images, _ in trainer.told])
+        order = np.random.default_rng(1).permutation(np.arange(32))
+        np.testing.assert_array_equal(seen, as_unit_float(foreign[order]))
 
-        monkeypatch.setattr(nn.functional, "cross_entropy", spy)
-        derive(source, setup(Recipe(epochs=2, batch_size=16, shift=shift, temperature=2.0, share=0.7)))
-        assert len(told) == len(student.seen) == 6
-        for images, targets in zip(student.seen, told, strict=True):
-            torch.testing.assert_close(targets, reading(answers(source, images)))
+    def test_learns_the_source_and_not_the_truth(self, source: Network) -> None:
+        def contrary(images: Floats32) -> Floats32:
+            return source.logits(1 - images)
 
-    def test_learns_the_source_and_not_the_truth(self, source: nn.Module) -> None:
-        contrary = Negative(source)
-        stolen = kinds.retrained_on_labels(contrary, setup(Recipe(epochs=12, batch_size=16)))
-        images = to_tensor(blobs())
-        agreement = (answers(stolen, images).argmax(1) == answers(contrary, images).argmax(1)).float().mean()
-        assert agreement > 0.9
+        stolen = kinds.retrained_on_labels(contrary, setup(Recipe(epochs=12, batch_size=16))).network
+        images = as_unit_float(blobs().images)
+        assert (stolen.logits(images).argmax(1) == contrary(images).argmax(1)).mean() > 0.9
         assert accuracy(stolen, blobs()) < 0.6
 
-    @pytest.mark.parametrize("kind", kinds.SURROGATES)
-    def test_the_source_stays_as_it_is(self, kind: str, source: nn.Module) -> None:
-        before = {name: value.clone() for name, value in source.state_dict().items()}
-        made = kinds.SURROGATES[kind](source, setup(EVERYTHING))
-        assert all(torch.equal(value, before[name]) for name, value in source.state_dict().items())
-        assert not source.training
-        assert not made.training
-        assert not same_weights(made, source)
+    @pytest.mark.parametrize("kind", COPYING_KINDS)
+    def test_a_copy_changes_and_stays_a_classifier(self, kind: str, source: Network) -> None:
+        trainer = "keras" if source.layout == "NHWC" else "torch"
+        like = setup(replace(EVERYTHING, learning_rate=1e-3), trainer=trainer)
+        before = source.weights()
+        made = DERIVATIONS[kind](copied(source, like), like).network
+        assert same(source.weights(), before)
+        assert not same(made.weights(), before)
+        changed = {name for name, value in made.weights().items() if not np.array_equal(value, before[name])}
+        if kind.endswith("last layer"):
+            assert changed == set(source.head)
+        assert logits_of(made, blobs().images).shape == (60, 4)
 
     @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-    def test_pruned_weights_stay_zero_while_the_others_learn(self, optimizer: Optimizer, source: nn.Module) -> None:
+    def test_pruned_weights_stay_zero_while_the_others_learn(self, optimizer: Optimizer, source: Network) -> None:
+        trainer = "keras" if source.layout == "NHWC" else "torch"
         recipe = replace(EVERYTHING, optimizer=optimizer, sparsity=0.75, learning_rate=1e-3)
-        module = kinds.pruned(source, setup(recipe))
-        for weight, original in zip(kinds.weights_of(module), kinds.weights_of(source), strict=True):
-            zero = weight == 0
-            assert int(zero.sum()) == round(0.75 * weight.numel())
-            assert original[zero].abs().max() <= original[~zero].abs().min()
-            assert not torch.equal(weight[~zero], original[~zero])
-            assert not weight._backward_hooks
+        like = setup(recipe, trainer=trainer)
+        made, before = kinds.pruned(copied(source, like), like).network.weights(), source.weights()
+        for name in source.kernels:
+            zero = made[name] == 0
+            assert zero.sum() == round(0.75 * zero.size)
+            assert np.abs(before[name][zero]).max() <= np.abs(before[name][~zero]).min()
+            assert not np.array_equal(made[name][~zero], before[name][~zero])
 
-    def test_8_bit_weights_lie_on_a_grid(self, source: nn.Module) -> None:
-        module = kinds.eight_bit(source, setup())
-        for weight, original in zip(kinds.weights_of(module), kinds.weights_of(source), strict=True):
-            rows, step = weight.detach().flatten(1), original.detach().flatten(1).abs().amax(1, keepdim=True) / 127
-            levels = rows / step
-            torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
-            assert levels.abs().max() <= 127.001
-            assert ((rows - original.detach().flatten(1)).abs() <= step * 0.5001).all()
+    def test_8_bit_weights_lie_on_a_grid(self, source: Network) -> None:
+        like = setup(trainer="keras" if source.layout == "NHWC" else "torch")
+        made, before = kinds.eight_bit(copied(source, like), like).network.weights(), source.weights()
+        for name in source.kernels:
+            rows, original = (
+                np.moveaxis(w[name], source.output_axis, 0).reshape(w[name].shape[source.output_axis], -1)
+                for w in (made, before)
+            )
+            step = np.abs(original).max(1, keepdims=True) / 127
+            np.testing.assert_allclose(rows / step, np.rint(rows / step), atol=1e-4)
+            assert np.abs(rows / step).max() <= 127.001
+            assert (np.abs(rows - original) <= step * 0.5001).all()
+
+    def test_every_surrogate_kind_has_its_derivation(self) -> None:
+        surrogates = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
+        assert set(THEFTS) | set(DERIVATIONS) == surrogates
+        assert set(DERIVATIONS) == set(COPYING_KINDS)
 
     def test_share_takes_a_random_part(self) -> None:
         part = setup(Recipe(share=0.5)).portion()
@@ -232,215 +398,3 @@ class TestThieves:
         other = setup(Recipe(share=0.5), seed=2).portion()
         assert part.sha256() != other.sha256()
         assert setup().portion().sha256() == blobs().sha256()
-
-
-def job(name: str, kind: str = "independent", **changes: Any) -> PoolJob:  # noqa: ANN401
-    parent = "source" if KINDS[kind] == "surrogate" else ""
-    role = "source" if kind == "source" else "test"
-    fields: dict[str, Any] = {"role": role, "architecture": "mlp", "seed": len(name), "parent": parent, "recipe": SHORT}
-    return PoolJob(name=name, kind=kind, **(fields | changes))
-
-
-JOBS = [
-    job("pruned", "pruned"),  # before its parent: the order of the list is the manifest's, not the execution's
-    job("source", "source"),
-    job("grandchild", "fine-tuned", parent="stolen"),
-    job("stolen", "soft labels", seed=4),
-    job("other"),
-]
-DATA = PoolData(blobs(), blobs(20, seed=1))
-
-
-class Exporter:
-    """Writes a stand-in for a model file, counts, and fails for the names that it is told."""
-
-    def __init__(self, *failing: str) -> None:
-        self.failing = failing
-        self.written: list[str] = []
-
-    def __call__(self, module: nn.Module, path: Path, contract: Contract, image_shape: tuple[int, int, int]) -> None:
-        name = path.stem.partition("-")[2]  # the file is temporary and has its process in front
-        if name in self.failing:
-            message = f"cannot write {name}"
-            raise ValueError(message)
-        assert (image_shape, contract.layout, contract.size) == (SHAPE, "NCHW", (8, 8))
-        self.written.append(name)
-        path.write_bytes(b"".join(value.numpy().tobytes() for value in module.state_dict().values()))
-
-
-def train(folder: Path, export: Exporter, jobs: list[PoolJob] = JOBS, data: PoolData = DATA, **options: Any) -> Path:  # noqa: ANN401
-    with ThreadPoolExecutor(1) as executor:
-        return train_pool(jobs, data, folder, export=export, executor=executor, workers=1, **options)
-
-
-class TestTrainPool:
-    def test_manifest(self, tmp_path: Path) -> None:
-        told: list[tuple[int, int, str]] = []
-        manifest = train(tmp_path / "new", Exporter(), progress=lambda *event: told.append(event))
-        pool = read_pool(manifest)
-        assert [member.name for member in pool.members] == [job.name for job in JOBS]
-        assert [event[:2] for event in told] == [(number, 5) for number in range(6)]
-        for member, made in zip(pool.members, JOBS, strict=True):
-            found = (member.role, member.relation, member.kind, member.architecture, member.parent, member.seed)
-            assert found == (made.role, made.relation, made.kind, made.architecture, made.parent, made.seed)
-            assert member.digest() == member.sha256
-            assert 0 <= (member.accuracy or -1) <= 1
-            assert member.contract == Contract(
-                layout="NCHW", range=(0.0, 1.0), output="logits", channels="GRAY", size=(8, 8)
-            )
-
-    def test_second_run_retrains_nothing(self, tmp_path: Path) -> None:
-        first, second = Exporter(), Exporter()
-        before = train(tmp_path, first).read_text()
-        assert sorted(first.written) == sorted(job.name for job in JOBS)
-        assert train(tmp_path, second).read_text() == before
-        assert second.written == []
-
-    @pytest.mark.parametrize(
-        ("changed", "again"),
-        [
-            ("other", {"other"}),
-            ("stolen", {"stolen", "grandchild"}),
-            ("source", {"source", "pruned", "stolen", "grandchild"}),
-        ],
-    )
-    def test_a_changed_job_is_done_again_with_what_derives_from_it(
-        self, changed: str, again: set[str], tmp_path: Path
-    ) -> None:
-        train(tmp_path, Exporter())
-        export = Exporter()
-        train(tmp_path, export, [replace(job, seed=99) if job.name == changed else job for job in JOBS])
-        assert set(export.written) == again
-
-    def test_other_data_or_a_damaged_file_are_noticed(self, tmp_path: Path) -> None:
-        train(tmp_path, Exporter())
-        (tmp_path / "test" / "other.onnx").write_bytes(b"damaged")
-        (tmp_path / "state" / "pruned.json").write_text("{")
-        export = Exporter()
-        train(tmp_path, export)
-        assert set(export.written) == {"other", "pruned"}
-        train(tmp_path, export, data=PoolData(blobs(seed=3), DATA.test))
-        assert len(export.written) == 2 + len(JOBS)
-
-    def test_a_failure_stops_only_what_depends_on_it(self, tmp_path: Path) -> None:
-        with pytest.raises(PoolError, match=r"(?s)2 of 5 jobs.*stolen: ValueError: cannot write stolen") as caught:
-            train(tmp_path, Exporter("stolen"))
-        assert "grandchild: its parent stolen failed" in str(caught.value)
-        assert isinstance(caught.value.__cause__, ValueError)
-        assert not (tmp_path / "pool.toml").exists()
-        assert not list(tmp_path.rglob(".*"))
-        export = Exporter()
-        train(tmp_path, export)
-        assert export.written == ["stolen", "grandchild"]
-
-    def test_dead_workers_end_the_run_with_a_list(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def submit(*_: object) -> None:
-            raise BrokenExecutor("all are dead")
-
-        monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
-        with pytest.raises(PoolError, match=r"(?s)5 of 5 jobs.*source: BrokenExecutor: all are dead"):
-            train(tmp_path, Exporter())
-
-    def test_estimator(self, tmp_path: Path) -> None:
-        def export_estimator(estimator: Any, path: Path, image_shape: tuple[int, int, int]) -> None:  # noqa: ANN401
-            assert (estimator.n_features_in_, image_shape) == (64, SHAPE)
-            path.write_bytes(b"estimator")
-
-        jobs = [job("source", "source"), job("forest", ESTIMATOR_KIND, architecture="svc-rbf")]
-        pool = read_pool(train(tmp_path, Exporter(), jobs, export_estimator=export_estimator))
-        assert pool.members[1].contract is None  # the file says it
-        assert (pool.members[1].accuracy or 0) > 0.9
-        with pytest.raises(CaeError, match="needs an exporter"):
-            train(tmp_path / "without", Exporter(), jobs)
-
-
-class TestCheckJobs:
-    @pytest.mark.parametrize(
-        ("jobs", "message"),
-        [
-            ([job("a")], "exactly one source"),
-            ([job("source", "source"), job("source")], "same name"),
-            ([job("source", "source"), job("a", "pruned", parent="b")], "no neural network"),
-            ([job("source", "source"), job("b"), job("a", "pruned", parent="b")], "is a reference"),
-            ([job("source", "source"), job("a", "pruned", architecture="cnn-small")], "keeps its parent's"),
-            ([job("source", "source"), job("a", "other architecture")], "has its parent's"),
-            (
-                [job("source", "source"), job("a", "pruned", role="screen"), job("b", "pruned", parent="a")],
-                "roles must not mix",
-            ),
-            ([job("source", "source"), job("a", "pruned", parent="b"), job("b", "pruned", parent="a")], "circle"),
-        ],
-    )
-    def test_refuses(self, jobs: list[PoolJob], message: str) -> None:
-        with pytest.raises(PoolError, match=message):
-            check_jobs(jobs)
-
-    @pytest.mark.parametrize("changes", [{"name": "../x"}, {"parent": "source"}, {"role": "source"}])
-    def test_refuses_a_job(self, changes: dict[str, Any]) -> None:
-        with pytest.raises(PoolError):
-            replace(job("a"), **changes)
-        with pytest.raises(PoolError, match="unknown kind"):
-            replace(job("a"), kind="magic")
-
-    @pytest.mark.parametrize(
-        "changes",
-        [{"epochs": 0}, {"learning_rate": 0.0}, {"share": 0.0}, {"mix": 2.0}, {"sparsity": 1.0}, {"shift": -1}],
-    )
-    def test_refuses_a_recipe(self, changes: dict[str, Any]) -> None:
-        with pytest.raises(OptionError):
-            Recipe(**changes)
-
-
-RUNNER = """
-    import sys, time
-    from pathlib import Path
-    import numpy as np
-    from cae_backends.training.jobs import PoolJob, Recipe
-    from cae_backends.training.pool_jobs import PoolData, train_pool
-    from cae_core.dataset import ImageSet
-
-    folder = Path(sys.argv[1])
-
-    def export(module, path, contract, image_shape):
-        with (folder / "written").open("a") as log:
-            print(path.stem.partition("-")[2], file=log)
-        path.write_bytes(path.name.encode())
-
-    if __name__ == "__main__":
-        labels = np.arange(20) % 4
-        data = ImageSet(np.full((8, 8, 1, 20), labels * 60, np.uint8).transpose(3, 0, 1, 2), labels, tuple("abcd"))
-        short = Recipe(epochs=1)
-        last = Recipe(epochs=10**7) if "endless" in sys.argv else short
-        common = {"architecture": "mlp", "seed": 0}
-        jobs = [
-            PoolJob(name="source", role="source", kind="source", recipe=short, **common),
-            PoolJob(name="b", role="test", kind="independent", recipe=last, **common),
-        ]
-        print("manifest", train_pool(jobs, PoolData(data, data), folder, export=export, workers=1,
-                                     progress=lambda *event: print(*event, flush=True)))
-"""
-
-
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    script = folder / "runner.py"
-    script.write_text(textwrap.dedent(RUNNER))
-    command = [sys.executable, str(script), str(folder), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_runs_leave_no_workers_and_are_completed_by_the_next(number: signal.Signals, tmp_path: Path) -> None:
-    with start(tmp_path, "endless") as stopped:
-        assert stopped.stdout is not None
-        assert [stopped.stdout.readline() for _ in range(2)] == ["0 2 \n", "1 2 source\n"]
-        stopped.send_signal(number)
-        # The pipes end only once the workers, which inherited them, are gone too.
-        output, errors = stopped.communicate(timeout=30)
-    assert output == ""
-    assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
-    assert not (tmp_path / "pool.toml").exists()
-    with start(tmp_path) as again:
-        output, errors = again.communicate(timeout=60)
-    assert errors == ""
-    assert output.splitlines() == ["0 2 ", "1 2 source", "2 2 b", f"manifest {tmp_path / 'pool.toml'}"]
-    assert (tmp_path / "written").read_text().split() == ["source", "b"]

@@ -1,155 +1,159 @@
 """Training that gives the same weights, bit for bit, for the same seed on the same machine."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from numpy.typing import NDArray
 
-from cae_backends.training.jobs import Recipe
-from cae_core.arrays import as_unit_float
+from cae_backends.training.augmentation import Augmentation
+from cae_backends.training.rates import Plateau, rate_at
+from cae_backends.training.recipe import Recipe
+from cae_backends.training.trainers import Network, Step, Weights
+from cae_core.arrays import Floats32, Images, Labels, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, ModelError
 
-__all__ = ["EpochProgress", "Targets", "accuracy", "answers", "fit", "one_thread", "to_tensor"]
+__all__ = ["EpochProgress", "Targets", "accuracy", "fit", "logits_of"]
 
 EpochProgress: TypeAlias = Callable[[int, int], None]
 """Called after each epoch with the epochs done and their number; it may raise to stop the training."""
 
-Targets: TypeAlias = Tensor | Callable[[Tensor], Tensor]
+Targets: TypeAlias = Labels | Floats32 | Callable[[Floats32], Labels | Floats32]
 """Labels int64 (n,), probabilities float32 (n, c), or a function that gives either for the batch as augmented."""
 
-_RISE = 0.3
-"""The share of the steps over which a cycle's learning rate rises."""
+_ASKED_TOGETHER = 1024
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: sums then have one order, and two such processes beat one with two threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def logits_of(network: Network, images: Images) -> Floats32:
+    """Return the logits (n, c) of ``images``, some at a time."""
+    parts = range(0, len(images), _ASKED_TOGETHER)
+    return np.concatenate([network.logits(as_unit_float(images[i : i + _ASKED_TOGETHER])) for i in parts])
 
 
-def to_tensor(data: ImageSet) -> Tensor:
-    """Return the images as float32 (n, k, h, w) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(as_unit_float(data.images).transpose(0, 3, 1, 2)))
-
-
-def answers(module: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits (n, c) of ``module``, without gradients; it is put into evaluation mode."""
-    module.eval()
-    with torch.no_grad():
-        return torch.cat([module(part) for part in torch.split(images, 1024)])
-
-
-def accuracy(module: nn.Module, data: ImageSet) -> float:
-    """Return the fraction of ``data`` that ``module`` labels correctly."""
-    with one_thread():
-        found = answers(module, to_tensor(data)).argmax(1).numpy()
-    return float((found == data.labels).mean())
+def accuracy(network: Network, data: ImageSet) -> float:
+    """Return the fraction of ``data`` that ``network`` labels correctly."""
+    return float((logits_of(network, data.images).argmax(axis=1) == data.labels).mean())
 
 
 def fit(
-    module: nn.Module,
-    images: Tensor,
+    network: Network,
+    images: NDArray[np.uint8],
     targets: Targets,
     recipe: Recipe,
     *,
     seed: int,
+    frozen: Collection[str] = (),
+    masks: Mapping[str, NDArray[np.bool_]] | None = None,
+    snapshots: Collection[int] = (),
     progress: EpochProgress | None = None,
-) -> nn.Module:
-    """Train ``module`` in place and return it in evaluation mode.
-
-    The loss is the cross-entropy of softmax(logits / T) with the targets, times T², so that its gradient does
-    not shrink with the temperature T (Hinton et al., 2015).
+) -> dict[int, Weights]:
+    """Train ``network`` in place.
 
     Args:
-        module: takes float32 (n, k, h, w) in [0, 1] and answers logits (n, c).
-        images: float32 (n, k, h, w).
-        targets: aligned with ``images``; a function is asked about each batch as the module sees it, augmented.
-        recipe: its `share` and `sparsity` are the caller's business.
-        seed: of the order of the images and of their augmentation; torch's random state is left as it was.
+        network: the one to train.
+        images: uint8 (n, h, w, k).
+        targets: aligned with ``images``; a function is asked about each batch as the network sees it, augmented.
+        recipe: its `share`, `sparsity` and `normalise` are the caller's business.
+        seed: of the held-out images, the order and the augmentation.
+        frozen: see `Network.start`.
+        masks: see `Network.start`.
+        snapshots: epochs, from 1, after which the weights are kept.
         progress: called after each epoch.
+
+    Returns:
+        The weights after each epoch of ``snapshots`` that was reached.
 
     Raises:
         DataError: no images, or not as many targets.
         ModelError: the training has diverged.
     """
-    if not len(images) or (isinstance(targets, Tensor) and len(targets) != len(images)):
-        found = len(targets) if isinstance(targets, Tensor) else "a function"
+    if not len(images) or (not callable(targets) and len(targets) != len(images)):
+        found = "a function" if callable(targets) else len(targets)
         raise DataError(f"Training needs images and as many targets; found {len(images)} images, targets: {found}.")
-    generator = torch.Generator().manual_seed(seed)
-    batches = math.ceil(len(images) / recipe.batch_size)
-    optimizer = _optimizer(module, recipe)
-    module.train()
-    with one_thread():
-        for epoch in range(recipe.epochs):
-            total = 0.0
-            order = torch.randperm(len(images), generator=generator)
-            for number, index in enumerate(order.tensor_split(batches)):
-                rate = _rate(recipe, epoch * batches + number, recipe.epochs * batches)
-                x = _augmented(images[index], recipe, generator)
-                y = targets[index] if isinstance(targets, Tensor) else targets(x)
-                total += _step(module, optimizer, x, y, rate=rate, temperature=recipe.temperature)
-            if not math.isfinite(total):
-                raise ModelError(f"The training diverged in epoch {epoch + 1}. Lower the learning rate.")
-            if progress is not None:
-                progress(epoch + 1, recipe.epochs)
-    return module.eval()
+    step = network.start(recipe, seed=seed, frozen=frozen, masks=masks or {})
+    course = _Course(network, recipe, step, images, targets, np.random.default_rng(seed))
+    kept: dict[int, Weights] = {}
+    for epoch in range(1, recipe.epochs + 1):
+        course.run_epoch(epoch)
+        if epoch in snapshots:
+            kept[epoch] = network.weights()
+        if progress is not None:
+            progress(epoch, recipe.epochs)
+        if course.plateau.ended:
+            break
+    course.finish()
+    return kept
 
 
-def _step(
-    module: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, *, rate: float, temperature: float
-) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    loss = functional.cross_entropy(module(x) / temperature, y) * temperature**2
-    optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    optimizer.step()
-    return loss.item()
+@dataclass
+class _Course:
+    """One training: what is drawn, what has been the best, and what is averaged."""
+
+    network: Network
+    recipe: Recipe
+    step: Step
+    images: NDArray[np.uint8]
+    targets: Targets
+    rng: np.random.Generator
+    best: Weights = field(default_factory=dict)
+    total: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    averaged: int = 0
+
+    def __post_init__(self) -> None:
+        self.plateau = Plateau(self.recipe)
+        self.augment = Augmentation(self.images, self.recipe)
+        held_out = max(1, round(self.recipe.validation * len(self.images))) if self.recipe.validation else 0
+        order = self.rng.permutation(len(self.images)) if held_out else np.arange(len(self.images))
+        self.held_out, self.trained = np.split(order, [held_out])
+        if not len(self.trained):
+            raise DataError(f"No image is left to train on: {held_out} of {len(self.images)} are held out.")
+
+    def run_epoch(self, epoch: int) -> None:
+        """Train on every image once."""
+        order = self.rng.permutation(self.trained)
+        batches = math.ceil(len(order) / self.recipe.batch_size)
+        total = 0.0
+        for number, index in enumerate(np.array_split(order, batches)):
+            steps_before = (epoch - 1) * batches + number
+            rate = rate_at(self.recipe, step=steps_before, steps=self.recipe.epochs * batches)
+            x = self.augment(index, self.rng)
+            y = self.targets(x) if callable(self.targets) else self.targets[index]
+            total += self.step(x, y, self.plateau.lowered(rate))
+        if not math.isfinite(total):
+            raise ModelError(f"The training diverged in epoch {epoch}. Lower the learning rate.")
+        if len(self.held_out) and self.plateau.better(self._validation()) and self.recipe.best:
+            self.best = self.network.weights()
+        if self.recipe.average > 1 and epoch > self.recipe.epochs - self.recipe.average:
+            self._add(self.network.weights())
+
+    def _validation(self) -> float:
+        """The fraction of the held-out images on which the network's label is the target's."""
+        right = 0
+        for part in _parts(self.held_out):
+            x = as_unit_float(self.images[part])
+            y = self.targets(x) if callable(self.targets) else self.targets[part]
+            labels = y if y.ndim == 1 else y.argmax(axis=1)
+            right += int((self.network.logits(x).argmax(axis=1) == labels).sum())
+        return right / len(self.held_out)
+
+    def _add(self, weights: Weights) -> None:
+        self.averaged += 1
+        for name, value in weights.items():
+            self.total[name] = self.total.get(name, 0.0) + value.astype(np.float64)
+
+    def finish(self) -> None:
+        """Put the best or the average weights in place."""
+        if self.best:
+            self.network.load(self.best)
+        elif self.total:
+            last = self.network.weights()
+            mean = {name: value / self.averaged for name, value in self.total.items()}
+            self.network.load({name: value.astype(last[name].dtype) for name, value in mean.items()})
 
 
-def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            module.parameters(), recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
-        )
-    return torch.optim.Adam(module.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-
-
-def _rate(recipe: Recipe, step: int, steps: int) -> float:
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    rise = max(1.0, _RISE * steps)
-    if step < rise:
-        return recipe.learning_rate * (step + 1) / (rise + 1)
-    return recipe.learning_rate * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
-
-
-def _augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    if recipe.shift:
-        images = _shifted(images, recipe.shift, generator)
-    if recipe.mix:
-        weight = recipe.mix * torch.rand((len(images), 1, 1, 1), generator=generator)
-        images = (1 - weight) * images + weight * images[torch.randperm(len(images), generator=generator)]
-    if recipe.noise:
-        images = (images + recipe.noise * torch.randn(images.shape, generator=generator)).clamp(0, 1)
-    return images
-
-
-def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Translate each image by up to ``most`` pixels per axis; zeros move in."""
-    n, _, height, width = images.shape
-    down, right = torch.randint(0, 2 * most + 1, (2, n, 1, 1), generator=generator)
-    padded = functional.pad(images, (most,) * 4).permute(0, 2, 3, 1)
-    rows, columns = torch.arange(height)[:, None] + down, torch.arange(width) + right
-    return padded[torch.arange(n)[:, None, None], rows, columns].permute(0, 3, 1, 2).contiguous()
+def _parts(index: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for i in range(0, len(index), _ASKED_TOGETHER):
+        yield index[i : i + _ASKED_TOGETHER]

@@ -1,4 +1,4 @@
-"""What a pool consists of, as data: recipes, jobs, and the checks that a list of jobs must pass.
+"""What a pool consists of, as data: jobs, and the checks that a list of jobs must pass.
 
 No framework is imported here, so that a command line can declare a pool without paying for torch.
 """
@@ -9,15 +9,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import Literal
 
-from cae_core.errors import OptionError, PoolError
+from cae_backends.training.recipe import Recipe
+from cae_core.errors import PoolError
 from cae_core.pool import Relation, Role
 
-__all__ = ["ESTIMATOR_KIND", "KINDS", "Optimizer", "PoolJob", "Recipe", "Schedule", "check_jobs", "job_digest"]
-
-Optimizer: TypeAlias = Literal["adam", "sgd"]
-Schedule: TypeAlias = Literal["one-cycle", "constant"]
+__all__ = ["COPYING_KINDS", "ESTIMATOR_KIND", "KINDS", "PoolJob", "Recipe", "check_jobs", "job_digest"]
 
 ESTIMATOR_KIND = "scikit-learn"
 """The kind of a reference that is no neural network; it can be nobody's parent."""
@@ -29,65 +28,25 @@ KINDS: dict[str, Relation] = {
     "distilled": "surrogate",
     "other architecture": "surrogate",
     "fine-tuned": "surrogate",
+    "fine-tuned last layer": "surrogate",
+    "re-initialised last layer": "surrogate",
+    "re-initialised": "surrogate",
     "pruned": "surrogate",
     "8-bit weights": "surrogate",
+    "adversarially fine-tuned": "surrogate",
     "independent": "reference",
     ESTIMATOR_KIND: "reference",
 }
 """Every kind of member and its relation to the source."""
 
-_TRAINING_VERSION = 1
+COPYING_KINDS = tuple(KINDS)[5:12]
+"""The surrogates that start from their parent's weights; the others need its answers only."""
+
+_INDEPENDENT_ROLES = ("calibrate", "test")
+"""The model is the unit of what is counted there, and two states of one training are not independent."""
+
+_TRAINING_VERSION = 2
 """Part of every job's digest: raise it when the training code changes what a job results in."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How one model is trained.
-
-    Attributes:
-        epochs: passes over the images, at least 1.
-        batch_size: images per step; the batches of an epoch differ by at most one image.
-        optimizer: ``"adam"``, or ``"sgd"`` with momentum 0.9.
-        learning_rate: the constant rate, or the peak of the cycle.
-        schedule: ``"one-cycle"`` (linear rise over 30 % of the steps, then a cosine to zero) or ``"constant"``.
-        shift: largest random translation in pixels per axis; zeros move in.
-        mix: each image is blended with another of its batch, whose weight is uniform in [0, mix]; below 0.5 the
-            image's own label still holds. Labels of plain training images hardly tell a thief anything that the
-            truth does not; the labels of blends do.
-        noise: standard deviation of Gaussian noise on images in [0, 1].
-        temperature: divides the logits, of the student and of the source that it is distilled from.
-        weight_decay: L2 penalty.
-        share: fraction of the training images that are used, drawn by the job's seed.
-        sparsity: fraction of each layer's weights set to zero (kind *pruned*).
-    """
-
-    epochs: int = 12
-    batch_size: int = 64
-    optimizer: Optimizer = "adam"
-    learning_rate: float = 5e-3
-    schedule: Schedule = "one-cycle"
-    shift: int = 0
-    mix: float = 0.0
-    noise: float = 0.0
-    temperature: float = 1.0
-    weight_decay: float = 0.0
-    share: float = 1.0
-    sparsity: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:  # batch norm needs two images
-            raise OptionError(f"A recipe needs 1 epoch and 2 images per batch; found {self.epochs}, {self.batch_size}.")
-        if self.learning_rate <= 0 or self.temperature <= 0 or not 0 < self.share <= 1:
-            raise OptionError("A recipe's learning rate and temperature are positive, and its share lies in (0, 1].")
-        if min(self.shift, self.noise, self.weight_decay) < 0:
-            raise OptionError("A recipe's shift, noise and weight decay are not negative.")
-        if not (0 <= self.mix <= 1 and 0 <= self.sparsity < 1):
-            raise OptionError("A recipe's mix lies in [0, 1], and its sparsity in [0, 1).")
-
-    @property
-    def augments(self) -> bool:
-        """Whether the images change from epoch to epoch."""
-        return max(self.shift, self.mix, self.noise) > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +57,14 @@ class PoolJob:
         name: the stem of its file; unique in the pool.
         role: what it may be used for.
         kind: a key of `KINDS`, which also fixes its relation to the source.
-        architecture: a name of `architectures.ARCHITECTURES`, or of `estimators.ESTIMATORS` for scikit-learn.
+        architecture: a name that the trainer knows, or of `estimators.ESTIMATORS` for scikit-learn.
         seed: of its initial weights, batches and augmentation.
         parent: name of the job that a surrogate is derived from; empty otherwise.
         recipe: how it is trained; of no effect on *8-bit weights* and *scikit-learn*.
+        trainer: by name, see `trainers`.
+        snapshots: how many states of the second half of the training become members as well.
+        queries: what a thief asks about: images of the training data, or the pool's foreign ones.
+        origin: a model file that is there already, instead of a training; for the source only.
     """
 
     name: str
@@ -111,6 +74,10 @@ class PoolJob:
     seed: int
     parent: str = ""
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
+    trainer: str = "torch"
+    snapshots: int = 0
+    queries: Literal["own", "foreign"] = "own"
+    origin: Path | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -121,11 +88,36 @@ class PoolJob:
             raise PoolError(f"Job {self.name}: a surrogate names its parent, and nothing else has one.")
         if (self.relation == "source") != (self.role == "source"):
             raise PoolError(f'Job {self.name}: role and kind are both "source", or neither is.')
+        if self.origin is not None and self.relation != "source":
+            raise PoolError(f"Job {self.name}: only the source may be a file that is there; see `cae pool add`.")
+        if self.queries == "foreign" and (self.relation != "surrogate" or self.kind in COPYING_KINDS):
+            raise PoolError(f"Job {self.name}: a {self.kind} model asks nothing, so there are no foreign queries.")
+        self._check_snapshots()
+
+    def _check_snapshots(self) -> None:
+        if self.snapshots and (self.role in _INDEPENDENT_ROLES or self.relation == "source"):
+            raise PoolError(
+                f"Job {self.name}: snapshots of one training are not independent of one another and may only generate "
+                f"and screen; found the role {self.role}."
+            )
+        if not 0 <= self.snapshots <= len(self.snapshot_epochs):
+            raise PoolError(f"Job {self.name}: {self.recipe.epochs} epochs do not give {self.snapshots} snapshots.")
 
     @property
     def relation(self) -> Relation:
         """The member's relation to the source."""
         return KINDS[self.kind]
+
+    @property
+    def snapshot_epochs(self) -> tuple[int, ...]:
+        """The epochs, from 1 and before the last, after which the weights become members."""
+        last, parts = self.recipe.epochs, 2 * (self.snapshots + 1)
+        found = {last * (parts // 2 + i) // parts for i in range(1, self.snapshots + 1)}
+        return tuple(sorted(epoch for epoch in found if 0 < epoch < last))
+
+    def member_names(self) -> tuple[str, ...]:
+        """Return the file stems of its members: the job's own name, then those of its snapshots."""
+        return (self.name, *(f"{self.name}.epoch-{epoch:03}" for epoch in self.snapshot_epochs))
 
 
 def check_jobs(jobs: Sequence[PoolJob]) -> dict[str, PoolJob]:
@@ -164,20 +156,28 @@ def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
         )
     if parent.role not in ("source", job.role):  # a child tells about its parent: roles would no longer be disjoint
         raise PoolError(f"Job {job.name} ({job.role}) derives from {parent.name} ({parent.role}): roles must not mix.")
-    same = job.architecture == parent.architecture
+    same = (job.architecture, job.trainer) == (parent.architecture, parent.trainer)
     if job.kind == "other architecture" and same:
         raise PoolError(f"Job {job.name}: 'other architecture' has its parent's, {job.architecture}.")
-    if job.kind in ("fine-tuned", "pruned", "8-bit weights") and not same:
+    if job.kind in COPYING_KINDS and parent.origin is not None:
+        raise PoolError(
+            f"Job {job.name}: a {job.kind} model starts from weights, and the source is a file that only answers. "
+            "Train the source as a part of the pool, or leave this kind out."
+        )
+    if job.kind in COPYING_KINDS and not same:
         raise PoolError(f"Job {job.name}: a {job.kind} model keeps its parent's architecture, {parent.architecture}.")
+    if job.kind == "adversarially fine-tuned" and not job.recipe.adversarial:
+        raise PoolError(f"Job {job.name}: the recipe of an {job.kind} model gives an adversarial radius.")
 
 
 def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
     """Return the SHA-256 over everything that determines a job's result.
 
     Args:
-        job: all its fields count.
+        job: all its fields count, but for where an `origin` lies.
         data: digest of the images and labels.
-        parent: digest of the parent's weights, or empty.
+        parent: digest of the parent's weights (or of the `origin`), or empty.
     """
-    inputs = {"job": dataclasses.asdict(job), "data": data, "parent": parent, "version": _TRAINING_VERSION}
+    fields = dataclasses.asdict(job) | {"origin": job.origin is not None}
+    inputs = {"job": fields, "data": data, "parent": parent, "version": _TRAINING_VERSION}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -1,82 +1,83 @@
-"""Train a pool from a list of jobs, in worker processes, and write its manifest.
+"""Train a pool from a list of jobs and write its manifest.
 
-A second run does only what is missing; a failed job does not stop the others; an interruption stops after the
-epochs in progress and keeps what is finished.
+A second run does only what is missing; a failed job does not stop the others; a worker that dies costs its job in
+progress, which is tried again; an interruption keeps what is finished.
 """
 
 import contextlib
-import json
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from cae_backends.training.job_runner import (
-    EstimatorExporter,
-    ModuleExporter,
-    PoolData,
-    Record,
-    Task,
-    finished,
-    model_path,
-    run_job,
-    stored_data,
-)
+from cae_backends.contract_files import find_sidecar
+from cae_backends.training.executors import Crew, ExecutorCrew, local_processes
+from cae_backends.training.job_runner import Exporter, Parent, Task
 from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
-from cae_core.errors import CaeError, PoolError
-from cae_core.storage import replacing
+from cae_backends.training.pool_store import PoolData, PoolStore, Record, Result
+from cae_core.errors import CaeError, PoolError, StorageError
+from cae_core.file_digest import sha256_of_file
+from cae_core.pool_file import ManifestRow, foreign_rows, write_manifest
 
 __all__ = ["PoolData", "PoolProgress", "train_pool"]
 
 PoolProgress: TypeAlias = Callable[[int, int, str], None]
-"""Called with the members done, their number, and the name of the last one; at the start with 0 and no name."""
+"""Called with the jobs done, their number, and the name of the last one; at the start with 0 and no name."""
+
+_ATTEMPTS = 3
+_LISTED = 12
 
 
 def train_pool(
     jobs: Sequence[PoolJob],
     data: PoolData,
-    folder: Path,
+    manifest: Path,
     *,
-    export: ModuleExporter,
-    export_estimator: EstimatorExporter | None = None,
+    export: Exporter,
     workers: int | None = None,
+    crew: AbstractContextManager[Crew] | None = None,
     executor: Executor | None = None,
+    device: str = "auto",
     progress: PoolProgress | None = None,
 ) -> Path:
-    """Train what is missing of a pool and return the path of its manifest, ``folder/pool.toml``.
+    """Train what is missing of a pool, write its manifest and return the manifest's path.
+
+    Members of an existing manifest that were added from elsewhere stay in it.
 
     Args:
         jobs: in the manifest's order; see `check_jobs` for what they must fulfil.
         data: the images to train on and to measure the accuracy on.
-        folder: of the pool; made where it does not exist.
-        export: writes a module as ONNX; picklable.
-        export_estimator: writes a scikit-learn estimator as ONNX; needed where a job asks for one.
+        manifest: the file; the models go into folders beside it.
+        export: writes a model as ONNX; picklable.
         workers: jobs at a time, each in a process with one thread; None: as many as there are processors.
-        executor: runs the jobs instead of local processes; its workers must see ``folder``.
-        progress: called for each finished member, those of earlier runs included; see `PoolProgress`.
+        crew: runs the jobs instead of local processes; see `executors.cluster`.
+        executor: likewise; its workers must see the manifest's folder.
+        device: where a worker trains, see `Trainer.build`.
+        progress: called for each finished job, those of earlier runs included; see `PoolProgress`.
 
     Raises:
         PoolError: the jobs do not fit together, or some failed; it lists them. The others are kept.
         StorageError: the folder cannot be written.
     """
+    if data.foreign is None and any(job.queries == "foreign" for job in jobs):
+        raise PoolError("Some members ask about foreign images, and there are none. Name them, or leave these out.")
     limit = workers or os.cpu_count() or 1
-    run = _Run(check_jobs(jobs), data, folder.resolve(), export, export_estimator, progress)
-    with contextlib.nullcontext(executor) if executor is not None else _local_processes(limit) as chosen:
-        run.drive(chosen, limit)
+    store = PoolStore(manifest.resolve().parent)
+    run = _Run(check_jobs(jobs), data, store, export, device, progress)
+    if crew is None:
+        crew = local_processes(limit) if executor is None else contextlib.nullcontext(ExecutorCrew(executor, limit))
+    run.find_finished()
+    if run.waiting:
+        with crew as chosen:
+            run.drive(chosen)
     if run.failures:
-        lines = "".join(f"\n  {name}: {_reason(error)}" for name, error in run.failures.items())
-        kept = f"{len(run.failures)} of {len(jobs)} jobs failed; the results of the other {len(run.records)} are kept."
-        raise PoolError(f"{kept} Run again once the cause is removed:{lines}") from next(iter(run.failures.values()))
-    path = folder / "pool.toml"
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(_row(job, run.records[job.name]) for job in jobs), encoding="utf-8")
-    return path
+        raise PoolError(_summary(run, len(jobs))) from next(iter(run.failures.values()))
+    rows = [row for job in jobs for row in _rows(job, run.records[job.name], store)]
+    write_manifest(manifest, [*rows, *foreign_rows(manifest, trained=store.known_models(), rows=rows)])
+    return manifest
 
 
 @dataclass
@@ -85,146 +86,153 @@ class _Run:
 
     waiting: dict[str, PoolJob]
     data: PoolData
-    folder: Path
-    export: ModuleExporter
-    export_estimator: EstimatorExporter | None
+    store: PoolStore
+    export: Exporter
+    device: str
     progress: PoolProgress | None
-    flying: dict[Future[Record], str] = field(default_factory=dict)
+    flying: dict[Future[Result], str] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     failures: dict[str, BaseException] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.jobs = dict(self.waiting)
         self.data_digest = self.data.sha256()
-        self.data_path = stored_data(self.data, self.folder)
+        self.digests: dict[str, str] = {}
+        self._tell("")
 
-    def drive(self, executor: Executor, limit: int) -> None:
-        """Keep up to ``limit`` jobs in flight until none is left."""
-        if self.progress is not None:
-            self.progress(0, len(self.jobs), "")
-        # No more than that are submitted: what an executor has taken over can no longer be cancelled.
-        self._launch(executor, limit)
-        while self.flying:
+    def find_finished(self) -> None:
+        """Take over what earlier runs have made."""
+        for name, job in list(self.waiting.items()):  # parents stand before their children
+            if not job.parent or job.parent in self.records:
+                record = self.store.finished(job, self._digest(job))
+                if record is not None:
+                    del self.waiting[name]
+                    self._note(name, record)
+
+    def drive(self, crew: Crew) -> None:
+        """Keep the crew busy until no job is left."""
+        crew.share(self.data, self.store)
+        while self._launch(crew):
             for future in wait(self.flying, return_when=FIRST_COMPLETED).done:
                 self._land(self.flying.pop(future), future)
-            self._launch(executor, limit)
 
-    def _launch(self, executor: Executor, limit: int) -> None:
-        for name, job in list(self.waiting.items()):  # parents stand before their children
+    def _launch(self, crew: Crew) -> bool:
+        """Start what can be started; return whether something is in flight."""
+        # No more than the limit are submitted: what an executor has taken over can no longer be cancelled. After a
+        # worker's death the jobs that were in flight run one by one, so that the guilty one is alone when it repeats.
+        limit = 1 if self.suspects else crew.limit
+        for name in sorted(self.waiting, key=lambda name: name not in self.suspects):
+            job = self.waiting[name]
             if len(self.flying) >= limit:
-                return
+                break
             if job.parent in self.failures:
-                self.failures[self.waiting.pop(name).name] = PoolError(f"its parent {job.parent} failed")
+                self.failures[self.waiting.pop(name).name] = PoolError(f"its parent {job.parent} was not made")
             elif not job.parent or job.parent in self.records:
-                self._start(self.waiting.pop(name), executor)
+                self._start(self.waiting.pop(name), crew)
+        return bool(self.flying)
 
-    def _start(self, job: PoolJob, executor: Executor) -> None:
-        parent = self.records[job.parent].weights_sha256 if job.parent else ""
-        digest = job_digest(job, data=self.data_digest, parent=parent)
-        record = finished(self.folder, job, digest)
+    def _start(self, job: PoolJob, crew: Crew) -> None:
+        record = self.store.finished(job, self._digest(job))
         if record is not None:
             self._note(job.name, record)
             return
         task = Task(
             job=job,
-            parent=self.jobs.get(job.parent),
-            digest=digest,
-            folder=self.folder,
-            data=self.data_path,
+            parent=self._parent(self.jobs[job.parent]) if job.parent else None,
             export=self.export,
-            export_estimator=self.export_estimator,
+            device=self.device,
+            origin=self._parent(job) if job.origin is not None else None,
         )
-        try:
-            self.flying[executor.submit(_work, task)] = job.name
-        except BrokenExecutor as error:  # a worker was killed: every job that is left ends here, and is listed
-            self.failures[job.name] = error
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self.flying[crew.submit(task)] = job.name
+            except BrokenExecutor as error:
+                if attempt == _ATTEMPTS:
+                    self.failures[job.name] = error
+                crew.restart()
+            else:
+                return
 
-    def _land(self, name: str, future: Future[Record]) -> None:
-        error = future.exception()
-        if error is not None:
+    def _parent(self, job: PoolJob) -> Parent:
+        if job.origin is not None:
+            return Parent(job, job.origin.read_bytes(), find_sidecar(job.origin))
+        return Parent(job, self.store.weights_path(self._digest(job)).read_bytes())
+
+    def _digest(self, job: PoolJob) -> str:
+        if job.name not in self.digests:
+            origin = sha256_of_file(job.origin) if job.origin is not None else ""
+            parent = self._inherited(self.records[job.parent]) if job.parent else origin
+            self.digests[job.name] = job_digest(job, data=self.data_digest, parent=parent)
+        return self.digests[job.name]
+
+    def _inherited(self, record: Record) -> str:
+        return record.weights_sha256 or record.models_sha256[0]
+
+    def _land(self, name: str, future: "Future[Result]") -> None:
+        self.suspects.discard(name)
+        # a future of Dask is cancelled where the worker that held its result has died
+        error = CancelledError() if future.cancelled() else future.exception()
+        if isinstance(error, BrokenExecutor | CancelledError):
+            self._retry(name, error)
+        elif error is not None:
             self.failures[name] = error
         else:
-            self._note(name, future.result())
+            try:
+                self._note(name, self.store.keep(self.jobs[name], self._digest(self.jobs[name]), future.result()))
+            except StorageError as full:
+                self.failures[name] = full
+
+    def _retry(self, name: str, error: BaseException) -> None:
+        self.attempts[name] = self.attempts.get(name, 0) + 1
+        if self.attempts[name] < _ATTEMPTS:
+            self.suspects.add(name)
+            self.waiting[name] = self.jobs[name]
+        else:
+            ended = PoolError(f"its process ended {_ATTEMPTS} times without a word (killed, or out of memory?)")
+            ended.__cause__ = error
+            self.failures[name] = ended
 
     def _note(self, name: str, record: Record) -> None:
         self.records[name] = record
+        self._tell(name)
+
+    def _tell(self, name: str) -> None:
         if self.progress is not None:
             self.progress(len(self.records), len(self.jobs), name)
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, CaeError) else f"{type(error).__name__}: {error}"
+def _summary(run: _Run, total: int) -> str:
+    """Say what failed and why; jobs with the same reason are listed together."""
+    reasons: dict[str, list[str]] = {}
+    for name, error in run.failures.items():
+        reason = str(error) if isinstance(error, CaeError) else f"{type(error).__name__}: {error}"
+        reasons.setdefault(reason, []).append(name)
+    lines = []
+    for reason, names in reasons.items():
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        lines.append(f"\n  {', '.join(names[:_LISTED])}{more}: {reason}")
+    kept = f"{len(run.failures)} of {total} jobs failed; the results of the other {len(run.records)} are kept."
+    return f"{kept} Run again once the cause is removed:{''.join(lines)}"
 
 
-def _row(job: PoolJob, record: Record) -> str:
-    """Return the ``[[model]]`` table of one member."""
-    row: dict[str, Any] = {
-        "path": model_path(Path(), job).as_posix(),
-        "role": job.role,
-        "relation": job.relation,
-        "kind": job.kind,
-        "architecture": job.architecture,
-        "parent": job.parent,
-        "seed": job.seed,
-        "accuracy": round(record.accuracy, 6),
-        "sha256": record.model_sha256,
-    }
-    lines = [f"{name} = {_toml(value)}" for name, value in row.items() if value != ""]
-    contract = [f"contract = {_inline(record.contract)}"] if record.contract else []  # else the file's own applies
-    return "\n".join(["[[model]]", *lines, *contract, ""])
-
-
-def _inline(table: Mapping[str, Any]) -> str:
-    return "{ " + ", ".join(f"{name} = {_toml(value)}" for name, value in table.items()) + " }"
-
-
-def _toml(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)  # strings, numbers and lists of them look the same in TOML
-
-
-_STOPS: list[Event] = []
-"""In a local worker process: the one event that tells it to stop."""
-
-
-class _StoppedError(Exception):
-    """The run was interrupted; nobody waits for this job's result."""
-
-
-def _work(task: Task) -> Record:
-    def check(_done: int, _epochs: int) -> None:
-        if any(stop.is_set() for stop in _STOPS):
-            raise _StoppedError
-
-    return run_job(task, check)
-
-
-@contextlib.contextmanager
-def _local_processes(workers: int) -> Iterator[Executor]:
-    """Give a pool of spawned processes; whatever is raised inside stops their jobs after the epoch in progress."""
-    context = multiprocessing.get_context("spawn")  # a fork of a process that runs threads can hang
-    stop = context.Event()
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(stop,))
-    try:
-        yield executor
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker(stop: Event) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what it means
-    _STOPS.append(stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    """A worker whose runner was killed would wait for its next job for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _rows(job: PoolJob, record: Record, store: PoolStore) -> list[ManifestRow]:
+    """Return the ``[[model]]`` tables of a job's members."""
+    kinds = [job.kind, *(f"{job.kind}, epoch {epoch} of {job.recipe.epochs}" for epoch in job.snapshot_epochs)]
+    paths = store.model_paths(job)
+    return [
+        {
+            "path": path if job.origin is not None else path.relative_to(store.folder),
+            "role": job.role,
+            "relation": job.relation,
+            "kind": kind,
+            "architecture": job.architecture,
+            "parent": job.parent,
+            "seed": job.seed if job.origin is None else None,
+            "accuracy": round(accuracy, 6),
+            "sha256": digest,
+            "contract": record.contract or None,  # else the file's own applies
+        }
+        for path, kind, accuracy, digest in zip(paths, kinds, record.accuracies, record.models_sha256, strict=True)
+    ]

@@ -1,0 +1,194 @@
+"""Where jobs run: worker processes of this machine, a Dask cluster, or any executor. One interface, one code path."""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any, Protocol
+
+from cae_backends.training.job_runner import Task, run_task
+from cae_backends.training.pool_store import PoolData, PoolStore, Result, pack_data, unpack_data
+from cae_core.errors import BackendMissing, PoolError
+
+__all__ = ["Crew", "ExecutorCrew", "cluster", "local_processes"]
+
+_ANSWER_SECONDS = 5
+_WORKER_SECONDS = 30
+_RETRIES = 3
+
+
+class Crew(Protocol):
+    """Workers that run tasks."""
+
+    @property
+    def limit(self) -> int:
+        """How many tasks they should be given at a time."""
+        ...
+
+    def share(self, data: PoolData, store: PoolStore) -> None:
+        """Give them the data of all tasks."""
+        ...
+
+    def submit(self, task: Task) -> "Future[Result]":
+        """Run a task.
+
+        Raises:
+            BrokenExecutor: a worker has died, and no further task is taken before `restart`.
+        """
+        ...
+
+    def restart(self) -> None:
+        """Replace workers that have died."""
+        ...
+
+
+class ExecutorCrew:
+    """Any executor whose workers see the pool's folder."""
+
+    def __init__(self, executor: Executor, limit: int) -> None:
+        self.executor, self.limit = executor, limit
+        self._data = Path()
+
+    def share(self, data: PoolData, store: PoolStore) -> None:
+        """See `Crew.share`."""
+        self._data = store.store_data(data)
+
+    def submit(self, task: Task) -> "Future[Result]":
+        """See `Crew.submit`."""
+        return self.executor.submit(_work, task, self._data)
+
+    def restart(self) -> None:
+        """The executor's owner sees to that."""
+
+
+class _LocalCrew(ExecutorCrew):
+    """Spawned processes with one thread each."""
+
+    def __init__(self, workers: int) -> None:
+        self._context = multiprocessing.get_context("spawn")  # a fork of a process that runs threads can hang
+        self.stop = self._context.Event()
+        super().__init__(self._start(workers), workers)
+
+    def _start(self, workers: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(workers, self._context, initializer=_start_worker, initargs=(self.stop,))
+
+    def restart(self) -> None:
+        """A process pool ends with the first worker that dies; start another."""
+        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.executor = self._start(self.limit)
+
+
+@contextlib.contextmanager
+def local_processes(workers: int) -> Iterator[Crew]:
+    """Give ``workers`` processes of this machine; whatever is raised inside stops their jobs after the epoch."""
+    crew = _LocalCrew(workers)
+    try:
+        yield crew
+    except BaseException:
+        crew.stop.set()
+        raise
+    finally:
+        crew.executor.shutdown(wait=True, cancel_futures=True)
+
+
+class _DaskCrew:
+    """The workers of a Dask cluster, through the executor of its client. They need no folder of ours."""
+
+    def __init__(self, client: Any, resources: Mapping[str, float]) -> None:  # noqa: ANN401 - imported lazily
+        self._client = client
+        options = {"resources": dict(resources)} if resources else {}
+        self._executor: Executor = client.get_executor(retries=_RETRIES, **options)
+        self._data: Any = None
+
+    @property
+    def limit(self) -> int:
+        """Two for each thread, so that no worker waits for us; workers may come and go."""
+        threads: dict[str, int] = self._client.nthreads()
+        return max(2, 2 * sum(threads.values()))
+
+    def share(self, data: PoolData, store: PoolStore) -> None:  # noqa: ARG002 - the data travel
+        """Send the data as a task's argument: unlike scattered data, they outlive every worker that holds them."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            key = f"cae-data-{data.sha256()}"
+            self._data = self._client.submit(unpack_data, pack_data(data), key=key)
+
+    def submit(self, task: Task) -> "Future[Result]":
+        """See `Crew.submit`."""
+        return self._executor.submit(_work, task, self._data)
+
+    def restart(self) -> None:
+        """The cluster's own business."""
+
+
+@contextlib.contextmanager
+def cluster(address: str, *, resources: Mapping[str, float] | None = None) -> Iterator[Crew]:
+    """Give the workers of the Dask cluster whose scheduler has this address.
+
+    Args:
+        address: such as ``tcp://10.0.0.5:8786``.
+        resources: that a job takes of a worker, such as ``{"GPU": 1}``; workers are started with ``--resources``.
+
+    Raises:
+        BackendMissing: distributed is not installed.
+        PoolError: nobody answers there, or the cluster has no workers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        message = f"A cluster needs {error.name}: pip install 'cae-fingerprint[cluster]'."
+        raise BackendMissing(message) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    try:
+        client: Any = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TypeError) as error:
+        raise PoolError(
+            f"No Dask scheduler answers at {address} within {_ANSWER_SECONDS} s. "
+            "Start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`."
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+        except TimeoutError as error:
+            raise PoolError(
+                f"The cluster at {address} has no workers. Start some with `dask worker {address} --nthreads 1`."
+            ) from error
+        yield _DaskCrew(client, resources or {})
+
+
+_STOPS: list[Event] = []
+"""In a local worker process: the one event that tells it to stop."""
+
+
+class _StoppedError(Exception):
+    """The run was interrupted; nobody waits for this job's result."""
+
+
+def _work(task: Task, data: PoolData | Path) -> Result:
+    def check(_done: int, _epochs: int) -> None:
+        if any(stop.is_set() for stop in _STOPS):
+            raise _StoppedError
+
+    return run_task(task, data, check)
+
+
+def _start_worker(stop: Event) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what it means
+    _STOPS.append(stop)
+    os.environ["OMP_NUM_THREADS"] = "1"  # before a framework is imported: two such processes beat one with two threads
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose runner was killed would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

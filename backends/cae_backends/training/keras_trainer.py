@@ -1,0 +1,34 @@
+"""The Keras trainer, found by its entry point; TensorFlow is imported when the first network is built."""
+
+from cae_backends.training.trainers import Network, Scaling
+
+__all__ = ["TRAINER", "KerasTrainer"]
+
+
+class KerasTrainer:
+    """Builds the networks of `keras_architectures`."""
+
+    name = "keras"
+
+    def build(
+        self,
+        architecture: str,
+        *,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        seed: int,
+        scaling: Scaling,
+        device: str = "auto",
+    ) -> Network:
+        """See `Trainer.build`."""
+        from cae_backends.tensorflow.runtime import resolve_device
+        from cae_backends.training.keras_architectures import build
+        from cae_backends.training.keras_network import KerasNetwork, compute_reproducibly
+
+        place = resolve_device(device)
+        compute_reproducibly(place)
+        model = build(architecture, image_shape=image_shape, classes=classes, seed=seed, scaling=scaling)
+        return KerasNetwork(model, device=place)
+
+
+TRAINER = KerasTrainer()

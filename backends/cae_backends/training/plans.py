@@ -1,0 +1,237 @@
+"""A plan: what a pool shall consist of, in TOML, and the jobs that it means.
+
+    data = "digits"                       # as `open_data` takes it
+    foreign = "other.npz"                 # only where a group of members says queries = "foreign"
+    seed = 0
+    trainer = "torch"                     # of every member that does not say otherwise
+
+    [source]
+    architecture = "cnn-small"
+    recipe = "owner"                      # or file = "model.onnx": a source that is there already
+
+    [recipe.owner]                        # beside the packaged recipes: digits, fast, report
+    base = "digits"
+    share = 0.25
+
+    [[members]]
+    kind = "hard labels"
+    architectures = ["cnn-small", "mlp"]
+    recipes = ["digits", "fast"]
+    count = { generate = 8, test = 4 }    # by role; architectures and recipes are taken in turn
+
+A member's seed is derived from the plan's seed and its name, and its name from its group, role and number. So a higher
+count adds members and leaves those that are there as they are.
+"""
+
+import hashlib
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from cae_backends.training.jobs import COPYING_KINDS, ESTIMATOR_KIND, KINDS, PoolJob, check_jobs
+from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
+from cae_core.errors import CaeError, PoolError
+from cae_core.pool import Role
+
+__all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
+
+SOURCE = "source"
+"""Name of the source's job, and the stem of its file."""
+
+_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
+_SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "changes")
+_GROUP_FIELDS = ("name", "kind", "architectures", "recipes", "count", "trainer", "snapshots", "queries", "changes")
+_UNTRAINED_KINDS = (ESTIMATOR_KIND, "8-bit weights")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a pool shall consist of.
+
+    Attributes:
+        data: as `open_data` takes it; empty where the plan does not say.
+        foreign: likewise, images that thieves with foreign queries ask about.
+        jobs: the members, the source first.
+    """
+
+    data: str
+    foreign: str
+    jobs: tuple[PoolJob, ...]
+
+    def shortened(self, *, epochs: int | None = None, share: float = 1.0) -> "Plan":
+        """Return the plan with at most so many ``epochs`` for each member, on this further share of the images."""
+
+        def short(recipe: Recipe) -> Recipe:
+            most = recipe.epochs if epochs is None else min(epochs, recipe.epochs)
+            return replace(recipe, epochs=most, average=min(recipe.average, most), share=recipe.share * share)
+
+        return replace(self, jobs=tuple(replace(job, recipe=short(job.recipe)) for job in self.jobs))
+
+
+def member_seed(seed: int, name: str) -> int:
+    """Return the seed of the member ``name``: any two names, or plan seeds, have different ones.
+
+    Example:
+        >>> member_seed(0, "source") == member_seed(0, "source") != member_seed(1, "source")
+        True
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big") >> 1
+
+
+def read_plan(path: Path, *, seed: int | None = None) -> Plan:
+    """Read a plan.
+
+    Args:
+        path: of the TOML file.
+        seed: replaces the plan's.
+
+    Raises:
+        PoolError: no such file, not TOML, or a wrong field; the message says where.
+        OptionError: a recipe is unknown or wrong.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PoolError(f"{path}: the plan cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PoolError(f"{path}: the plan is not TOML ({error}).") from error
+    if seed is not None:
+        table["seed"] = seed
+    return parse_plan(table, origin=str(path), folder=path.parent)
+
+
+def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) -> Plan:
+    """Make a plan of a TOML table.
+
+    Args:
+        table: see the module.
+        origin: what it was read from, for messages.
+        folder: where a relative ``file`` of the source is looked for.
+
+    Raises:
+        PoolError: a wrong field.
+        OptionError: a recipe is unknown or wrong.
+    """
+    _check_fields(table, _PLAN_FIELDS, origin)
+    reader = _Reader(table, origin, folder)
+    jobs = tuple(reader.jobs())
+    try:
+        check_jobs(jobs)
+    except PoolError as error:
+        raise PoolError(f"{origin}: {error}") from error
+    return Plan(data=str(table.get("data", "")), foreign=str(table.get("foreign", "")), jobs=jobs)
+
+
+class _Reader:
+    """Turns one plan's tables into jobs."""
+
+    def __init__(self, table: Mapping[str, Any], origin: str, folder: Path) -> None:
+        self._table, self._origin, self._folder = table, origin, folder
+        self._seed, self._trainer = table.get("seed", 0), str(table.get("trainer", "torch"))
+        if type(self._seed) is not int:
+            raise PoolError(f"{origin}: seed must be an integer; found {self._seed!r}.")
+        own = table.get("recipe", {})
+        if not isinstance(own, dict) or not all(isinstance(recipe, dict) for recipe in own.values()):
+            raise PoolError(f"{origin}: recipes are tables, such as [recipe.quick].")
+        self._recipes = packaged_recipes() | own
+
+    def jobs(self) -> Iterator[PoolJob]:
+        source = self._source()
+        yield source
+        groups = self._table.get("members", [])
+        if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+            raise PoolError(f"{self._origin}: members are tables, [[members]].")
+        seen: set[str] = set()
+        for group in groups:
+            name = str(group.get("name", _slug(str(group.get("kind", "")))))
+            if name in seen:
+                raise PoolError(f"{self._origin}: two groups of members are called {name!r}. Give one another name.")
+            seen.add(name)
+            yield from self._group(group, name, source)
+
+    def _source(self) -> PoolJob:
+        where, table = f"{self._origin}: source", self._table.get("source")
+        if not isinstance(table, dict):
+            raise PoolError(f"{self._origin}: a plan has a table [source] with architecture and recipe, or a file.")
+        _check_fields(table, _SOURCE_FIELDS, where)
+        origin = self._folder / str(table["file"]) if "file" in table else None
+        if origin is not None and not origin.is_file():
+            raise PoolError(f"{where}: {origin} is no such model file.")
+        return PoolJob(
+            name=SOURCE,
+            role="source",
+            kind="source",
+            architecture=str(table.get("architecture", "")),
+            seed=member_seed(self._seed, SOURCE),
+            recipe=Recipe() if origin is not None else self._recipe(table.get("recipe"), table, where),
+            trainer=str(table.get("trainer", self._trainer)),
+            origin=origin,
+        )
+
+    def _group(self, table: Mapping[str, Any], name: str, source: PoolJob) -> Iterator[PoolJob]:
+        where = f"{self._origin}: members {name!r}"
+        _check_fields(table, _GROUP_FIELDS, where)
+        kind = str(table.get("kind", ""))
+        if kind not in KINDS or kind == "source":
+            known = ", ".join(other for other in KINDS if other != "source")
+            raise PoolError(f"{where}: kind must be one of {known}; found {kind!r}.")
+        own = [source.architecture] if kind in COPYING_KINDS else None
+        architectures = self._names(table, "architectures", own, where)
+        recipes = self._names(table, "recipes", ["digits"] if kind in _UNTRAINED_KINDS else None, where)
+        trainer, queries = str(table.get("trainer", self._trainer)), table.get("queries", "own")
+        if queries not in ("own", "foreign"):
+            raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")
+        for role, count in self._counts(table, where):
+            turns = itertools.cycle(itertools.product(recipes, architectures))
+            for number, (recipe, architecture) in zip(range(1, count + 1), turns, strict=False):
+                member = f"{role}-{name}-{number:03}"
+                yield PoolJob(
+                    name=member,
+                    role=role,
+                    kind=kind,
+                    architecture=architecture,
+                    seed=member_seed(self._seed, member),
+                    parent=SOURCE if KINDS[kind] == "surrogate" else "",
+                    recipe=self._recipe(recipe, table, where),
+                    trainer=trainer,
+                    queries=queries,
+                    snapshots=int(table.get("snapshots", 0)) if role in ("generate", "screen") else 0,
+                )
+
+    def _names(self, table: Mapping[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
+        names = table.get(field, default)
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise PoolError(f"{where}: {field} must be a list of names; found {names!r}.")
+        return names
+
+    def _counts(self, table: Mapping[str, Any], where: str) -> Iterator[tuple[Role, int]]:
+        counts = table.get("count")
+        roles = [role for role in get_args(Role) if role != "source"]
+        if not isinstance(counts, dict) or not counts or not set(counts) <= set(roles):
+            raise PoolError(f"{where}: count is a table of numbers by role ({', '.join(roles)}); found {counts!r}.")
+        for role, count in counts.items():
+            if type(count) is not int or count < 0:
+                raise PoolError(f"{where}: the count of {role} must be a number; found {count!r}.")
+            yield cast("Role", role), count
+
+    def _recipe(self, name: object, table: Mapping[str, Any], where: str) -> Recipe:
+        changes = table.get("changes", {})
+        if not isinstance(name, str) or not isinstance(changes, dict):
+            raise PoolError(f"{where}: a recipe is named by a text, and changes to it are a table; found {name!r}.")
+        try:
+            return read_recipe(name, tables=self._recipes, changes=changes)
+        except CaeError as error:
+            raise type(error)(f"{where}: {error}") from error
+
+
+def _slug(kind: str) -> str:
+    return kind.replace(" ", "-")
+
+
+def _check_fields(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise PoolError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(known)}.")

@@ -1,0 +1,194 @@
+"""The folder of a trained pool: what is finished, and how a result is kept.
+
+A job's files are ``<role>/<name>.onnx`` (the model), ``state/<digest>.safetensors`` (its weights, for the jobs that
+derive from it) and ``state/<digest>.json`` (the record, written last), where the digest is that of all inputs. A job
+counts as finished only where its record is there and the files have the record's digests; so a run that was killed at
+any moment is simply started again.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_backends.training.jobs import PoolJob
+from cae_core.dataset import ImageSet
+from cae_core.errors import DataError
+from cae_core.file_digest import sha256_of_file
+from cae_core.storage import write_atomically
+
+__all__ = ["MadeMember", "PoolData", "PoolStore", "Record", "Result", "pack_data", "unpack_data"]
+
+
+@dataclass(frozen=True)
+class PoolData:
+    """The images of a pool.
+
+    Attributes:
+        train: for training.
+        test: for the members' accuracy.
+        foreign: images (n, h, w, k) of something else, that some thieves ask about; None where there are none.
+    """
+
+    train: ImageSet
+    test: ImageSet
+    foreign: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        for images in (self.test.images, self.foreign):
+            if images is not None and images.shape[1:] != self.train.images.shape[1:]:
+                raise DataError(
+                    f"All images of a pool have one shape; found {self.train.images.shape[1:]} and {images.shape[1:]}."
+                )
+
+    def sha256(self) -> str:
+        """Return one digest of all."""
+        parts = [self.train.sha256(), self.test.sha256()]
+        if self.foreign is not None:
+            parts.append(hashlib.sha256(np.ascontiguousarray(self.foreign).tobytes()).hexdigest())
+        return "/".join(parts)
+
+
+def pack_data(data: PoolData) -> bytes:
+    """Return ``data`` as an ``.npz`` file's bytes."""
+    file = io.BytesIO()
+    foreign = {} if data.foreign is None else {"foreign": data.foreign}
+    np.savez(
+        file,
+        allow_pickle=False,
+        train_images=data.train.images,
+        train_labels=data.train.labels,
+        test_images=data.test.images,
+        test_labels=data.test.labels,
+        class_names=np.array(data.train.class_names),
+        **foreign,
+    )
+    return file.getvalue()
+
+
+def unpack_data(packed: bytes | Path) -> PoolData:
+    """Read what `pack_data` made, or a file of it."""
+    with np.load(io.BytesIO(packed) if isinstance(packed, bytes) else packed, allow_pickle=False) as file:
+        names = tuple(str(name) for name in file["class_names"])
+        train = ImageSet(file["train_images"], file["train_labels"], names)
+        test = ImageSet(file["test_images"], file["test_labels"], names)
+        return PoolData(train, test, file.get("foreign"))
+
+
+@dataclass(frozen=True)
+class MadeMember:
+    """One model that a job has made: the ONNX file and its accuracy on the test images."""
+
+    model: bytes
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job sends home.
+
+    Attributes:
+        members: the model, then its snapshots.
+        weights: the model's, as safetensors; empty where nothing can be derived from them.
+        contract: that the exporter was told; empty where the file says it.
+        seconds: that the job took.
+    """
+
+    members: tuple[MadeMember, ...]
+    weights: bytes
+    contract: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept about a finished job; the lists run over its members."""
+
+    digest: str
+    models_sha256: list[str]
+    accuracies: list[float]
+    weights_sha256: str
+    contract: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PoolStore:
+    """The files below ``folder``."""
+
+    folder: Path
+
+    def model_paths(self, job: PoolJob) -> tuple[Path, ...]:
+        """Return where the models of ``job`` lie, its snapshots included."""
+        if job.origin is not None:
+            return (job.origin,)
+        return tuple(self.folder / job.role / f"{name}.onnx" for name in job.member_names())
+
+    def weights_path(self, digest: str) -> Path:
+        """Return where the weights of the job with this digest lie."""
+        return self.folder / "state" / f"{digest}.safetensors"
+
+    def _record_path(self, digest: str) -> Path:
+        return self.folder / "state" / f"{digest}.json"
+
+    def store_data(self, data: PoolData) -> Path:
+        """Store ``data`` for local processes, under a name derived from its content, and return the path."""
+        digest = hashlib.sha256(data.sha256().encode()).hexdigest()
+        path = self.folder / "state" / f"data-{digest[:32]}.npz"
+        if not path.exists():
+            write_atomically(path, pack_data(data))
+        return path
+
+    def finished(self, job: PoolJob, digest: str) -> Record | None:
+        """Return the record of ``job`` where it is done with these inputs and its files are whole, else None."""
+        try:
+            record = Record(**json.loads(self._record_path(digest).read_text(encoding="utf-8")))
+            if [sha256_of_file(path) for path in self.model_paths(job)] != record.models_sha256:
+                return None
+            if record.weights_sha256 and sha256_of_file(self.weights_path(digest)) != record.weights_sha256:
+                return None
+        except (OSError, ValueError, TypeError):  # missing, not JSON, or of another version: then it is not done
+            return None
+        return record
+
+    def keep(self, job: PoolJob, digest: str, result: Result) -> Record:
+        """Write the files of a job, the record last.
+
+        Raises:
+            StorageError: the disk is full, or the folder cannot be written.
+        """
+        paths = self.model_paths(job)
+        for path, member in zip(paths, result.members, strict=True):
+            if path != job.origin:
+                write_atomically(path, member.model)
+        weights = ""
+        if result.weights:
+            write_atomically(self.weights_path(digest), result.weights)
+            weights = sha256_of_file(self.weights_path(digest))
+        record = Record(
+            digest=digest,
+            models_sha256=[sha256_of_file(path) for path in paths],
+            accuracies=[member.accuracy for member in result.members],
+            weights_sha256=weights,
+            contract=result.contract,
+            seconds=round(result.seconds, 3),
+        )
+        text = json.dumps(dataclasses.asdict(record), indent=1)
+        write_atomically(self._record_path(digest), text.encode())
+        return record
+
+    def known_models(self) -> set[str]:
+        """Return the SHA-256 of every model that a record in this folder names."""
+        known: set[str] = set()
+        for path in (self.folder / "state").glob("*.json"):
+            try:
+                known.update(Record(**json.loads(path.read_text(encoding="utf-8"))).models_sha256)
+            except (OSError, ValueError, TypeError):
+                continue
+        return known

@@ -1,0 +1,163 @@
+"""How one model is trained, as data: the fields of a recipe, and the recipes that come with the package."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal, TypeAlias, get_args
+
+from cae_core.errors import OptionError
+
+__all__ = ["Normalise", "Optimizer", "Precision", "Recipe", "Schedule", "packaged_recipes", "read_recipe"]
+
+Optimizer: TypeAlias = Literal["adam", "sgd"]
+Schedule: TypeAlias = Literal["one-cycle", "constant", "keras-example"]
+Normalise: TypeAlias = Literal["fixed", "channels", "mean-image"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": get_args(Optimizer),
+    "schedule": get_args(Schedule),
+    "normalise": get_args(Normalise),
+    "precision": get_args(Precision),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one model is trained.
+
+    Attributes:
+        epochs: passes over the images, at least 1.
+        batch_size: images per step; the batches of an epoch differ by at most one image.
+        optimizer: ``"adam"``, or ``"sgd"`` with Nesterov's momentum 0.9.
+        learning_rate: the constant rate, or the peak of the schedule.
+        schedule: ``"one-cycle"`` (linear rise over 30 % of the steps, then a cosine to zero), ``"constant"``, or
+            ``"keras-example"``: that of Keras' CIFAR-10 ResNet example, divided by 10, 100, 1000 and 2000 after 80,
+            120, 160 and 180 epochs.
+        plateau: epochs without a better validation accuracy after which the rate is multiplied by sqrt(0.1), down to
+            0.5e-6; 0: never.
+        patience: epochs without a better validation accuracy after which the training ends; 0: never.
+        best: keep the weights of the epoch with the best validation accuracy instead of the last.
+        validation: fraction of the images held out for it; nothing is chosen on the test images.
+        normalise: ``"fixed"`` takes [0, 1] to [-2, 2]; ``"channels"`` subtracts the training images' mean and divides
+            by their standard deviation per channel; ``"mean-image"`` subtracts their mean image. It becomes a part of
+            the network, and a model that is made of another keeps its parent's.
+        shift: largest random translation in pixels per axis; zeros move in (random crops of a padded image).
+        flip: mirror every other image, left to right.
+        mix: each image is blended with another of its batch, whose weight is uniform in [0, mix]; below 0.5 the
+            image's own label still holds. Labels of plain training images hardly tell a thief anything that the
+            truth does not; the labels of blends do.
+        noise: standard deviation of Gaussian noise on images in [0, 1].
+        adversarial: radius in [0, 1] of the random-start gradient-sign step by which each training image is moved
+            (Wong et al., 2020); 0: none.
+        temperature: divides the logits, of the student and of the source that it is distilled from.
+        label_smoothing: weight of the uniform distribution in the targets.
+        weight_decay: L2 penalty.
+        precision: of the convolutions; bfloat16 pays on a GPU and, for these small networks, on no CPU we measured.
+        average: number of last epochs whose weights are averaged; 0 or 1: the last one's alone.
+        share: fraction of the training images that are used, drawn by the job's seed.
+        sparsity: fraction of each layer's weights set to zero (kind *pruned*).
+    """
+
+    epochs: int = 12
+    batch_size: int = 64
+    optimizer: Optimizer = "adam"
+    learning_rate: float = 5e-3
+    schedule: Schedule = "one-cycle"
+    plateau: int = 0
+    patience: int = 0
+    best: bool = False
+    validation: float = 0.0
+    normalise: Normalise = "fixed"
+    shift: int = 0
+    flip: bool = False
+    mix: float = 0.0
+    noise: float = 0.0
+    adversarial: float = 0.0
+    temperature: float = 1.0
+    label_smoothing: float = 0.0
+    weight_decay: float = 0.0
+    precision: Precision = "float32"
+    average: int = 0
+    share: float = 1.0
+    sparsity: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise OptionError(f"A recipe's {name} is one of {', '.join(choices)}; found {getattr(self, name)!r}.")
+        if self.epochs < 1 or self.batch_size < 2:  # batch norm needs two images
+            raise OptionError(f"A recipe needs 1 epoch and 2 images per batch; found {self.epochs}, {self.batch_size}.")
+        if self.learning_rate <= 0 or self.temperature <= 0 or not 0 < self.share <= 1:
+            raise OptionError("A recipe's learning rate and temperature are positive, and its share lies in (0, 1].")
+        if min(self.shift, self.noise, self.weight_decay, self.plateau, self.patience, self.average) < 0:
+            raise OptionError("A recipe's shift, noise, weight decay, plateau, patience and average are not negative.")
+        if not (0 <= self.mix <= 1 and 0 <= self.adversarial <= 1):
+            raise OptionError("A recipe's mix and adversarial radius lie in [0, 1].")
+        if not all(0 <= value < 1 for value in (self.sparsity, self.validation, self.label_smoothing)):
+            raise OptionError("A recipe's sparsity, validation share and label smoothing lie in [0, 1).")
+        if (self.plateau or self.patience or self.best) and not self.validation:
+            raise OptionError("A recipe with plateau, patience or best needs a validation share, such as 0.1.")
+        if self.average > self.epochs or (self.average > 1 and self.best):
+            raise OptionError("A recipe averages at most all of its epochs, and not where it keeps the best one.")
+
+    @property
+    def augments(self) -> bool:
+        """Whether the images change from epoch to epoch."""
+        return self.flip or max(self.shift, self.mix, self.noise) > 0
+
+
+def packaged_recipes() -> dict[str, dict[str, Any]]:
+    """Return the tables of the recipes that come with the package, by name.
+
+    Example:
+        >>> sorted(packaged_recipes())
+        ['digits', 'fast', 'report']
+    """
+    found = (path for path in (files("cae_backends.training") / "recipes").iterdir() if path.name.endswith(".toml"))
+    return {path.name.removesuffix(".toml"): tomllib.loads(path.read_text(encoding="utf-8")) for path in found}
+
+
+def read_recipe(
+    name: str, *, tables: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Make the recipe ``name`` of ``tables``.
+
+    Args:
+        name: a key of ``tables``.
+        tables: fields of `Recipe`; ``base`` names another table whose fields apply where the own ones are silent.
+        changes: fields that replace the table's.
+
+    Raises:
+        OptionError: an unknown recipe or field, a value of another type or outside its range, or bases in a circle.
+    """
+    fields: dict[str, Any] = dict(changes or {})
+    seen: list[str] = []
+    while name:
+        if name in seen or name not in tables:
+            problem = f"are each other's base: {', '.join(seen)}" if name in seen else f"have no {name!r}"
+            raise OptionError(f"The recipes {problem}. Known are {', '.join(sorted(tables))}.")
+        seen.append(name)
+        table = dict(tables[name])
+        base = table.pop("base", "")
+        fields = table | fields
+        name = str(base)
+    return _recipe(seen[0], fields)
+
+
+def _recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
+    known = {field.name: type(field.default).__name__ for field in dataclasses.fields(Recipe)}
+    values = dict(fields)
+    for field, value in fields.items():
+        if field not in known:
+            raise OptionError(f"Recipe {name}: unknown field {field!r}; known are {', '.join(known)}.")
+        if known[field] == "float" and type(value) is int:
+            values[field] = float(value)
+        elif type(value).__name__ != known[field]:
+            raise OptionError(f"Recipe {name}: {field} must be of type {known[field]}; found {value!r}.")
+    try:
+        return Recipe(**values)
+    except OptionError as error:
+        raise OptionError(f"Recipe {name}: {error}") from error

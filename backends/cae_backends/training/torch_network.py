@@ -1,0 +1,134 @@
+"""A torch module as a `Network`."""
+
+import copy
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cae_backends.training.recipe import Recipe
+from cae_backends.training.trainers import ADVERSARIAL_STEP, Step, Weights
+from cae_core.arrays import Floats32, Labels
+from cae_core.errors import ModelError
+
+__all__ = ["TorchNetwork"]
+
+
+class TorchNetwork:
+    """Trains a module that takes float32 (n, k, h, w) in [0, 1] and answers logits (n, c)."""
+
+    layout: Literal["NHWC", "NCHW"] = "NCHW"
+    output_axis = 0
+
+    def __init__(self, module: nn.Module, *, device: str = "cpu") -> None:
+        chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            # A batch (n, h, w, k) is then already laid out as the convolutions take it.
+            self.module = module.to(torch.device(chosen)).to(memory_format=torch.channels_last)
+        except RuntimeError as error:
+            raise ModelError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).") from error
+        self.device = torch.device(chosen)
+
+    @property
+    def model(self) -> nn.Module:
+        """A copy on the CPU, in evaluation mode and torch's usual memory layout."""
+        return copy.deepcopy(self.module).to("cpu").to(memory_format=torch.contiguous_format).eval()
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """See `Network.kernels`."""
+        return tuple(name for name, parameter in self.module.named_parameters() if parameter.ndim > 1)
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """See `Network.head`."""
+        layer = self.kernels[-1].rpartition(".")[0]
+        return tuple(name for name, _ in self.module.named_parameters() if name.rpartition(".")[0] == layer)
+
+    def logits(self, images: Floats32) -> Floats32:
+        """See `Network.logits`."""
+        if self.module.training:
+            self.module.eval()
+        with torch.no_grad(), _reproducible():
+            answer: Tensor = self.module(self._to_tensor(images))
+            return answer.float().cpu().numpy()
+
+    def weights(self) -> Weights:
+        """See `Network.weights`."""
+        state = self.module.state_dict()
+        return {name: np.array(value.cpu().numpy(), order="C") for name, value in state.items()}
+
+    def load(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """See `Network.load`."""
+        self.module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+
+    def start(
+        self, recipe: Recipe, *, seed: int, frozen: Collection[str], masks: Mapping[str, NDArray[np.bool_]]
+    ) -> Step:
+        """See `Network.start`."""
+        named = {name: p for name, p in self.module.named_parameters() if name not in frozen}
+        parameters, optimizer = list(named.values()), _optimizer(list(named.values()), recipe)
+        kept = [(named[name], torch.tensor(mask, device=self.device)) for name, mask in masks.items()]
+        generator = torch.Generator(self.device).manual_seed(seed)
+
+        def step(images: Floats32, targets: Floats32 | Labels, rate: float) -> float:
+            if self.module.training == bool(frozen):
+                self.module.train(not frozen)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with _reproducible():
+                x, y = self._to_tensor(images), torch.from_numpy(targets).to(self.device)
+                if recipe.adversarial:
+                    x = self._attacked(x, y, recipe, generator)
+                loss = self._loss(x, y, recipe)
+                gradients = torch.autograd.grad(loss, parameters)
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.grad = gradient
+                for parameter, mask in kept:  # zero with a zero gradient stays zero, weight decay included
+                    parameter.grad = None if parameter.grad is None else parameter.grad * mask
+                optimizer.step()
+            return loss.item()
+
+        return step
+
+    def _loss(self, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits: Tensor = self.module(x)
+        heat = recipe.temperature
+        loss = functional.cross_entropy(logits.float() / heat, y, label_smoothing=recipe.label_smoothing)
+        return loss * heat**2
+
+    def _attacked(self, x: Tensor, y: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+        radius = recipe.adversarial
+        noise = torch.rand(x.shape, generator=generator, device=self.device)
+        start = (x + radius * (2 * noise - 1)).clamp(0, 1).requires_grad_()
+        (gradient,) = torch.autograd.grad(self._loss(start, y, recipe), start)
+        moved = start.detach() + ADVERSARIAL_STEP * radius * gradient.sign()
+        return torch.minimum(torch.maximum(moved, x - radius), x + radius).clamp(0, 1)
+
+    def _to_tensor(self, images: Floats32) -> Tensor:
+        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+
+
+def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True)
+    return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """Compute on one thread, where sums have one order (and two such processes beat one with two threads)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            yield
+    finally:
+        torch.set_num_threads(before)

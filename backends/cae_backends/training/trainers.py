@@ -1,0 +1,150 @@
+"""What a framework must know to train pools: how to build a network, and the few primitives of a `Network`.
+
+Everything else (batches, augmentation, schedules, checkpoints, and what thieves do) is derived from these once, in
+NumPy. Trainers are found through the entry points of the group ``cae.trainers``, so a third party adds one without
+touching this repository.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_backends.training.recipe import Recipe
+from cae_core.arrays import Floats32, Labels
+from cae_core.errors import BackendMissing
+
+__all__ = ["ADVERSARIAL_STEP", "TRAINER_GROUP", "Network", "Scaling", "Step", "Trainer", "Weights", "find_trainer"]
+
+TRAINER_GROUP = "cae.trainers"
+
+ADVERSARIAL_STEP = 1.25
+"""Length of the gradient-sign step of adversarial training, in units of the radius (Wong et al., 2020)."""
+
+Weights: TypeAlias = dict[str, NDArray[Any]]
+"""Everything that a network's answers depend on, by name."""
+
+Step: TypeAlias = Callable[[Floats32, Floats32 | Labels, float], float]
+"""One step of training: images (n, h, w, k), labels (n,) or probabilities (n, c), learning rate -> loss before it."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The first layer of every network: (image - mean) * scale.
+
+    Attributes:
+        mean: float32, (k,) or (h, w, k).
+        scale: float32 (k,).
+    """
+
+    mean: Floats32
+    scale: Floats32
+
+
+class Network(Protocol):
+    """A classifier of images (n, h, w, k) in [0, 1] that can be trained."""
+
+    @property
+    def model(self) -> Any:  # noqa: ANN401 - each framework has its own
+        """The framework's own object, in evaluation mode, for its exporter."""
+        ...
+
+    @property
+    def layout(self) -> Literal["NHWC", "NCHW"]:
+        """What `model` takes."""
+        ...
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Names of the matrices and kernels, from the image to the logits: neither biases nor batch norms."""
+        ...
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Names of the weights of the last layer."""
+        ...
+
+    @property
+    def output_axis(self) -> int:
+        """The axis of a kernel that counts its outputs: 0 or -1."""
+        ...
+
+    def logits(self, images: Floats32) -> Floats32:
+        """Return the logits (n, c) in evaluation mode."""
+        ...
+
+    def weights(self) -> Weights:
+        """Return a copy of all weights."""
+        ...
+
+    def load(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Replace all weights."""
+        ...
+
+    def start(
+        self, recipe: Recipe, *, seed: int, frozen: Collection[str], masks: Mapping[str, NDArray[np.bool_]]
+    ) -> Step:
+        """Prepare a training with a new optimiser.
+
+        The loss is the cross-entropy of softmax(logits / T) with the targets, times T², so that its gradient does not
+        shrink with the temperature T (Hinton et al., 2015).
+
+        Args:
+            recipe: its optimizer, weight decay, temperature, label smoothing, precision and adversarial radius.
+            seed: of what the framework itself draws; its global random state is left as it was.
+            frozen: names of weights that do not change; where there are any, batch norms act as in evaluation.
+            masks: by name, where a weight may be other than zero.
+        """
+        ...
+
+
+class Trainer(Protocol):
+    """What an entry point names. Importing it must not import the framework."""
+
+    @property
+    def name(self) -> str:
+        """As plans and messages use it."""
+        ...
+
+    def build(
+        self,
+        architecture: str,
+        *,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        seed: int,
+        scaling: Scaling,
+        device: str,
+    ) -> Network:
+        """Return an untrained network.
+
+        Args:
+            architecture: by name.
+            image_shape: (h, w, k).
+            classes: c.
+            seed: of the initial weights; global random states are left as they were.
+            scaling: the first layer.
+            device: ``"auto"``, ``"cpu"``, or what the framework calls it.
+
+        Raises:
+            OptionError: an unknown architecture, or images that it cannot take.
+            BackendMissing: the framework is not installed.
+        """
+        ...
+
+
+def find_trainer(name: str) -> Trainer:
+    """Return a trainer by name.
+
+    Raises:
+        BackendMissing: no such trainer is installed.
+    """
+    points = entry_points(group=TRAINER_GROUP)
+    if name not in points.names:
+        known = ", ".join(sorted(points.names)) or "none"
+        raise BackendMissing(f"No trainer {name!r} is installed; there are: {known}.")
+    trainer: Trainer = points[name].load()
+    return trainer

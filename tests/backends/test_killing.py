@@ -1,0 +1,69 @@
+"""kill -9 of runs, workers and Dask workers at random moments: the pool is completed, and is the undisturbed one."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.backends.killing import JOBS, DaskCluster, Site, children, kill_run, kill_workers
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    made = Site(tmp_path_factory.mktemp("site"))
+    made.complete("undisturbed")
+    return made
+
+
+@pytest.fixture(scope="module")
+def dask(site: Site) -> Iterator[DaskCluster]:
+    with closing(DaskCluster(site)) as cluster:
+        yield cluster
+
+
+def test_kill_9_of_the_run(site: Site) -> None:
+    rng = np.random.default_rng(1)
+    killed = sum(site.disturb("run", kill_run(rng)) for _ in range(8))
+    assert killed >= 6, "the runs ended before they could be killed"
+    site.complete("run")
+    assert site.digest("run") == site.digest("undisturbed")
+
+
+def test_kill_9_of_workers(site: Site) -> None:
+    rng = np.random.default_rng(2)
+    killed = 0
+    for number in range(3):
+        killed += site.disturb(f"worker-{number}", kill_workers(rng))
+        site.complete(f"worker-{number}")
+        assert site.digest(f"worker-{number}") == site.digest("undisturbed")
+    assert killed >= 7
+
+
+def test_kill_9_of_dask_workers(site: Site, dask: DaskCluster) -> None:
+    rng = np.random.default_rng(3)
+    killed = 0
+    for number in range(3):
+        killed += site.disturb(f"dask-{number}", dask.killer(rng), dask.address)
+        site.complete(f"dask-{number}", dask.address)
+        assert site.digest(f"dask-{number}") == site.digest("undisturbed")
+    assert killed >= 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_runs_leave_no_workers(number: signal.Signals, site: Site, tmp_path: Path) -> None:
+    pool = f"stopped-{number}"
+    with site.start(pool) as stopped:
+        assert stopped.stdout is not None
+        assert stopped.stdout.readline() == f"0 {JOBS} \n"
+        assert stopped.stdout.readline().split()[0] == "1"
+        assert children(stopped.pid, "spawn_main")
+        stopped.send_signal(number)
+        # The pipes end only once the workers, which inherited them, are gone too.
+        _, errors = stopped.communicate(timeout=30)
+    assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
+    assert not (site.folder / pool / "pool.toml").exists()
+    site.complete(pool)
+    assert site.digest(pool) == site.digest("undisturbed")

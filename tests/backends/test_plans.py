@@ -1,0 +1,114 @@
+"""Plans: what they mean, that more of the same changes nothing that is there, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cae_backends.training.jobs import KINDS
+from cae_backends.training.plans import parse_plan, read_plan
+from cae_core.errors import CaeError
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "pools"
+ROLES = ("generate", "screen", "calibrate", "test")
+
+
+def table(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    group = {
+        "kind": "hard labels",
+        "architectures": ["mlp", "cnn-small"],
+        "recipes": ["digits", "fast"],
+        "count": {"generate": 5, "test": 1},
+    }
+    made: dict[str, Any] = {"source": {"architecture": "mlp", "recipe": "digits"}, "members": [group]}
+    return made | changes
+
+
+def group(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    return table(members=[table()["members"][0] | changes])
+
+
+def test_architectures_and_recipes_are_taken_in_turn() -> None:
+    source, *members = parse_plan(table(), origin="p").jobs
+    assert (source.name, source.architecture, source.recipe.epochs) == ("source", "mlp", 10)
+    assert [job.name for job in members[4:]] == ["generate-hard-labels-005", "test-hard-labels-001"]
+    turns = [(job.architecture, job.recipe.optimizer) for job in members]
+    assert turns[:5] == [("mlp", "adam"), ("cnn-small", "adam"), ("mlp", "sgd"), ("cnn-small", "sgd"), ("mlp", "adam")]
+    assert len({job.seed for job in members}) == 6
+
+
+def test_a_higher_count_leaves_the_others_as_they_are() -> None:
+    few = parse_plan(table(), origin="p").jobs
+    many = parse_plan(group(count={"generate": 9, "screen": 2, "test": 4}), origin="p").jobs
+    assert set(few) < set(many)
+    other = parse_plan(table(seed=1), origin="p").jobs
+    assert not {job.seed for job in few} & {job.seed for job in other}
+
+
+def test_snapshots_only_where_independence_does_not_matter() -> None:
+    jobs = parse_plan(group(snapshots=2), origin="p").jobs
+    assert [job.snapshots for job in jobs] == [0, 2, 2, 2, 2, 2, 0]
+
+
+def test_a_shortened_plan() -> None:
+    plan = parse_plan(table(), origin="p").shortened(epochs=3, share=0.5)
+    assert {job.recipe.epochs for job in plan.jobs} == {3}
+    assert {job.recipe.share for job in plan.jobs} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (table(colour=1), "unknown field 'colour'"),
+        (table(seed="x"), "seed must be an integer"),
+        (table(source=None), r"table \[source\]"),
+        (table(source={"architecture": "mlp"}), "recipe is named by a text"),
+        (table(source={"file": "missing.onnx"}), "no such model file"),
+        (table(recipe={"own": 1}), "recipes are tables"),
+        (table(members={}), "members are tables"),
+        (table(members=table()["members"] * 2), "two groups"),
+        (group(kind="magic"), "kind must be one of"),
+        (group(kind="source"), "kind must be one of"),
+        (group(architectures=[]), "architectures must be a list"),
+        (group(recipes=["nothing"]), "have no 'nothing'"),
+        (group(changes={"epochs": "x"}), "must be of type int"),
+        (group(count={"train": 1}), "count is a table"),
+        (group(count={"test": -1}), "must be a number"),
+        (group(kind="other architecture"), "has its parent's"),
+        (group(name="a/b"), "becomes a file's"),
+    ],
+)
+def test_refuses(plan: dict[str, Any], message: str) -> None:
+    with pytest.raises(CaeError, match=message):
+        parse_plan(plan, origin="plan.toml")
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "cannot be read"), ("a = ", "not TOML"), ("\xff", "not TOML")])
+def test_refuses_a_file(content: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    if content is not None:
+        path.write_bytes(content.encode("latin1"))
+    with pytest.raises(CaeError, match=message):
+        read_plan(path)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_are_plans_with_all_roles_and_kinds(path: Path) -> None:
+    jobs = read_plan(path).jobs
+    for role in ROLES:
+        here = [job for job in jobs if job.role == role]
+        assert {job.relation for job in here} == {"surrogate", "reference"}
+        assert len({job.architecture for job in here}) >= 2
+    generating = [job for job in jobs if job.role == "generate" and job.relation == "surrogate"]
+    assert sum(job.kind == "hard labels" for job in generating) >= 0.4 * len(generating)
+    testing = {job.kind for job in jobs if job.role in ("calibrate", "test") and job.relation == "surrogate"}
+    assert testing >= {"hard labels", "soft labels", "distilled", "other architecture", "fine-tuned", "pruned"}
+    assert testing <= set(KINDS)
+
+
+def test_the_digits_example_is_large_enough() -> None:
+    jobs = read_plan(EXAMPLES / "digits.toml").jobs
+    assert sum(job.relation == "reference" for job in jobs) >= 550
+    assert sum(job.relation == "surrogate" for job in jobs) >= 100
+    surrogates = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
+    assert {job.kind for job in jobs} >= surrogates

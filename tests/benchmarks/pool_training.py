@@ -1,0 +1,58 @@
+"""Training a pool: worker processes with one thread each against one process with one thread, start-up left out."""
+
+import statistics
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+from cae_backends.datasets import open_data
+from cae_backends.training.executors import Crew, local_processes
+from cae_backends.training.jobs import PoolJob
+from cae_backends.training.pool_jobs import train_pool
+from cae_backends.training.pool_store import PoolData
+from cae_backends.training.recipe import Recipe
+from cae_converters.exporting import export_member
+from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
+
+__all__ = ["measure_pool_training"]
+
+_WORKERS = 2
+
+
+def measure_pool_training(scale: Scale) -> list[Figure]:
+    """Seconds for a pool of 16 small models in one process over those in two."""
+    models, epochs = scale.pick(16, 2), scale.pick(30, 1)
+    data = PoolData(open_data("digits", split="train"), open_data("digits", split="test"))
+    jobs = _jobs(models, epochs)
+
+    def train(crew: Crew) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            train_pool(jobs, data, Path(folder) / "pool.toml", export=export_member, crew=nullcontext(crew))
+
+    with local_processes(1) as one, local_processes(_WORKERS) as two:
+        # the round that does not count is the start-up: imports, and the graph that every export fills in
+        rounds = paired_seconds([lambda: train(one), lambda: train(two)], scale.pick(3, 1))
+    value, spread = ratio_of_pairs((first, second) for first, second in rounds)
+    medians = [statistics.median(seconds[i] for seconds in rounds) for i in (0, 1)]
+    return [
+        Figure(
+            name=f"pool training: {_WORKERS} processes over one, each with one thread",
+            value=value,
+            spread=spread,
+            target=1.8,
+            at_least=True,
+            detail=f"{models} models of digits, {epochs} epochs: {medians[0]:.1f} s against {medians[1]:.1f} s",
+        )
+    ]
+
+
+def _jobs(models: int, epochs: int) -> list[PoolJob]:
+    recipe = Recipe(epochs=epochs)
+    source = PoolJob(name="source", role="source", kind="source", architecture="cnn-small", seed=0, recipe=recipe)
+    others = [
+        PoolJob(
+            name=f"model-{seed:02}", role="test", kind="independent", architecture="cnn-small", seed=seed, recipe=recipe
+        )
+        for seed in range(1, models)
+    ]
+    return [source, *others]
