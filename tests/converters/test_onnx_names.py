@@ -12,14 +12,16 @@ from cae_converters.onnx_file import number_names
 
 def graph(*, first: str, second: str, turned: bool) -> onnx.ModelProto:
     """max(3x + 2, 0) with names and an order of constants that say nothing."""
-    constants = [numpy_helper.from_array(np.float32(value), name) for value, name in ((3, f"{first}_c"), (2, "k9"))]
+    constants = [
+        numpy_helper.from_array(np.array(value, np.float32), name) for value, name in ((3, f"{first}_c"), (2, "k9"))
+    ]
     nodes = [
         helper.make_node("Mul", ["image", f"{first}_c"], [first], name=f"{first}_node"),
         helper.make_node("Add", [first, "k9"], [second]),
         helper.make_node("Clip", [second, "zero", ""], ["logits"]),
     ]
-    unused = [numpy_helper.from_array(np.float32(7), "unused")]
-    zero = [numpy_helper.from_array(np.float32(0), "zero")]
+    unused = [numpy_helper.from_array(np.array(7, np.float32), "unused")]
+    zero = [numpy_helper.from_array(np.array(0, np.float32), "zero")]
     described = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("image", "logits")]
     ordered = [*unused, *zero, *constants]
     made = helper.make_graph(nodes, "g", described[:1], described[1:], ordered[::-1] if turned else ordered)
