@@ -132,7 +132,8 @@ class Site:
         """Return a digest of the manifest, the models, the weights and, but for their times, the records."""
         folder, digest = self.folder / pool, hashlib.sha256()
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix in (".toml", ".onnx", ".safetensors"):
+            whole = not path.name.startswith(".")  # a name with a dot in front is a draft that was interrupted
+            if whole and path.suffix in (".toml", ".onnx", ".safetensors"):
                 digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
         return digest.hexdigest()
 
@@ -179,7 +180,7 @@ def kill_run(rng: np.random.Generator) -> Killer:
     """Kill the run itself, soon."""
 
     def kill(process: "subprocess.Popen[str]") -> int:
-        time.sleep(rng.uniform(0, 0.8))
+        time.sleep(rng.uniform(0, 0.4))
         process.send_signal(signal.SIGKILL)
         process.wait()
         return int(process.returncode == -signal.SIGKILL)
