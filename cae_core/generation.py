@@ -20,6 +20,7 @@ from cae_core.errors import DataError, GenerationError
 from cae_core.fingerprint import Fingerprint
 from cae_core.pools import Pools
 from cae_core.run_state import RunState, load_checkpoint, save_checkpoint, start_run
+from cae_core.same_model import check_references
 from cae_core.search import Search
 from cae_core.seeds import rank_seeds
 from cae_core.settings import GenerationSettings
@@ -83,7 +84,7 @@ def generate(
 
     Raises:
         GenerationError: the source is no classifier of the data, or no example at all was accepted.
-        PoolError: a pool is empty or a member does not fit the data.
+        PoolError: a pool is empty, a member does not fit the data, or a reference is the source or a surrogate.
         DataError: too few images.
     """
     if len(data) < 2:
@@ -104,6 +105,7 @@ def generate(
             seed=settings.seed,
             progress=lambda done, total: progress("ranking seeds", done, total),
         )
+        check_references(pools, data)
         state = start_run(queue, data.images.shape[1:])
     state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress, on_step=on_step)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written

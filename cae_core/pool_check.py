@@ -15,14 +15,11 @@ from cae_core.errors import CaeError
 from cae_core.loaders import Device, open_model
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool import PoolMember
+from cae_core.same_model import first_equal, probe_images
 
-__all__ = ["SAME_MODEL", "MemberReport", "check_members", "probe_images"]
-
-SAME_MODEL = 1e-4
-"""Two models whose probabilities differ by at most this on every probe are the same one, converted or not."""
+__all__ = ["MemberReport", "check_members"]
 
 _ACCURACY_DIFFERENCE = 0.005
-_PROBES = 256
 _ASKED_TOGETHER = 1024
 
 
@@ -43,18 +40,6 @@ class MemberReport:
     accuracy: float | None = None
     agreement: float | None = None
     problems: list[str] = field(default_factory=list[str])
-
-
-def probe_images(data: ImageSet) -> NDArray[np.uint8]:
-    """Return the images by which one model is told from another: benign ones, blends of two, and noise.
-
-    On benign images alone two good models may answer nearly the same.
-    """
-    rng = np.random.default_rng(0)
-    some = data.images[rng.permutation(len(data))[:_PROBES]]
-    blends = (some.astype(np.uint16) + some[::-1]) // 2
-    noise = rng.integers(0, 256, some.shape, np.uint8)
-    return np.concatenate([some, blends.astype(np.uint8), noise])
 
 
 def check_members(
@@ -144,11 +129,11 @@ def _find_same_models(reports: Sequence[MemberReport], outputs: Sequence[Floats3
     places = [place for place, output in enumerate(outputs) if output is not None]
     if not places:
         return
-    stacked = np.stack([output.ravel() for output in outputs if output is not None])
+    stacked = np.stack([output for output in outputs if output is not None])
     for row in range(1, len(places)):
-        same = np.flatnonzero(np.abs(stacked[:row] - stacked[row]).max(axis=1) <= SAME_MODEL)
-        if len(same):
-            first, second = reports[places[int(same[0])]].member, reports[places[row]].member
+        same = first_equal(stacked[row], stacked[:row])
+        if same is not None:
+            first, second = reports[places[same]].member, reports[places[row]].member
             reports[places[row]].problems.append(
                 f"{second.path} ({second.role}) answers all probes like {first.path} ({first.role}): it is the same "
                 "model, converted or copied. A model has one role; remove one of the two."

@@ -130,6 +130,17 @@ def test_one_file_as_surrogate_and_reference(pool: Pool, tmp_path: Path, run_cae
     assert_one_sentence(outcome, "are one file")
 
 
+def test_a_surrogate_as_a_reference_in_another_format(pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+    copied = tmp_path / "competitor.pt2"
+    assert run_cae("convert", sorted(pool.surrogates.iterdir())[1], copied, "--json").code == 0
+    outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--references", str(copied)))
+    assert_one_sentence(outcome, "competitor", "answers all probes like copy-2", "which is a surrogate")
+    run_cae("convert", pool.source, copied, "--json")
+    outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--references", str(copied)))
+    assert_one_sentence(outcome, "answers all probes like source, which is the source")
+    assert not (tmp_path / "f.safetensors").exists()
+
+
 def test_a_source_that_is_in_no_way_accurate(pool: Pool, tmp_path: Path, run_cae: Run) -> None:
     linear_graph(tmp_path / "random.onnx", 10)
     outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--source", str(tmp_path / "random.onnx")))
