@@ -176,6 +176,8 @@ class Contract:
         finite = np.isfinite(scores).all(axis=1)
         labels = np.where(finite, scores.argmax(axis=1), NO_ANSWER).astype(np.int64)
         if self.output == "probabilities":
+            if self.classes is not None and NO_ANSWER in self.classes:  # what is left is all that the data know
+                scores = scores / np.maximum(scores.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
             return Predictions(labels, scores)
         with np.errstate(invalid="ignore"):  # a row with infinities becomes NaN, and is no answer
             shifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.contract import Contract
+from cae_core.models import NO_ANSWER
 from cae_core.resize import resize_matrix
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ def absorb_contract(
     Raises:
         ContractError: the contract does not fit the images.
     """
-    from cae_backends.torch.onnx_softmax import final_softmax, take_off
+    from cae_backends.onnx_softmax import final_softmax, take_off
 
     contract.check_size(*image_shape[:2])
     proto = _prefixed(proto)
-    softmax = final_softmax(proto) if _is_permuted_softmax(contract) else None
+    softmax = final_softmax(proto) if _maps_probabilities(contract) else None
     if softmax is not None:
         take_off(proto, softmax)
     joined = _joined(_front(contract, image_shape, proto), proto)
@@ -100,12 +101,19 @@ class _Chain:
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
-    def add(self, operator: str, *inputs: NDArray[Any] | None, **attributes: Any) -> None:  # noqa: ANN401 - as ONNX
-        """Append a node; None among ``inputs`` stands for the chain, which comes first where it is not named."""
+    def add(self, operator: str, *inputs: NDArray[Any] | str | None, **attributes: Any) -> None:  # noqa: ANN401
+        """Append a node.
+
+        Args:
+            operator: of ONNX.
+            inputs: constants, or names of earlier results; None stands for the last one, which comes first where it is
+                not named.
+            attributes: of the node.
+        """
         from onnx import helper
 
         given = inputs if any(value is None for value in inputs) else (None, *inputs)
-        names = [self.name if value is None else self._constant(value) for value in given]
+        names = [value if isinstance(value, str) else self._input(value) for value in given]
         made = f"contract_{operator.lower()}_{len(self.nodes)}_{self.name}"
         self.nodes.append(helper.make_node(operator, names, [made], name=f"{made}_node", **attributes))
         self.name = made
@@ -117,7 +125,9 @@ class _Chain:
         self.nodes.append(helper.make_node("Identity", [self.name], [name], name=f"{name}_node"))
         self.name = name
 
-    def _constant(self, value: NDArray[Any]) -> str:
+    def _input(self, value: NDArray[Any] | None) -> str:
+        if value is None:
+            return self.name
         name = f"contract_constant_{len(self.constants)}_{self.name}"
         self.constants[name] = value
         return name
@@ -177,9 +187,9 @@ def _normalise(chain: _Chain, contract: Contract, channels: int) -> None:
         chain.add("Add", shift.reshape(last))
 
 
-def _is_permuted_softmax(contract: Contract) -> bool:
-    """Whether the classes may be ordered before a softmax, where who takes gradients looks for its logits."""
-    return contract.output == "probabilities" and contract.classes is not None and min(contract.classes) >= 0
+def _maps_probabilities(contract: Contract) -> bool:
+    """Whether classes are ordered or left out: before a softmax, so that the sum is 1 and the logits can be found."""
+    return contract.output == "probabilities" and contract.classes is not None
 
 
 def _tail(contract: Contract, proto: "ModelProto", *, softmax: bool) -> "ModelProto":
@@ -197,6 +207,10 @@ def _tail(contract: Contract, proto: "ModelProto", *, softmax: bool) -> "ModelPr
         chain.add("Gather", contract.to_canonical(places)[0].astype(np.int64), axis=1)
     if softmax:
         chain.add("Softmax", axis=1)
+    elif _maps_probabilities(contract) and NO_ANSWER in (contract.classes or ()):
+        chosen, classes = chain.name, len(places[0]) - (contract.classes or ()).count(NO_ANSWER)
+        chain.add("MatMul", np.ones((classes, classes), np.float32))  # the sum, once for every class
+        chain.add("Div", chosen, None)
     if contract.output == "labels" and len(answered.shape.dim) != 1:
         chain.add("Reshape", None, np.array([-1], np.int64))
     chain.end(contract.output)

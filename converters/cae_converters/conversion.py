@@ -78,8 +78,8 @@ def convert(
     known = source.is_dir() or suffixes[0] in (".keras", ".h5", ".hdf5", ".onnx", ".pt2")
     if not known or suffixes[1] not in (".onnx", ".pt2") or suffixes == (".pt2", ".pt2"):
         raise ModelError(
-            f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel or "
-            ".pt2) or in .pt2 (from Keras, SavedModel or ONNX)."
+            f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel, "
+            ".pt2 or ONNX) or in .pt2 (from Keras, SavedModel or ONNX)."
         )
     progress("converting", 0, 3)
     original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
@@ -116,6 +116,9 @@ def _compared(original: Original, draft: Path, target: Path, contract: Contract,
         converted[runtime] = open_model(str(draft), gradients=True, device="cpu")
     except BackendMissing as missing:
         unchecked.append(f"Not opened by {runtime}: {missing}")
-    parities = measure_parity(original.model, converted, images, output=original.contract.output)
+    try:
+        parities = measure_parity(original.model, converted, images, output=original.contract.output)
+    except ModelError as error:  # the draft has gone by the time that this is read
+        raise ModelError(str(error).replace(str(draft), str(target))) from error
     require_parity(parities, origin=str(target))
     return Conversion(target, contract, tuple(parities), tuple(unchecked))

@@ -40,6 +40,11 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "Mo
             f"{origin}: the model takes images of any size, shape {graph.shape}, and an ONNX classifier takes one. "
             "Give size in its contract, such as size = [32, 32]."
         )
+    if graph.shape[0] is not None:
+        raise ModelError(
+            f"{origin}: the model takes {graph.shape[0]} images at a time, and a converted one takes any number. "
+            "Export it with a free batch, such as tf.TensorSpec((None, 32, 32, 3))."
+        )
     load_tensorflow()
     try:
         from onnx import ModelProto

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from cae_backends.onnx_softmax import final_softmax, take_off
 from cae_backends.torch import LOADER
-from cae_backends.torch.onnx_softmax import final_softmax, take_off
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
 from cae_core.errors import ContractError

@@ -25,8 +25,8 @@ __all__ = ["TensorflowModel"]
 class TensorflowModel:
     """A Keras model or SavedModel and its contract, its variables frozen into constants.
 
-    Where the contract says probabilities, this model answers logits, and its own contract says so: those before the
-    softmax at the graph's end, else the logarithms of the probabilities, clamped at 1e-30.
+    Where the contract says probabilities, the logits are those before the softmax at the graph's end, else the
+    logarithms of the probabilities, clamped at 1e-30.
 
     Args:
         graph: from `cae_backends.tensorflow.frozen.freeze`.
@@ -48,14 +48,13 @@ class TensorflowModel:
         _check_input(graph, contract, origin)
         bare = without_softmax(graph)
         check_end(contract, softmax=bare is not None, origin=origin)
-        probabilities = contract.output == "probabilities"
-        self.contract = contract.replace(output="logits") if probabilities else contract
+        self.contract = contract
         self._origin, self._shape = origin, graph.shape
         self._device = resolve_device(device)
-        if bare is not None and probabilities:
-            self._program = Program(bare, logarithm=False)
-        else:
-            self._program = Program(graph, logarithm=probabilities)
+        self._told = Program(graph, logarithm=False)
+        softmax = contract.output == "probabilities" and bare is not None
+        logarithm = contract.output == "probabilities" and bare is None
+        self._logits = Program(bare, logarithm=False) if softmax and bare else Program(graph, logarithm=logarithm)
         self._answer: Callable[[Any], Any] | None = None
         self._linearised: Linearised | None = None
 
@@ -81,7 +80,7 @@ class TensorflowModel:
             ModelError: the model fails or does not answer (n, c).
         """
         check_images(images)
-        step = images_at_once(self.contract, images.shape)
+        step = self._fixed_batch or images_at_once(self.contract, images.shape)
         starts = range(0, max(len(images), 1), step)
         with self._running():
             parts = [self._ask(images[start : start + step]) for start in starts]
@@ -99,7 +98,7 @@ class TensorflowModel:
         shape = check_images(images).shape
         with self._running():
             if self._linearised is None:
-                self._linearised = linearise(self._program, origin=self._origin)
+                self._linearised = linearise(self._logits, origin=self._origin)
             backward = self._linearised.backward
             x = self._upload(images)
             scores, residuals = self._linearised.forward(x)
@@ -119,14 +118,20 @@ class TensorflowModel:
 
     def _ask(self, images: Images) -> NDArray[Any]:
         if self._answer is None:
-            self._answer = compile_answer(self._program)
+            self._answer = compile_answer(self._told)
         x = self._upload(images)
-        return self._raw(self._answer(x), len(x))
+        return self._raw(self._answer(x), len(x))[: max(1, len(images))]
+
+    @property
+    def _fixed_batch(self) -> int | None:
+        return self._shape[0] if self._shape else None
 
     def _upload(self, images: Images) -> Any:  # noqa: ANN401 - a tensor
         # Few graphs run on no image, so one is added; the caller takes its answer away.
         taken: Images = images if len(images) else np.zeros((1, *images.shape[1:]), np.uint8)
         x = self.contract.to_input(taken)
+        if self._fixed_batch is not None and len(x) < self._fixed_batch:
+            x = np.concatenate([x, np.repeat(x[-1:], self._fixed_batch - len(x), axis=0)])
         wanted = self._shape[1:]
         if any(size not in (None, found) for size, found in zip(wanted, x.shape[1:], strict=False)):
             expected = ", ".join("any" if size is None else str(size) for size in wanted)
@@ -154,6 +159,11 @@ class TensorflowModel:
             raise ModelError("A model that answers labels only has no gradient. Use one that answers logits.")
         if self.contract.dtype == "uint8":
             raise ModelError("A model that takes uint8 has no gradient. Use one whose graph begins with float32.")
+        if self._fixed_batch is not None:
+            raise ModelError(
+                f"{self._origin}: the model takes {self._fixed_batch} images at a time, and gradients are wanted of "
+                "any number. Export it with a free batch, such as tf.TensorSpec((None, 32, 32, 3))."
+            )
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -70,6 +70,8 @@ def read_keras(path: Path, *, allow_lambda: Sequence[str] = ()) -> Any:  # noqa:
             that is not registered.
     """
     keras = load_keras()
+    if path.suffix != path.suffix.lower():
+        raise ModelError(f"{path}: Keras knows its files by small letters. Rename it to {path.suffix.lower()}.")
     config = _read_config(path)
     holders = sorted(set(_code_holders(config)))
     refused = [name for name in holders if name not in allow_lambda]

@@ -12,11 +12,11 @@ from zipfile import is_zipfile
 import torch
 
 from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract
+from cae_backends.onnx_softmax import final_softmax, take_off
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
-from cae_backends.torch.onnx_softmax import final_softmax, take_off
 from cae_core.contract import Contract
-from cae_core.errors import ModelError, first_line
+from cae_core.errors import ContractError, ModelError, first_line
 from cae_core.loaders import Device
 
 __all__ = ["open_exported", "open_onnx"]
@@ -55,9 +55,10 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
         raise ModelError(f"{path}: this is not a program that torch.export.save wrote. Export it again.")
     errors: list[BaseException] = []
     try:
-        with _pickles_hold_tensors_only(), _kept_from_the_log(errors):
+        # the open file: of a path torch doubts that it ends in .pt2 where the letters are capital ones
+        with _pickles_hold_tensors_only(), _kept_from_the_log(errors), path.open("rb") as file:
             carried = {PROGRAM_CONTRACT: ""}
-            program = torch.export.load(path, extra_files=carried)
+            program = torch.export.load(file, extra_files=carried)
     except pickle.UnpicklingError as exc:
         raise ModelError(
             f"{path}: the file holds pickled code, which is never run. Export the model again, or as ONNX."
@@ -65,13 +66,19 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
     except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
         reason = first_line(errors[0] if errors else exc)
         raise ModelError(f"{path}: this exported program cannot be loaded ({reason}). Export it again.") from exc
-    found = find_contract(path, _metadata(carried[PROGRAM_CONTRACT]), (), contract)
+    found = find_contract(path, _metadata(carried[PROGRAM_CONTRACT], path), (), contract)
     return TorchModel(_Exported(program.module()), contract=found, device=device)
 
 
-def _metadata(text: str) -> dict[str, str]:
+def _metadata(text: str, path: Path) -> dict[str, str]:
     """Return what `cae convert` wrote into the file; nothing for a foreign one."""
-    return {str(key): str(value) for key, value in json.loads(text).items()} if text else {}
+    try:
+        table = json.loads(text or "{}")
+    except ValueError:
+        table = None
+    if not isinstance(table, dict):
+        raise ContractError(f"{path}: its {PROGRAM_CONTRACT} must be a JSON object. Convert the model again.")
+    return {str(key): str(value) for key, value in table.items()}
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def run(
 
     Example: cae convert mine.keras mine.onnx --data cifar-10-batches-py
 
-    Keras, SavedModel and torch (.pt2) become ONNX; each of them, and ONNX, becomes torch. The result takes images in
+    Keras, SavedModel and torch (.pt2) become ONNX; Keras, SavedModel and ONNX become torch; ONNX becomes ONNX with its
+    contract inside. The result takes images in
     [0, 1]: range, normalisation, channel order and class map go into its graph. Answers and input gradients are
     compared on random images and on those of --data; a result that differs is not written.
     """

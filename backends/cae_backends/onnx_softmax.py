@@ -1,11 +1,14 @@
 """The softmax at the end of an ONNX graph: gradients taken from before it survive saturated answers."""
 
-import onnx
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
 
 __all__ = ["final_softmax", "take_off"]
 
 
-def final_softmax(proto: onnx.ModelProto) -> onnx.NodeProto | None:
+def final_softmax(proto: "ModelProto") -> "NodeProto | None":
     """Return the softmax over classes that makes the graph's only output, through Identity or not; else None."""
     if len(proto.graph.output) != 1:
         return None
@@ -19,7 +22,7 @@ def final_softmax(proto: onnx.ModelProto) -> onnx.NodeProto | None:
     return node if axis in (-1, 1) else None  # the scores are (n, c)
 
 
-def take_off(proto: onnx.ModelProto, softmax: onnx.NodeProto) -> None:
+def take_off(proto: "ModelProto", softmax: "NodeProto") -> None:
     """Make the softmax's input the output of the graph."""
     old, new = proto.graph.output[0].name, softmax.input[0]
     proto.graph.output[0].name = new
