@@ -127,7 +127,7 @@ def test_a_softmax_is_differentiated_from_its_logits(sharpness: float) -> None:
     np.testing.assert_allclose(gradient, pull(v), rtol=1e-4, atol=1e-5 * np.abs(pull(v)).max())
     assert np.isfinite(gradient).all()
     assert (np.abs(gradient).max((1, 2, 3)) > 0).all()
-    assert told.contract == NHWC
+    assert told.contract == TOLD
     np.testing.assert_allclose(told_by(told), probabilities, atol=1e-5)
     check_model(told, IMAGES, classes=5, atol=1e-4 * sharpness)
 

@@ -18,6 +18,7 @@ from cae_backends.tensorflow import LOADER
 from cae_backends.tensorflow.model import TensorflowModel
 from cae_backends.tensorflow.opening import read_keras
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
+from cae_converters.conversion import convert
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
 from cae_core.errors import BackendMissing, CaeError, ContractError, ModelError
@@ -107,6 +108,28 @@ def test_suspects_and_contracts_beside_the_model(folder: Path, tmp_path: Path, n
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_end_is_seen_in_every_format(folder: Path, name: str) -> None:
     assert 'output = "logits" and the model ends in a softmax' in sentence(folder / name, ContractError)
+
+
+def test_classes_that_the_data_lack_are_left_out_alike_by_every_backend(folder: Path, tmp_path: Path) -> None:
+    written = tmp_path / "net.onnx"
+    convert(folder / "net.keras", written, contract=TOLD)
+    contract = TOLD.replace(classes=(2, -1, 0, 1, -1))
+    models = (
+        opened(folder / "net.keras", contract),
+        open_model(str(written), contract=contract, device="cpu"),
+        open_model(str(written), gradients=True, contract=contract, device="cpu"),
+    )
+    answers = [model.predict(IMAGES) for model in models]
+    told = [answer.probabilities for answer in answers if answer.probabilities is not None]
+    assert len(told) == 3
+    for probabilities in told:
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+        np.testing.assert_allclose(probabilities, told[0], atol=1e-6)
+    mapped = tmp_path / "mapped.onnx"
+    convert(folder / "net.keras", mapped, contract=contract)  # and so does a file that has the map inside
+    inside = open_model(str(mapped), device="cpu").predict(IMAGES).probabilities
+    assert inside is not None
+    np.testing.assert_allclose(inside, told[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["net.keras", "exported"])
@@ -364,6 +387,32 @@ def save_graph(path: Path, function: Callable[[Tensor], Tensor], *, signature: b
     traced = module.answer.get_concrete_function(tf.TensorSpec((None, 8, 8, 3), name="images"))
     tf.saved_model.save(module, str(path), signatures={"serving_default": traced} if signature else None)
     return path
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_saved_model_of_a_fixed_batch_answers_any_number_and_gives_no_gradient(tmp_path: Path, batch: int) -> None:
+    weights = tf.constant(np.random.default_rng(0).normal(size=(8 * 8 * 3, 5)).astype(np.float32))
+    module = tf.Module()
+    module.answer = tf.function(
+        lambda images: tf.reshape(images, (batch, 192)) @ weights,
+        input_signature=[tf.TensorSpec((batch, 8, 8, 3))],
+        autograph=False,
+    )
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.answer)
+    model = opened(tmp_path / "saved")
+    expected = as_unit_float(IMAGES).reshape(len(IMAGES), -1) @ weights.numpy()
+    for count in (0, 1, 4, len(IMAGES)):
+        found = model.predict(IMAGES[:count])
+        np.testing.assert_array_equal(found.labels, expected[:count].argmax(1))
+    with pytest.raises(ModelError, match=f"takes {batch} images at a time"):
+        model.vjp(as_unit_float(IMAGES))
+    with pytest.raises(ModelError, match=f"takes {batch} images at a time"):
+        convert(tmp_path / "saved", tmp_path / "m.onnx", contract=NHWC)
+
+
+def test_capital_suffixes(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "net.keras", tmp_path / "M.KERAS")
+    assert "Rename it to .keras" in sentence(tmp_path / "M.KERAS", ModelError)
 
 
 def test_a_saved_model_without_a_signature(tmp_path: Path) -> None:

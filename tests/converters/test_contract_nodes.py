@@ -69,7 +69,10 @@ def random_images(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def canonical(contract: Contract, raw: NDArray[Any]) -> NDArray[Any]:
-    return contract.to_predictions(raw).labels if contract.output == "labels" else contract.to_canonical(raw)
+    if contract.output == "logits":
+        return contract.to_canonical(raw)
+    answer = contract.to_predictions(raw)
+    return answer.labels if answer.probabilities is None else answer.probabilities
 
 
 def check(contract: Contract, image: tuple[int, int, int], *, opset: int = 17, dtype: str = "float32") -> None:
@@ -173,6 +176,22 @@ def test_an_identity_contract_adds_no_arithmetic() -> None:
     assert [node.op_type for node in proto.graph.node] == [
         "Identity", "Cast", "Flatten", "MatMul", "Identity", "Identity",
     ]  # fmt: skip
+
+
+def test_classes_that_the_data_lack_are_left_out_of_probabilities_that_no_softmax_made() -> None:
+    contract = Contract(layout="NHWC", range=(0, 1), output="probabilities", classes=PARTIAL)
+    proto = bare(contract, (4, 4), 3)
+    proto.graph.node[-1].op_type = "Sigmoid"
+    del proto.graph.node[-1].attribute[:]
+    images = random_images((4, 4, 3))
+    raw = run(proto, contract.to_input(images))
+    absorbed, left = absorb_contract(proto, contract, (4, 4, 3))
+    found = run(absorbed, left.to_input(images))
+    chosen = raw[:, [PARTIAL.index(c) for c in range(found.shape[1])]]
+    np.testing.assert_allclose(found, chosen / chosen.sum(1, keepdims=True), rtol=1e-5)
+    outside = contract.to_predictions(raw).probabilities
+    assert outside is not None
+    np.testing.assert_allclose(found, outside, rtol=1e-5)
 
 
 def test_a_single_colour_is_told_from_the_others() -> None:

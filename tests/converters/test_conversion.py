@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from onnx import ModelProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from cae_backends.contract_files import PROGRAM_CONTRACT
 from cae_backends.datasets import open_data
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_backends.torch import onnx_import, opening
@@ -283,6 +285,21 @@ def test_without_torch_the_report_says_so_and_nothing_else_is_missing(originals:
     assert unchecked[0].startswith("Compared on random images only")
     assert unchecked[1].startswith("Not opened by onnx2torch: Opening a model with gradients needs torch")
     assert len(unchecked) == 2
+
+
+@pytest.mark.parametrize("content", ["{nope", "[1]"])
+def test_a_program_whose_contract_is_damaged(originals: Path, tmp_path: Path, content: str) -> None:
+    written = tmp_path / "m.PT2"
+    convert(originals / "keras/m.keras", written)
+    changed = tmp_path / "changed.pt2"
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(changed, "w", zipfile.ZIP_STORED) as target:
+        names = [name for name in source.namelist() if name.endswith(PROGRAM_CONTRACT)]
+        assert len(names) == 1
+        for name in source.namelist():
+            target.writestr(name, content if name in names else source.read(name))
+    with pytest.raises(ContractError, match=r"changed\.pt2: its cae\.json must be a JSON object") as caught:
+        open_model(str(changed), gradients=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_labels_are_compared_as_labels(tmp_path: Path, digits: ImageSet) -> None:
