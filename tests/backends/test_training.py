@@ -185,6 +185,30 @@ class TestFit:
         assert torch.equal(state, torch.random.get_rng_state())
         assert torch.get_num_threads() == threads
 
+    def test_dropout_draws_from_the_seed_and_leaves_the_global_state(self) -> None:
+        def trained(seed: int) -> Weights:
+            layers = build("mlp", image_shape=SHAPE, classes=4, seed=0)
+            made = TorchNetwork(nn.Sequential(*list(layers)[:-1], nn.Dropout(0.5), layers[-1]))
+            state = torch.random.get_rng_state()
+            fit(made, blobs().images, blobs().labels, replace(SHORT, adversarial=0.05), seed=seed)
+            assert torch.equal(state, torch.random.get_rng_state())
+            return made.weights()
+
+        with torch.random.fork_rng(devices=[]):
+            weights = []
+            for state, seed in ((0, 1), (5, 1)):
+                torch.manual_seed(state)
+                weights.append(trained(seed))
+        assert same(*weights)
+
+    def test_dropout_differs_from_step_to_step(self) -> None:
+        dropout = Recorder(nn.Identity())
+        made = TorchNetwork(nn.Sequential(nn.Dropout(0.5), dropout, nn.Flatten(), nn.Linear(64, 4)))
+        step = made.start(SHORT, seed=0, frozen=(), masks={})
+        for _ in range(2):
+            step(np.ones((4, *SHAPE), np.float32), np.zeros(4, np.int64), 0.1)
+        assert not torch.equal(*dropout.seen)
+
     @pytest.mark.parametrize("trainer", TRAINERS)
     @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
     @pytest.mark.parametrize("normalise", ["fixed", "mean-image"])
