@@ -14,7 +14,7 @@ import pytest
 from cae_backends.training import executors
 from cae_backends.training.executors import Crew, cluster
 from cae_backends.training.job_runner import Task, run_task
-from cae_backends.training.jobs import ESTIMATOR_KIND, KINDS, PoolJob, check_jobs
+from cae_backends.training.jobs import ESTIMATOR_KIND, KINDS, PoolJob, check_jobs, job_digest
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData, PoolStore, Result
 from cae_backends.training.recipe import Recipe
@@ -277,6 +277,14 @@ class TestCheckJobs:
     def test_refuses_a_job(self, changes: dict[str, Any]) -> None:
         with pytest.raises(PoolError):
             replace(job("a"), **changes)
+
+
+class TestDigest:
+    def test_a_field_at_its_default_keeps_the_digest_of_earlier_jobs(self) -> None:
+        plain = PoolJob(name="a", role="test", kind="independent", architecture="mlp", seed=1)
+        before = "85ccf9c0dc0352c0e7f2ccf69ce05a70b57c9b44e61e30bdb30380f54fe24e9f"  # made before `l2` was there
+        assert job_digest(plain, data="d", parent="") == before
+        assert job_digest(replace(plain, recipe=Recipe(l2=1e-4)), data="d", parent="") != before
 
 
 class TestCluster:

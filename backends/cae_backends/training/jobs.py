@@ -48,6 +48,9 @@ _INDEPENDENT_ROLES = ("calibrate", "test")
 _TRAINING_VERSION = 2
 """Part of every job's digest: raise it when the training code changes what a job results in."""
 
+_YOUNGER_FIELDS = ("l2",)
+"""Fields of a recipe that came after this version; at zero they are left out of the digest: older jobs keep theirs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoolJob:
@@ -178,6 +181,8 @@ def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
         data: digest of the images and labels.
         parent: digest of the parent's weights (or of the `origin`), or empty.
     """
-    fields = dataclasses.asdict(job) | {"origin": job.origin is not None}
+    recipe = dataclasses.asdict(job.recipe)
+    recipe = {name: value for name, value in recipe.items() if value or name not in _YOUNGER_FIELDS}
+    fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": recipe}
     inputs = {"job": fields, "data": data, "parent": parent, "version": _TRAINING_VERSION}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -75,6 +75,7 @@ class TorchNetwork:
         named = {name: p for name, p in self.module.named_parameters() if name not in frozen}
         parameters, optimizer = list(named.values()), _optimizer(list(named.values()), recipe)
         kept = [(named[name], torch.tensor(mask, device=self.device)) for name, mask in masks.items()]
+        penalised = [named[name] for name in self.kernels if recipe.l2 and name in named]
         generator = torch.Generator(self.device).manual_seed(seed)
         dropout = self._dropout(seed)
 
@@ -91,6 +92,8 @@ class TorchNetwork:
                 gradients = torch.autograd.grad(loss, parameters)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
+                for kernel in penalised:
+                    kernel.grad = None if kernel.grad is None else kernel.grad + 2 * recipe.l2 * kernel.detach()
                 for parameter, mask in kept:  # zero with a zero gradient stays zero, weight decay included
                     parameter.grad = None if parameter.grad is None else parameter.grad * mask
                 optimizer.step()
