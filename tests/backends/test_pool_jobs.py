@@ -147,6 +147,20 @@ class TestTrainPool:
         changes = [replace(job, seed=99) if job.name == changed else job for job in JOBS]
         assert set(train(tmp_path, changes).made) == again
 
+    def test_only_the_weights_of_the_source_and_of_parents_are_kept(self, tmp_path: Path) -> None:
+        train(tmp_path)
+        assert len(list((tmp_path / "state").glob("*.safetensors"))) == 2  # source and stolen
+        assert train(tmp_path).made == []
+
+    def test_a_job_that_becomes_a_parent_is_trained_again_and_nothing_else(self, tmp_path: Path) -> None:
+        train(tmp_path)
+        before = {path.name: path.read_bytes() for path in (tmp_path / "test").iterdir()}
+        more = [*JOBS, job("child", "pruned", parent="grandchild")]
+        assert train(tmp_path, more).made == ["grandchild", "child"]
+        assert all((tmp_path / "test" / name).read_bytes() == content for name, content in before.items())
+        assert train(tmp_path, more).made == []
+        assert train(tmp_path, JOBS).made == []
+
     def test_other_data_or_a_damaged_file_are_noticed(self, tmp_path: Path) -> None:
         train(tmp_path)
         (tmp_path / "test" / "other.onnx").write_bytes(b"damaged")
