@@ -276,6 +276,19 @@ class TestCheckJobs:
             check_jobs(jobs)
 
     @pytest.mark.parametrize(
+        ("kind", "recipe", "message"),
+        [
+            ("8-bit weights", Recipe(), "has no epochs"),
+            (ESTIMATOR_KIND, Recipe(), "has no epochs"),
+            ("hard labels", Recipe(validation=0.1, patience=3), "may end before its snapshots"),
+        ],
+    )
+    def test_refuses_snapshots_that_may_never_be_there(self, kind: str, recipe: Recipe, message: str) -> None:
+        with pytest.raises(PoolError, match=message):
+            job("a", kind, role="generate", recipe=recipe, snapshots=1)
+        assert job("a", kind, role="generate", recipe=recipe).member_names() == ("a",)
+
+    @pytest.mark.parametrize(
         "changes",
         [
             {"name": "../x"},

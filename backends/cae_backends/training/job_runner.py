@@ -135,8 +135,6 @@ def _network(task: Task, data: PoolData, folder: Path, progress: "EpochProgress 
     weights = save(network.weights()) if task.keep_weights else b""  # before a snapshot's are loaded
     members = [exported("model")]
     for epoch in job.snapshot_epochs:
-        if epoch not in made.snapshots:
-            raise ModelError(f"The training ended before epoch {epoch}, of which a snapshot was asked.")
         network.load(made.snapshots[epoch])
         members.append(exported(f"epoch-{epoch}"))
     table = {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}

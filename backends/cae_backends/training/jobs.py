@@ -16,7 +16,16 @@ from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
 from cae_core.pool import Relation, Role
 
-__all__ = ["COPYING_KINDS", "ESTIMATOR_KIND", "KINDS", "PoolJob", "Recipe", "check_jobs", "job_digest"]
+__all__ = [
+    "COPYING_KINDS",
+    "ESTIMATOR_KIND",
+    "KINDS",
+    "UNTRAINED_KINDS",
+    "PoolJob",
+    "Recipe",
+    "check_jobs",
+    "job_digest",
+]
 
 ESTIMATOR_KIND = "scikit-learn"
 """The kind of a reference that is no neural network; it can be nobody's parent."""
@@ -41,6 +50,9 @@ KINDS: dict[str, Relation] = {
 
 COPYING_KINDS = tuple(KINDS)[5:12]
 """The surrogates that start from their parent's weights; the others need its answers only."""
+
+UNTRAINED_KINDS = (ESTIMATOR_KIND, "8-bit weights")
+"""The kinds that no recipe trains, epoch by epoch."""
 
 _INDEPENDENT_ROLES = ("calibrate", "test")
 """The model is the unit of what is counted there, and two states of one training are not independent."""
@@ -102,6 +114,12 @@ class PoolJob:
             raise PoolError(
                 f"Job {self.name}: snapshots of one training are not independent of one another and may only generate "
                 f"and screen; found the role {self.role}."
+            )
+        if self.snapshots and self.kind in UNTRAINED_KINDS:
+            raise PoolError(f"Job {self.name}: a {self.kind} model has no epochs to take snapshots of. Leave them out.")
+        if self.snapshots and self.recipe.patience:
+            raise PoolError(
+                f"Job {self.name}: a recipe with patience may end before its snapshots; set patience or snapshots to 0."
             )
         if not 0 <= self.snapshots <= len(self.snapshot_epochs):
             raise PoolError(f"Job {self.name}: {self.recipe.epochs} epochs do not give {self.snapshots} snapshots.")
