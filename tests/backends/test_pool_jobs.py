@@ -14,7 +14,7 @@ import pytest
 from cae_backends.training import executors
 from cae_backends.training.executors import Crew, cluster
 from cae_backends.training.job_runner import Task, run_task
-from cae_backends.training.jobs import ESTIMATOR_KIND, KINDS, PoolJob, check_jobs
+from cae_backends.training.jobs import ESTIMATOR_KIND, KINDS, PoolJob, check_jobs, job_digest
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData, PoolStore, Result
 from cae_backends.training.recipe import Recipe
@@ -147,6 +147,20 @@ class TestTrainPool:
         changes = [replace(job, seed=99) if job.name == changed else job for job in JOBS]
         assert set(train(tmp_path, changes).made) == again
 
+    def test_only_the_weights_of_the_source_and_of_parents_are_kept(self, tmp_path: Path) -> None:
+        train(tmp_path)
+        assert len(list((tmp_path / "state").glob("*.safetensors"))) == 2  # source and stolen
+        assert train(tmp_path).made == []
+
+    def test_a_job_that_becomes_a_parent_is_trained_again_and_nothing_else(self, tmp_path: Path) -> None:
+        train(tmp_path)
+        before = {path.name: path.read_bytes() for path in (tmp_path / "test").iterdir()}
+        more = [*JOBS, job("child", "pruned", parent="grandchild")]
+        assert train(tmp_path, more).made == ["grandchild", "child"]
+        assert all((tmp_path / "test" / name).read_bytes() == content for name, content in before.items())
+        assert train(tmp_path, more).made == []
+        assert train(tmp_path, JOBS).made == []
+
     def test_other_data_or_a_damaged_file_are_noticed(self, tmp_path: Path) -> None:
         train(tmp_path)
         (tmp_path / "test" / "other.onnx").write_bytes(b"damaged")
@@ -262,6 +276,19 @@ class TestCheckJobs:
             check_jobs(jobs)
 
     @pytest.mark.parametrize(
+        ("kind", "recipe", "message"),
+        [
+            ("8-bit weights", Recipe(), "has no epochs"),
+            (ESTIMATOR_KIND, Recipe(), "has no epochs"),
+            ("hard labels", Recipe(validation=0.1, patience=3), "may end before its snapshots"),
+        ],
+    )
+    def test_refuses_snapshots_that_may_never_be_there(self, kind: str, recipe: Recipe, message: str) -> None:
+        with pytest.raises(PoolError, match=message):
+            job("a", kind, role="generate", recipe=recipe, snapshots=1)
+        assert job("a", kind, role="generate", recipe=recipe).member_names() == ("a",)
+
+    @pytest.mark.parametrize(
         "changes",
         [
             {"name": "../x"},
@@ -277,6 +304,14 @@ class TestCheckJobs:
     def test_refuses_a_job(self, changes: dict[str, Any]) -> None:
         with pytest.raises(PoolError):
             replace(job("a"), **changes)
+
+
+class TestDigest:
+    def test_a_field_at_its_default_keeps_the_digest_of_earlier_jobs(self) -> None:
+        plain = PoolJob(name="a", role="test", kind="independent", architecture="mlp", seed=1)
+        before = "85ccf9c0dc0352c0e7f2ccf69ce05a70b57c9b44e61e30bdb30380f54fe24e9f"  # made before `l2` was there
+        assert job_digest(plain, data="d", parent="") == before
+        assert job_digest(replace(plain, recipe=Recipe(l2=1e-4)), data="d", parent="") != before
 
 
 class TestCluster:

@@ -109,7 +109,7 @@ class TestRecipes:
         recipe = read_recipe("report", tables=packaged_recipes())
         assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs) == ("adam", 1e-3, 32, 100)
         assert (recipe.schedule, recipe.plateau, recipe.patience, recipe.best) == ("keras-example", 5, 15, True)
-        assert recipe.normalise == "mean-image"
+        assert (recipe.normalise, recipe.l2, recipe.weight_decay) == ("mean-image", 1e-4, 0.0)
         assert not recipe.augments
 
     def test_a_base_speaks_where_the_table_is_silent(self) -> None:
@@ -185,6 +185,30 @@ class TestFit:
         assert torch.equal(state, torch.random.get_rng_state())
         assert torch.get_num_threads() == threads
 
+    def test_dropout_draws_from_the_seed_and_leaves_the_global_state(self) -> None:
+        def trained(seed: int) -> Weights:
+            layers = build("mlp", image_shape=SHAPE, classes=4, seed=0)
+            made = TorchNetwork(nn.Sequential(*list(layers)[:-1], nn.Dropout(0.5), layers[-1]))
+            state = torch.random.get_rng_state()
+            fit(made, blobs().images, blobs().labels, replace(SHORT, adversarial=0.05), seed=seed)
+            assert torch.equal(state, torch.random.get_rng_state())
+            return made.weights()
+
+        with torch.random.fork_rng(devices=[]):
+            weights = []
+            for state, seed in ((0, 1), (5, 1)):
+                torch.manual_seed(state)
+                weights.append(trained(seed))
+        assert same(*weights)
+
+    def test_dropout_differs_from_step_to_step(self) -> None:
+        dropout = Recorder(nn.Identity())
+        made = TorchNetwork(nn.Sequential(nn.Dropout(0.5), dropout, nn.Flatten(), nn.Linear(64, 4)))
+        step = made.start(SHORT, seed=0, frozen=(), masks={})
+        for _ in range(2):
+            step(np.ones((4, *SHAPE), np.float32), np.zeros(4, np.int64), 0.1)
+        assert not torch.equal(*dropout.seen)
+
     @pytest.mark.parametrize("trainer", TRAINERS)
     @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
     @pytest.mark.parametrize("normalise", ["fixed", "mean-image"])
@@ -200,23 +224,36 @@ class TestFit:
         seen = np.sort(torch.cat(student.seen).flatten(1).numpy(), axis=0)
         np.testing.assert_array_equal(seen, np.sort(as_unit_float(data.images).reshape(50, -1), axis=0))
 
-    @pytest.mark.parametrize("decay", [0.0, 0.5])
-    def test_one_step_of_gradient_descent(self, decay: float) -> None:
+    @pytest.mark.parametrize(("decay", "l2"), [(0.0, 0.0), (0.5, 0.0), (0.25, 0.125)])
+    def test_one_step_of_gradient_descent(self, decay: float, l2: float) -> None:
         """The oracle: T² times the cross-entropy at temperature T, by hand, for a linear layer in both frameworks."""
         heat, x = 3.0, as_unit_float(blobs(10).images)
         target = np.random.default_rng(0).dirichlet(np.ones(4), 10).astype(np.float32)
-        recipe = Recipe(optimizer="sgd", temperature=heat, weight_decay=decay)
+        recipe = Recipe(optimizer="sgd", temperature=heat, weight_decay=decay, l2=l2)
         for made in (linear_torch(), linear_keras()):
             (kernel,) = made.kernels
             before = made.weights()[kernel].reshape(64, 4) if made.output_axis else made.weights()[kernel].T
             z = x.reshape(10, -1) @ before / heat
             p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
-            gradient = heat * x.reshape(10, -1).T @ (p - target) / 10 + decay * before
+            gradient = heat * x.reshape(10, -1).T @ (p - target) / 10 + (decay + 2 * l2) * before
             loss = made.start(recipe, seed=0, frozen=(), masks={})(x, target, 0.1)
             after = made.weights()[kernel] if made.output_axis else made.weights()[kernel].T
             # Nesterov's first step: the gradient and its momentum
             np.testing.assert_allclose(after, before - 0.1 * 1.9 * gradient, atol=1e-5)
             assert loss == pytest.approx(-(heat**2) * (target * np.log(p)).sum(1).mean(), rel=1e-5)
+
+    @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+    def test_l2_holds_for_kernels_and_not_for_biases(self, optimizer: Optimizer) -> None:
+        """With black images and the network's own answers as targets, the gradient is the penalty's alone."""
+        recipe = Recipe(optimizer=optimizer, l2=0.1)
+        for made in (linear_torch(bias=True), linear_keras(bias=True)):
+            before = made.weights()
+            (kernel,), targets = made.kernels, np.full((10, 4), 0.25, np.float32)
+            made.start(recipe, seed=0, frozen=(), masks={})(np.zeros((10, *SHAPE), np.float32), targets, 1e-3)
+            step = 1e-3 * (1.9 * 0.2 * before[kernel] if optimizer == "sgd" else np.sign(before[kernel]))
+            for name, value in made.weights().items():
+                expected = before[name] - step if name == kernel else before[name]
+                np.testing.assert_allclose(value, expected, atol=1e-5)  # Adam damps the steps of tiny weights
 
     def test_the_best_epoch_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         recipe = Recipe(epochs=5, batch_size=16, validation=0.2, best=True, schedule="constant")
@@ -268,18 +305,23 @@ class TestFit:
             find_trainer("jax")
 
 
-def linear_torch() -> Network:
+def linear_torch(*, bias: bool = False) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TorchNetwork(nn.Sequential(nn.Flatten(), nn.Linear(64, 4, bias=False)))
+        linear = nn.Linear(64, 4, bias=bias)
+    if bias:
+        nn.init.zeros_(linear.bias)
+    return TorchNetwork(nn.Sequential(nn.Flatten(), linear))
 
 
-def linear_keras() -> Network:
+def linear_keras(*, bias: bool = False) -> Network:
+    """With a regulariser of its own, which the training leaves to the recipe."""
     from cae_backends.tensorflow.runtime import load_keras
     from cae_backends.training.keras_network import KerasNetwork
 
-    layers = load_keras().layers
-    dense = layers.Dense(4, use_bias=False, kernel_initializer=load_keras().initializers.HeNormal(seed=0))
+    layers, own = load_keras().layers, load_keras().regularizers.L2(0.3)
+    drawn = load_keras().initializers.HeNormal(seed=0)
+    dense = layers.Dense(4, use_bias=bias, kernel_initializer=drawn, kernel_regularizer=own)
     return KerasNetwork(load_keras().Sequential([load_keras().Input(SHAPE), layers.Flatten(), dense]), device="/CPU:0")
 
 

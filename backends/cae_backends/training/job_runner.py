@@ -48,12 +48,22 @@ class Parent:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A job with all that a worker needs to run it, but for the data, which are sent once and not per job."""
+    """A job with all that a worker needs to run it, but for the data, which are sent once and not per job.
+
+    Attributes:
+        job: what to make.
+        parent: what it derives from, if anything.
+        export: writes its models.
+        device: where to train.
+        keep_weights: whether to send the weights home, for jobs that derive from this one.
+        origin: the model file of a source that is there already.
+    """
 
     job: PoolJob
     parent: Parent | None
     export: Exporter
     device: str
+    keep_weights: bool
     origin: Parent | None = None
 
 
@@ -122,15 +132,13 @@ def _network(task: Task, data: PoolData, folder: Path, progress: "EpochProgress 
         task.export(job.trainer, network.model, path, contract, _image_shape(data))
         return MadeMember(path.read_bytes(), accuracy(network, data.test))
 
-    weights = network.weights()
+    weights = save(network.weights()) if task.keep_weights else b""  # before a snapshot's are loaded
     members = [exported("model")]
     for epoch in job.snapshot_epochs:
-        if epoch not in made.snapshots:
-            raise ModelError(f"The training ended before epoch {epoch}, of which a snapshot was asked.")
         network.load(made.snapshots[epoch])
         members.append(exported(f"epoch-{epoch}"))
     table = {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
-    return Result(tuple(members), save(weights), table, 0.0)
+    return Result(tuple(members), weights, table, 0.0)
 
 
 def _made(task: Task, setup: "Setup", folder: Path) -> "Made":

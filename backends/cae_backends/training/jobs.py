@@ -16,7 +16,16 @@ from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
 from cae_core.pool import Relation, Role
 
-__all__ = ["COPYING_KINDS", "ESTIMATOR_KIND", "KINDS", "PoolJob", "Recipe", "check_jobs", "job_digest"]
+__all__ = [
+    "COPYING_KINDS",
+    "ESTIMATOR_KIND",
+    "KINDS",
+    "UNTRAINED_KINDS",
+    "PoolJob",
+    "Recipe",
+    "check_jobs",
+    "job_digest",
+]
 
 ESTIMATOR_KIND = "scikit-learn"
 """The kind of a reference that is no neural network; it can be nobody's parent."""
@@ -42,11 +51,17 @@ KINDS: dict[str, Relation] = {
 COPYING_KINDS = tuple(KINDS)[5:12]
 """The surrogates that start from their parent's weights; the others need its answers only."""
 
+UNTRAINED_KINDS = (ESTIMATOR_KIND, "8-bit weights")
+"""The kinds that no recipe trains, epoch by epoch."""
+
 _INDEPENDENT_ROLES = ("calibrate", "test")
 """The model is the unit of what is counted there, and two states of one training are not independent."""
 
 _TRAINING_VERSION = 2
 """Part of every job's digest: raise it when the training code changes what a job results in."""
+
+_YOUNGER_FIELDS = ("l2",)
+"""Fields of a recipe that came after this version; at zero they are left out of the digest: older jobs keep theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +114,12 @@ class PoolJob:
             raise PoolError(
                 f"Job {self.name}: snapshots of one training are not independent of one another and may only generate "
                 f"and screen; found the role {self.role}."
+            )
+        if self.snapshots and self.kind in UNTRAINED_KINDS:
+            raise PoolError(f"Job {self.name}: a {self.kind} model has no epochs to take snapshots of. Leave them out.")
+        if self.snapshots and self.recipe.patience:
+            raise PoolError(
+                f"Job {self.name}: a recipe with patience may end before its snapshots; set patience or snapshots to 0."
             )
         if not 0 <= self.snapshots <= len(self.snapshot_epochs):
             raise PoolError(f"Job {self.name}: {self.recipe.epochs} epochs do not give {self.snapshots} snapshots.")
@@ -178,6 +199,8 @@ def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
         data: digest of the images and labels.
         parent: digest of the parent's weights (or of the `origin`), or empty.
     """
-    fields = dataclasses.asdict(job) | {"origin": job.origin is not None}
+    recipe = dataclasses.asdict(job.recipe)
+    recipe = {name: value for name, value in recipe.items() if value or name not in _YOUNGER_FIELDS}
+    fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": recipe}
     inputs = {"job": fields, "data": data, "parent": parent, "version": _TRAINING_VERSION}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

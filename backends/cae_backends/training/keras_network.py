@@ -72,6 +72,7 @@ class KerasNetwork:
         optimizer = _optimizer(recipe)
         optimizer.build(list(trained.values()))
         kept = {name: np.asarray(mask, np.float32) for name, mask in masks.items()}
+        penalty = dict.fromkeys(self.kernels, 2 * recipe.l2)
         random = tf.random.Generator.from_seed(seed)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -79,10 +80,10 @@ class KerasNetwork:
             if recipe.adversarial:
                 x = self._attacked(x, y, recipe, random, training=not frozen)
             with tf.GradientTape() as tape:
-                loss = self._loss(x, y, recipe, training=not frozen) + sum(self.model.losses)
+                loss = self._loss(x, y, recipe, training=not frozen)
             gradients = tape.gradient(loss, [variable.value for variable in trained.values()])
             changed = [
-                (gradient + recipe.weight_decay * variable.value) * kept.get(name, 1.0)
+                (gradient + (recipe.weight_decay + penalty.get(name, 0.0)) * variable.value) * kept.get(name, 1.0)
                 for (name, variable), gradient in zip(trained.items(), gradients, strict=True)
             ]
             optimizer.apply(changed)

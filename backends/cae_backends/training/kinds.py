@@ -259,6 +259,11 @@ def _largest(weight: NDArray[np.float32], sparsity: float) -> NDArray[np.bool_]:
 
 
 def _scaling(data: ImageSet, recipe: Recipe) -> Scaling:
+    """Return the first layer that ``recipe`` asks for.
+
+    The means and deviations are those of all training images of the pool, also where the recipe trains on a share of
+    them and where a thief asks about foreign images: so much a thief is taken to know.
+    """
     one = np.ones(data.images.shape[3], np.float32)
     if recipe.normalise == "fixed":
         return Scaling(0.5 * one, 4 * one)

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from cae_backends.training.jobs import COPYING_KINDS, ESTIMATOR_KIND, KINDS, PoolJob, check_jobs
+from cae_backends.training.jobs import COPYING_KINDS, KINDS, UNTRAINED_KINDS, PoolJob, check_jobs
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
 from cae_core.errors import CaeError, PoolError
 from cae_core.pool import Role
@@ -44,7 +44,6 @@ SOURCE = "source"
 _PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
 _SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "changes")
 _GROUP_FIELDS = ("name", "kind", "architectures", "recipes", "count", "trainer", "snapshots", "queries", "changes")
-_UNTRAINED_KINDS = (ESTIMATOR_KIND, "8-bit weights")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ class Plan:
 
 
 def member_seed(seed: int, name: str) -> int:
-    """Return the seed of the member ``name``: any two names, or plan seeds, have different ones.
+    """Return the seed of the member ``name``: other names or plan seeds practically always have others.
 
     Example:
         >>> member_seed(0, "source") == member_seed(0, "source") != member_seed(1, "source")
@@ -180,7 +179,7 @@ class _Reader:
             raise PoolError(f"{where}: kind must be one of {known}; found {kind!r}.")
         own = [source.architecture] if kind in COPYING_KINDS else None
         architectures = self._names(table, "architectures", own, where)
-        recipes = self._names(table, "recipes", ["digits"] if kind in _UNTRAINED_KINDS else None, where)
+        recipes = self._names(table, "recipes", ["digits"] if kind in UNTRAINED_KINDS else None, where)
         trainer, queries = str(table.get("trainer", self._trainer)), table.get("queries", "own")
         if queries not in ("own", "foreign"):
             raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")

@@ -100,13 +100,17 @@ class _Run:
         self.jobs = dict(self.waiting)
         self.data_digest = self.data.sha256()
         self.digests: dict[str, str] = {}
+        # The source's are kept in any case: whatever a later plan adds most likely derives from it.
+        self.keeping = {job.parent for job in self.jobs.values()} | {
+            name for name, job in self.jobs.items() if job.relation == "source"
+        }
         self._tell("")
 
     def find_finished(self) -> None:
         """Take over what earlier runs have made."""
         for name, job in list(self.waiting.items()):  # parents stand before their children
             if not job.parent or job.parent in self.records:
-                record = self.store.finished(job, self._digest(job))
+                record = self._finished(job)
                 if record is not None:
                     del self.waiting[name]
                     self._note(name, record)
@@ -134,7 +138,7 @@ class _Run:
         return bool(self.flying)
 
     def _start(self, job: PoolJob, crew: Crew) -> None:
-        record = self.store.finished(job, self._digest(job))
+        record = self._finished(job)
         if record is not None:
             self._note(job.name, record)
             return
@@ -143,6 +147,7 @@ class _Run:
             parent=self._parent(self.jobs[job.parent]) if job.parent else None,
             export=self.export,
             device=self.device,
+            keep_weights=job.name in self.keeping,
             origin=self._parent(job) if job.origin is not None else None,
         )
         for attempt in range(1, _ATTEMPTS + 1):
@@ -154,6 +159,12 @@ class _Run:
                 crew.restart()
             else:
                 return
+
+    def _finished(self, job: PoolJob) -> Record | None:
+        """Return the record of ``job`` where nothing is left to do; a parent needs its weights, too."""
+        record = self.store.finished(job, self._digest(job))
+        lacking = record is not None and job.origin is None and job.name in self.keeping and not record.weights_sha256
+        return None if lacking else record
 
     def _parent(self, job: PoolJob) -> Parent:
         if job.origin is not None:

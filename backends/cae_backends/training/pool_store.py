@@ -1,6 +1,6 @@
 """The folder of a trained pool: what is finished, and how a result is kept.
 
-A job's files are ``<role>/<name>.onnx`` (the model), ``state/<digest>.safetensors`` (its weights, for the jobs that
+A job's files are ``<role>/<name>.onnx`` (the model), ``state/<digest>.safetensors`` (its weights, where jobs
 derive from it) and ``state/<digest>.json`` (the record, written last), where the digest is that of all inputs. A job
 counts as finished only where its record is there and the files have the record's digests; so a run that was killed at
 any moment is simply started again.
@@ -95,7 +95,7 @@ class Result:
 
     Attributes:
         members: the model, then its snapshots.
-        weights: the model's, as safetensors; empty where nothing can be derived from them.
+        weights: the model's, as safetensors; empty where nothing derives from them.
         contract: that the exporter was told; empty where the file says it.
         seconds: that the job took.
     """

@@ -54,7 +54,9 @@ class Recipe:
             (Wong et al., 2020); 0: none.
         temperature: divides the logits, of the student and of the source that it is distilled from.
         label_smoothing: weight of the uniform distribution in the targets.
-        weight_decay: L2 penalty.
+        weight_decay: this times the weight is added to the gradient of every weight, biases and norms included.
+        l2: this times the sum of squares of the convolutions' and matrices' weights is added to the loss, as Keras'
+            regularisers do; those that a Keras model brings along are of no effect.
         precision: of the convolutions; bfloat16 pays on a GPU and, for these small networks, on no CPU we measured.
         average: number of last epochs whose weights are averaged; 0 or 1: the last one's alone.
         share: fraction of the training images that are used, drawn by the job's seed.
@@ -79,6 +81,7 @@ class Recipe:
     temperature: float = 1.0
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
+    l2: float = 0.0
     precision: Precision = "float32"
     average: int = 0
     share: float = 1.0
@@ -92,8 +95,8 @@ class Recipe:
             raise OptionError(f"A recipe needs 1 epoch and 2 images per batch; found {self.epochs}, {self.batch_size}.")
         if self.learning_rate <= 0 or self.temperature <= 0 or not 0 < self.share <= 1:
             raise OptionError("A recipe's learning rate and temperature are positive, and its share lies in (0, 1].")
-        if min(self.shift, self.noise, self.weight_decay, self.plateau, self.patience, self.average) < 0:
-            raise OptionError("A recipe's shift, noise, weight decay, plateau, patience and average are not negative.")
+        if min(self.shift, self.noise, self.weight_decay, self.l2, self.plateau, self.patience, self.average) < 0:
+            raise OptionError("A recipe's shift, noise, decay, l2, plateau, patience and average are not negative.")
         if not (0 <= self.mix <= 1 and 0 <= self.adversarial <= 1):
             raise OptionError("A recipe's mix and adversarial radius lie in [0, 1].")
         if not all(0 <= value < 1 for value in (self.sparsity, self.validation, self.label_smoothing)):

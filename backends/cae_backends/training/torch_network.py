@@ -1,8 +1,8 @@
 """A torch module as a `Network`."""
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.dropout import _DropoutNd
 
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import ADVERSARIAL_STEP, Step, Weights
@@ -74,14 +75,16 @@ class TorchNetwork:
         named = {name: p for name, p in self.module.named_parameters() if name not in frozen}
         parameters, optimizer = list(named.values()), _optimizer(list(named.values()), recipe)
         kept = [(named[name], torch.tensor(mask, device=self.device)) for name, mask in masks.items()]
+        penalised = [named[name] for name in self.kernels if recipe.l2 and name in named]
         generator = torch.Generator(self.device).manual_seed(seed)
+        dropout = self._dropout(seed)
 
         def step(images: Floats32, targets: Floats32 | Labels, rate: float) -> float:
             if self.module.training == bool(frozen):
                 self.module.train(not frozen)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with _reproducible():
+            with _reproducible(), dropout():
                 x, y = self._to_tensor(images), torch.from_numpy(targets).to(self.device)
                 if recipe.adversarial:
                     x = self._attacked(x, y, recipe, generator)
@@ -89,12 +92,29 @@ class TorchNetwork:
                 gradients = torch.autograd.grad(loss, parameters)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
+                for kernel in penalised:
+                    kernel.grad = None if kernel.grad is None else kernel.grad + 2 * recipe.l2 * kernel.detach()
                 for parameter, mask in kept:  # zero with a zero gradient stays zero, weight decay included
                     parameter.grad = None if parameter.grad is None else parameter.grad * mask
                 optimizer.step()
             return loss.item()
 
         return step
+
+    def _dropout(self, seed: int) -> Callable[[], AbstractContextManager[None]]:
+        """Return what surrounds each step, so that dropout draws from ``seed`` and changes nobody's random state."""
+        if not any(isinstance(layer, _DropoutNd) for layer in self.module.modules()):
+            return nullcontext  # a fork costs as much as a tiny network's layer
+        seeds = np.random.default_rng(seed)
+        devices = [self.device] if self.device.type == "cuda" else []
+
+        @contextmanager
+        def seeded() -> Iterator[None]:
+            with torch.random.fork_rng(devices=devices):
+                torch.manual_seed(int(seeds.integers(2**63)))
+                yield
+
+        return seeded
 
     def _loss(self, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):

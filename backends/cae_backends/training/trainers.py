@@ -90,10 +90,11 @@ class Network(Protocol):
         """Prepare a training with a new optimiser.
 
         The loss is the cross-entropy of softmax(logits / T) with the targets, times T², so that its gradient does not
-        shrink with the temperature T (Hinton et al., 2015).
+        shrink with the temperature T (Hinton et al., 2015). Penalties enter the gradient and not the loss returned;
+        the recipe alone gives them, whatever regularisers a model brings along.
 
         Args:
-            recipe: its optimizer, weight decay, temperature, label smoothing, precision and adversarial radius.
+            recipe: its optimizer, weight decay, l2, temperature, label smoothing, precision and adversarial radius.
             seed: of what the framework itself draws; its global random state is left as it was.
             frozen: names of weights that do not change; where there are any, batch norms act as in evaluation.
             masks: by name, where a weight may be other than zero.
