@@ -20,7 +20,9 @@ from cae_backends.training.pool_store import PoolData, PoolStore, Result
 from cae_backends.training.recipe import Recipe
 from cae_core.contract import Contract
 from cae_core.errors import DataError, PoolError
+from cae_core.file_digest import sha256_of_file
 from cae_core.pool import read_pool
+from cae_core.pool_file import append_row
 from tests.backends.blobs import SHAPE, blobs
 
 SHORT = Recipe(epochs=2, batch_size=16)
@@ -235,6 +237,25 @@ class TestTrainPool:
         manifest.write_text(f"{manifest.read_text()}\n{foreign}")
         train(tmp_path, [job("source", "source"), job("new")])
         assert [member.name for member in read_pool(manifest).members] == ["source", "new", "theirs"]
+
+    def test_an_added_copy_of_a_trained_model_in_another_role_is_refused(self, tmp_path: Path) -> None:
+        train(tmp_path / "elsewhere")
+        copy = tmp_path / "copy.onnx"
+        copy.write_bytes((tmp_path / "elsewhere" / "test" / "other.onnx").read_bytes())
+        manifest = tmp_path / "pool.toml"
+        row = {"path": "copy.onnx", "role": "generate", "relation": "reference", "sha256": sha256_of_file(copy)}
+        append_row(manifest, row)
+        before = manifest.read_text()
+        with pytest.raises(PoolError, match=r"copy\.onnx: it was added .* generate, and .*other\.onnx .test."):
+            train(tmp_path)
+        assert manifest.read_text() == before
+        assert (tmp_path / "test" / "other.onnx").exists()
+
+    def test_a_second_source_is_refused_before_the_training(self, tmp_path: Path) -> None:
+        append_row(tmp_path / "pool.toml", {"path": "mine.onnx", "role": "source", "relation": "source"})
+        with pytest.raises(PoolError, match="a pool has one source"):
+            train(tmp_path)
+        assert not (tmp_path / "state").exists()
 
 
 class TestCheckJobs:

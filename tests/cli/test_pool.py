@@ -168,6 +168,28 @@ class TestTrain:
         assert (tmp_path / "one" / "pool.toml").read_text() == (tmp_path / "two" / "pool.toml").read_text()
         assert run_cae("pool", "check", "--pool", tmp_path / "two" / "pool.toml", "--data", "digits").code == 0
 
+    def test_an_added_model_that_the_plan_makes_in_another_role_is_refused(
+        self, trained: Path, plan: Path, tmp_path: Path, run_cae: Run
+    ) -> None:
+        """Other bytes, the same answers."""
+        model = onnx.load(trained.parent / "test" / "test-independent-001.onnx")
+        model.doc_string = "mine"
+        onnx.save(model, tmp_path / "mine.onnx")
+        manifest = tmp_path / "pool.toml"
+        assert run_cae("pool", "add", tmp_path / "mine.onnx", *added(manifest, "generate")).code == 0
+        before = manifest.read_text()
+        outcome = run_cae("pool", "train", plan, "--pool", manifest, "--workers", "1")
+        assert_one_sentence(outcome, "mine.onnx", "the same model", "one role")
+        assert manifest.read_text() == before
+        assert len(list((tmp_path / "test").glob("*.onnx"))) == 2
+
+    def test_a_second_source_is_refused(self, copied: Path, pool: Pool, plan: Path, run_cae: Run) -> None:
+        options = ("--data", "digits", "--role", "source", "--relation", "source")
+        assert_one_sentence(run_cae("pool", "add", pool.other, "--pool", copied, *options), "has one source")
+        copied.unlink()
+        assert run_cae("pool", "add", pool.other, "--pool", copied, *options).code == 0
+        assert_one_sentence(run_cae("pool", "train", plan, "--pool", copied), "has one source")
+
 
 class TestListAndCheck:
     def test_list_reads_the_manifest_only(self, copied: Path, run_cae: Run) -> None:

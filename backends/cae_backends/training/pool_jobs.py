@@ -6,7 +6,7 @@ progress, which is tried again; an interruption keeps what is finished.
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,6 +20,8 @@ from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
 from cae_backends.training.pool_store import PoolData, PoolStore, Record, Result
 from cae_core.errors import CaeError, PoolError, StorageError
 from cae_core.file_digest import sha256_of_file
+from cae_core.pool import Pool, PoolMember, parse_member
+from cae_core.pool_check import check_added
 from cae_core.pool_file import ManifestRow, foreign_rows, write_manifest
 
 __all__ = ["PoolData", "PoolProgress", "train_pool"]
@@ -59,14 +61,17 @@ def train_pool(
         progress: called for each finished job, those of earlier runs included; see `PoolProgress`.
 
     Raises:
-        PoolError: the jobs do not fit together, or some failed; it lists them. The others are kept.
+        PoolError: the jobs do not fit together, or not with the members that were added; or some failed, and it lists
+            them. The others are kept.
         StorageError: the folder cannot be written.
     """
     if data.foreign is None and any(job.queries == "foreign" for job in jobs):
         raise PoolError("Some members ask about foreign images, and there are none. Name them, or leave these out.")
     limit = workers or os.cpu_count() or 1
     store = PoolStore(manifest.resolve().parent)
-    run = _Run(check_jobs(jobs), data, store, export, device, progress)
+    ordered = check_jobs(jobs)
+    _check_places(ordered.values(), store, manifest)
+    run = _Run(ordered, data, store, export, device, progress)
     if crew is None:
         crew = local_processes(limit) if executor is None else contextlib.nullcontext(ExecutorCrew(executor, limit))
     run.find_finished()
@@ -76,8 +81,24 @@ def train_pool(
     if run.failures:
         raise PoolError(_summary(run, len(jobs))) from next(iter(run.failures.values()))
     rows = [row for job in jobs for row in _rows(job, run.records[job.name], store)]
-    write_manifest(manifest, [*rows, *foreign_rows(manifest, trained=store.known_models(), rows=rows)])
+    added = foreign_rows(manifest, trained=store.known_models(), rows=rows)
+    if added:
+        check_added(_members(rows, manifest), _members(added, manifest), data.test)
+    write_manifest(manifest, [*rows, *added])
     return manifest
+
+
+def _check_places(jobs: Iterable[PoolJob], store: PoolStore, manifest: Path) -> None:
+    """Refuse before the training what the manifest would refuse after it, such as a second source."""
+    places = [(path, job) for job in jobs for path in store.model_paths(job)]
+    added = foreign_rows(manifest, trained=store.known_models(), rows=[{"path": path} for path, _ in places])
+    planned = [PoolMember(path=path, role=job.role, relation=job.relation) for path, job in places]
+    Pool.checked([*planned, *_members(added, manifest)], manifest)
+
+
+def _members(rows: Iterable[ManifestRow], manifest: Path) -> list[PoolMember]:
+    given = ({name: value for name, value in row.items() if value not in (None, "")} for row in rows)
+    return [parse_member({**row, "path": str(row["path"])}, manifest) for row in given]
 
 
 @dataclass
