@@ -45,6 +45,7 @@ def run(
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
     resource: Annotated[list[str] | None, typer.Option(help="With a cluster, what each job takes: GPU=1.")] = None,
     device: Annotated[str, typer.Option(help="Where a worker trains: auto, cpu, cuda.")] = "auto",
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite finished models of other settings.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made.")] = False,
     json: Json = False,
 ) -> None:
@@ -52,7 +53,9 @@ def run(
 
     Example: cae pool train examples/pools/digits.toml --pool digits/pool.toml
 
-    A second call does only what is missing. On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
+    A second call does only what is missing; finished models of other settings are replaced with --replace only.
+
+    On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
     """
     made = _plan(
         plan,
@@ -69,7 +72,7 @@ def run(
     if not dry_run:
         images = _images(made, data, test_data, foreign)
         crew = _crew(cluster, resource or [])
-        _train(made, pool, images, workers=workers, crew=crew, device=device, quiet=json)
+        _train(made, pool, images, workers=workers, crew=crew, device=device, replace=replace, quiet=json)
     seconds = time.perf_counter() - start
     counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
     if json:
@@ -128,6 +131,7 @@ def _train(
     workers: int | None,
     crew: "AbstractContextManager[Crew] | None",
     device: str,
+    replace: bool,
     quiet: bool,
 ) -> None:
     from cae_backends.training.pool_jobs import train_pool
@@ -142,6 +146,7 @@ def _train(
             workers=workers,
             crew=crew,
             device=device,
+            replace=replace,
             progress=lambda done, total, _name: progress("training", done, total),
         )
 
