@@ -76,6 +76,13 @@ def test_a_shortened_plan() -> None:
         (group(count={"test": -1}), "must be a number"),
         (group(kind="other architecture"), "has its parent's"),
         (group(name="a/b"), "becomes a file's"),
+        (table(data=5), "data must be a text; found 5"),
+        (table(foreign=True), "foreign must be a text"),
+        (table(trainer=1), "trainer must be a text"),
+        (group(snapshots="two"), "snapshots must be a number; found 'two'"),
+        (group(snapshots=True), "snapshots must be a number; found True"),
+        (group(snapshots=-1), "snapshots must be a number"),
+        (group(changes=3), "changes to a recipe are a table; found 3"),
     ],
 )
 def test_refuses(plan: dict[str, Any], message: str) -> None:

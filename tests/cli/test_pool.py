@@ -151,6 +151,28 @@ class TestTrain:
         for word in words:
             assert word in outcome.err
 
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ("--source", "x.onnx"),
+            ("--architecture", "nix"),
+            ("--recipe", "fast"),
+            ("--surrogates", "3"),
+            ("--references", "0"),
+            ("--role", "test"),
+            ("--trainer", "keras"),
+            ("--resource", "GPU=1"),
+        ],
+    )
+    def test_an_option_without_effect_is_refused(self, option: tuple[str, str], plan: Path, run_cae: Run) -> None:
+        assert_one_sentence(run_cae("pool", "train", plan, "--dry-run", *option), option[0], code=2)
+
+    @pytest.mark.parametrize("workers", ["0", "-1"])
+    def test_no_workers(self, workers: str, plan: Path, run_cae: Run) -> None:
+        outcome = run_cae("pool", "train", plan, "--workers", workers, "--dry-run")
+        assert outcome.code == 2
+        assert "--workers" in outcome.err
+
     def test_data_with_one_split(self, plan: Path, tmp_path: Path, run_cae: Run) -> None:
         np.savez(tmp_path / "d.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(9))
         outcome = run_cae("pool", "train", plan, "--pool", tmp_path / "pool.toml", "--data", tmp_path / "d.npz")

@@ -122,7 +122,7 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
         check_jobs(jobs)
     except PoolError as error:
         raise PoolError(f"{origin}: {error}") from error
-    return Plan(data=str(table.get("data", "")), foreign=str(table.get("foreign", "")), jobs=jobs)
+    return Plan(data=_text(table, "data", "", origin), foreign=_text(table, "foreign", "", origin), jobs=jobs)
 
 
 class _Reader:
@@ -130,7 +130,7 @@ class _Reader:
 
     def __init__(self, table: Mapping[str, Any], origin: str, folder: Path) -> None:
         self._table, self._origin, self._folder = table, origin, folder
-        self._seed, self._trainer = table.get("seed", 0), str(table.get("trainer", "torch"))
+        self._seed, self._trainer = table.get("seed", 0), _text(table, "trainer", "torch", origin)
         if type(self._seed) is not int:
             raise PoolError(f"{origin}: seed must be an integer; found {self._seed!r}.")
         own = table.get("recipe", {})
@@ -146,7 +146,8 @@ class _Reader:
             raise PoolError(f"{self._origin}: members are tables, [[members]].")
         seen: set[str] = set()
         for group in groups:
-            name = str(group.get("name", _slug(str(group.get("kind", "")))))
+            kind = _text(group, "kind", "", f"{self._origin}: members")
+            name = _text(group, "name", kind.replace(" ", "-"), f"{self._origin}: members")
             if name in seen:
                 raise PoolError(f"{self._origin}: two groups of members are called {name!r}. Give one another name.")
             seen.add(name)
@@ -157,17 +158,17 @@ class _Reader:
         if not isinstance(table, dict):
             raise PoolError(f"{self._origin}: a plan has a table [source] with architecture and recipe, or a file.")
         _check_fields(table, _SOURCE_FIELDS, where)
-        origin = self._folder / str(table["file"]) if "file" in table else None
+        origin = self._folder / _text(table, "file", "", where) if "file" in table else None
         if origin is not None and not origin.is_file():
             raise PoolError(f"{where}: {origin} is no such model file.")
         return PoolJob(
             name=SOURCE,
             role="source",
             kind="source",
-            architecture=str(table.get("architecture", "")),
+            architecture=_text(table, "architecture", "", where),
             seed=member_seed(self._seed, SOURCE),
             recipe=Recipe() if origin is not None else self._recipe(table.get("recipe"), table, where),
-            trainer=str(table.get("trainer", self._trainer)),
+            trainer=_text(table, "trainer", self._trainer, where),
             origin=origin,
         )
 
@@ -181,9 +182,12 @@ class _Reader:
         own = [source.architecture] if kind in COPYING_KINDS else None
         architectures = self._names(table, "architectures", own, where)
         recipes = self._names(table, "recipes", ["digits"] if kind in _UNTRAINED_KINDS else None, where)
-        trainer, queries = str(table.get("trainer", self._trainer)), table.get("queries", "own")
+        trainer, queries = _text(table, "trainer", self._trainer, where), table.get("queries", "own")
         if queries not in ("own", "foreign"):
             raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")
+        snapshots = table.get("snapshots", 0)
+        if type(snapshots) is not int or snapshots < 0:
+            raise PoolError(f"{where}: snapshots must be a number; found {snapshots!r}.")
         for role, count in self._counts(table, where):
             turns = itertools.cycle(itertools.product(recipes, architectures))
             for number, (recipe, architecture) in zip(range(1, count + 1), turns, strict=False):
@@ -198,7 +202,7 @@ class _Reader:
                     recipe=self._recipe(recipe, table, where),
                     trainer=trainer,
                     queries=queries,
-                    snapshots=int(table.get("snapshots", 0)) if role in ("generate", "screen") else 0,
+                    snapshots=snapshots if role in ("generate", "screen") else 0,
                 )
 
     def _names(self, table: Mapping[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
@@ -219,16 +223,21 @@ class _Reader:
 
     def _recipe(self, name: object, table: Mapping[str, Any], where: str) -> Recipe:
         changes = table.get("changes", {})
-        if not isinstance(name, str) or not isinstance(changes, dict):
-            raise PoolError(f"{where}: a recipe is named by a text, and changes to it are a table; found {name!r}.")
+        if not isinstance(name, str):
+            raise PoolError(f"{where}: a recipe is named by a text; found {name!r}.")
+        if not isinstance(changes, dict):
+            raise PoolError(f"{where}: changes to a recipe are a table; found {changes!r}.")
         try:
             return read_recipe(name, tables=self._recipes, changes=changes)
         except CaeError as error:
             raise type(error)(f"{where}: {error}") from error
 
 
-def _slug(kind: str) -> str:
-    return kind.replace(" ", "-")
+def _text(table: Mapping[str, Any], field: str, default: str, where: str) -> str:
+    value = table.get(field, default)
+    if not isinstance(value, str):
+        raise PoolError(f"{where}: {field} must be a text; found {value!r}.")
+    return value
 
 
 def _check_fields(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
