@@ -50,6 +50,10 @@ def test_snapshots_only_where_independence_does_not_matter() -> None:
     assert [job.snapshots for job in jobs] == [0, 2, 2, 2, 2, 2, 0]
 
 
+def test_a_base_needs_not_be_a_recipe_by_itself() -> None:
+    parse_plan(table(recipe={"part": {"plateau": 3}, "whole": {"base": "part", "validation": 0.1}}), origin="p")
+
+
 def test_a_shortened_plan() -> None:
     plan = parse_plan(table(), origin="p").shortened(epochs=3, share=0.5)
     assert {job.recipe.epochs for job in plan.jobs} == {3}
@@ -76,6 +80,13 @@ def test_a_shortened_plan() -> None:
         (group(count={"test": -1}), "must be a number"),
         (group(kind="other architecture"), "has its parent's"),
         (group(name="a/b"), "becomes a file's"),
+        (table(recipe={"unused": {"epoch": 3}}), "unknown field 'epoch'"),
+        (table(recipe={"a": {"base": "b"}, "b": {"base": "a"}}), "each other's base"),
+        (table(trainer="jax"), "No trainer 'jax'"),
+        (table(source={"architecture": "vgg", "recipe": "fast"}), "source: Unknown architecture 'vgg'"),
+        (group(architectures=["mlp", "vgg"]), "'hard-labels': Unknown architecture 'vgg'"),
+        (group(architectures=["cnn-wide"], trainer="keras"), "Unknown architecture 'cnn-wide'"),
+        (group(kind="scikit-learn", architectures=["mlp"]), "Unknown architecture 'mlp'; known are svc-rbf"),
         (table(data=5), "data must be a text; found 5"),
         (table(foreign=True), "foreign must be a text"),
         (table(trainer=1), "trainer must be a text"),

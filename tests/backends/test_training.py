@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cae_backends.architectures.options import REPORT_ARCHITECTURES
 from cae_backends.training import kinds
 from cae_backends.training.augmentation import Augmentation
 from cae_backends.training.fitting import accuracy, fit, logits_of
@@ -266,6 +267,9 @@ class TestFit:
     def test_an_unknown_trainer(self) -> None:
         with pytest.raises(BackendMissing, match=r"'jax'.*keras, torch"):
             find_trainer("jax")
+
+    def test_the_torch_trainer_lists_what_it_builds(self) -> None:
+        assert find_trainer("torch").architectures == (*ARCHITECTURES, *REPORT_ARCHITECTURES)
 
 
 def linear_torch() -> Network:

@@ -134,7 +134,8 @@ class TestTrain:
         ("options", "words", "code"),
         [
             (("--recipe", "magic"), ("have no 'magic'",), 2),
-            (("--architecture", "vgg", "--data", "digits"), ("Unknown architecture 'vgg'", "was not made"), 1),
+            (("--architecture", "vgg", "--data", "digits"), ("source: Unknown architecture 'vgg'",), 1),
+            (("--architecture", "vgg", "--dry-run"), ("source: Unknown architecture 'vgg'",), 1),
             (("--trainer", "jax", "--data", "digits"), ("No trainer 'jax'",), 1),
             ((), ("Neither the plan nor --data",), 2),
             (("--cluster", "tcp://127.0.0.1:9", "--data", "digits"), ("No Dask scheduler answers",), 1),
