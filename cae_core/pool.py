@@ -180,8 +180,10 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
     values = {k: v for k, v in row.items() if k not in ("path", "contract")}
     for name, value in values.items():
-        if not isinstance(value, _VALUE_TYPES.get(name, str)):
+        if not isinstance(value, _VALUE_TYPES.get(name, str)) or isinstance(value, bool):
             raise PoolError(f"{where}: {name} cannot be {value!r}.")
+    if not 0 <= values.get("accuracy", 0) <= 1:
+        raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {values['accuracy']}.")
     return PoolMember(path=manifest.parent / row["path"], contract=contract, **values)
 
 

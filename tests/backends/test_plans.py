@@ -125,8 +125,11 @@ def test_the_examples_are_plans_with_all_roles_and_kinds(path: Path) -> None:
 
 
 def test_the_digits_example_is_large_enough() -> None:
-    jobs = read_plan(EXAMPLES / "digits.toml").jobs
-    assert sum(job.relation == "reference" for job in jobs) >= 550
-    assert sum(job.relation == "surrogate" for job in jobs) >= 100
-    surrogates = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
-    assert {job.kind for job in jobs} >= surrogates
+    path = EXAMPLES / "digits.toml"
+    jobs = read_plan(path).jobs
+    references, surrogates = (sum(job.relation == relation for job in jobs) for relation in ("reference", "surrogate"))
+    assert f"{references} references and {surrogates} surrogates" in path.read_text().splitlines()[0]
+    assert references >= 550
+    assert surrogates >= 100
+    kinds = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
+    assert {job.kind for job in jobs} >= kinds

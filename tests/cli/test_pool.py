@@ -224,6 +224,13 @@ class TestListAndCheck:
         assert "8-bit weights" in shown
         assert models[0]["sha256"][:8] in shown
 
+    def test_list_names_the_problems_that_it_found(self, copied: Path, run_cae: Run) -> None:
+        changed = copied.parent / "test" / "test-independent-001.onnx"
+        changed.write_bytes(b"changed")
+        outcome = run_cae("pool", "list", "--pool", copied, "--data", "digits")
+        assert outcome.code == 0
+        assert f"{changed}: the file has changed" in outcome.err
+
     def test_check_measures(self, trained: Path, run_cae: Run) -> None:
         outcome = run_cae("pool", "check", "--pool", trained, "--data", "digits", "--json")
         assert outcome.code == 0, outcome.err
@@ -315,6 +322,13 @@ class TestAdd:
         row = f'\n[[model]]\npath = "{tmp_path}/converted.onnx"\nrole = "{role}"\nrelation = "surrogate"\n'
         copied.write_text(before + row)
         assert_one_sentence(run_cae("pool", "check", "--pool", copied, "--data", "digits"), "the same model")
+
+    def test_a_parent_stands_in_the_pool(self, copied: Path, pool: Pool, run_cae: Run) -> None:
+        before = copied.read_text()
+        refused = run_cae("pool", "add", pool.other, *added(copied, "test"), "--parent", "sorce")
+        assert_one_sentence(refused, "--parent", "'sorce'", code=2)
+        assert copied.read_text() == before
+        assert run_cae("pool", "add", pool.other, *added(copied, "test"), "--parent", "source").code == 0
 
     def test_bad_input(self, copied: Path, tmp_path: Path, run_cae: Run) -> None:
         linear_graph(tmp_path / "seven.onnx", 7)
