@@ -291,6 +291,7 @@ class Told:
     """A trainer whose network keeps what its steps are told."""
 
     name = "told"
+    architectures = ("linear",)
 
     def __init__(self) -> None:
         self.told: list[tuple[Floats32, NDArray[Any]]] = []

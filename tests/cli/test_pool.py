@@ -269,6 +269,18 @@ class TestListAndCheck:
             assert_one_sentence(run_cae("pool", command, "--pool", path, *data), str(path))
 
 
+class TestGenerate:
+    @pytest.mark.parametrize("manifest_in", ["--pool", "--surrogates"])
+    def test_a_test_member_beside_the_manifest_is_refused(
+        self, manifest_in: str, trained: Path, tmp_path: Path, run_cae: Run
+    ) -> None:
+        member = trained.parent / "test" / "test-independent-001.onnx"
+        options = ("--source", trained.parent / "source" / "source.onnx", "--references", member)
+        given = (*options, manifest_in, trained, "--output", tmp_path / "f.safetensors")
+        outcome = run_cae("generate", "--data", "digits", *given)
+        assert_one_sentence(outcome, str(member), "the role test", "only generate members")
+
+
 class TestAdd:
     def test_a_model_from_elsewhere(self, copied: Path, pool: Pool, run_cae: Run) -> None:
         before = copied.read_text()
