@@ -4,21 +4,34 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cae_core.errors import PoolError
+from cae_core.file_digest import sha256_of_file
 from cae_core.loaders import is_model
 from cae_core.pool import PoolMember, Relation, Role, read_pool
 
 __all__ = ["collect_members"]
 
 
-def collect_members(paths: Iterable[Path], *, relation: Relation, role: Role) -> list[PoolMember]:
+def collect_members(
+    paths: Iterable[Path], *, relation: Relation, role: Role, manifests: Iterable[Path] = ()
+) -> list[PoolMember]:
     """Return the models that ``paths`` name.
 
     A manifest (``.toml``) gives its members with this relation and role; a folder gives every model file in it, by
     name; a file is a model.
 
+    Args:
+        paths: what the user names.
+        relation: of the members.
+        role: of the members.
+        manifests: further ones, whose members do not count; but a file that has another role in them, or in one of
+            ``paths``, is refused.
+
     Raises:
-        PoolError: a path does not exist, a folder holds no model, or a manifest has no such member.
+        PoolError: a path does not exist, a folder holds no model, a manifest has no such member, or a file has another
+            role.
     """
+    paths = list(paths)
+    known = [member for path in (*paths, *manifests) if path.suffix == ".toml" for member in read_pool(path).members]
     members: list[PoolMember] = []
     for path in paths:
         if path.suffix == ".toml":
@@ -33,10 +46,27 @@ def collect_members(paths: Iterable[Path], *, relation: Relation, role: Role) ->
             found, missing = [_bare(path, relation, role)], ""
         else:
             raise PoolError(f"{path}: no such model, folder or manifest. Check the path.")
+        if path.suffix != ".toml":
+            _check_roles(found, known, role)
         if not found:
             raise PoolError(f"{path}: holds {missing}. Name another path or add models.")
         members += found
     return members
+
+
+def _check_roles(found: Sequence[PoolMember], known: Sequence[PoolMember], role: Role) -> None:
+    """Refuse a file to which a manifest gives another role, under its own path or as a copy elsewhere."""
+    by_path = {member.path.resolve(): member for member in known}
+    by_digest = {member.sha256.lower(): member for member in known if member.sha256 is not None}
+    for bare in found:
+        listed = by_path.get(bare.path.resolve())
+        if listed is None and by_digest:
+            listed = by_digest.get(sha256_of_file(bare.path))
+        if listed is not None and listed.role != role:
+            raise PoolError(
+                f"{bare.path}: the pool has this model as {listed.path} with the role {listed.role}, and here only "
+                f"{role} members may be used. Name another model."
+            )
 
 
 def _bare(path: Path, relation: Relation, role: Role) -> PoolMember:

@@ -15,7 +15,7 @@ from cae_core.contract import Contract, parse_contract
 from cae_core.errors import PoolError
 from cae_core.file_digest import sha256_of_file
 
-__all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "read_pool"]
+__all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
 
 Role: TypeAlias = Literal["source", "generate", "screen", "calibrate", "test"]
 Relation: TypeAlias = Literal["source", "surrogate", "reference"]
@@ -85,10 +85,13 @@ class Pool:
         """Make a pool of the members of ``manifest``.
 
         Raises:
-            PoolError: one model stands in it twice.
+            PoolError: one model stands in it twice, or it has two sources.
         """
         found = tuple(members)
         _check_disjoint(found, manifest)
+        sources = [member.path for member in found if member.relation == "source"]
+        if len(sources) > 1:
+            raise PoolError(f"{manifest}: a pool has one source; found {sources[0]} and {sources[1]}. Remove one.")
         return cls(found, str(manifest))
 
     def __len__(self) -> int:
@@ -103,7 +106,7 @@ class Pool:
         """The only member with the relation *source*.
 
         Raises:
-            PoolError: there is none, or more than one.
+            PoolError: there is none, or more than one (in a pool that was not checked).
         """
         sources = self.select(relation="source")
         if len(sources) != 1:
@@ -115,13 +118,23 @@ def read_pool(path: Path) -> Pool:
     """Read a manifest.
 
     Raises:
-        PoolError: no such file, not TOML, an unknown role or field, one model in two roles, no model at all.
+        PoolError: no such file, not TOML, an unknown role or field, one model in two roles, two sources, no model.
     """
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        content = path.read_bytes()
     except OSError as error:
         raise PoolError(f"{path}: the pool manifest cannot be read ({error.strerror}).") from error
+    return parse_pool(content, path)
+
+
+def parse_pool(content: bytes, path: Path) -> Pool:
+    """Make a pool of a manifest's ``content``, which stands or will stand at ``path``.
+
+    Raises:
+        PoolError: as `read_pool`.
+    """
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PoolError(f"{path}: the pool manifest is not TOML ({error}).") from error
     common = table.get("contract")
@@ -167,8 +180,10 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
     values = {k: v for k, v in row.items() if k not in ("path", "contract")}
     for name, value in values.items():
-        if not isinstance(value, _VALUE_TYPES.get(name, str)):
+        if not isinstance(value, _VALUE_TYPES.get(name, str)) or isinstance(value, bool):
             raise PoolError(f"{where}: {name} cannot be {value!r}.")
+    if not 0 <= values.get("accuracy", 0) <= 1:
+        raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {values['accuracy']}.")
     return PoolMember(path=manifest.parent / row["path"], contract=contract, **values)
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels
 from cae_core.dataset import ImageSet
-from cae_core.errors import CaeError
+from cae_core.errors import CaeError, PoolError
 from cae_core.loaders import Device, open_model
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool import PoolMember
 from cae_core.same_model import first_equal, probe_images
 
-__all__ = ["MemberReport", "check_members"]
+__all__ = ["MemberReport", "check_added", "check_members"]
 
 _ACCURACY_DIFFERENCE = 0.005
 _ASKED_TOGETHER = 1024
@@ -74,6 +74,42 @@ def check_members(
     _compare_with_source(reports, answers)
     _find_same_models(reports, outputs)
     return reports
+
+
+def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: ImageSet) -> None:
+    """Refuse a model that was added to a pool in one role and made for it in another.
+
+    A model that cannot be opened, or answers labels only, is told by its file alone; see `check_members`.
+
+    Args:
+        made: the members that were trained for the pool.
+        added: those that came from elsewhere.
+        data: the images from which the probes are made.
+
+    Raises:
+        PoolError: naming both.
+    """
+    probes = probe_images(data)
+    outputs = [_probabilities(member, probes) for member in added]
+    for trained in made:
+        others = [(m, output) for m, output in zip(added, outputs, strict=True) if m.role != trained.role]
+        answers = [(m, output) for m, output in others if output is not None]
+        own = _probabilities(trained, probes) if answers else None
+        same = [m for m, _ in others if m.sha256 is not None and m.sha256 == trained.sha256]
+        if own is not None:
+            same += [m for m, output in answers if output.shape == own.shape and first_equal(own, output[None]) == 0]
+        if same:
+            raise PoolError(
+                f"{same[0].path}: it was added with the role {same[0].role}, and {trained.path} ({trained.role}) is "
+                "the same model, copied or converted. A model has one role; remove one of the two."
+            )
+
+
+def _probabilities(member: PoolMember, probes: NDArray[np.uint8]) -> Floats32 | None:
+    try:
+        return open_model(str(member.path), contract=member.contract).predict(probes).probabilities
+    except CaeError:  # `check_members` says what is wrong with it
+        return None
 
 
 def _asked(

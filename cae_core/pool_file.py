@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from cae_core.pool import read_pool
+from cae_core.pool import parse_pool, read_pool
 from cae_core.storage import write_atomically
 
 __all__ = ["ManifestRow", "append_row", "foreign_rows", "write_manifest"]
@@ -19,31 +19,38 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> None:
     """Write a manifest of ``rows``.
 
     Raises:
+        PoolError: they make no pool.
         StorageError: the folder cannot be written.
     """
-    write_atomically(path, "\n".join(_table(row) for row in rows).encode())
+    _write(path, "\n".join(_table(row) for row in rows))
 
 
 def append_row(path: Path, row: ManifestRow) -> None:
     """Add a model to the end of a manifest, which is made where there is none; what stands in it stays as it is.
 
     Raises:
-        PoolError: the file is no manifest, or has this model already.
+        PoolError: the file is no manifest, has this model already, or would have two sources.
         StorageError: the folder cannot be written.
     """
     before = path.read_text(encoding="utf-8").rstrip() + "\n\n" if path.exists() else ""
-    write_atomically(path, (before + _table(row)).encode())
+    _write(path, before + _table(row))
+
+
+def _write(path: Path, text: str) -> None:
+    parse_pool(text.encode(), path)  # whoever writes, what stands in the file is a pool
+    write_atomically(path, text.encode())
 
 
 def foreign_rows(path: Path, *, trained: Collection[str], rows: Sequence[ManifestRow]) -> list[ManifestRow]:
     """Return the models of an existing manifest that were added from elsewhere.
 
-    The contract that stands for all becomes their own. No file, no rows.
+    The contract that stands for all becomes their own. No file, no rows. Left out are what ``rows`` replace, a trained
+    model in the folder of its role, and the file that was the source of an earlier plan.
 
     Args:
         path: of the manifest.
         trained: SHA-256 of every model that was trained for it, those of earlier plans included.
-        rows: that will take its place; a path that they have is not foreign.
+        rows: that will take its place; a file that they name is not foreign.
 
     Raises:
         PoolError: the file is no manifest.
@@ -52,9 +59,15 @@ def foreign_rows(path: Path, *, trained: Collection[str], rows: Sequence[Manifes
         return []
     read_pool(path)  # refuses what is no manifest
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    common, taken = table.get("contract"), {str(row["path"]) for row in rows}
-    found = [row for row in table["model"] if row.get("sha256", "") not in trained and row["path"] not in taken]
-    return [{"contract": common, **row} for row in found]
+    folder, common = path.parent.resolve(), table.get("contract")
+    taken = {(folder / row["path"]).resolve() for row in rows}
+
+    def is_foreign(row: ManifestRow) -> bool:
+        file = (folder / row["path"]).resolve()
+        own = row["role"] == "source" or file.parent == folder / row["role"]
+        return file not in taken and not (own and row.get("sha256", "") in trained)
+
+    return [{"contract": common, **row} for row in table["model"] if is_foreign(row)]
 
 
 def _table(row: ManifestRow) -> str:

@@ -140,4 +140,6 @@ def train_digits_pool(
 
     data = PoolData(open_data("digits", split="train"), open_data("digits", split="test"))
     jobs = digits_jobs(seed)
-    return train_pool(jobs, data, folder / "pool.toml", export=export_member, workers=workers, progress=progress)
+    return train_pool(
+        jobs, data, folder / "pool.toml", export=export_member, workers=workers, replace=True, progress=progress
+    )

@@ -61,6 +61,7 @@ class Linear:
 
 class Trainer:
     name = "linear"
+    architectures = ("linear",)
 
     def build(self, architecture, *, image_shape, classes, seed, scaling, device):
         rng = np.random.default_rng(seed)

@@ -50,6 +50,10 @@ def test_snapshots_only_where_independence_does_not_matter() -> None:
     assert [job.snapshots for job in jobs] == [0, 2, 2, 2, 2, 2, 0]
 
 
+def test_a_base_needs_not_be_a_recipe_by_itself() -> None:
+    parse_plan(table(recipe={"part": {"plateau": 3}, "whole": {"base": "part", "validation": 0.1}}), origin="p")
+
+
 def test_a_shortened_plan() -> None:
     plan = parse_plan(table(), origin="p").shortened(epochs=3, share=0.5)
     assert {job.recipe.epochs for job in plan.jobs} == {3}
@@ -76,6 +80,20 @@ def test_a_shortened_plan() -> None:
         (group(count={"test": -1}), "must be a number"),
         (group(kind="other architecture"), "has its parent's"),
         (group(name="a/b"), "becomes a file's"),
+        (table(recipe={"unused": {"epoch": 3}}), "unknown field 'epoch'"),
+        (table(recipe={"a": {"base": "b"}, "b": {"base": "a"}}), "each other's base"),
+        (table(trainer="jax"), "No trainer 'jax'"),
+        (table(source={"architecture": "vgg", "recipe": "fast"}), "source: Unknown architecture 'vgg'"),
+        (group(architectures=["mlp", "vgg"]), "'hard-labels': Unknown architecture 'vgg'"),
+        (group(architectures=["cnn-wide"], trainer="keras"), "Unknown architecture 'cnn-wide'"),
+        (group(kind="scikit-learn", architectures=["mlp"]), "Unknown architecture 'mlp'; known are svc-rbf"),
+        (table(data=5), "data must be a text; found 5"),
+        (table(foreign=True), "foreign must be a text"),
+        (table(trainer=1), "trainer must be a text"),
+        (group(snapshots="two"), "snapshots must be a number; found 'two'"),
+        (group(snapshots=True), "snapshots must be a number; found True"),
+        (group(snapshots=-1), "snapshots must be a number"),
+        (group(changes=3), "changes to a recipe are a table; found 3"),
     ],
 )
 def test_refuses(plan: dict[str, Any], message: str) -> None:
@@ -107,8 +125,11 @@ def test_the_examples_are_plans_with_all_roles_and_kinds(path: Path) -> None:
 
 
 def test_the_digits_example_is_large_enough() -> None:
-    jobs = read_plan(EXAMPLES / "digits.toml").jobs
-    assert sum(job.relation == "reference" for job in jobs) >= 550
-    assert sum(job.relation == "surrogate" for job in jobs) >= 100
-    surrogates = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
-    assert {job.kind for job in jobs} >= surrogates
+    path = EXAMPLES / "digits.toml"
+    jobs = read_plan(path).jobs
+    references, surrogates = (sum(job.relation == relation for job in jobs) for relation in ("reference", "surrogate"))
+    assert f"{references} references and {surrogates} surrogates" in path.read_text().splitlines()[0]
+    assert references >= 550
+    assert surrogates >= 100
+    kinds = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
+    assert {job.kind for job in jobs} >= kinds

@@ -20,7 +20,9 @@ from cae_backends.training.pool_store import PoolData, PoolStore, Result
 from cae_backends.training.recipe import Recipe
 from cae_core.contract import Contract
 from cae_core.errors import DataError, PoolError
+from cae_core.file_digest import sha256_of_file
 from cae_core.pool import read_pool
+from cae_core.pool_file import append_row
 from tests.backends.blobs import SHAPE, blobs
 
 SHORT = Recipe(epochs=2, batch_size=16)
@@ -94,9 +96,16 @@ class ScriptedCrew:
         yield self
 
 
-def train(folder: Path, jobs: list[PoolJob] = JOBS, data: PoolData = DATA, **script: Any) -> ScriptedCrew:  # noqa: ANN401
+def train(
+    folder: Path,
+    jobs: list[PoolJob] = JOBS,
+    data: PoolData = DATA,
+    *,
+    replaces: bool = False,
+    **script: Any,  # noqa: ANN401
+) -> ScriptedCrew:
     crew = ScriptedCrew(**script)
-    train_pool(jobs, data, folder / "pool.toml", export=export, crew=crew.opened())
+    train_pool(jobs, data, folder / "pool.toml", export=export, crew=crew.opened(), replace=replaces)
     return crew
 
 
@@ -145,7 +154,7 @@ class TestTrainPool:
     ) -> None:
         train(tmp_path)
         changes = [replace(job, seed=99) if job.name == changed else job for job in JOBS]
-        assert set(train(tmp_path, changes).made) == again
+        assert set(train(tmp_path, changes, replaces=True).made) == again
 
     def test_only_the_weights_of_the_source_and_of_parents_are_kept(self, tmp_path: Path) -> None:
         train(tmp_path)
@@ -169,7 +178,27 @@ class TestTrainPool:
         made = train(tmp_path).made
         assert "other" in made
         assert len(made) <= 2
-        assert len(train(tmp_path, data=PoolData(blobs(seed=3), DATA.test)).made) == len(JOBS)
+        assert len(train(tmp_path, data=PoolData(blobs(seed=3), DATA.test), replaces=True).made) == len(JOBS)
+
+    @pytest.mark.parametrize("changed", ["source", "stolen", "other"])
+    def test_a_finished_model_of_other_inputs_is_not_overwritten(self, changed: str, tmp_path: Path) -> None:
+        train(tmp_path)
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        quick = [replace(job, recipe=replace(SHORT, epochs=1)) if job.name == changed else job for job in JOBS]
+        with pytest.raises(PoolError, match=rf"{changed}\.onnx: this finished model .* say --replace .* --pool"):
+            train(tmp_path, [*quick, job("new")])
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+        assert train(tmp_path, [*JOBS, job("new")]).made == ["new"]
+
+    def test_a_finished_model_whose_parent_comes_out_changed_is_not_overwritten(self, tmp_path: Path) -> None:
+        train(tmp_path)
+        kept = (tmp_path / "test" / "stolen.onnx").read_bytes()
+        (tmp_path / "source" / "source.onnx").unlink()
+        quick = [replace(job, seed=9) if job.name == "stolen" else job for job in JOBS]
+        with pytest.raises(PoolError, match=r"stolen\.onnx: this finished model"):
+            train(tmp_path, quick)
+        assert (tmp_path / "test" / "stolen.onnx").read_bytes() == kept
+        assert train(tmp_path).made == []
 
     def test_a_failure_stops_only_what_depends_on_it(self, tmp_path: Path) -> None:
         with pytest.raises(
@@ -238,7 +267,8 @@ class TestTrainPool:
             train(tmp_path, jobs)
         foreign = blobs(40, seed=7).images
         assert train(tmp_path, jobs, PoolData(DATA.train, DATA.test, foreign)).made == ["source", "thief"]
-        assert train(tmp_path, jobs, PoolData(DATA.train, DATA.test, foreign[:30])).made == ["source", "thief"]
+        fewer = PoolData(DATA.train, DATA.test, foreign[:30])
+        assert train(tmp_path, jobs, fewer, replaces=True).made == ["source", "thief"]
         with pytest.raises(DataError, match="have one shape"):
             PoolData(DATA.train, DATA.test, foreign[:, :4])
 
@@ -249,6 +279,25 @@ class TestTrainPool:
         manifest.write_text(f"{manifest.read_text()}\n{foreign}")
         train(tmp_path, [job("source", "source"), job("new")])
         assert [member.name for member in read_pool(manifest).members] == ["source", "new", "theirs"]
+
+    def test_an_added_copy_of_a_trained_model_in_another_role_is_refused(self, tmp_path: Path) -> None:
+        train(tmp_path / "elsewhere")
+        copy = tmp_path / "copy.onnx"
+        copy.write_bytes((tmp_path / "elsewhere" / "test" / "other.onnx").read_bytes())
+        manifest = tmp_path / "pool.toml"
+        row = {"path": "copy.onnx", "role": "generate", "relation": "reference", "sha256": sha256_of_file(copy)}
+        append_row(manifest, row)
+        before = manifest.read_text()
+        with pytest.raises(PoolError, match=r"copy\.onnx: it was added .* generate, and .*other\.onnx .test."):
+            train(tmp_path)
+        assert manifest.read_text() == before
+        assert (tmp_path / "test" / "other.onnx").exists()
+
+    def test_a_second_source_is_refused_before_the_training(self, tmp_path: Path) -> None:
+        append_row(tmp_path / "pool.toml", {"path": "mine.onnx", "role": "source", "relation": "source"})
+        with pytest.raises(PoolError, match="a pool has one source"):
+            train(tmp_path)
+        assert not (tmp_path / "state").exists()
 
 
 class TestCheckJobs:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cae_backends.architectures.options import REPORT_ARCHITECTURES
 from cae_backends.training import kinds
 from cae_backends.training.augmentation import Augmentation
 from cae_backends.training.fitting import accuracy, fit, logits_of
@@ -304,6 +305,9 @@ class TestFit:
         with pytest.raises(BackendMissing, match=r"'jax'.*keras, torch"):
             find_trainer("jax")
 
+    def test_the_torch_trainer_lists_what_it_builds(self) -> None:
+        assert find_trainer("torch").architectures == (*ARCHITECTURES, *REPORT_ARCHITECTURES)
+
 
 def linear_torch(*, bias: bool = False) -> Network:
     with torch.random.fork_rng():
@@ -329,6 +333,7 @@ class Told:
     """A trainer whose network keeps what its steps are told."""
 
     name = "told"
+    architectures = ("linear",)
 
     def __init__(self) -> None:
         self.told: list[tuple[Floats32, NDArray[Any]]] = []

@@ -134,7 +134,8 @@ class TestTrain:
         ("options", "words", "code"),
         [
             (("--recipe", "magic"), ("have no 'magic'",), 2),
-            (("--architecture", "vgg", "--data", "digits"), ("Unknown architecture 'vgg'", "was not made"), 1),
+            (("--architecture", "vgg", "--data", "digits"), ("source: Unknown architecture 'vgg'",), 1),
+            (("--architecture", "vgg", "--dry-run"), ("source: Unknown architecture 'vgg'",), 1),
             (("--trainer", "jax", "--data", "digits"), ("No trainer 'jax'",), 1),
             ((), ("Neither the plan nor --data",), 2),
             (("--cluster", "tcp://127.0.0.1:9", "--data", "digits"), ("No Dask scheduler answers",), 1),
@@ -150,6 +151,28 @@ class TestTrain:
         assert "Traceback" not in outcome.err
         for word in words:
             assert word in outcome.err
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ("--source", "x.onnx"),
+            ("--architecture", "nix"),
+            ("--recipe", "fast"),
+            ("--surrogates", "3"),
+            ("--references", "0"),
+            ("--role", "test"),
+            ("--trainer", "keras"),
+            ("--resource", "GPU=1"),
+        ],
+    )
+    def test_an_option_without_effect_is_refused(self, option: tuple[str, str], plan: Path, run_cae: Run) -> None:
+        assert_one_sentence(run_cae("pool", "train", plan, "--dry-run", *option), option[0], code=2)
+
+    @pytest.mark.parametrize("workers", ["0", "-1"])
+    def test_no_workers(self, workers: str, plan: Path, run_cae: Run) -> None:
+        outcome = run_cae("pool", "train", plan, "--workers", workers, "--dry-run")
+        assert outcome.code == 2
+        assert "--workers" in outcome.err
 
     def test_data_with_one_split(self, plan: Path, tmp_path: Path, run_cae: Run) -> None:
         np.savez(tmp_path / "d.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(9))
@@ -168,6 +191,28 @@ class TestTrain:
         assert (tmp_path / "one" / "pool.toml").read_text() == (tmp_path / "two" / "pool.toml").read_text()
         assert run_cae("pool", "check", "--pool", tmp_path / "two" / "pool.toml", "--data", "digits").code == 0
 
+    def test_an_added_model_that_the_plan_makes_in_another_role_is_refused(
+        self, trained: Path, plan: Path, tmp_path: Path, run_cae: Run
+    ) -> None:
+        """Other bytes, the same answers."""
+        model = onnx.load(trained.parent / "test" / "test-independent-001.onnx")
+        model.doc_string = "mine"
+        onnx.save(model, tmp_path / "mine.onnx")
+        manifest = tmp_path / "pool.toml"
+        assert run_cae("pool", "add", tmp_path / "mine.onnx", *added(manifest, "generate")).code == 0
+        before = manifest.read_text()
+        outcome = run_cae("pool", "train", plan, "--pool", manifest, "--workers", "1")
+        assert_one_sentence(outcome, "mine.onnx", "the same model", "one role")
+        assert manifest.read_text() == before
+        assert len(list((tmp_path / "test").glob("*.onnx"))) == 2
+
+    def test_a_second_source_is_refused(self, copied: Path, pool: Pool, plan: Path, run_cae: Run) -> None:
+        options = ("--data", "digits", "--role", "source", "--relation", "source")
+        assert_one_sentence(run_cae("pool", "add", pool.other, "--pool", copied, *options), "has one source")
+        copied.unlink()
+        assert run_cae("pool", "add", pool.other, "--pool", copied, *options).code == 0
+        assert_one_sentence(run_cae("pool", "train", plan, "--pool", copied), "has one source")
+
 
 class TestListAndCheck:
     def test_list_reads_the_manifest_only(self, copied: Path, run_cae: Run) -> None:
@@ -178,6 +223,13 @@ class TestListAndCheck:
         shown = run_cae("pool", "list", "--pool", copied).out
         assert "8-bit weights" in shown
         assert models[0]["sha256"][:8] in shown
+
+    def test_list_names_the_problems_that_it_found(self, copied: Path, run_cae: Run) -> None:
+        changed = copied.parent / "test" / "test-independent-001.onnx"
+        changed.write_bytes(b"changed")
+        outcome = run_cae("pool", "list", "--pool", copied, "--data", "digits")
+        assert outcome.code == 0
+        assert f"{changed}: the file has changed" in outcome.err
 
     def test_check_measures(self, trained: Path, run_cae: Run) -> None:
         outcome = run_cae("pool", "check", "--pool", trained, "--data", "digits", "--json")
@@ -215,6 +267,18 @@ class TestListAndCheck:
         for command in ("list", "check"):
             data = ("--data", "digits") if command == "check" else ()
             assert_one_sentence(run_cae("pool", command, "--pool", path, *data), str(path))
+
+
+class TestGenerate:
+    @pytest.mark.parametrize("manifest_in", ["--pool", "--surrogates"])
+    def test_a_test_member_beside_the_manifest_is_refused(
+        self, manifest_in: str, trained: Path, tmp_path: Path, run_cae: Run
+    ) -> None:
+        member = trained.parent / "test" / "test-independent-001.onnx"
+        options = ("--source", trained.parent / "source" / "source.onnx", "--references", member)
+        given = (*options, manifest_in, trained, "--output", tmp_path / "f.safetensors")
+        outcome = run_cae("generate", "--data", "digits", *given)
+        assert_one_sentence(outcome, str(member), "the role test", "only generate members")
 
 
 class TestAdd:
@@ -270,6 +334,13 @@ class TestAdd:
         row = f'\n[[model]]\npath = "{tmp_path}/converted.onnx"\nrole = "{role}"\nrelation = "surrogate"\n'
         copied.write_text(before + row)
         assert_one_sentence(run_cae("pool", "check", "--pool", copied, "--data", "digits"), "the same model")
+
+    def test_a_parent_stands_in_the_pool(self, copied: Path, pool: Pool, run_cae: Run) -> None:
+        before = copied.read_text()
+        refused = run_cae("pool", "add", pool.other, *added(copied, "test"), "--parent", "sorce")
+        assert_one_sentence(refused, "--parent", "'sorce'", code=2)
+        assert copied.read_text() == before
+        assert run_cae("pool", "add", pool.other, *added(copied, "test"), "--parent", "source").code == 0
 
     def test_bad_input(self, copied: Path, tmp_path: Path, run_cae: Run) -> None:
         linear_graph(tmp_path / "seven.onnx", 7)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cae_core.errors import PoolError
+from cae_core.file_digest import sha256_of_file
 from cae_core.members import collect_members
 
 MANIFEST = """
@@ -67,3 +68,26 @@ def test_a_path_that_gives_nothing_is_refused(folder: Path) -> None:
         collect(folder / "empty")
     with pytest.raises(PoolError, match=r"pool\.toml: holds no reference with role 'generate'"):
         collect_members([folder / "pool.toml"], relation="reference", role="generate")
+
+
+def test_a_file_that_has_another_role_in_a_manifest_is_refused(folder: Path) -> None:
+    (folder / "t.onnx").write_bytes(b"test")
+    (folder / "m.onnx").write_bytes(b"generate")
+    message = r"t\.onnx: the pool has this model as .*t\.onnx with the role test, and here only generate members"
+    for path in (folder / "t.onnx", folder / "models" / ".." / "t.onnx"):
+        with pytest.raises(PoolError, match=message):
+            collect(path, folder / "pool.toml")
+        with pytest.raises(PoolError, match=message):
+            collect_members([path], relation="reference", role="generate", manifests=[folder / "pool.toml"])
+    assert collect(folder / "m.onnx", folder / "pool.toml") == ["m.onnx", "m.onnx"]
+    assert collect(folder / "t.onnx") == ["t.onnx"]
+
+
+def test_a_copy_of_a_file_that_has_another_role_in_a_manifest_is_refused(folder: Path) -> None:
+    copy = folder / "models" / "copy.onnx"
+    copy.write_bytes(b"test")
+    (folder / "pool.toml").write_text(f'{MANIFEST}sha256 = "{sha256_of_file(copy).upper()}"\n')
+    for path in (copy, folder / "models"):
+        with pytest.raises(PoolError, match=r"copy\.onnx: the pool has this model as .*t\.onnx with the role test"):
+            collect(path, folder / "pool.toml")
+    assert collect(folder / "models" / "b.onnx", folder / "pool.toml") == ["b.onnx", "m.onnx"]

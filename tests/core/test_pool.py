@@ -8,6 +8,7 @@ import pytest
 from cae_core.errors import ContractError, PoolError
 from cae_core.file_digest import sha256_of_file
 from cae_core.pool import PoolMember, read_pool
+from cae_core.pool_file import append_row, write_manifest
 
 GOOD = """
 [contract]
@@ -85,6 +86,11 @@ def test_members_are_selected_by_role_and_relation(tmp_path: Path) -> None:
         (model(role="source"), 'role and relation are both "source", or neither is'),
         (model(relation="source"), 'role and relation are both "source", or neither is'),
         (model(more='colour = "red"'), "unknown field 'colour'; known are accuracy, ancestor"),
+        (model(more="seed = true"), "seed cannot be True"),
+        (model(more="accuracy = false"), "accuracy cannot be False"),
+        (model(more="accuracy = 1.5"), r"accuracy must lie in \[0, 1\]; found 1.5"),
+        (model(more="accuracy = -0.1"), "accuracy must lie in"),
+        (model(more="accuracy = nan"), "accuracy must lie in"),
         (model() + model(), "stands in the pool twice .same path"),
         (model() + model(role="calibrate"), "stands in the pool twice"),
         (model() + model("sub/../m.onnx", role="test"), "stands in the pool twice"),
@@ -112,12 +118,25 @@ def test_a_missing_and_a_binary_manifest_are_refused(tmp_path: Path) -> None:
         read_pool(tmp_path / "pool.toml")
 
 
-@pytest.mark.parametrize("sources", [0, 2])
-def test_there_is_one_source(tmp_path: Path, sources: int) -> None:
-    text = model() + "".join(model(f"s{i}", "source", "source") for i in range(sources))
-    pool = read_pool(write(tmp_path, text))
-    with pytest.raises(PoolError, match=f'expected one model with relation = "source"; found {sources}'):
+def test_there_is_one_source(tmp_path: Path) -> None:
+    pool = read_pool(write(tmp_path, model()))
+    with pytest.raises(PoolError, match='expected one model with relation = "source"; found 0'):
         _ = pool.source
+    two = model("a", "source", "source") + model("b", "source", "source")
+    with pytest.raises(PoolError, match=r"a pool has one source; found .*a and .*b\. Remove one"):
+        read_pool(write(tmp_path, two))
+
+
+def test_no_manifest_with_two_sources_is_written(tmp_path: Path) -> None:
+    row = {"role": "source", "relation": "source"}
+    path = tmp_path / "pool.toml"
+    append_row(path, {"path": "a.onnx", **row})
+    before = path.read_text()
+    with pytest.raises(PoolError, match="has one source"):
+        append_row(path, {"path": "b.onnx", **row})
+    with pytest.raises(PoolError, match="has one source"):
+        write_manifest(path, [{"path": "a.onnx", **row}, {"path": "b.onnx", **row}])
+    assert path.read_text() == before
 
 
 def test_the_digest_is_checked_against_the_manifests(tmp_path: Path) -> None:

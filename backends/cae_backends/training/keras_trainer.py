@@ -10,6 +10,14 @@ class KerasTrainer:
 
     name = "keras"
 
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """See `Trainer.architectures`."""
+        from cae_backends.architectures.options import REPORT_ARCHITECTURES
+        from cae_backends.training.keras_architectures import ARCHITECTURES
+
+        return (*ARCHITECTURES, *REPORT_ARCHITECTURES)
+
     def build(
         self,
         architecture: str,

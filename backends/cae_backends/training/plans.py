@@ -31,7 +31,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from cae_backends.training.jobs import COPYING_KINDS, KINDS, UNTRAINED_KINDS, PoolJob, check_jobs
+from cae_backends.training.estimators import ESTIMATORS
+from cae_backends.training.jobs import COPYING_KINDS, ESTIMATOR_KIND, KINDS, UNTRAINED_KINDS, PoolJob, check_jobs
+from cae_backends.training.plan_fields import architectures_of, check_architecture, check_fields, text_field
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
 from cae_core.errors import CaeError, PoolError
 from cae_core.pool import Role
@@ -90,6 +92,7 @@ def read_plan(path: Path, *, seed: int | None = None) -> Plan:
     Raises:
         PoolError: no such file, not TOML, or a wrong field; the message says where.
         OptionError: a recipe is unknown or wrong.
+        BackendMissing: no such trainer is installed.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -111,17 +114,18 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
         folder: where a relative ``file`` of the source is looked for.
 
     Raises:
-        PoolError: a wrong field.
+        PoolError: a wrong field, or an architecture that the trainer does not know.
         OptionError: a recipe is unknown or wrong.
+        BackendMissing: no such trainer is installed.
     """
-    _check_fields(table, _PLAN_FIELDS, origin)
+    check_fields(table, _PLAN_FIELDS, origin)
     reader = _Reader(table, origin, folder)
     jobs = tuple(reader.jobs())
     try:
         check_jobs(jobs)
     except PoolError as error:
         raise PoolError(f"{origin}: {error}") from error
-    return Plan(data=str(table.get("data", "")), foreign=str(table.get("foreign", "")), jobs=jobs)
+    return Plan(data=text_field(table, "data", "", origin), foreign=text_field(table, "foreign", "", origin), jobs=jobs)
 
 
 class _Reader:
@@ -129,13 +133,24 @@ class _Reader:
 
     def __init__(self, table: Mapping[str, Any], origin: str, folder: Path) -> None:
         self._table, self._origin, self._folder = table, origin, folder
-        self._seed, self._trainer = table.get("seed", 0), str(table.get("trainer", "torch"))
+        self._seed, self._trainer = table.get("seed", 0), text_field(table, "trainer", "torch", origin)
         if type(self._seed) is not int:
             raise PoolError(f"{origin}: seed must be an integer; found {self._seed!r}.")
         own = table.get("recipe", {})
         if not isinstance(own, dict) or not all(isinstance(recipe, dict) for recipe in own.values()):
             raise PoolError(f"{origin}: recipes are tables, such as [recipe.quick].")
         self._recipes = packaged_recipes() | own
+        self._read_all(own)
+
+    def _read_all(self, own: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse a wrong recipe also where no member uses it; a base is read with those that build on it."""
+        bases, done = {str(recipe.get("base", "")) for recipe in own.values()}, set[str]()
+        for name in sorted(own, key=lambda name: name in bases):
+            if name not in done:
+                self._recipe(name, {}, self._origin)
+            while name in own and name not in done:
+                done.add(name)
+                name = str(own[name].get("base", ""))  # noqa: PLW2901 - along the bases
 
     def jobs(self) -> Iterator[PoolJob]:
         source = self._source()
@@ -145,7 +160,8 @@ class _Reader:
             raise PoolError(f"{self._origin}: members are tables, [[members]].")
         seen: set[str] = set()
         for group in groups:
-            name = str(group.get("name", _slug(str(group.get("kind", "")))))
+            kind = text_field(group, "kind", "", f"{self._origin}: members")
+            name = text_field(group, "name", kind.replace(" ", "-"), f"{self._origin}: members")
             if name in seen:
                 raise PoolError(f"{self._origin}: two groups of members are called {name!r}. Give one another name.")
             seen.add(name)
@@ -155,24 +171,30 @@ class _Reader:
         where, table = f"{self._origin}: source", self._table.get("source")
         if not isinstance(table, dict):
             raise PoolError(f"{self._origin}: a plan has a table [source] with architecture and recipe, or a file.")
-        _check_fields(table, _SOURCE_FIELDS, where)
-        origin = self._folder / str(table["file"]) if "file" in table else None
+        check_fields(table, _SOURCE_FIELDS, where)
+        origin = self._folder / text_field(table, "file", "", where) if "file" in table else None
         if origin is not None and not origin.is_file():
             raise PoolError(f"{where}: {origin} is no such model file.")
+        architecture = text_field(table, "architecture", "", where)
+        trainer = text_field(table, "trainer", self._trainer, where)
+        recipe = Recipe()
+        if origin is None:
+            recipe = self._recipe(table.get("recipe"), table, where)
+            check_architecture(architecture, architectures_of(trainer, where), where)
         return PoolJob(
             name=SOURCE,
             role="source",
             kind="source",
-            architecture=str(table.get("architecture", "")),
+            architecture=architecture,
             seed=member_seed(self._seed, SOURCE),
-            recipe=Recipe() if origin is not None else self._recipe(table.get("recipe"), table, where),
-            trainer=str(table.get("trainer", self._trainer)),
+            recipe=recipe,
+            trainer=trainer,
             origin=origin,
         )
 
     def _group(self, table: Mapping[str, Any], name: str, source: PoolJob) -> Iterator[PoolJob]:
         where = f"{self._origin}: members {name!r}"
-        _check_fields(table, _GROUP_FIELDS, where)
+        check_fields(table, _GROUP_FIELDS, where)
         kind = str(table.get("kind", ""))
         if kind not in KINDS or kind == "source":
             known = ", ".join(other for other in KINDS if other != "source")
@@ -180,9 +202,16 @@ class _Reader:
         own = [source.architecture] if kind in COPYING_KINDS else None
         architectures = self._names(table, "architectures", own, where)
         recipes = self._names(table, "recipes", ["digits"] if kind in UNTRAINED_KINDS else None, where)
-        trainer, queries = str(table.get("trainer", self._trainer)), table.get("queries", "own")
+        trainer, queries = text_field(table, "trainer", self._trainer, where), table.get("queries", "own")
+        if source.origin is None or kind not in COPYING_KINDS:  # a file has no architecture to be copied
+            buildable = ESTIMATORS if kind == ESTIMATOR_KIND else architectures_of(trainer, where)
+            for architecture in architectures:
+                check_architecture(architecture, buildable, where)
         if queries not in ("own", "foreign"):
             raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")
+        snapshots = table.get("snapshots", 0)
+        if type(snapshots) is not int or snapshots < 0:
+            raise PoolError(f"{where}: snapshots must be a number; found {snapshots!r}.")
         for role, count in self._counts(table, where):
             turns = itertools.cycle(itertools.product(recipes, architectures))
             for number, (recipe, architecture) in zip(range(1, count + 1), turns, strict=False):
@@ -197,7 +226,7 @@ class _Reader:
                     recipe=self._recipe(recipe, table, where),
                     trainer=trainer,
                     queries=queries,
-                    snapshots=int(table.get("snapshots", 0)) if role in ("generate", "screen") else 0,
+                    snapshots=snapshots if role in ("generate", "screen") else 0,
                 )
 
     def _names(self, table: Mapping[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
@@ -218,19 +247,11 @@ class _Reader:
 
     def _recipe(self, name: object, table: Mapping[str, Any], where: str) -> Recipe:
         changes = table.get("changes", {})
-        if not isinstance(name, str) or not isinstance(changes, dict):
-            raise PoolError(f"{where}: a recipe is named by a text, and changes to it are a table; found {name!r}.")
+        if not isinstance(name, str):
+            raise PoolError(f"{where}: a recipe is named by a text; found {name!r}.")
+        if not isinstance(changes, dict):
+            raise PoolError(f"{where}: changes to a recipe are a table; found {changes!r}.")
         try:
             return read_recipe(name, tables=self._recipes, changes=changes)
         except CaeError as error:
             raise type(error)(f"{where}: {error}") from error
-
-
-def _slug(kind: str) -> str:
-    return kind.replace(" ", "-")
-
-
-def _check_fields(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise PoolError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(known)}.")

@@ -17,10 +17,10 @@ from cae_backends.contract_files import find_sidecar
 from cae_backends.training.executors import Crew, ExecutorCrew, local_processes
 from cae_backends.training.job_runner import Exporter, Parent, Task
 from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
+from cae_backends.training.pool_rows import check_places, write_members
 from cae_backends.training.pool_store import PoolData, PoolStore, Record, Result
 from cae_core.errors import CaeError, PoolError, StorageError
 from cae_core.file_digest import sha256_of_file
-from cae_core.pool_file import ManifestRow, foreign_rows, write_manifest
 
 __all__ = ["PoolData", "PoolProgress", "train_pool"]
 
@@ -41,6 +41,7 @@ def train_pool(
     crew: AbstractContextManager[Crew] | None = None,
     executor: Executor | None = None,
     device: str = "auto",
+    replace: bool = False,
     progress: PoolProgress | None = None,
 ) -> Path:
     """Train what is missing of a pool, write its manifest and return the manifest's path.
@@ -56,27 +57,31 @@ def train_pool(
         crew: runs the jobs instead of local processes; see `executors.cluster`.
         executor: likewise; its workers must see the manifest's folder.
         device: where a worker trains, see `Trainer.build`.
+        replace: whether a job whose inputs have changed may overwrite its finished model.
         progress: called for each finished job, those of earlier runs included; see `PoolProgress`.
 
     Raises:
-        PoolError: the jobs do not fit together, or some failed; it lists them. The others are kept.
+        PoolError: the jobs do not fit together, or not with what is there; or some failed, and it lists them. The
+            others are kept.
         StorageError: the folder cannot be written.
     """
     if data.foreign is None and any(job.queries == "foreign" for job in jobs):
         raise PoolError("Some members ask about foreign images, and there are none. Name them, or leave these out.")
     limit = workers or os.cpu_count() or 1
     store = PoolStore(manifest.resolve().parent)
-    run = _Run(check_jobs(jobs), data, store, export, device, progress)
+    ordered = check_jobs(jobs)
+    check_places(ordered.values(), store, manifest)
+    run = _Run(ordered, data, store, export, device, replace, progress)
     if crew is None:
         crew = local_processes(limit) if executor is None else contextlib.nullcontext(ExecutorCrew(executor, limit))
     run.find_finished()
+    run.refuse_replacing()
     if run.waiting:
         with crew as chosen:
             run.drive(chosen)
     if run.failures:
         raise PoolError(_summary(run, len(jobs))) from next(iter(run.failures.values()))
-    rows = [row for job in jobs for row in _rows(job, run.records[job.name], store)]
-    write_manifest(manifest, [*rows, *foreign_rows(manifest, trained=store.known_models(), rows=rows)])
+    write_members(manifest, [(job, run.records[job.name]) for job in jobs], store, data.test)
     return manifest
 
 
@@ -89,6 +94,7 @@ class _Run:
     store: PoolStore
     export: Exporter
     device: str
+    replace: bool
     progress: PoolProgress | None
     flying: dict[Future[Result], str] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
@@ -104,6 +110,7 @@ class _Run:
         self.keeping = {job.parent for job in self.jobs.values()} | {
             name for name, job in self.jobs.items() if job.relation == "source"
         }
+        self.known = {} if self.replace else self.store.known_models()
         self._tell("")
 
     def find_finished(self) -> None:
@@ -114,6 +121,20 @@ class _Run:
                 if record is not None:
                     del self.waiting[name]
                     self._note(name, record)
+
+    def refuse_replacing(self) -> None:
+        """Refuse to overwrite a finished model; where the parent is not there yet, `_start` sees to it."""
+        for job in self.waiting.values():
+            if not job.parent or job.parent in self.records:
+                self._refuse_replacing(job)
+
+    def _refuse_replacing(self, job: PoolJob) -> None:
+        path = self.store.overwritten(job, self._digest(job), self.known)
+        if path is not None:
+            raise PoolError(
+                f"{path}: this finished model was made with other settings, data or a parent that has changed; say "
+                "--replace to make it anew in its place, or name another folder with --pool."
+            )
 
     def drive(self, crew: Crew) -> None:
         """Keep the crew busy until no job is left."""
@@ -141,6 +162,11 @@ class _Run:
         record = self._finished(job)
         if record is not None:
             self._note(job.name, record)
+            return
+        try:
+            self._refuse_replacing(job)
+        except PoolError as error:
+            self.failures[job.name] = error
             return
         task = Task(
             job=job,
@@ -226,24 +252,3 @@ def _summary(run: _Run, total: int) -> str:
         lines.append(f"\n  {', '.join(names[:_LISTED])}{more}: {reason}")
     kept = f"{len(run.failures)} of {total} jobs failed; the results of the other {len(run.records)} are kept."
     return f"{kept} Run again once the cause is removed:{''.join(lines)}"
-
-
-def _rows(job: PoolJob, record: Record, store: PoolStore) -> list[ManifestRow]:
-    """Return the ``[[model]]`` tables of a job's members."""
-    kinds = [job.kind, *(f"{job.kind}, epoch {epoch} of {job.recipe.epochs}" for epoch in job.snapshot_epochs)]
-    paths = store.model_paths(job)
-    return [
-        {
-            "path": path if job.origin is not None else path.relative_to(store.folder),
-            "role": job.role,
-            "relation": job.relation,
-            "kind": kind,
-            "architecture": job.architecture,
-            "parent": job.parent,
-            "seed": job.seed if job.origin is None else None,
-            "accuracy": round(accuracy, 6),
-            "sha256": digest,
-            "contract": record.contract or None,  # else the file's own applies
-        }
-        for path, kind, accuracy, digest in zip(paths, kinds, record.accuracies, record.models_sha256, strict=True)
-    ]

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,12 +184,29 @@ class PoolStore:
         write_atomically(self._record_path(digest), text.encode())
         return record
 
-    def known_models(self) -> set[str]:
-        """Return the SHA-256 of every model that a record in this folder names."""
-        known: set[str] = set()
+    def known_models(self) -> dict[str, set[str]]:
+        """Return the SHA-256 of every model that a record in this folder names, with the digests of those records."""
+        known: dict[str, set[str]] = {}
         for path in (self.folder / "state").glob("*.json"):
             try:
-                known.update(Record(**json.loads(path.read_text(encoding="utf-8"))).models_sha256)
+                record = Record(**json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError):
                 continue
+            for model in record.models_sha256:
+                known.setdefault(model, set()).add(record.digest)
         return known
+
+    def overwritten(self, job: PoolJob, digest: str, known: Mapping[str, set[str]]) -> Path | None:
+        """Return a finished model of other inputs that stands where ``job`` would write, if there is one.
+
+        Args:
+            job: that is not finished.
+            digest: of its inputs.
+            known: as `known_models`.
+        """
+        for path in self.model_paths(job):
+            if path != job.origin and path.is_file():
+                makers = known.get(sha256_of_file(path), set())
+                if makers and digest not in makers:
+                    return path
+        return None

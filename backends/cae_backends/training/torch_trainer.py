@@ -1,15 +1,30 @@
 """The torch trainer, found by its entry point; torch is imported when the first network is built."""
 
+from cae_backends.architectures.options import REPORT_ARCHITECTURES
 from cae_backends.training.trainers import Network, Scaling
 from cae_core.errors import BackendMissing
 
 __all__ = ["TRAINER", "TorchTrainer"]
+
+_SMALL = (
+    "cnn-small",
+    "cnn-wide",
+    "cnn-deep",
+    "resnet-tiny",
+    "mlp",
+    "resnet8-quarter",
+    "plain-quarter",
+    "patch-quarter",
+    "mobile-quarter",
+)
+"""The keys of `torch_architectures.ARCHITECTURES`, which cannot be read without torch."""
 
 
 class TorchTrainer:
     """Builds the networks of `torch_architectures`."""
 
     name = "torch"
+    architectures = (*_SMALL, *REPORT_ARCHITECTURES)
 
     def build(
         self,

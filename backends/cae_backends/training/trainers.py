@@ -110,6 +110,11 @@ class Trainer(Protocol):
         """As plans and messages use it."""
         ...
 
+    @property
+    def architectures(self) -> Collection[str]:
+        """The names that `build` knows."""
+        ...
+
     def build(
         self,
         architecture: str,

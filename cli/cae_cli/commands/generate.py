@@ -88,7 +88,9 @@ def run(
     )
 
     def members(paths: list[Path] | None, relation: Relation) -> list[PoolMember]:
-        return collect_members([*(paths or []), *([pool] if pool else [])], relation=relation, role="generate")
+        named = [*(paths or []), *([pool] if pool else [])]
+        manifests = [path for path in (*(surrogates or []), *(references or [])) if path.suffix == ".toml"]
+        return collect_members(named, relation=relation, role="generate", manifests=manifests)
 
     if source is not None:
         owner = PoolMember(path=source, role="source", relation="source")

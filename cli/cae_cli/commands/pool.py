@@ -39,7 +39,7 @@ def list_members(
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
-    """Show what a pool consists of: roles, kinds, accuracies, hashes.
+    """Show what a pool consists of: roles, kinds, accuracies, hashes; with --data also what is wrong with a model.
 
     Example: cae pool list --pool pool.toml
     """
@@ -51,6 +51,8 @@ def list_members(
     if data is not None:
         reports = _check(members, _images(data, split), device, quiet=json)
     _show(reports, every=every, json=json)
+    for problem in (problem for report in reports for problem in report.problems):
+        typer.echo(problem, err=True)
 
 
 @app.command("check")
@@ -102,6 +104,7 @@ def add(
 
     Example: cae pool add theirs.onnx --pool pool.toml --data digits --role test --relation reference
     """
+    from cae_core.errors import OptionError
     from cae_core.pool import Pool, parse_member, read_pool
     from cae_core.pool_file import append_row
 
@@ -119,6 +122,8 @@ def add(
         for model in models
     ]
     before = read_pool(pool).members if pool.exists() else ()
+    if parent and parent not in {member.name for member in before}:
+        raise OptionError(f"--parent: {pool} has no model with the file stem {parent!r}; `cae pool list` shows them.")
     new = [parse_member({name: value for name, value in row.items() if value}, pool) for row in rows]
     Pool.checked((*before, *new), pool)
     reports = _check((*before, *new), _images(data, split), device, quiet=json)

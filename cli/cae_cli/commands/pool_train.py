@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_REFERENCES = 7
 _MIXTURE = ("hard labels", "soft labels", "hard labels", "distilled", "hard labels", "fine-tuned", "pruned")
 """The kinds of surrogates in turn where no plan says them: hard labels are the hardest to catch."""
 
@@ -36,15 +38,22 @@ def run(
     architecture: Annotated[
         list[str] | None, typer.Option(help="Without a plan; repeatable, the source's first.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="Without a plan: digits, fast or report.")] = "fast",
-    surrogates: Annotated[int, typer.Option(help="Without a plan: how many for each role.")] = 7,
-    references: Annotated[int, typer.Option(help="Without a plan: how many for each role.")] = 7,
+    recipe: Annotated[str | None, typer.Option(help="Without a plan: digits, fast or report. Default: fast.")] = None,
+    surrogates: Annotated[
+        int | None, typer.Option(min=0, help="Without a plan: how many for each role. Default: 7.")
+    ] = None,
+    references: Annotated[
+        int | None, typer.Option(min=0, help="Without a plan: how many for each role. Default: 7.")
+    ] = None,
     role: Annotated[list[str] | None, typer.Option(help="Without a plan; repeatable. Default: generate, test.")] = None,
-    trainer: Annotated[str, typer.Option(help="Without a plan: torch or keras.")] = "torch",
-    workers: Annotated[int | None, typer.Option(help="Models trained at a time; default: one for each core.")] = None,
+    trainer: Annotated[str | None, typer.Option(help="Without a plan: torch or keras. Default: torch.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Models trained at a time; default: one for each core.")
+    ] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
     resource: Annotated[list[str] | None, typer.Option(help="With a cluster, what each job takes: GPU=1.")] = None,
     device: Annotated[str, typer.Option(help="Where a worker trains: auto, cpu, cuda.")] = "auto",
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite finished models of other settings.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made.")] = False,
     json: Json = False,
 ) -> None:
@@ -52,24 +61,26 @@ def run(
 
     Example: cae pool train examples/pools/digits.toml --pool digits/pool.toml
 
-    A second call does only what is missing. On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
+    A second call does only what is missing; finished models of other settings are replaced with --replace only.
+
+    On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
     """
-    made = _plan(
-        plan,
-        source=source,
-        architectures=architecture or ["cnn-small"],
-        recipe=recipe,
-        surrogates=surrogates,
-        references=references,
-        roles=role,
-        trainer=trainer,
-        seed=seed,
-    ).shortened(epochs=epochs, share=share)
+    instead = {
+        "source": source,
+        "architecture": architecture or None,
+        "recipe": recipe,
+        "surrogates": surrogates,
+        "references": references,
+        "role": role or None,
+        "trainer": trainer,
+    }
+    given = {name: value for name, value in instead.items() if value is not None}
+    made = _plan(plan, given, seed=seed).shortened(epochs=epochs, share=share)
     start = time.perf_counter()
+    crew = _crew(cluster, resource or [])
     if not dry_run:
         images = _images(made, data, test_data, foreign)
-        crew = _crew(cluster, resource or [])
-        _train(made, pool, images, workers=workers, crew=crew, device=device, quiet=json)
+        _train(made, pool, images, workers=workers, crew=crew, device=device, replace=replace, quiet=json)
     seconds = time.perf_counter() - start
     counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
     if json:
@@ -83,41 +94,46 @@ def run(
         typer.echo(f"\n{pool}: {len(made.jobs)} jobs are done; this run took {seconds:.0f} s.")
 
 
-def _plan(
-    plan: Path | None,
-    *,
-    source: Path | None,
-    architectures: list[str],
-    recipe: str,
-    surrogates: int,
-    references: int,
-    roles: list[str] | None,
-    trainer: str,
-    seed: int | None,
-) -> "Plan":
+def _plan(plan: Path | None, instead: dict[str, Any], *, seed: int | None) -> "Plan":
     from cae_backends.training.plans import parse_plan, read_plan
+    from cae_core.errors import OptionError
 
-    if plan is not None:
-        return read_plan(plan, seed=seed)
+    if plan is None:
+        return parse_plan(_table(**instead) | {"seed": seed or 0}, origin="the options")
+    if instead:
+        raise OptionError(f"The plan {plan} says what is made; leave out --{next(iter(instead))}, or the plan.")
+    return read_plan(plan, seed=seed)
+
+
+def _table(
+    *,
+    source: Path | None = None,
+    architecture: Sequence[str] = ("cnn-small",),
+    recipe: str = "fast",
+    surrogates: int = len(_MIXTURE),
+    references: int = _REFERENCES,
+    role: Sequence[str] = ("generate", "test"),
+    trainer: str = "torch",
+) -> dict[str, Any]:
+    """Return the plan that the options mean."""
     mixture = Counter(_MIXTURE[i % len(_MIXTURE)] for i in range(surrogates))
     if source is not None:  # a source that only answers
         mixture = Counter({"hard labels": (surrogates + 1) // 2, "soft labels": surrogates // 2})
     groups = [(kind, count) for kind, count in [*mixture.items(), ("independent", references)] if count]
-    common = {"architectures": architectures, "recipes": [recipe]}
+    common = {"architectures": list(architecture), "recipes": [recipe]}
     copying = {"recipes": [recipe]}
     members = [
         {
             "kind": kind,
-            "count": dict.fromkeys(roles or ["generate", "test"], count),
+            "count": dict.fromkeys(role, count),
             **(copying if kind in ("fine-tuned", "pruned") else common),
         }
         for kind, count in groups
     ]
-    owner: dict[str, Any] = {"architecture": architectures[0], "recipe": recipe}
+    owner: dict[str, Any] = {"architecture": architecture[0], "recipe": recipe}
     if source is not None:
         owner = {"file": str(source.resolve())}
-    table = {"seed": seed or 0, "trainer": trainer, "source": owner, "members": members}
-    return parse_plan(table, origin="the options")
+    return {"trainer": trainer, "source": owner, "members": members}
 
 
 def _train(
@@ -128,6 +144,7 @@ def _train(
     workers: int | None,
     crew: "AbstractContextManager[Crew] | None",
     device: str,
+    replace: bool,
     quiet: bool,
 ) -> None:
     from cae_backends.training.pool_jobs import train_pool
@@ -142,6 +159,7 @@ def _train(
             workers=workers,
             crew=crew,
             device=device,
+            replace=replace,
             progress=lambda done, total, _name: progress("training", done, total),
         )
 
@@ -162,7 +180,10 @@ def _images(plan: "Plan", data: str | None, test_data: str | None, foreign: str 
 
 def _crew(address: str | None, resources: list[str]) -> "AbstractContextManager[Crew] | None":
     from cae_backends.training.executors import cluster
+    from cae_core.errors import OptionError
 
+    if address is None and resources:
+        raise OptionError("--resource says what each job takes of a cluster; name one with --cluster.")
     if address is None:
         return None
     taken: dict[str, float] = {}

@@ -1,0 +1,71 @@
+"""The manifest of a trained pool: the members that its jobs have made, and those that were added from elsewhere."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cae_backends.training.jobs import PoolJob
+from cae_backends.training.pool_store import PoolStore, Record
+from cae_core.dataset import ImageSet
+from cae_core.pool import Pool, PoolMember, parse_member
+from cae_core.pool_check import check_added
+from cae_core.pool_file import ManifestRow, foreign_rows, write_manifest
+
+__all__ = ["check_places", "write_members"]
+
+
+def check_places(jobs: Iterable[PoolJob], store: PoolStore, manifest: Path) -> None:
+    """Refuse before the training what the manifest would refuse after it, such as a second source.
+
+    Raises:
+        PoolError: the jobs' members and those that were added make no pool.
+    """
+    places = [(path, job) for job in jobs for path in store.model_paths(job)]
+    added = foreign_rows(manifest, trained=store.known_models(), rows=[{"path": path} for path, _ in places])
+    planned = [PoolMember(path=path, role=job.role, relation=job.relation) for path, job in places]
+    Pool.checked([*planned, *_members(added, manifest)], manifest)
+
+
+def write_members(manifest: Path, made: Sequence[tuple[PoolJob, Record]], store: PoolStore, test: ImageSet) -> None:
+    """Write what the jobs have made into the manifest, and after it what was added from elsewhere.
+
+    Args:
+        manifest: the file; its added members stay.
+        made: finished jobs, in the manifest's order.
+        store: of the manifest's folder.
+        test: images by which one model is told from another.
+
+    Raises:
+        PoolError: a model was added in one role and made in another, or stands there twice.
+        StorageError: the folder cannot be written.
+    """
+    rows = [row for job, record in made for row in _rows(job, record, store)]
+    added = foreign_rows(manifest, trained=store.known_models(), rows=rows)
+    if added:
+        check_added(_members(rows, manifest), _members(added, manifest), test)
+    write_manifest(manifest, [*rows, *added])
+
+
+def _members(rows: Iterable[ManifestRow], manifest: Path) -> list[PoolMember]:
+    given = ({name: value for name, value in row.items() if value not in (None, "")} for row in rows)
+    return [parse_member({**row, "path": str(row["path"])}, manifest) for row in given]
+
+
+def _rows(job: PoolJob, record: Record, store: PoolStore) -> list[ManifestRow]:
+    """Return the ``[[model]]`` tables of a job's members."""
+    kinds = [job.kind, *(f"{job.kind}, epoch {epoch} of {job.recipe.epochs}" for epoch in job.snapshot_epochs)]
+    paths = store.model_paths(job)
+    return [
+        {
+            "path": path if job.origin is not None else path.relative_to(store.folder),
+            "role": job.role,
+            "relation": job.relation,
+            "kind": kind,
+            "architecture": job.architecture,
+            "parent": job.parent,
+            "seed": job.seed if job.origin is None else None,
+            "accuracy": round(accuracy, 6),
+            "sha256": digest,
+            "contract": record.contract or None,  # else the file's own applies
+        }
+        for path, kind, accuracy, digest in zip(paths, kinds, record.accuracies, record.models_sha256, strict=True)
+    ]
