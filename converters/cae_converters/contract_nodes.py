@@ -208,7 +208,7 @@ def _tail(contract: Contract, proto: "ModelProto", *, softmax: bool) -> "ModelPr
     if softmax:
         chain.add("Softmax", axis=1)
     elif _maps_probabilities(contract) and NO_ANSWER in (contract.classes or ()):
-        chosen, classes = chain.name, len(places[0]) - (contract.classes or ()).count(NO_ANSWER)
+        chosen, classes = chain.name, sum(c != NO_ANSWER for c in contract.classes or ())
         chain.add("MatMul", np.ones((classes, classes), np.float32))  # the sum, once for every class
         chain.add("Div", chosen, None)
     if contract.output == "labels" and len(answered.shape.dim) != 1:

@@ -127,7 +127,8 @@ class Site:
 
     def finished(self, pool: str) -> dict[str, int]:
         """Return when each record was written: a job that is done again has a new one."""
-        return {path.name: path.stat().st_mtime_ns for path in (self.folder / pool / "state").glob("*.json")}
+        records = (self.folder / pool / "state").glob("[!.]*.json")  # with a dot: a draft that was interrupted
+        return {path.name: path.stat().st_mtime_ns for path in records}
 
     def digest(self, pool: str) -> str:
         """Return a digest of the manifest, the models, the weights and, but for their times, the records."""

@@ -187,7 +187,7 @@ class PoolStore:
     def known_models(self) -> dict[str, set[str]]:
         """Return the SHA-256 of every model that a record in this folder names, with the digests of those records."""
         known: dict[str, set[str]] = {}
-        for path in (self.folder / "state").glob("*.json"):
+        for path in (self.folder / "state").glob("[!.]*.json"):  # with a dot: a draft
             try:
                 record = Record(**json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError):
