@@ -1,5 +1,6 @@
 """Small networks of handwritten digits in Keras and in torch, for the examples that mix the two frameworks."""
 
+import argparse
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cae_backends.datasets import open_data
 from cae_backends.tensorflow.model import TensorflowModel
 from cae_backends.tensorflow.runtime import load_keras
 from cae_backends.torch.model import TorchModel
@@ -23,7 +25,16 @@ from cae_core.roc import roc_auc
 from cae_core.settings import GenerationSettings
 from cae_core.workflows import generate_fingerprint, verify_suspect
 
-__all__ = ["Train", "fingerprint_and_verify", "train_copy", "train_keras", "train_other", "train_torch"]
+__all__ = [
+    "Train",
+    "fingerprint_and_verify",
+    "output_option",
+    "train_copy",
+    "train_keras",
+    "train_other",
+    "train_torch",
+    "two_halves",
+]
 
 KERAS = Contract(layout="NHWC", range=(0.0, 1.0), output="probabilities", channels="GRAY", size=(8, 8))
 TORCH = Contract(layout="NCHW", range=(0.0, 1.0), output="logits", channels="GRAY", size=(8, 8))
@@ -31,6 +42,21 @@ EPOCHS = 40
 
 Train: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.int64], int, Path], Model]
 """Fits a network to images and labels from a seed, writes it to a path, and returns it."""
+
+
+def output_option(description: str | None) -> Path:
+    """Return the folder that the command line names."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True)
+    folder: Path = parser.parse_args().output
+    return folder
+
+
+def two_halves(*, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Return the training images of the owner, and those of everybody else."""
+    data = open_data("digits", split="train")
+    order = np.random.default_rng(seed).permutation(len(data))
+    return data.subset(order[: len(order) // 2]), data.subset(order[len(order) // 2 :])
 
 
 def train_keras(images: NDArray[np.uint8], labels: NDArray[np.int64], seed: int, path: Path) -> Model:

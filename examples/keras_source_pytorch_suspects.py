@@ -7,27 +7,26 @@ torch, each giving its gradients in its own framework; the suspects are torch ne
 trained here, on scikit-learn's digits; the owner and the others have different training images.
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cae_backends.datasets import open_data
-from digits_networks import fingerprint_and_verify, train_copy, train_keras, train_other, train_torch
+from digits_networks import (
+    fingerprint_and_verify,
+    output_option,
+    train_copy,
+    train_keras,
+    train_other,
+    train_torch,
+    two_halves,
+)
 
 __all__ = ["main"]
 
 
 def main() -> dict[str, Any]:
     """Train, generate, verify; return the CAEAccs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True)
-    folder = parser.parse_args().output
-    data = open_data("digits", split="train")
-    order = np.random.default_rng(0).permutation(len(data))
-    owner, others = data.subset(order[: len(order) // 2]), data.subset(order[len(order) // 2 :])
-
+    folder = output_option(__doc__)
+    owner, others = two_halves(seed=0)
     source = train_keras(owner.images, owner.labels, 0, folder / "source.keras")
     surrogates = [folder / f"copy-{seed}.onnx" for seed in (1, 2, 3)]
     references = [folder / "other-11.keras", folder / "other-12.onnx", folder / "other-13.onnx"]

@@ -7,27 +7,26 @@ from Keras and torch; one suspect of each relation is judged as the Keras file t
 Everything is trained here, on scikit-learn's digits; the owner and the others have different training images.
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cae_backends.datasets import open_data
-from digits_networks import fingerprint_and_verify, train_copy, train_keras, train_other, train_torch
+from digits_networks import (
+    fingerprint_and_verify,
+    output_option,
+    train_copy,
+    train_keras,
+    train_other,
+    train_torch,
+    two_halves,
+)
 
 __all__ = ["main"]
 
 
 def main() -> dict[str, Any]:
     """Train, generate, verify; return the CAEAccs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True)
-    folder = parser.parse_args().output
-    data = open_data("digits", split="train")
-    order = np.random.default_rng(1).permutation(len(data))
-    owner, others = data.subset(order[: len(order) // 2]), data.subset(order[len(order) // 2 :])
-
+    folder = output_option(__doc__)
+    owner, others = two_halves(seed=1)
     source = train_torch(owner.images, owner.labels, 0, folder / "source.onnx")
     surrogates = [folder / f"copy-{seed}.keras" for seed in (1, 2, 3)]
     references = [folder / "other-11.keras", folder / "other-12.keras", folder / "other-13.onnx"]
