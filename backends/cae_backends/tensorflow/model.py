@@ -52,9 +52,7 @@ class TensorflowModel:
         self._origin, self._shape = origin, graph.shape
         self._device = resolve_device(device)
         self._told = Program(graph, logarithm=False)
-        softmax = contract.output == "probabilities" and bare is not None
-        logarithm = contract.output == "probabilities" and bare is None
-        self._logits = Program(bare, logarithm=False) if softmax and bare else Program(graph, logarithm=logarithm)
+        self._logits = Program(bare or graph, logarithm=bare is None and contract.output == "probabilities")
         self._answer: Callable[[Any], Any] | None = None
         self._linearised: Linearised | None = None
 
