@@ -9,6 +9,7 @@
     ├── PoolError            a pool manifest, or a pool with too few members
     ├── FingerprintError     a fingerprint file that is missing, broken, foreign or of another version
     ├── GenerationError      no fingerprint can be generated from what was given
+    ├── VerdictError         a recorded verdict, seal or claim that is broken, edited or of something else
     └── StorageError         the disk is full or a file cannot be written
 
 Every message says what was expected, what was found and what to do. Foreign exceptions are turned into
@@ -26,6 +27,7 @@ __all__ = [
     "OptionError",
     "PoolError",
     "StorageError",
+    "VerdictError",
     "first_line",
 ]
 
@@ -68,6 +70,10 @@ class GenerationError(CaeError):
 
 class StorageError(CaeError):
     """A file cannot be written: the disk is full, or the folder is not writable."""
+
+
+class VerdictError(CaeError):
+    """A recorded verdict, a seal or a claim is broken, edited, or about something else."""
 
 
 def first_line(error: BaseException) -> str:

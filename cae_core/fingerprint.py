@@ -6,6 +6,7 @@ name, and canonical JSON under the metadata key ``cae``. It is a secret and writ
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from cae_core.errors import FingerprintError
 from cae_core.storage import write_atomically
 from cae_core.tensor_file import TensorFileError, pack_tensors, read_tensors
 
-__all__ = ["FORMAT_VERSION", "Fingerprint", "load_fingerprint", "save_fingerprint"]
+__all__ = ["FORMAT_VERSION", "Attachment", "Fingerprint", "load_attachment", "load_fingerprint", "save_fingerprint"]
 
 FORMAT_VERSION = 1
 
@@ -90,12 +91,33 @@ class Fingerprint:
         return float(self.generation["source"]["accuracy"])
 
 
-def save_fingerprint(fingerprint: Fingerprint, path: Path) -> None:
-    """Write the file atomically, mode 0600; the same fingerprint gives the same bytes.
+@dataclass(frozen=True)
+class Attachment:
+    """What travels in a fingerprint's file and is no part of its identity, such as a calibration.
+
+    Attributes:
+        metadata: as JSON holds it.
+        tensors: by name.
+    """
+
+    metadata: dict[str, Any]
+    tensors: dict[str, NDArray[Any]]
+
+
+def save_fingerprint(
+    fingerprint: Fingerprint, path: Path, *, attachments: Mapping[str, Attachment] | None = None
+) -> None:
+    """Write the file atomically, mode 0600; the same content gives the same bytes.
+
+    Args:
+        fingerprint: see `Fingerprint`.
+        path: the file.
+        attachments: by name; tensors stand in the file as ``name.tensor``.
 
     Raises:
         StorageError: it cannot be written.
     """
+    attached = attachments or {}
     metadata = {
         "format": FORMAT_VERSION,
         "fingerprint_id": fingerprint.id,
@@ -103,9 +125,26 @@ def save_fingerprint(fingerprint: Fingerprint, path: Path) -> None:
         "geometry": list(fingerprint.images.shape[1:]),
         "generation": fingerprint.generation,
         "tools": fingerprint.tools,
+        **{name: attachment.metadata for name, attachment in attached.items()},
     }
-    content = pack_tensors({name: getattr(fingerprint, name) for name in _TENSORS}, {_KEY: canonical_json(metadata)})
-    write_atomically(path, content, mode=0o600)
+    tensors = {name: getattr(fingerprint, name) for name in _TENSORS}
+    for name, attachment in attached.items():
+        tensors |= {f"{name}.{key}": tensor for key, tensor in attachment.tensors.items()}
+    write_atomically(path, pack_tensors(tensors, {_KEY: canonical_json(metadata)}), mode=0o600)
+
+
+def load_attachment(path: Path, name: str) -> Attachment | None:
+    """Read one attachment of a fingerprint's file; None where it has none. Its content is for the caller to check.
+
+    Raises:
+        FingerprintError: it is no fingerprint's file.
+    """
+    metadata, tensors = _read(path)
+    found = metadata.get(name)
+    if not isinstance(found, dict):
+        return None
+    own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+    return Attachment(cast("dict[str, Any]", found), own)
 
 
 def load_fingerprint(path: Path) -> Fingerprint:

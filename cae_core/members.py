@@ -8,7 +8,7 @@ from cae_core.file_digest import sha256_of_file
 from cae_core.loaders import is_model
 from cae_core.pool import PoolMember, Relation, Role, read_pool
 
-__all__ = ["collect_members"]
+__all__ = ["collect_members", "select_members"]
 
 
 def collect_members(
@@ -52,6 +52,16 @@ def collect_members(
             raise PoolError(f"{path}: holds {missing}. Name another path or add models.")
         members += found
     return members
+
+
+def select_members(manifests: Iterable[Path], *, role: Role, relation: Relation | None = None) -> list[PoolMember]:
+    """Return the members of ``manifests`` with this role (and relation), each file once; there may be none.
+
+    Raises:
+        PoolError: a manifest is wrong.
+    """
+    found = [m for path in manifests for m in read_pool(path).select(role=role, relation=relation)]
+    return list({member.path.resolve(): member for member in found}.values())
 
 
 def _check_roles(found: Sequence[PoolMember], known: Sequence[PoolMember], role: Role) -> None:

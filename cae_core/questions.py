@@ -6,6 +6,7 @@ four; so the nonce is recorded, and in a dispute it is the judge's.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,7 +41,12 @@ class Question:
 
 
 def plan_questions(
-    fingerprint: Fingerprint, *, suspect_id: str, nonce: bytes, max_queries: int | None = None
+    fingerprint: Fingerprint,
+    *,
+    suspect_id: str,
+    nonce: bytes,
+    max_queries: int | None = None,
+    chosen: NDArray[np.bool_] | None = None,
 ) -> tuple[Question, ...]:
     """Return the questions in the order in which they are asked; the same arguments give the same plan.
 
@@ -49,9 +55,11 @@ def plan_questions(
         suspect_id: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
         max_queries: budget; examples are left out at random, decided by the nonce as well, until it is met.
+        chosen: bool (n,), the examples that may be asked, at least one; None: all.
 
     Raises:
-        OptionError: the budget leaves fewer than 10 examples beside the benign probes and the repeats.
+        OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
+            the benign probes and the repeats.
     """
     n, q = len(fingerprint), len(fingerprint.probe_images)
     common = hashlib.sha256(f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|".encode())
@@ -64,13 +72,14 @@ def plan_questions(
     def lot(index: int) -> bytes:  # another draw than the order's: else all chosen probes would come early
         return key(index, "|chosen")
 
-    examples = list(range(n))
+    examples = list(range(n)) if chosen is None else np.flatnonzero(chosen).tolist()
     probes = sorted(range(n, n + q), key=lot)[:MIN_BENIGN]
     if max_queries is not None:
-        affordable = [k for k in range(n + 1) if _total(k, len(probes)) <= max_queries]
+        affordable = [k for k in range(len(examples) + 1) if _total(k, len(probes)) <= max_queries]
         room = affordable[-1] if affordable else 0
-        if room < min(MIN_EXAMPLES, n):
-            need = _total(min(MIN_EXAMPLES, n), len(probes))
+        least = min(MIN_EXAMPLES, len(examples))
+        if room < least:
+            need = _total(least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
         examples = sorted(examples, key=lot)[:room]
     once = examples + probes
@@ -85,7 +94,7 @@ def plan_questions(
     return tuple(questions)
 
 
-def question_images(fingerprint: Fingerprint, questions: tuple[Question, ...]) -> NDArray[np.uint8]:
+def question_images(fingerprint: Fingerprint, questions: Sequence[Question]) -> NDArray[np.uint8]:
     """Return the images to ask, uint8 (queries, h, w, k), in order."""
     source = {"fingerprint": fingerprint.images, "benign": fingerprint.probe_images}
     images = np.empty((len(questions), *fingerprint.images.shape[1:]), np.uint8)

@@ -1,15 +1,16 @@
 """The verdict, always with its evidence."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from cae_core.caeacc import CAEAcc
 from cae_core.questions import Question
 
-__all__ = ["LITERATURE_THRESHOLD", "Answer", "Decision", "Verdict", "decide_uncalibrated"]
+__all__ = ["Answer", "Decision", "Outcome", "Provenance", "SequentialEvidence", "Verdict"]
 
-LITERATURE_THRESHOLD = 0.75
-"""CAEAcc from which the literature calls a suspect a surrogate. It carries no error rate and does not travel."""
+Outcome: TypeAlias = Literal["surrogate", "independent", "inconclusive"]
+Provenance: TypeAlias = Literal["rank", "parametric", "literature"]
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,78 @@ class Answer:
         return {"kind": question.kind, "index": question.index, "repeat": question.repeat, "label": self.label}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """What the rule says.
 
     Attributes:
         verdict: ``surrogate``, ``independent`` or ``inconclusive``.
         reason: in one sentence.
-        threshold: CAEAcc that was asked for.
+        remedy: what would resolve an ``inconclusive``, in one sentence; empty otherwise.
+        threshold: the least deciding score that is called a surrogate; None where the references are too few for
+            the rate.
         provenance: where the threshold comes from: ``rank``, ``parametric`` or ``literature``.
-        p_value: None where uncalibrated.
-        weak: a surrogate whose interval reaches below the threshold.
+        score: the one that decides: ``caeacc`` or ``llr``.
+        value: the suspect's.
+        p_value: how likely an independent model scores this high; None where uncalibrated.
+        p_value_surrogate: how likely a surrogate scores this low; None where uncalibrated.
+        extrapolated: the suspect's benign accuracy lies outside the calibration references'.
+        weak: a surrogate by the literature's threshold whose interval reaches below it.
     """
 
-    verdict: Literal["surrogate", "independent", "inconclusive"]
+    verdict: Outcome
     reason: str
-    threshold: float
-    provenance: Literal["rank", "parametric", "literature"]
+    remedy: str = ""
+    threshold: float | None
+    provenance: Provenance
+    score: str = "caeacc"
+    value: float
     p_value: float | None = None
+    p_value_surrogate: float | None = None
+    extrapolated: bool = False
     weak: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialEvidence:
+    """What the sequential mode saw.
+
+    Attributes:
+        examples: n, of the whole (chosen) fingerprint.
+        k0: matches on all of them that an independent model may have.
+        k1: matches on all of them that a surrogate has at least; None: this side was not asked.
+        level_surrogate: false accusations that the e-process allows, beside those of k0.
+        level_independent: likewise of the mirror.
+        outcome: None where the budget ended first.
+        interval: the 95 % confidence sequence of the fraction of matches on all n.
+        trace: after each example: asked, matches, and log e of both sides; infinite where the count alone proves it.
+    """
+
+    examples: int
+    k0: int
+    k1: int | None
+    level_surrogate: float
+    level_independent: float
+    outcome: Literal["surrogate", "independent"] | None
+    interval: tuple[float, float]
+    trace: tuple[tuple[int, int, float, float], ...] = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it; null stands for an infinite log e."""
+        names = ("asked", "matches", "log_e_surrogate", "log_e_independent")
+        return {
+            "examples": self.examples,
+            "k0": self.k0,
+            "k1": self.k1,
+            "level_surrogate": self.level_surrogate,
+            "level_independent": self.level_independent,
+            "outcome": self.outcome,
+            "interval": list(self.interval),
+            "trace": [
+                {name: value if math.isfinite(value) else None for name, value in zip(names, row, strict=True)}
+                for row in self.trace
+            ],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,62 +107,75 @@ class Verdict:
     Attributes:
         decision: see `Decision`.
         caeacc: over all asked examples.
+        other_scores: by name, for information; they decide nothing.
         benign_accuracy: on the benign probes.
+        benign_range: lowest and highest of the calibration references on the same probes; None where uncalibrated.
         queries: how many of each kind, repeats included.
         nondeterministic: how many repeated images got another answer.
         unanswered: refusals and answers that are not a number, repeats included.
+        evasion: signs that the suspect does not answer as it does its customers, in sentences.
+        warnings: what weakens the evidence, in sentences.
+        calibration: how many models of which kinds stand behind it; None where uncalibrated.
+        sequential: of the sequential mode; None otherwise.
+        earlier: verifications of this suspect before, and how many of these examples it had been asked; None where no
+            ledger is kept.
         suspect: ``name`` and ``sha256``.
         fingerprint: ``sha256`` of the file and ``id``.
         nonce: hex, decides the order.
+        options: with which it was asked, so that it can be derived again.
         answers: in the order asked.
     """
 
     decision: Decision
     caeacc: CAEAcc
+    other_scores: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     benign_accuracy: float
+    benign_range: tuple[float, float] | None = None
     queries: dict[str, int]
     nondeterministic: int
     unanswered: int
+    evasion: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    calibration: dict[str, Any] | None = None
+    sequential: SequentialEvidence | None = None
+    earlier: dict[str, int] | None = None
     suspect: dict[str, str]
     fingerprint: dict[str, str]
     nonce: str
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
     answers: tuple[Answer, ...] = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as ``cae verify --json`` prints it."""
+        decision = self.decision
         return {
-            "verdict": self.decision.verdict,
-            "reason": self.decision.reason,
-            "weak": self.decision.weak,
+            "verdict": decision.verdict,
+            "reason": decision.reason,
+            "remedy": decision.remedy,
+            "weak": decision.weak,
+            "extrapolated": decision.extrapolated,
+            "score": {"name": decision.score, "value": decision.value},
+            "threshold": {"value": decision.threshold, "provenance": decision.provenance},
+            "p_value": decision.p_value,
+            "p_value_surrogate": decision.p_value_surrogate,
             "caeacc": self.caeacc.value,
             "matches": self.caeacc.matches,
             "asked": self.caeacc.asked,
             "interval": [self.caeacc.low, self.caeacc.high],
-            "threshold": {"value": self.decision.threshold, "provenance": self.decision.provenance},
-            "p_value": self.decision.p_value,
+            "other_scores": self.other_scores,
             "benign_accuracy": self.benign_accuracy,
+            "benign_range": None if self.benign_range is None else list(self.benign_range),
             "queries": self.queries,
             "nondeterministic": self.nondeterministic,
             "unanswered": self.unanswered,
+            "evasion": list(self.evasion),
+            "warnings": list(self.warnings),
+            "calibration": self.calibration,
+            "sequential": None if self.sequential is None else self.sequential.as_dict(),
+            "earlier": self.earlier,
             "suspect": self.suspect,
             "fingerprint": self.fingerprint,
             "nonce": self.nonce,
+            "options": self.options,
             "answers": [answer.as_dict() for answer in self.answers],
         }
-
-
-def decide_uncalibrated(caeacc: CAEAcc, *, benign_reason: str | None) -> Decision:
-    """Decide by the literature's threshold, where the fingerprint carries no calibration.
-
-    Args:
-        caeacc: of the suspect.
-        benign_reason: why the benign check failed, or None.
-    """
-    threshold = LITERATURE_THRESHOLD
-    if benign_reason is not None:
-        return Decision("inconclusive", benign_reason, threshold, "literature")
-    if caeacc.value >= threshold:
-        reason = f"CAEAcc {caeacc.value:.2f} reaches the literature's threshold {threshold}, which has no error rate"
-        return Decision("surrogate", reason, threshold, "literature", weak=caeacc.low < threshold)
-    reason = f"no evidence at the literature's threshold {threshold}, which has no error rate"
-    return Decision("independent", reason, threshold, "literature")

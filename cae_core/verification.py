@@ -1,22 +1,52 @@
 """Asking a suspect and judging its answers."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
 from cae_core.benign import check_benign
-from cae_core.caeacc import cae_accuracy
-from cae_core.errors import DataError, ModelError
+from cae_core.caeacc import CAEAcc, cae_accuracy
+from cae_core.calibration import Calibration
+from cae_core.decision import Circumstances, decide, decide_uncalibrated
+from cae_core.errors import DataError, ModelError, OptionError
+from cae_core.evasion import signs_of_evasion
+from cae_core.exchangeability import benign_range, outside_range, unrepresented_ancestor
 from cae_core.fingerprint import Fingerprint
+from cae_core.first_answers import first_answers
 from cae_core.models import Model
 from cae_core.questions import Question, plan_questions, question_images
-from cae_core.verdict import Answer, Verdict, decide_uncalibrated
+from cae_core.sequential_verification import SequentialRun, decide_sequential, start_sequential
+from cae_core.verdict import Answer, Verdict
 
-__all__ = ["judge_answers", "verify"]
+__all__ = ["VerificationOptions", "judge_answers", "verify"]
 
 _ASKED_TOGETHER = 1024
+_MUCH_DRIFT = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationOptions:
+    """How a suspect is asked and judged.
+
+    Attributes:
+        sequential: ask one example at a time and stop once the answer is certain enough.
+        max_queries: budget, see `plan_questions`.
+        allow_extrapolation: let a verdict stand although the references do not cover the suspect's accuracy.
+        claimed_accuracy: of the suspect, by its owner, 0 to 1.
+    """
+
+    sequential: bool = False
+    max_queries: int | None = None
+    allow_extrapolation: bool = False
+    claimed_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
+            raise OptionError(f"The claimed accuracy must lie in (0, 1]; found {self.claimed_accuracy}.")
 
 
 def verify(
@@ -25,9 +55,10 @@ def verify(
     *,
     suspect_name: str,
     suspect_sha256: str,
+    calibration: Calibration | None = None,
+    options: VerificationOptions = VerificationOptions(),
     fingerprint_sha256: str = "",
     nonce: bytes | None = None,
-    max_queries: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Verdict:
     """Ask the suspect the fingerprint's examples and some benign probes, in one random order, and decide.
@@ -37,50 +68,106 @@ def verify(
         fingerprint: see `cae_core.fingerprint`.
         suspect_name: for the verdict.
         suspect_sha256: of its file, else of its name; it decides the order together with the nonce.
+        calibration: of this fingerprint; without one the literature's threshold applies.
+        options: see `VerificationOptions`.
         fingerprint_sha256: of the fingerprint's file, for the verdict.
         nonce: 16 random bytes where None.
-        max_queries: budget, see `plan_questions`.
-        progress: called with the queries done and in total.
+        progress: called with the queries done and the most that there can be.
 
     Raises:
+        OptionError: the budget is too small, or the sequential mode is asked for where another score decides.
         ModelError: the suspect answers another number of labels than it was asked, classes that do not exist, or
             scores in the place of labels.
     """
     nonce = secrets.token_bytes(16) if nonce is None else nonce
-    questions = plan_questions(fingerprint, suspect_id=suspect_sha256, nonce=nonce, max_queries=max_queries)
-    images = question_images(fingerprint, questions)
-    labels = np.empty(len(questions), np.int64)
-    for start in range(0, len(images), _ASKED_TOGETHER):
-        part = images[start : start + _ASKED_TOGETHER]
-        predictions = suspect.predict(part)
-        if predictions.labels.shape != (len(part),):
-            raise ModelError(f"{suspect_name}: asked {len(part)} images and got answers {predictions.labels.shape}.")
-        if predictions.labels.dtype.kind != "i":  # scores would be cut to integers, in silence
-            raise ModelError(f"{suspect_name}: answers must be integer labels (n,); found {predictions.labels.dtype}.")
-        if predictions.probabilities is not None:
-            _check_classes(predictions.probabilities.shape[1], fingerprint, suspect_name)
-        labels[start : start + len(part)] = predictions.labels
-        progress(start + len(part), len(images))
+    chosen = None if calibration is None else calibration.chosen
+    questions = plan_questions(
+        fingerprint, suspect_id=suspect_sha256, nonce=nonce, max_queries=options.max_queries, chosen=chosen
+    )
+    if options.sequential:
+        run = start_sequential(fingerprint, calibration)
+        blocks = _until_decided(questions, run)
+    else:
+        run, blocks = None, iter([questions])
+    asked: list[Question] = []
+    labels: list[int] = []
+    for block in blocks:
+        given = _ask(suspect, fingerprint, block, suspect_name, lambda n: progress(len(asked) + n, len(questions)))  # noqa: B023 - called at once
+        asked += block
+        labels += given.tolist()
+        if run is not None:
+            run.observe(block, given)
     return judge_answers(
         fingerprint,
-        questions,
-        labels,
+        tuple(asked),
+        np.array(labels, np.int64),
+        calibration=calibration,
+        options=options,
+        run=run,
         suspect={"name": suspect_name, "sha256": suspect_sha256},
         fingerprint_sha256=fingerprint_sha256,
         nonce=nonce,
     )
 
 
+def _until_decided(questions: Sequence[Question], run: SequentialRun) -> Iterator[Sequence[Question]]:
+    """Yield one question after the other until the run has decided, and then the benign probes that are left."""
+    for place, question in enumerate(questions):
+        if run.state.outcome is not None:
+            left = [later for later in questions[place:] if later.kind == "benign" and not later.repeat]
+            if left:
+                yield left
+            return
+        yield [question]
+
+
+def _ask(
+    suspect: Model,
+    fingerprint: Fingerprint,
+    questions: Sequence[Question],
+    name: str,
+    progress: Callable[[int], None],
+) -> Labels:
+    images = question_images(fingerprint, questions)
+    labels = np.empty(len(questions), np.int64)
+    for start in range(0, len(images), _ASKED_TOGETHER):
+        part = images[start : start + _ASKED_TOGETHER]
+        predictions = suspect.predict(part)
+        if predictions.labels.shape != (len(part),):
+            raise ModelError(f"{name}: asked {len(part)} images and got answers {predictions.labels.shape}.")
+        if predictions.labels.dtype.kind != "i":  # scores would be cut to integers, in silence
+            raise ModelError(f"{name}: answers must be integer labels (n,); found {predictions.labels.dtype}.")
+        if predictions.probabilities is not None:
+            _check_classes(predictions.probabilities.shape[1], fingerprint, name)
+        labels[start : start + len(part)] = predictions.labels
+        progress(start + len(part))
+    return labels
+
+
 def judge_answers(
     fingerprint: Fingerprint,
-    questions: tuple[Question, ...],
+    questions: Sequence[Question],
     labels: Labels,
     *,
+    calibration: Calibration | None = None,
+    options: VerificationOptions = VerificationOptions(),
+    run: SequentialRun | None = None,
     suspect: dict[str, str],
     fingerprint_sha256: str,
     nonce: bytes,
 ) -> Verdict:
     """Judge recorded answers: ``labels`` (queries,) in the order of ``questions``. The first answer counts.
+
+    Args:
+        fingerprint: that was asked.
+        questions: in the order asked.
+        labels: int64 (queries,), -1 for none.
+        calibration: of this fingerprint.
+        options: with which it was asked.
+        run: of the sequential mode, once it has observed the answers.
+        suspect: ``name`` and ``sha256``.
+        fingerprint_sha256: of the file.
+        nonce: that decided the order.
 
     Raises:
         DataError: not as many answers as questions.
@@ -92,34 +179,80 @@ def judge_answers(
         )
     if labels.max(initial=-1) >= len(fingerprint.class_names):
         _check_classes(int(labels.max()) + 1, fingerprint, suspect["name"])
-    first: dict[str, dict[int, int]] = {"fingerprint": {}, "benign": {}}
-    changed = 0
-    for question, label in zip(questions, labels.tolist(), strict=True):
-        if question.repeat:
-            changed += first[question.kind][question.index] != label
-        else:
-            first[question.kind][question.index] = label
-    asked, given = (np.array(list(x), np.int64) for x in (first["fingerprint"], first["fingerprint"].values()))
-    probes, said = (np.array(list(x), np.int64) for x in (first["benign"], first["benign"].values()))
-    caeacc = cae_accuracy(given, fingerprint.labels[asked])
-    benign = check_benign(
-        said,
-        fingerprint.probe_labels[probes],
-        classes=len(fingerprint.class_names),
-        source_accuracy=fingerprint.source_accuracy,
+    answers = first_answers(questions, labels)
+    right = answers.said == fingerprint.probe_labels[answers.probes]
+    limits = None if calibration is None else benign_range(calibration, answers.probes)
+    circumstances = Circumstances(
+        benign_reason=check_benign(
+            answers.said,
+            fingerprint.probe_labels[answers.probes],
+            classes=len(fingerprint.class_names),
+            source_accuracy=fingerprint.source_accuracy,
+        ).reason,
+        evasion=signs_of_evasion(
+            fingerprint, answers, calibration=calibration, claimed_accuracy=options.claimed_accuracy
+        ),
+        extrapolated=outside_range(right, limits),
+        shared_ancestor="" if calibration is None else unrepresented_ancestor(fingerprint, calibration),
+        allow_extrapolation=options.allow_extrapolation,
     )
+    matches = answers.given == fingerprint.labels[answers.examples]
+    caeacc = cae_accuracy(answers.given, fingerprint.labels[answers.examples])
+    evidence, other_scores = None, dict[str, dict[str, float]]()
+    if run is not None:
+        evidence = run.evidence()
+        decision = decide_sequential(run, caeacc, circumstances)
+        caeacc = CAEAcc(caeacc.matches, caeacc.asked, *evidence.interval)
+    elif calibration is not None:
+        standing = calibration.standing(fingerprint, answers.examples, matches)
+        decision = decide(calibration, standing, len(matches), circumstances)
+        other_scores = _other_scores(calibration, fingerprint, answers.examples, matches)
+    else:
+        decision = decide_uncalibrated(caeacc, circumstances)
     return Verdict(
-        decision=decide_uncalibrated(caeacc, benign_reason=benign.reason),
+        decision=decision,
         caeacc=caeacc,
-        benign_accuracy=benign.accuracy,
-        queries={kind: sum(question.kind == kind for question in questions) for kind in first},
-        nondeterministic=changed,
+        other_scores=other_scores,
+        benign_accuracy=float(right.mean()),
+        benign_range=limits,
+        queries={kind: sum(question.kind == kind for question in questions) for kind in ("fingerprint", "benign")},
+        nondeterministic=answers.changed,
         unanswered=int((labels < 0).sum()),
+        evasion=circumstances.evasion,
+        warnings=_warnings(fingerprint, calibration),
+        calibration=None if calibration is None else calibration.provenance(),
+        sequential=evidence,
         suspect=suspect,
         fingerprint={"id": fingerprint.id, "sha256": fingerprint_sha256},
         nonce=nonce.hex(),
+        options=asdict(options),
         answers=tuple(Answer(question, label) for question, label in zip(questions, labels.tolist(), strict=True)),
     )
+
+
+def _other_scores(
+    calibration: Calibration, fingerprint: Fingerprint, asked: Labels, matches: NDArray[np.bool_]
+) -> dict[str, dict[str, float]]:
+    """Return the scores that do not decide: for information, since choosing among them afterwards has no error rate."""
+    found: dict[str, dict[str, float]] = {}
+    for name in ("caeacc", "llr"):
+        if name != calibration.score and (name == "caeacc" or calibration.weights is not None):
+            standing = calibration.standing(fingerprint, asked, matches, name)
+            found[name] = {"value": standing.value, "p_value": standing.p_value}
+    return found
+
+
+def _warnings(fingerprint: Fingerprint, calibration: Calibration | None) -> tuple[str, ...]:
+    if calibration is None:
+        return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
+    third = calibration.label_drift(fingerprint).third
+    if third > _MUCH_DRIFT:
+        drift = (
+            f"label drift: on {third:.0%} of the examples the references answer neither the truth nor the source's "
+            "label, so that a missing match tells less"
+        )
+        return (drift,)
+    return ()
 
 
 def _check_classes(found: int, fingerprint: Fingerprint, name: str) -> None:

@@ -3,28 +3,44 @@
 The search is imported by the jobs that search: a verification starts without it.
 """
 
+import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from cae_core.calibration import Calibration
+from cae_core.calibration_file import load_calibration, save_calibration
 from cae_core.contract import Contract
-from cae_core.errors import PoolError
+from cae_core.errors import PoolError, VerdictError
 from cae_core.file_digest import sha256_of_file
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
+from cae_core.ledger import read_earlier, record_verdict
 from cae_core.loaders import Device, open_model
 from cae_core.models import DifferentiableModel
 from cae_core.verdict import Verdict
-from cae_core.verification import verify
+from cae_core.verification import VerificationOptions, verify
 
 if TYPE_CHECKING:
+    from cae_core.calibrating import CalibrationSettings
     from cae_core.dataset import ImageSet
     from cae_core.generation import GenerationResult, Progress
     from cae_core.pool import PoolMember
     from cae_core.pools import Pools
+    from cae_core.replay import Replay
     from cae_core.settings import GenerationSettings
 
-__all__ = ["checkpoint_of", "generate_fingerprint", "open_pools", "suspect_digest", "verify_suspect"]
+__all__ = [
+    "calibrate_fingerprint",
+    "checkpoint_of",
+    "generate_fingerprint",
+    "open_pools",
+    "read_record",
+    "replay_file",
+    "suspect_digest",
+    "verify_suspect",
+]
 
 
 def checkpoint_of(output: Path) -> Path:
@@ -107,13 +123,48 @@ def _provenance(
                 "A model is either the source, a surrogate or a reference."
             )
         seen[digest] = str(member.path)
-        return {"name": member.name, "sha256": digest, "kind": member.kind, "architecture": member.architecture}
+        described = {"name": member.name, "sha256": digest, "kind": member.kind, "architecture": member.architecture}
+        return described | ({"ancestor": member.ancestor} if member.ancestor else {})
 
     return {
         "source": describe(source),
         "surrogates": [describe(member) for member in surrogates],
         "references": [describe(member) for member in references],
     }
+
+
+def calibrate_fingerprint(
+    fingerprint: Path,
+    *,
+    references: "Sequence[PoolMember]",
+    surrogates: "Sequence[PoolMember]",
+    screen: "Sequence[PoolMember]" = (),
+    others: "Sequence[PoolMember]" = (),
+    settings: "CalibrationSettings",
+    output: Path | None = None,
+    device: Device = "auto",
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Calibration:
+    """Calibrate the fingerprint in a file and write both to ``output``, or back where None.
+
+    Raises:
+        CaeError: see `load_fingerprint`, `cae_core.calibrating.calibrate` and `save_calibration`.
+    """
+    from cae_core.calibrating import calibrate
+
+    loaded = load_fingerprint(fingerprint)
+    calibration = calibrate(
+        loaded,
+        references=references,
+        surrogates=surrogates,
+        screen=screen,
+        others=others,
+        settings=settings,
+        device=device,
+        progress=progress,
+    )
+    save_calibration(calibration, loaded, output or fingerprint)
+    return calibration
 
 
 def suspect_digest(spec: str) -> str:
@@ -128,33 +179,82 @@ def verify_suspect(
     *,
     contract: Contract | None = None,
     device: Device = "auto",
+    options: VerificationOptions = VerificationOptions(),  # noqa: B008 - frozen
     nonce: bytes | None = None,
-    max_queries: int | None = None,
+    ledger: Path | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Verdict:
-    """Open the suspect and judge it by the fingerprint in a file.
+    """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
 
     Args:
         suspect: a path or an address, see `open_model`.
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
         device: where to run it.
+        options: how it is asked and judged.
         nonce: decides the order of the questions; random where None.
-        max_queries: budget.
+        ledger: file that remembers which suspect has seen which examples; None: none is kept.
         progress: called with the queries done and in total.
 
     Raises:
-        CaeError: see `load_fingerprint`, `open_model` and `verify`.
+        CaeError: see `load_fingerprint`, `load_calibration`, `open_model` and `verify`.
     """
     loaded = load_fingerprint(fingerprint)
+    calibration = load_calibration(fingerprint, loaded)
     model = open_model(suspect, contract=contract, device=device)
-    return verify(
+    verdict = verify(
         model,
         loaded,
         suspect_name=suspect,
         suspect_sha256=suspect_digest(suspect),
+        calibration=calibration,
+        options=options,
         fingerprint_sha256=sha256_of_file(fingerprint),
         nonce=nonce,
-        max_queries=max_queries,
         progress=progress,
     )
+    return verdict if ledger is None else _remembered(verdict, ledger)
+
+
+def _remembered(verdict: Verdict, ledger: Path) -> Verdict:
+    """Write the verification down, and say in the verdict what the suspect had seen before."""
+    earlier = read_earlier(
+        ledger,
+        fingerprint_id=verdict.fingerprint["id"],
+        suspect_sha256=verdict.suspect["sha256"],
+        nonce=verdict.nonce,
+    )
+    record_verdict(ledger, verdict)
+    asked = {answer.question.index for answer in verdict.answers if answer.question.kind == "fingerprint"}
+    seen = len(asked & earlier.examples)
+    return dataclasses.replace(verdict, earlier={"verifications": earlier.verifications, "examples_seen": seen})
+
+
+def replay_file(record: Path, fingerprint: Path) -> "Replay":
+    """Derive the verdict in a JSON file again, by the fingerprint in a file and its calibration.
+
+    Raises:
+        VerdictError: it is no verdict, or not one of this fingerprint.
+        CaeError: see `load_fingerprint` and `replay_verdict`.
+    """
+    from cae_core.replay import replay_verdict
+
+    loaded = load_fingerprint(fingerprint)
+    return replay_verdict(read_record(record), loaded, load_calibration(fingerprint, loaded))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read one JSON object, such as a verdict's.
+
+    Raises:
+        VerdictError: no such file, or no JSON object.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise VerdictError(f"{path}: cannot be read ({error.strerror}). Give an existing JSON file.") from error
+    except (ValueError, RecursionError) as error:
+        raise VerdictError(f"{path}: this is not JSON ({error}). Give the file that the command wrote.") from error
+    if not isinstance(value, dict):
+        raise VerdictError(f"{path}: this is not a JSON object. Give the file that the command wrote.")
+    return cast("dict[str, Any]", value)

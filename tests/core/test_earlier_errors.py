@@ -16,6 +16,7 @@ from cae_core.ball import Ball
 from cae_core.caeacc import cae_accuracy
 from cae_core.conferrability import conferrability
 from cae_core.dataset import ImageSet
+from cae_core.decision import Circumstances, decide_uncalibrated
 from cae_core.errors import DataError, GenerationError, ModelError
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
 from cae_core.generation import GenerationResult, generate
@@ -25,7 +26,6 @@ from cae_core.pools import Pools
 from cae_core.run_state import start_run
 from cae_core.search import Search
 from cae_core.seeds import rank_seeds
-from cae_core.verdict import decide_uncalibrated
 from cae_core.verification import verify
 from tests.core.toys import PROVENANCE, LinearModel, LogitCase, World, make_world, quick_settings
 
@@ -152,6 +152,6 @@ def test_a_p_value_from_a_normal_fit_with_zero_variance(matches: int) -> None:
     labels = np.ones(100, np.int64)
     caeacc = cae_accuracy(labels if matches else labels - 1, labels)
     assert 0.03 < caeacc.high - caeacc.low < 0.04
-    decision = decide_uncalibrated(caeacc, benign_reason=None)
+    decision = decide_uncalibrated(caeacc, Circumstances())
     assert decision.p_value is None
     assert dataclasses.asdict(decision)["provenance"] == "literature"

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from cae_core.caeacc import cae_accuracy
+from cae_core.decision import LITERATURE_THRESHOLD, Circumstances, decide_uncalibrated
 from cae_core.questions import Question
-from cae_core.verdict import LITERATURE_THRESHOLD, Answer, Verdict, decide_uncalibrated
+from cae_core.verdict import Answer, Verdict
 
 
 def make_verdict(matches: int, n: int, benign_reason: str | None = None) -> Verdict:
     caeacc = cae_accuracy((np.arange(n) < matches).astype(np.int64), np.ones(n, np.int64))
     return Verdict(
-        decision=decide_uncalibrated(caeacc, benign_reason=benign_reason),
+        decision=decide_uncalibrated(caeacc, Circumstances(benign_reason=benign_reason)),
         caeacc=caeacc,
         benign_accuracy=0.9,
         queries={"fingerprint": n, "benign": 50},

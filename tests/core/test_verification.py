@@ -16,7 +16,7 @@ from cae_core.generation import GenerationResult
 from cae_core.models import Predictions
 from cae_core.questions import plan_questions
 from cae_core.verdict import Verdict
-from cae_core.verification import judge_answers, verify
+from cae_core.verification import VerificationOptions, judge_answers, verify
 from tests.core.toys import World, make_world, toy_fingerprint
 
 NONCE = bytes(range(16))
@@ -177,7 +177,7 @@ def test_changing_answers_are_counted_and_the_first_one_counts(fingerprint: Fing
 def test_the_budget_limits_what_is_asked() -> None:
     fingerprint = toy_fingerprint(n=100)
     suspect = Scripted(oracle(fingerprint))
-    verdict = ask(suspect, fingerprint, max_queries=100)
+    verdict = ask(suspect, fingerprint, options=VerificationOptions(max_queries=100))
     assert sum(suspect.batches) <= 100
     assert verdict.caeacc.asked == sum(
         a.question.kind == "fingerprint" and not a.question.repeat for a in verdict.answers

@@ -1,12 +1,16 @@
 """`cae verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, parse_nonce, print_json
 from cae_cli.progress import progress_bar
+from cae_core.errors import VerdictError
+
+if TYPE_CHECKING:
+    from cae_core.verdict import Verdict
 
 __all__ = ["EXIT_CODES", "run"]
 
@@ -15,14 +19,29 @@ EXIT_CODES = {"independent": 0, "surrogate": 3, "inconclusive": 4}
 
 def run(
     *,
-    suspect: Annotated[str, typer.Option("--suspect", "-s", help="The suspect: the path of a model.")],
+    suspect: Annotated[str | None, typer.Option("--suspect", "-s", help="The suspect: the path of a model.")] = None,
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
     contract: ContractText = None,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Ask one at a time and stop once it is certain enough.")
+    ] = False,
     max_queries: Annotated[int | None, typer.Option(help="Ask at most this many images.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many queries it takes; ask nothing.")] = False,
+    cost: Annotated[float | None, typer.Option(help="Of one query, in whatever currency: for --dry-run.")] = None,
+    allow_extrapolation: Annotated[
+        bool, typer.Option("--allow-extrapolation", help="Judge a suspect of an accuracy that no reference has.")
+    ] = False,
+    claimed_accuracy: Annotated[float | None, typer.Option(help="Of the suspect, by its owner, 0 to 1.")] = None,
     nonce: Annotated[
         bytes | None, typer.Option(parser=parse_nonce, metavar="HEX", help="Decides the order; default: random.")
     ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="A verdict's JSON file: derive it again from its recorded answers.")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Remembers who has seen what; default: beside the fingerprint.")
+    ] = None,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep none.")] = False,
     device: DeviceName = "auto",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Tell the verdict by the exit code.")] = False,
     json: Json = False,
@@ -31,27 +50,41 @@ def run(
 
     Example: cae verify --suspect model.onnx --fingerprint fingerprint.safetensors --json --exit-code
 
-    Without a calibration the threshold is the literature's 0.75, which carries no error rate. "independent" means
-    that no evidence was found, not that independence is proven.
+    A calibrated fingerprint (cae calibrate) gives p-values at known error rates; without a calibration the threshold
+    is the literature's 0.75, which carries no error rate. "independent" means that no evidence was found, not that
+    independence is proven.
 
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
     from cae_core.contract import read_contract
+    from cae_core.ledger import ledger_of
+    from cae_core.verification import VerificationOptions
     from cae_core.workflows import verify_suspect
 
-    if dry_run:
-        _plan(suspect, fingerprint, max_queries, json=json)
+    if replay is not None:
+        verdict = _replayed(replay, fingerprint, json=json)
+    elif suspect is None:
+        raise typer.BadParameter("name the suspect, or a verdict with --replay", param_hint="--suspect")
+    elif dry_run:
+        _plan(suspect, fingerprint, max_queries, sequential=sequential, cost=cost, json=json)
         return
-    with progress_bar(enabled=not json) as progress:
-        verdict = verify_suspect(
-            suspect,
-            fingerprint,
-            contract=read_contract(contract) if contract else None,
-            device=device,
-            nonce=nonce,
-            max_queries=max_queries,
-            progress=lambda done, total: progress("asking", done, total),
-        )
+    else:
+        with progress_bar(enabled=not json) as progress:
+            verdict = verify_suspect(
+                suspect,
+                fingerprint,
+                contract=read_contract(contract) if contract else None,
+                device=device,
+                options=VerificationOptions(
+                    sequential=sequential,
+                    max_queries=max_queries,
+                    allow_extrapolation=allow_extrapolation,
+                    claimed_accuracy=claimed_accuracy,
+                ),
+                nonce=nonce,
+                ledger=None if no_ledger else ledger or ledger_of(fingerprint),
+                progress=lambda done, total: progress("asking", done, total),
+            )
     if json:
         print_json(verdict.as_dict())
     else:
@@ -62,19 +95,45 @@ def run(
         raise typer.Exit(EXIT_CODES[verdict.decision.verdict])
 
 
-def _plan(suspect: str, fingerprint: Path, max_queries: int | None, *, json: bool) -> None:
+def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
+    from cae_core.workflows import replay_file
+
+    replay = replay_file(record, fingerprint)
+    if replay.differences:
+        raise VerdictError(
+            f"{record}: the recorded answers do not give what the record says (it differs in "
+            f"{', '.join(replay.differences)}). It was edited, or made by another calibration or release."
+        )
+    if not json:
+        typer.echo(f"{record}: the recorded answers give the recorded verdict.")
+    return replay.verdict
+
+
+def _plan(
+    suspect: str, fingerprint: Path, max_queries: int | None, *, sequential: bool, cost: float | None, json: bool
+) -> None:
+    from cae_core.calibration_file import load_calibration
     from cae_core.fingerprint import load_fingerprint
     from cae_core.questions import plan_questions
     from cae_core.workflows import suspect_digest
 
     loaded = load_fingerprint(fingerprint)
+    calibration = load_calibration(fingerprint, loaded)
     # how many questions there are does not depend on the nonce
-    plan = plan_questions(loaded, suspect_id=suspect_digest(suspect), nonce=b"", max_queries=max_queries)
+    plan = plan_questions(
+        loaded,
+        suspect_id=suspect_digest(suspect),
+        nonce=b"",
+        max_queries=max_queries,
+        chosen=None if calibration is None else calibration.chosen,
+    )
     counts = {kind: sum(question.kind == kind for question in plan) for kind in ("fingerprint", "benign")}
+    total_cost = None if cost is None else len(plan) * cost
     if json:
-        print_json({"queries": counts, "total": len(plan)})
-    else:
-        typer.echo(
-            f"{len(plan)} queries: {counts['fingerprint']} for the fingerprint, {counts['benign']} benign "
-            f"({sum(question.repeat for question in plan)} of them repeats)"
-        )
+        print_json({"queries": counts, "total": len(plan), "at_most": sequential, "cost": total_cost})
+        return
+    typer.echo(
+        f"{'at most ' if sequential else ''}{len(plan)} queries: {counts['fingerprint']} for the fingerprint, "
+        f"{counts['benign']} benign ({sum(question.repeat for question in plan)} of them repeats)"
+        + ("" if total_cost is None else f"; cost {total_cost:g}")
+    )

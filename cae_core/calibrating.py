@@ -1,0 +1,251 @@
+"""Calibrating a fingerprint: asking models that had no part in making it, and keeping what they answer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cae_core.arrays import Floats32, Labels
+from cae_core.benign import check_benign
+from cae_core.calibration import Calibration, CalibrationModel, Group, checked_score
+from cae_core.errors import CaeError, OptionError, PoolError
+from cae_core.fingerprint import Fingerprint
+from cae_core.loaders import Device, open_model
+from cae_core.pool import PoolMember
+from cae_core.ranks import exceeded_rank, models_needed
+from cae_core.same_model import first_equal
+from cae_core.screening import choose_examples, match_rates, match_weights
+
+__all__ = ["CalibrationPlan", "CalibrationSettings", "calibrate", "plan_calibration"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings:
+    """What a calibration fixes before any suspect is asked.
+
+    Attributes:
+        fpr: rate of false accusations, in (0, 1).
+        fnr: rate of surrogates called independent, in (0, 1).
+        score: that decides.
+        parametric: take the p-value from a beta-binomial model: no bound, and labelled so.
+        keep: examples to keep, chosen by the screen role; None: all on which its surrogates match more often than its
+            references.
+    """
+
+    fpr: float = 0.05
+    fnr: float = 0.05
+    score: str = "caeacc"
+    parametric: bool = False
+    keep: int | None = None
+
+    def __post_init__(self) -> None:
+        models_needed(self.fpr)
+        models_needed(self.fnr)
+        checked_score(self.score)
+        if self.parametric and self.score == "llr":
+            raise OptionError("A parametric p-value is a model of counts of matches; it takes --score caeacc.")
+
+
+@dataclass(frozen=True)
+class CalibrationPlan:
+    """What a rate takes, said beforehand.
+
+    Attributes:
+        rate: that is asked for.
+        models: at hand.
+        needed: for a verdict at this rate, 1 / rate - 1.
+        needed_sequential: for the sequential mode, which halves the rate.
+        best: the least rate that the models at hand support, 1 / (r + 1).
+        exceeded: how many of the models may score as high as a suspect that is still accused: the more, the less the
+            threshold hangs on a single one.
+    """
+
+    rate: float
+    models: int
+    needed: int
+    needed_sequential: int
+    best: float
+    exceeded: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def plan_calibration(rate: float, models: int) -> CalibrationPlan:
+    """Say what ``rate`` takes, with ``models`` calibration models of this relation at hand.
+
+    Example:
+        >>> plan_calibration(0.05, 10).needed, plan_calibration(0.05, 10).needed_sequential
+        (19, 39)
+
+    Raises:
+        OptionError: the rate is not in (0, 1).
+    """
+    return CalibrationPlan(
+        rate,
+        models,
+        models_needed(rate),
+        models_needed(rate / 2),
+        1 / (models + 1),
+        max(0, exceeded_rank(models, rate) - 1),
+    )
+
+
+def calibrate(
+    fingerprint: Fingerprint,
+    *,
+    references: Sequence[PoolMember],
+    surrogates: Sequence[PoolMember] = (),
+    screen: Sequence[PoolMember] = (),
+    others: Sequence[PoolMember] = (),
+    settings: CalibrationSettings,
+    device: Device = "auto",
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Calibration:
+    """Ask every model about every example and every benign probe, and fix how suspects are judged.
+
+    Args:
+        fingerprint: which is not changed.
+        references: the calibrate role's.
+        surrogates: likewise; without them no suspect is called independent.
+        screen: the screen role's, of both relations; without them there is no choice of examples and no weighted score.
+        others: models that may not be among them, converted or copied: the source and the generate role.
+        settings: see `CalibrationSettings`.
+        device: where to run the models.
+        progress: called with the models asked and their number.
+
+    Raises:
+        PoolError: no reference; a model that made the fingerprint, or stands twice; a model that is no classifier of
+            these images; a screen role of one relation only.
+        OptionError: the likelihood-ratio score without a screen role.
+        ModelError: a model cannot be opened or asked.
+    """
+    if not references:
+        raise PoolError("A calibration takes at least one reference with the role calibrate. Add models to the pool.")
+    if settings.score == "llr" and not screen:
+        raise OptionError("The likelihood-ratio score is weighed by a screen role, and there is none. Add one.")
+    asker = _Asker(fingerprint, device)
+    members = [*others, *screen, *references, *surrogates]
+    for done, member in enumerate(members, start=1):
+        asker.ask(member, checked=done > len(others))
+        progress(done, len(members))
+    chosen, weights = np.ones(len(fingerprint), bool), None
+    if screen:
+        groups = [asker.group([m for m in screen if m.relation == side]) for side in ("surrogate", "reference")]
+        if not all(len(group) for group in groups):
+            raise PoolError(
+                f"The screen role has {len(groups[0])} surrogates and {len(groups[1])} references; choosing examples "
+                "takes both. Add models, or leave the role out."
+            )
+        rates = match_rates(*(group.matches(fingerprint) for group in groups))
+        chosen, weights = choose_examples(rates, settings.keep), match_weights(rates)
+    elif settings.keep is not None:
+        raise OptionError("Examples are chosen by a screen role, and there is none. Add one, or leave --keep out.")
+    return Calibration(
+        fingerprint_id=fingerprint.id,
+        score=checked_score(settings.score),
+        fpr=settings.fpr,
+        fnr=settings.fnr,
+        parametric=settings.parametric,
+        chosen=chosen,
+        weights=weights,
+        references=asker.group(references),
+        surrogates=asker.group(surrogates),
+        screen=asker.group(screen).models,
+    )
+
+
+class _Asker:
+    """Asks models one after the other, and refuses one that was asked before."""
+
+    def __init__(self, fingerprint: Fingerprint, device: Device) -> None:
+        self.fingerprint = fingerprint
+        self.device = device
+        self.images = np.concatenate([fingerprint.images, fingerprint.probe_images])
+        self.seen: dict[str, str] = {  # SHA-256: what it is
+            described["sha256"]: f"the {role} {described['name']} of the fingerprint"
+            for role, part in (("source", "source"), ("surrogate", "surrogates"), ("reference", "references"))
+            for described in _listed(fingerprint.generation[part])
+        }
+        self.labels: dict[Path, Labels] = {}
+        self.digests: dict[Path, str] = {}
+        self.outputs: list[Floats32] = []
+        self.owners: list[PoolMember] = []
+
+    def ask(self, member: PoolMember, *, checked: bool) -> None:
+        digest = member.digest()
+        if checked and digest in self.seen:
+            raise PoolError(
+                f"{member.path}: this {member.relation} is {self.seen[digest]}. "
+                "A calibration takes models that had no part in making it; remove this one."
+            )
+        self.seen.setdefault(digest, str(member.path))
+        self.digests[member.path] = digest
+        try:
+            answers = open_model(str(member.path), contract=member.contract, device=self.device).predict(self.images)
+        except CaeError as error:
+            if checked:
+                raise
+            raise PoolError(f"{member.path}: it cannot be told apart from the calibration models ({error})") from error
+        classes = len(self.fingerprint.class_names)
+        found = classes if answers.probabilities is None else answers.probabilities.shape[1]
+        if found != classes or answers.labels.max() >= classes:
+            raise PoolError(
+                f"{member.path}: the model answers {max(found, int(answers.labels.max()) + 1)} classes and the "
+                f"fingerprint has {classes}. Give it a class map, or another model."
+            )
+        if answers.probabilities is not None:
+            self._refuse_known(member, answers.probabilities, checked=checked)
+        self.labels[member.path] = answers.labels
+        if checked:
+            self._refuse_useless(member)
+
+    def _refuse_known(self, member: PoolMember, output: Floats32, *, checked: bool) -> None:
+        if checked and self.outputs:
+            same = first_equal(output, np.stack(self.outputs))
+            if same is not None:
+                other = self.owners[same]
+                raise PoolError(
+                    f"{member.path} ({member.relation}, {member.role}) answers everything like {other.path} "
+                    f"({other.relation}, {other.role}): it is the same model, converted or copied. "
+                    "Remove one of the two."
+                )
+        self.outputs.append(output)
+        self.owners.append(member)
+
+    def _refuse_useless(self, member: PoolMember) -> None:
+        """A model that fails the benign check matches nothing, and would make every suspect look suspicious."""
+        said = self.labels[member.path][len(self.fingerprint) :]
+        check = check_benign(
+            said,
+            self.fingerprint.probe_labels,
+            classes=len(self.fingerprint.class_names),
+            source_accuracy=self.fingerprint.source_accuracy,
+        )
+        if check.reason is not None:
+            raise PoolError(f"{member.path}: {check.reason} Correct its contract, or remove it.")
+
+    def group(self, members: Sequence[PoolMember]) -> Group:
+        n, q = len(self.fingerprint), len(self.fingerprint.probe_images)
+        labels = np.array([self.labels[member.path] for member in members], np.int64).reshape(len(members), n + q)
+        return Group(
+            models=tuple(
+                CalibrationModel(
+                    name=member.name,
+                    sha256=self.digests[member.path],
+                    kind=member.kind,
+                    architecture=member.architecture,
+                    ancestor=member.ancestor,
+                )
+                for member in members
+            ),
+            answers=labels[:, :n],
+            right=labels[:, n:] == self.fingerprint.probe_labels,
+        )
+
+
+def _listed(described: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as JSON holds it
+    return described if isinstance(described, list) else [described]

@@ -1,0 +1,186 @@
+"""The rule: from matches, calibration and checks to one of three outcomes, each with its reason.
+
+``surrogate`` where an independent model would score this high with p <= fpr; ``independent`` where not, and a surrogate
+would score this low with p <= fnr; ``inconclusive`` otherwise. A rate that the calibration models are too few for
+blocks its own side only.
+"""
+
+from dataclasses import dataclass
+
+from cae_core.caeacc import CAEAcc
+from cae_core.calibration import Calibration, Standing
+from cae_core.parametric import beta_binomial_p_value
+from cae_core.ranks import models_needed
+from cae_core.thresholds import as_counts, least_accused
+from cae_core.verdict import Decision, Outcome, Provenance
+
+__all__ = ["LITERATURE_THRESHOLD", "Circumstances", "decide", "decide_uncalibrated", "limited"]
+
+LITERATURE_THRESHOLD = 0.75
+"""CAEAcc from which the literature calls a suspect a surrogate. It carries no error rate and does not travel."""
+
+_SCORE_NAMES = {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}
+_MORE_CARE = (
+    "Let the suspect's owner attest how it is served, ask it through another channel, or take the case to `cae judge`."
+)
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What limits a verdict, whatever the score.
+
+    Attributes:
+        benign_reason: why the benign check failed, or None.
+        evasion: signs that the suspect does not answer as it does its customers.
+        extrapolated: why its benign accuracy is outside what the calibration references cover, or None.
+        shared_ancestor: the source's pretrained ancestor where no calibration reference has it; empty otherwise.
+        allow_extrapolation: whether the user lets such a verdict stand.
+    """
+
+    benign_reason: str | None = None
+    evasion: tuple[str, ...] = ()
+    extrapolated: str | None = None
+    shared_ancestor: str = ""
+    allow_extrapolation: bool = False
+
+
+def decide_uncalibrated(caeacc: CAEAcc, circumstances: Circumstances) -> Decision:
+    """Decide by the literature's threshold, where the fingerprint carries no calibration."""
+    threshold = LITERATURE_THRESHOLD
+    reached = caeacc.value >= threshold
+    reason = (
+        f"CAEAcc {caeacc.value:.2f} reaches the literature's threshold {threshold}, which has no error rate"
+        if reached
+        else f"no evidence at the literature's threshold {threshold}, which has no error rate"
+    )
+    outcome, reason, remedy = limited("surrogate" if reached else "independent", reason, circumstances)
+    return Decision(
+        verdict=outcome,
+        reason=reason,
+        remedy=remedy,
+        threshold=threshold,
+        provenance="literature",
+        value=caeacc.value,
+        weak=outcome == "surrogate" and caeacc.low < threshold,
+    )
+
+
+def decide(calibration: Calibration, standing: Standing, asked: int, circumstances: Circumstances) -> Decision:
+    """Decide by the calibration models.
+
+    Args:
+        calibration: with the rates.
+        standing: of the suspect, by the deciding score.
+        asked: examples that the score is over.
+        circumstances: see `Circumstances`.
+    """
+    if calibration.parametric:
+        p, p_surrogate = _parametric(standing, asked)
+        provenance: Provenance = "parametric"
+        supported, supported_surrogate = True, True
+    else:
+        p, p_surrogate, provenance = standing.p_value, standing.p_value_surrogate, "rank"
+        supported = len(standing.references) >= models_needed(calibration.fpr)
+        supported_surrogate = len(standing.surrogates) >= models_needed(calibration.fnr)
+    name = _SCORE_NAMES[standing.score]
+    outcome: Outcome
+    remedy = ""
+    if p <= calibration.fpr:
+        outcome = "surrogate"
+        reason = _high(name, standing, provenance, p)
+        if circumstances.shared_ancestor:
+            reason += (
+                f"; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which the "
+                "references do not represent"
+            )
+    elif p_surrogate <= calibration.fnr:
+        outcome = "independent"
+        reason = _low(name, standing, provenance, p_surrogate)
+    else:
+        outcome = "inconclusive"
+        reason, remedy = _between(calibration, standing, (supported, supported_surrogate), (p, p_surrogate))
+    outcome, reason, limited_remedy = limited(outcome, reason, circumstances)
+    remedy = limited_remedy or remedy
+    return Decision(
+        verdict=outcome,
+        reason=reason,
+        remedy=remedy,
+        threshold=least_accused(
+            standing.references,
+            asked,
+            fpr=calibration.fpr,
+            score=standing.score,
+            parametric=calibration.parametric,
+        ),
+        provenance=provenance,
+        score=standing.score,
+        value=standing.value,
+        p_value=p,
+        p_value_surrogate=p_surrogate,
+        extrapolated=circumstances.extrapolated is not None,
+    )
+
+
+def limited(outcome: Outcome, reason: str, circumstances: Circumstances) -> tuple[Outcome, str, str]:
+    """Return outcome, reason and remedy once the circumstances have had their say."""
+    if circumstances.benign_reason is not None:
+        return (
+            "inconclusive",
+            circumstances.benign_reason,
+            "Check how the suspect is asked (its contract), then ask again.",
+        )
+    if outcome == "inconclusive":
+        return outcome, reason, ""
+    if circumstances.extrapolated is not None and not circumstances.allow_extrapolation:
+        remedy = "Calibrate with references as accurate as the suspect, or accept it with --allow-extrapolation."
+        return "inconclusive", f"{circumstances.extrapolated} ({reason})", remedy
+    # a suspect that answers the examples on purpose at random matches seldom; it cannot match often by that
+    if outcome == "independent" and circumstances.evasion:
+        return "inconclusive", f"possible evasion: {circumstances.evasion[0]}", _MORE_CARE
+    return outcome, reason, ""
+
+
+def _parametric(standing: Standing, asked: int) -> tuple[float, float]:
+    observed = round(standing.value * asked)
+    references, surrogates = as_counts(standing.references, asked), as_counts(standing.surrogates, asked)
+    p = beta_binomial_p_value(references, asked, observed)
+    low = beta_binomial_p_value(asked - surrogates, asked, asked - observed) if len(surrogates) >= 2 else 1.0
+    return p, low
+
+
+def _high(name: str, standing: Standing, provenance: Provenance, p: float) -> str:
+    if provenance == "parametric":
+        return (
+            f"{name} {standing.value:.2f} is higher than a beta-binomial model of the references allows (p = {p:.4f})"
+        )
+    above, r = int((standing.references >= standing.value).sum()), len(standing.references)
+    return f"{name} {standing.value:.2f} is reached by {above} of {r} independent models (p = {p:.4f})"
+
+
+def _low(name: str, standing: Standing, provenance: Provenance, p: float) -> str:
+    if provenance == "parametric":
+        return f"{name} {standing.value:.2f} is lower than a beta-binomial model of the surrogates allows (p = {p:.4f})"
+    below, r = int((standing.surrogates <= standing.value).sum()), len(standing.surrogates)
+    return (
+        f"{name} {standing.value:.2f}: {below} of {r} known surrogates score as low (p = {p:.4f}); "
+        "this finds no derivation and does not prove independence"
+    )
+
+
+def _between(
+    calibration: Calibration, standing: Standing, supported: tuple[bool, bool], p: tuple[float, float]
+) -> tuple[str, str]:
+    lacking: list[str] = []
+    needed: list[str] = []
+    for relation, models, rate, enough in (
+        ("references", standing.references, calibration.fpr, supported[0]),
+        ("surrogates", standing.surrogates, calibration.fnr, supported[1]),
+    ):
+        if not enough:
+            lacking.append(f"{len(models)} {relation} cannot support a rate of {rate:.3g}")
+            needed.append(f"at least {models_needed(rate)} {relation}")
+    name = _SCORE_NAMES[standing.score]
+    between = f"{name} {standing.value:.2f} fits independent models (p = {p[0]:.3f}) and surrogates (p = {p[1]:.3f})"
+    if lacking:
+        return f"{between}; {' and '.join(lacking)}", f"Calibrate with {' and '.join(needed)} (`cae calibrate --plan`)."
+    return between, "Ask more examples, or make a fingerprint with larger pools."

@@ -1,0 +1,101 @@
+"""Deriving an old verdict again, from the answers that it recorded and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cae_core.arrays import Images
+from cae_core.calibration import Calibration
+from cae_core.errors import VerdictError
+from cae_core.fingerprint import Fingerprint
+from cae_core.models import Predictions
+from cae_core.verdict import Verdict
+from cae_core.verification import VerificationOptions, verify
+
+__all__ = ["Replay", "replay_verdict"]
+
+_NOT_DERIVED = frozenset({"earlier"})
+# What a verdict says beside what follows from the answers.
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A verdict derived again.
+
+    Attributes:
+        verdict: from the recorded answers, by the fingerprint at hand.
+        differences: names of the fields in which the record says something else.
+    """
+
+    verdict: Verdict
+    differences: tuple[str, ...]
+
+
+class _Recorded:
+    """A suspect that gives recorded labels in their order, whatever it is asked."""
+
+    def __init__(self, labels: list[int]) -> None:
+        self.labels = labels
+        self.given = 0
+
+    def predict(self, images: Images) -> Predictions:
+        part = self.labels[self.given : self.given + len(images)]
+        if len(part) < len(images):
+            raise VerdictError(
+                f"The record holds {len(self.labels)} answers and its order takes more. Use the whole verdict file, "
+                "with the fingerprint and calibration that it was made by."
+            )
+        self.given += len(images)
+        return Predictions(np.array(part, np.int64))
+
+
+def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibration: Calibration | None) -> Replay:
+    """Judge the answers of a verdict, as ``cae verify --json`` prints it, once more.
+
+    Args:
+        record: the verdict's JSON object.
+        fingerprint: that it was made by.
+        calibration: likewise; None where it was uncalibrated.
+
+    Raises:
+        VerdictError: it is no verdict, one of another fingerprint, or its answers do not follow from its nonce.
+        CaeError: see `verify`.
+    """
+    try:
+        labels = [int(answer["label"]) for answer in record["answers"]]
+        asked = [(answer["kind"], int(answer["index"]), bool(answer["repeat"])) for answer in record["answers"]]
+        suspect = {name: str(record["suspect"][name]) for name in ("name", "sha256")}
+        claimed, digest = str(record["fingerprint"]["id"]), str(record["fingerprint"]["sha256"])
+        nonce = bytes.fromhex(record["nonce"])
+        options = VerificationOptions(**record["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise VerdictError(
+            f"This is no verdict as `cae verify --json` prints it ({error!r}). Give the JSON file of one verdict."
+        ) from error
+    if claimed != fingerprint.id:
+        raise VerdictError(
+            f"The verdict was made by the fingerprint {claimed[:12]}… and the file at hand is {fingerprint.id[:12]}…. "
+            "Give the fingerprint that it names."
+        )
+    recorded = _Recorded(labels)
+    verdict = verify(
+        recorded,
+        fingerprint,
+        suspect_name=suspect["name"],
+        suspect_sha256=suspect["sha256"],
+        calibration=calibration,
+        options=options,
+        fingerprint_sha256=digest,
+        nonce=nonce,
+    )
+    questions = [(a.question.kind, a.question.index, a.question.repeat) for a in verdict.answers]
+    if questions != asked:
+        raise VerdictError(
+            "The recorded questions are not those that the nonce gives for this fingerprint and calibration: the "
+            "record was edited, or the calibration is another one."
+        )
+    derived = verdict.as_dict()
+    names = (set(derived) | set(record)) - _NOT_DERIVED
+    return Replay(verdict, tuple(sorted(name for name in names if derived.get(name) != record.get(name))))

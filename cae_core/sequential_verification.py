@@ -1,0 +1,174 @@
+"""Few queries: ask one example at a time, and stop once the whole fingerprint's count is certain enough.
+
+The rate that is asked for is halved: one half for k0, the count that independent models may have (a rank among the
+references), the other for the e-process that says whether the suspect's count exceeds it. Both are stated.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cae_core.arrays import Labels
+from cae_core.caeacc import CAEAcc
+from cae_core.calibration import Calibration
+from cae_core.decision import LITERATURE_THRESHOLD, Circumstances, limited
+from cae_core.errors import OptionError
+from cae_core.fingerprint import Fingerprint
+from cae_core.questions import Question
+from cae_core.ranks import exceeded_rank, models_needed
+from cae_core.sequential import SequentialState, SequentialTest, running_confidence_sequence
+from cae_core.verdict import Decision, Outcome, Provenance, SequentialEvidence
+
+__all__ = ["SequentialRun", "decide_sequential", "start_sequential"]
+
+_UNCALIBRATED_RATE = 0.05
+
+
+@dataclass
+class SequentialRun:
+    """A sequential verification under way.
+
+    Attributes:
+        labels: int64 (n,), the source's, of all examples.
+        test: see `SequentialTest`.
+        state: after the answers so far.
+        provenance: of k0: ``rank`` or ``literature``.
+        fpr: the whole rate of false accusations, that of k0 included; None where k0 has none.
+        references: how many stand behind k0.
+        needed: what the rates would take where the calibration models are too few; empty otherwise.
+    """
+
+    labels: Labels
+    test: SequentialTest
+    state: SequentialState
+    provenance: Provenance
+    fpr: float | None
+    references: int = 0
+    needed: str = ""
+    _matches: list[bool] = field(default_factory=list[bool])
+    _trace: list[tuple[int, int, float, float]] = field(default_factory=list[tuple[int, int, float, float]])
+
+    def observe(self, questions: Sequence[Question], labels: Labels) -> None:
+        """Take in the answers to ``questions``; benign images and repeats tell nothing here."""
+        for question, label in zip(questions, labels.tolist(), strict=True):
+            if question.kind != "fingerprint" or question.repeat:
+                continue
+            match = bool(self.labels[question.index] == label)
+            self.state = self.state.updated(match)
+            self._matches.append(match)
+            state = self.state
+            self._trace.append((state.asked, state.matches, state.log_e_surrogate, state.log_e_independent))
+
+    def evidence(self) -> SequentialEvidence:
+        """Return what was seen so far."""
+        return SequentialEvidence(
+            examples=self.test.examples,
+            k0=self.test.k0,
+            k1=self.test.k1,
+            level_surrogate=self.test.fpr,
+            level_independent=self.test.fnr,
+            outcome=self.state.outcome,
+            interval=running_confidence_sequence(self.test.examples, self._matches),
+            trace=tuple(self._trace),
+        )
+
+
+def start_sequential(fingerprint: Fingerprint, calibration: Calibration | None) -> SequentialRun:
+    """Return a run before its first question.
+
+    Raises:
+        OptionError: another score than CAEAcc decides, or a parametric p-value does.
+    """
+    if calibration is None:
+        n = len(fingerprint)
+        k0 = math.ceil(LITERATURE_THRESHOLD * n) - 1
+        test = SequentialTest(examples=n, k0=k0, k1=k0 + 1, fpr=_UNCALIBRATED_RATE, fnr=_UNCALIBRATED_RATE)
+        return SequentialRun(fingerprint.labels, test, test.start(), "literature", None)
+    if calibration.score != "caeacc" or calibration.parametric:
+        what = "a parametric p-value" if calibration.parametric else "the likelihood-ratio score"
+        raise OptionError(
+            f"The sequential mode counts matches, and {what} decides in this calibration. "
+            "Calibrate with --score caeacc and without --parametric, or leave --sequential out."
+        )
+    n = int(calibration.chosen.sum())
+    groups = (calibration.references, calibration.surrogates)
+    counts = [np.sort(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1)) for group in groups]
+    rank, rank_surrogate = (
+        exceeded_rank(len(c), rate / 2) for c, rate in zip(counts, (calibration.fpr, calibration.fnr), strict=True)
+    )
+    test = SequentialTest(
+        examples=n,
+        k0=int(counts[0][-rank]) if rank else n,  # n: can never be exceeded
+        k1=int(counts[1][rank_surrogate - 1]) if rank_surrogate else None,
+        fpr=calibration.fpr / 2,
+        fnr=calibration.fnr / 2,
+    )
+    needed = [
+        f"at least {models_needed(rate / 2)} {relation}"
+        for found, rate, relation in (
+            (rank, calibration.fpr, "references"),
+            (rank_surrogate, calibration.fnr, "surrogates"),
+        )
+        if not found
+    ]
+    return SequentialRun(
+        fingerprint.labels,
+        test,
+        test.start(),
+        "rank",
+        calibration.fpr,
+        len(calibration.references),
+        " and ".join(needed),
+    )
+
+
+def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circumstances) -> Decision:
+    """Decide by the outcome of the run.
+
+    The p-value is rate(k0) + 1/E at the stop, at most 1: K exceeds k0 for an independent model with the first, and E
+    reaches 1/x while K <= k0 with at most x, so that p <= rate happens with at most that rate.
+    """
+    test, state = run.test, run.state
+    outcome: Outcome
+    remedy = ""
+    if state.outcome == "surrogate":
+        outcome = "surrogate"
+        reason = (
+            f"{state.matches} matches in {state.asked} of {test.examples} examples show more than {test.k0} on all of "
+            f"them ({_origin(run)})"
+        )
+    elif state.outcome == "independent":
+        outcome = "independent"
+        reason = (
+            f"{state.matches} matches in {state.asked} of {test.examples} examples show fewer than {test.k1} on all of "
+            "them; this finds no derivation and does not prove independence"
+        )
+    else:
+        outcome = "inconclusive"
+        reason = f"{state.matches} matches in {state.asked} of {test.examples} examples settle neither side"
+        all_asked = state.asked == test.examples
+        remedy = "Raise --max-queries." if not all_asked else "Make a fingerprint with larger pools."
+        if run.needed:
+            remedy = f"Calibrate with {run.needed}: the sequential mode halves the rates."
+    outcome, reason, limited_remedy = limited(outcome, reason, circumstances)
+    p_value = None
+    if run.fpr is not None:
+        p_value = min(1.0, run.fpr / 2 + math.exp(-max(0.0, state.log_e_surrogate)))
+    return Decision(
+        verdict=outcome,
+        reason=reason,
+        remedy=limited_remedy or remedy,
+        threshold=(test.k0 + 1) / test.examples if test.k0 < test.examples else None,
+        provenance=run.provenance,
+        value=caeacc.value,
+        p_value=p_value,
+        extrapolated=circumstances.extrapolated is not None,
+    )
+
+
+def _origin(run: SequentialRun) -> str:
+    if run.fpr is None:
+        return "the literature's threshold, which has no error rate"
+    return f"{run.fpr / 2:.3g} for that count among {run.references} references, and {run.test.fpr:.3g} for the order"

@@ -1,0 +1,42 @@
+"""From the scores of independent models to the least score that is an accusation."""
+
+from typing import Literal
+
+import numpy as np
+
+from cae_core.arrays import Floats64
+from cae_core.parametric import beta_binomial_p_value
+from cae_core.ranks import exceeded_rank
+
+__all__ = ["as_counts", "least_accused"]
+
+
+def as_counts(fractions: Floats64, trials: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Return the numbers of matches (r,) that are these fractions of ``trials``."""
+    return np.rint(fractions * trials).astype(np.int64)
+
+
+def least_accused(
+    references: Floats64, asked: int, *, fpr: float, score: Literal["caeacc", "llr"], parametric: bool
+) -> float | None:
+    """Return the least score with p <= fpr; None where there is none.
+
+    Args:
+        references: (r,), scores of independent models over the same examples.
+        asked: how many examples these are.
+        fpr: the rate.
+        score: CAEAcc moves in steps of one match; of the other score the next larger number is returned.
+        parametric: by a beta-binomial model instead of ranks.
+    """
+    if parametric:
+        counts = as_counts(references, asked)
+        enough = (k for k in range(asked + 1) if beta_binomial_p_value(counts, asked, k) <= fpr)
+        least = next(enough, None)
+        return None if least is None else least / asked
+    k = exceeded_rank(len(references), fpr)
+    if not k:
+        return None
+    exceeded = float(np.sort(references)[-k])
+    if score == "llr":
+        return float(np.nextafter(exceeded, np.inf))
+    return (round(exceeded * asked) + 1) / asked

@@ -1,0 +1,148 @@
+"""`cae calibrate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cae_cli.options import DeviceName, FingerprintPath, Json, print_json
+from cae_cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from cae_core.calibrating import CalibrationSettings
+    from cae_core.calibration import Calibration
+    from cae_core.pool import PoolMember, Relation
+
+__all__ = ["run"]
+
+
+def run(
+    *,
+    fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
+    pool: Annotated[Path | None, typer.Option(help="Manifest; calibrate and screen members are used.")] = None,
+    surrogates: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
+    references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
+    fpr: Annotated[float, typer.Option(help="Rate of false accusations.")] = 0.05,
+    fnr: Annotated[float, typer.Option(help="Rate of surrogates called independent.")] = 0.05,
+    score: Annotated[str, typer.Option(help="That decides: caeacc or llr.")] = "caeacc",
+    keep: Annotated[int | None, typer.Option(help="Examples to keep, chosen by the screen role.")] = None,
+    parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here; default: into the fingerprint's file.")
+    ] = None,
+    device: DeviceName = "auto",
+    json: Json = False,
+) -> None:
+    """Calibrate a fingerprint: threshold and p-value at known error rates, from models that had no part in it.
+
+    Example: cae calibrate --fingerprint fingerprint.safetensors --pool pool.toml --fpr 0.01 --fnr 0.05
+
+    Beforehand: cae calibrate --plan --pool pool.toml --fpr 0.01
+
+    The fingerprint's id never changes. A screen role, where the pool has one, chooses the examples and weighs them.
+    """
+    from cae_core.calibrating import CalibrationSettings
+    from cae_core.members import collect_members, select_members
+    from cae_core.workflows import calibrate_fingerprint
+
+    settings = CalibrationSettings(fpr=fpr, fnr=fnr, score=score, parametric=parametric, keep=keep)
+    named = [*([pool] if pool else []), *(surrogates or []), *(references or [])]
+    manifests = sorted({path for path in named if path.suffix == ".toml"})
+
+    def members(paths: list[Path] | None, relation: "Relation") -> "list[PoolMember]":
+        found = collect_members(paths or [], relation=relation, role="calibrate", manifests=manifests)
+        return found + (select_members([pool], role="calibrate", relation=relation) if pool else [])
+
+    others, thieves = members(references, "reference"), members(surrogates, "surrogate")
+    if plan:
+        _show_plan(settings, len(others), len(thieves), json=json)
+        return
+    with progress_bar(enabled=not json) as progress:
+        calibration = calibrate_fingerprint(
+            fingerprint,
+            references=others,
+            surrogates=thieves,
+            screen=select_members(manifests, role="screen"),
+            others=[*select_members(manifests, role="source"), *select_members(manifests, role="generate")],
+            settings=settings,
+            output=output,
+            device=device,
+            progress=lambda done, total: progress("asking models", done, total),
+        )
+    _show(calibration, output or fingerprint, json=json)
+
+
+def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int, *, json: bool) -> None:
+    from cae_core.calibrating import plan_calibration
+
+    plans = {
+        "references": plan_calibration(settings.fpr, references),
+        "surrogates": plan_calibration(settings.fnr, surrogates),
+    }
+    if json:
+        print_json({relation: plan.as_dict() for relation, plan in plans.items()})
+        return
+    from cae_cli.render import print_rows
+
+    columns = ("relation", "rate#", "takes#", "sequential#", "at hand#", "least rate#", "may score higher#")
+    print_rows(
+        columns,
+        [
+            (
+                relation,
+                f"{plan.rate:g}",
+                str(plan.needed),
+                str(plan.needed_sequential),
+                str(plan.models),
+                f"{plan.best:.3g}",
+                str(plan.exceeded),
+            )
+            for relation, plan in plans.items()
+        ],
+        title="Calibration models that the rates take",
+    )
+    for relation, plan in plans.items():
+        if plan.models < plan.needed:
+            typer.echo(f"{plan.needed - plan.models} more {relation} are needed for a rate of {plan.rate:g}.")
+
+
+def _show(calibration: "Calibration", path: Path, *, json: bool) -> None:
+    from cae_core.fingerprint import load_fingerprint
+
+    fingerprint = load_fingerprint(path)
+    facts = {**calibration.provenance(), "score": calibration.score, "parametric": calibration.parametric}
+    drift = calibration.label_drift(fingerprint)
+    counts = {
+        relation: sorted(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1).tolist())
+        for relation, group in (("references", calibration.references), ("surrogates", calibration.surrogates))
+    }
+    threshold = calibration.threshold(fingerprint)
+    if json:
+        print_json(
+            {
+                "fingerprint": str(path),
+                "id": fingerprint.id,
+                **facts,
+                "threshold": threshold,
+                "matches": counts,
+                "label_drift": {"truth": drift.truth, "match": drift.match, "third": drift.third},
+            }
+        )
+        return
+    from cae_cli.render import print_facts
+
+    shown: dict[str, Any] = {
+        "id": fingerprint.id[:32],
+        "examples": f"{facts['examples_chosen']} of {len(fingerprint)}",
+        "score": f"{calibration.score}{' (parametric: model-based, no bound)' if calibration.parametric else ''}",
+        "threshold": "none: too few references for the rate" if threshold is None else f"{threshold:.3f}",
+        "fpr, fnr": f"{calibration.fpr:g}, {calibration.fnr:g}",
+        **{
+            relation: f"{len(found)}: matches {found[0]} to {found[-1]}" if found else "0"
+            for relation, found in counts.items()
+        },
+        "screened by": f"{len(calibration.screen)} models" if calibration.screen else "none",
+        "references answer": f"truth {drift.truth:.0%}, source's label {drift.match:.0%}, another {drift.third:.0%}",
+    }
+    print_facts(shown, title=str(path))
