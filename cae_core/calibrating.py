@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -248,4 +248,4 @@ class _Asker:
 
 
 def _listed(described: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as JSON holds it
-    return described if isinstance(described, list) else [described]
+    return cast("list[dict[str, Any]]", described if isinstance(described, list) else [described])

@@ -196,9 +196,9 @@ class Calibration:
 
     def label_drift(self, fingerprint: Fingerprint) -> LabelDrift:
         """Return what the references answer to the chosen examples."""
-        third = third_labels(self.references.answers, fingerprint)[:, self.chosen].mean()
-        match = self.references.matches(fingerprint)[:, self.chosen].mean()
-        return LabelDrift(float(1 - match - third), float(match), float(third))
+        third = float(third_labels(self.references.answers, fingerprint)[:, self.chosen].mean())
+        match = float(self.references.matches(fingerprint)[:, self.chosen].mean())
+        return LabelDrift(1 - match - third, match, third)
 
     def provenance(self) -> dict[str, Any]:
         """Return how many models of which kinds stand behind a verdict, as JSON holds it."""

@@ -6,7 +6,7 @@ It never changes the fingerprint's id. Its own digest is kept with it, so that a
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def _pack(calibration: Calibration) -> Attachment:
 
 def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calibration:
     return Calibration(
-        **cast("dict[str, Any]", {name: metadata[name] for name in _SETTINGS}),
+        **{name: metadata[name] for name in _SETTINGS},
         screen=tuple(CalibrationModel(**model) for model in metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
         weights=tensors.get("weights"),
