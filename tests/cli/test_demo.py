@@ -7,6 +7,7 @@ import pytest
 
 from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob
 from cae_cli import demo, demo_pool
+from cae_core.ranks import models_needed
 from tests.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -15,6 +16,7 @@ SAMPLE = (
     "source",
     *("generate-01", "generate-05", "generate-10", "generate-13"),
     *("test-04", "test-16"),
+    *("calibrate-02", "calibrate-23"),
 )
 
 
@@ -25,13 +27,15 @@ def test_a_sample_of_the_demonstration(tmp_path: Path, run_cae: Run, monkeypatch
         return [job for job in every(seed) if job.name.startswith(SAMPLE)]
 
     monkeypatch.setattr(demo_pool, "digits_jobs", few)
+    monkeypatch.setattr(demo, "DEMO_FPR", 0.5)  # what one calibration reference supports
     outcome = run_cae("demo", "--workdir", tmp_path)
     assert outcome.code == 0, outcome.err
     assert "ROC AUC" in outcome.out
     assert "scikit-learn" in outcome.out
-    generate = next(line for line in outcome.out.splitlines() if "generate" in line).split()[1:]
     first = (tmp_path / "fingerprint.safetensors").read_bytes()
-    assert run_cae(*generate).code == 0, "the printed command repeats the step"
+    for step in (" generate ", " calibrate "):
+        command = next(line for line in outcome.out.splitlines() if step in line).split()[1:]
+        assert run_cae(*command).code == 0, "the printed command repeats the step"
     assert (tmp_path / "fingerprint.safetensors").read_bytes() == first
     verify = next(line for line in outcome.out.splitlines() if "--json" in line).split()[1:]
     assert run_cae(*verify).code == 3, "the soft-label copy answers like its source"
@@ -45,7 +49,8 @@ def test_the_whole_demonstration(tmp_path: Path, run_cae: Run) -> None:
     assert relations.count("surrogate") >= 6
     assert relations.count("reference") >= 6
     references = [suspect for suspect in found["suspects"] if suspect["relation"] == "reference"]
-    assert all(suspect["verdict"] == "independent" for suspect in references)
+    assert all(suspect["verdict"] != "surrogate" for suspect in references)
+    assert all(suspect["threshold"]["provenance"] == "rank" for suspect in found["suspects"])
     assert "scikit-learn" in {suspect["kind"] for suspect in references}
 
 
@@ -55,10 +60,12 @@ def test_the_pool_is_large_enough_and_its_roles_share_no_seed() -> None:
         (role, independent): sum(
             job.role == role and (job.kind in ("independent", ESTIMATOR_KIND)) == independent for job in jobs
         )
-        for role in ("generate", "test")
+        for role in ("generate", "test", "calibrate")
         for independent in (False, True)
     }
     assert min(count["generate", False], count["generate", True]) >= 8
     assert min(count["test", False], count["test", True]) >= 6
+    assert count["calibrate", True] >= models_needed(demo.DEMO_FPR)
+    assert count["calibrate", False] >= models_needed(demo.DEMO_FNR)
     assert len({job.seed for job in jobs}) == len(jobs)
     assert demo.DEMO_TAU > 0.5

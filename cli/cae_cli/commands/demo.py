@@ -52,22 +52,21 @@ def _show(result: "DemoResult") -> None:
             "" if member.accuracy is None else f"{member.accuracy:.3f}",
             f"{verdict.caeacc.value:.2f}",
             f"{verdict.caeacc.low:.2f}\N{EN DASH}{verdict.caeacc.high:.2f}",
-            Text(
-                verdict.decision.verdict + (" (weak)" if verdict.decision.weak else ""),
-                VERDICT_STYLES[verdict.decision.verdict],
-            ),
+            "" if verdict.decision.p_value is None else f"{verdict.decision.p_value:.3f}",
+            Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
         ]
         for member, verdict in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)
     ]
+    behind = result.verdicts[0][1].calibration or {}
     print_rows(
-        ["what it is", "kind", "accuracy#", "CAEAcc#", "95 % interval", "verdict"],
+        ["what it is", "kind", "accuracy#", "CAEAcc#", "95 % interval", "p#", "verdict"],
         rows,
         title="Held-out suspects: no one of them was used to make the fingerprint",
     )
     typer.echo(
         f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
-        "\nThe verdicts use the literature's threshold 0.75, which carries no error rate."
-        "\nWeak: the interval reaches below the threshold.\n"
+        f"\nCalibrated by {behind['references']} references and {behind['surrogates']} surrogates of their own: rate of "
+        f"false accusations {behind['fpr']:g}, of missed surrogates {behind['fnr']:g}.\n"
         "\nEach step by hand:"
     )
     for command in result.commands():
