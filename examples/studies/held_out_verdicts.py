@@ -194,7 +194,7 @@ def _rates(study: Study, calibrations: _Calibrations, rate: float) -> str:
     lines = [
         f"At fpr {rate:.0%} (and fnr 5 %):",
         "",
-        "| score | examples | references accused | 95 % interval | surrogates accused | called independent | no verdict |",
+        "| score | examples | references accused | 95 % interval | surrogates accused | missed | no verdict |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for way in calibrations.ways:

@@ -51,7 +51,6 @@ def _show(result: "DemoResult") -> None:
             member.kind,
             "" if member.accuracy is None else f"{member.accuracy:.3f}",
             f"{verdict.caeacc.value:.2f}",
-            f"{verdict.caeacc.low:.2f}\N{EN DASH}{verdict.caeacc.high:.2f}",
             "" if verdict.decision.p_value is None else f"{verdict.decision.p_value:.3f}",
             Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
         ]
@@ -59,14 +58,14 @@ def _show(result: "DemoResult") -> None:
     ]
     behind = result.verdicts[0][1].calibration or {}
     print_rows(
-        ["what it is", "kind", "accuracy#", "CAEAcc#", "95 % interval", "p#", "verdict"],
+        ["what it is", "kind", "accuracy#", "CAEAcc#", "p#", "verdict"],
         rows,
         title="Held-out suspects: no one of them was used to make the fingerprint",
     )
     typer.echo(
         f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
-        f"\nCalibrated by {behind['references']} references and {behind['surrogates']} surrogates of their own: rate of "
-        f"false accusations {behind['fpr']:g}, of missed surrogates {behind['fnr']:g}.\n"
+        f"\nCalibrated by {behind['references']} references and {behind['surrogates']} surrogates of their own: "
+        f"false accusations {behind['fpr']:g}, surrogates missed {behind['fnr']:g}.\n"
         "\nEach step by hand:"
     )
     for command in result.commands():
