@@ -9,7 +9,7 @@ import numpy as np
 from cae_core.arrays import Floats64
 from cae_core.errors import OptionError
 
-__all__ = ["binomial_tail", "clopper_pearson"]
+__all__ = ["binomial_tail", "clopper_pearson", "log_choose"]
 
 
 def binomial_tail(successes: int, trials: int, p: float) -> float:
@@ -26,13 +26,13 @@ def binomial_tail(successes: int, trials: int, p: float) -> float:
     if p >= 1:
         return 1.0
     k = np.arange(successes, trials + 1)
-    log_terms = _log_choose(trials)[successes:] + k * math.log(p) + (trials - k) * math.log1p(-p)
+    log_terms = log_choose(trials)[successes:] + k * math.log(p) + (trials - k) * math.log1p(-p)
     return min(1.0, float(np.exp(log_terms).sum()))
 
 
 @lru_cache(maxsize=16)
-def _log_choose(trials: int) -> Floats64:
-    """Return log C(trials, k) for k = 0 .. trials."""
+def log_choose(trials: int) -> Floats64:
+    """Return log C(trials, k) for k = 0 .. trials, (trials + 1,); not to be written to."""
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
     return np.asarray(log_factorial[-1] - log_factorial - log_factorial[::-1], np.float64)
 

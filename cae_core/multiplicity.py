@@ -14,8 +14,9 @@ __all__ = ["benjamini_hochberg", "holm"]
 def benjamini_hochberg(p_values: Sequence[float] | NDArray[np.float64]) -> Floats64:
     """Return values that bound the expected *share of false findings* among the findings (Benjamini & Hochberg 1995).
 
-    The i-th smallest becomes the least n p_(j) / j over j >= i, at most 1. It holds for p-values that are independent or
-    positively dependent (Benjamini & Yekutieli 2001); rank p-values from one calibration are (Bates et al. 2023).
+    The i-th smallest becomes the least n p_(j) / j over j >= i, at most 1. It holds for p-values that are independent
+    or positively dependent (Benjamini & Yekutieli 2001); rank p-values of independent suspects against one
+    calibration are positively dependent (Bates et al. 2023).
 
     Args:
         p_values: (n,), each in [0, 1], in any order; n may be 0.

@@ -1,38 +1,30 @@
 """A p-value from a model of the match counts, for calibrations with too few models for a rank.
 
-**Model-based, and it claims no bound.** The r calibration models' counts are taken as draws from one beta-binomial law:
-each model has its own match rate, from a Beta distribution of mean μ and concentration κ, and matches each of the n
-examples with it. The p-value is P(X >= observed) for one more draw, averaged over what the counts leave open about μ and
-κ. Where the law is another (clusters of models, a long tail), false accusations are more frequent or rarer than the
+**Model-based, and it claims no bound.** The r calibration models' counts are taken as draws from one beta-binomial
+law: each model has its own match rate, from a Beta distribution of mean μ and concentration κ, and matches each of the
+n examples with it. The p-value is P(X >= observed) for one more draw, averaged over what the counts leave open about μ
+and κ. Where the law is another (clusters of models, a long tail), false accusations are more frequent or rarer than the
 p-value says, by an amount that the counts do not show (``docs/results/simulations.md``).
 
-Priors, both weak: μ uniform on (0, 1), and the correlation ρ = 1 / (κ + 1) of two answers of one model uniform on (0, 1).
-The posterior is summed over a grid in logit μ and log κ that is narrowed to where its mass lies; nothing is random.
+Priors, both weak: μ uniform on (0, 1), and ρ = 1 / (κ + 1), the correlation of two answers of one model, uniform on
+(0, 1). The posterior is summed over a grid of log κ and, for each, of logit μ, narrowed to where its mass lies; nothing
+is random.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
 from cae_core.errors import OptionError
+from cae_core.intervals import log_choose
 
 __all__ = ["beta_binomial_p_value", "beta_binomial_tails"]
 
-_NEGLIGIBLE = 30.0  # in log posterior below its maximum: e^-30 = 1e-13
-
-
-@dataclass(frozen=True)
-class _Box:
-    """Ranges of logit μ and log κ."""
-
-    mean: tuple[float, float] = (-14.0, 14.0)
-    concentration: tuple[float, float] = (-7.0, 13.0)
-
-    def axes(self, points: int) -> tuple[Floats64, Floats64]:
-        return np.linspace(*self.mean, points), np.linspace(*self.concentration, points)
+_NEGLIGIBLE = 16.0  # below the largest log density: e^-16 = 1e-7
+_LOGIT_MEAN = 14.0  # from -14 to 14: 1e-6 to 1 - 1e-6
+_LOG_CONCENTRATION = (-9.0, 16.0)  # outside lies 0.01 % of the prior
+_POINTS = 24
 
 
 def beta_binomial_p_value(matches: Sequence[int] | Labels, trials: int, observed: int) -> float:
@@ -50,7 +42,7 @@ def beta_binomial_p_value(matches: Sequence[int] | Labels, trials: int, observed
 
     Example:
         >>> round(beta_binomial_p_value([40, 44, 47, 52], 100, 80), 4)
-        0.0113
+        0.0212
     """
     tails = beta_binomial_tails(matches, trials)
     if not 0 <= observed <= trials:
@@ -74,46 +66,51 @@ def beta_binomial_tails(matches: Sequence[int] | Labels, trials: int) -> Floats6
     if trials < 1 or counts.min() < 0 or counts.max() > trials:
         raise OptionError(f"Match counts must lie in 0 .. trials = {trials}; found {counts.min()} .. {counts.max()}.")
     seen = np.bincount(counts, minlength=trials + 1).astype(np.float64)
-    box = _Box()
-    for points in (24, 24, 24):
-        box = _narrowed(box, points, seen)
-    posterior, log_path = _posterior(*box.axes(40), seen)
-    predictive = np.tensordot(posterior, np.exp(log_path + _log_choose(trials)), axes=2)
-    tails = np.cumsum(predictive[::-1])[::-1]
-    return np.minimum(tails / tails[0], 1.0)
+    concentration = np.linspace(*_LOG_CONCENTRATION, _POINTS)
+    mass = _posterior(concentration, seen)[0].sum(axis=0)
+    kept = np.flatnonzero(mass > np.exp(-_NEGLIGIBLE) * mass.max())
+    low, high = concentration[max(kept[0] - 1, 0)], concentration[min(kept[-1] + 1, _POINTS - 1)]
+    mass, log_path = _posterior(np.linspace(low, high, 2 * _POINTS), seen)
+    predictive = np.exp(log_path + log_choose(trials)).reshape(-1, trials + 1).T @ mass.ravel()
+    tails: Floats64 = np.cumsum(predictive[::-1])[::-1]
+    tails /= tails[0]
+    return tails
 
 
-def _narrowed(box: _Box, points: int, seen: Floats64) -> _Box:
-    """Return the box around what is not negligible, one grid step wider on each side."""
-    mean, concentration = box.axes(points)
-    posterior, _ = _posterior(mean, concentration, seen)
-    kept = posterior > np.exp(-_NEGLIGIBLE) * posterior.max()
-    return _Box(_around(mean, kept.any(axis=1)), _around(concentration, kept.any(axis=0)))
+def _posterior(concentration: Floats64, seen: Floats64) -> tuple[Floats64, Floats64]:
+    """Return the posterior over means and concentrations, (u, v), of sum 1, and ``_log_joint``'s log P, (u, v, n + 1).
+
+    The means are narrowed for each concentration by itself: their spread falls from a whole range to a hundredth of it.
+    """
+    low, high = np.full(len(concentration), -_LOGIT_MEAN), np.full(len(concentration), _LOGIT_MEAN)
+    columns = np.arange(len(concentration))
+    for _ in range(3):
+        mean = np.linspace(low, high, _POINTS)
+        density, _ = _log_joint(mean, concentration, seen)
+        kept = density > density.max(axis=0) - _NEGLIGIBLE
+        first, last = kept.argmax(axis=0) - 1, _POINTS - kept[::-1].argmax(axis=0)
+        low, high = mean[np.maximum(first, 0), columns], mean[np.minimum(last, _POINTS - 1), columns]
+    density, log_path = _log_joint(np.linspace(low, high, _POINTS), concentration, seen)
+    mass = np.exp(density - density.max()) * (high - low)
+    return mass / mass.sum(), log_path
 
 
-def _around(axis: Floats64, kept: NDArray[np.bool_]) -> tuple[float, float]:
-    inside = np.flatnonzero(kept)
-    return float(axis[max(inside[0] - 1, 0)]), float(axis[min(inside[-1] + 1, len(axis) - 1)])
+def _log_joint(mean: Floats64, concentration: Floats64, seen: Floats64) -> tuple[Floats64, Floats64]:
+    """Return the log density of prior and counts, (u, v), and log P(one path of x matches in n | μ, κ), (u, v, n + 1).
 
-
-def _posterior(mean: Floats64, concentration: Floats64, seen: Floats64) -> tuple[Floats64, Floats64]:
-    """Return the posterior on the grid (u, v), of sum 1, and log P(a path of x matches in n | μ, κ), (u, v, n + 1)."""
-    share, kappa = 1 / (1 + np.exp(-mean))[:, None], np.exp(concentration)[None, :]
-    trials = len(seen) - 1
+    Args:
+        mean: logit μ, (u, v).
+        concentration: log κ, (v,).
+        seen: how many models have each count, (n + 1,).
+    """
+    share, kappa, trials = 1 / (1 + np.exp(-mean)), np.exp(concentration), len(seen) - 1
     log_path = _log_rising(share * kappa, trials) + _log_rising((1 - share) * kappa, trials)[..., ::-1]
-    log_path -= _log_rising(kappa, trials)[..., -1:]
+    log_path -= _log_rising(kappa, trials)[:, -1:]
     log_prior = np.log(share * (1 - share)) + np.log(kappa) - 2 * np.log1p(kappa)  # densities in logit μ and log κ
-    log_posterior = log_path @ seen + log_prior
-    posterior = np.exp(log_posterior - log_posterior.max())
-    return posterior / posterior.sum(), log_path
+    return log_path @ seen + log_prior, log_path
 
 
 def _log_rising(first: Floats64, factors: int) -> Floats64:
     """Return log(a (a+1) … (a + x - 1)) for x = 0 .. factors, (…, factors + 1)."""
     logs = np.log(first[..., None] + np.arange(factors))
     return np.concatenate([np.zeros((*first.shape, 1)), np.cumsum(logs, axis=-1)], axis=-1)
-
-
-def _log_choose(trials: int) -> Floats64:
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
-    return np.asarray(log_factorial[-1] - log_factorial - log_factorial[::-1], np.float64)

@@ -1,22 +1,26 @@
 """The sequential verdict: ask in random order and stop as soon as the answers prove what the whole count would be.
 
 The suspect is fixed, so its matches K on all n examples are a fixed number, and the random order draws them without
-replacement. After t answers, s of them matches, the path has the likelihood L_K = K…(K-s+1) (n-K)…(n-K-(t-s)+1) / n…(n-t+1)
+replacement. After t answers, s of them matches, a path's likelihood is proportional to
+
+    L_K = K (K-1) … (K-s+1)  ·  (n-K) (n-K-1) … (n-K-(t-s)+1)
+
 (Waudby-Smith & Ramdas 2020, "Confidence sequences for sampling without replacement"). Against H0: K <= k0 stands
 
     E_t = Σ_{K1 > k0} w_{K1} L_{K1} / L_{k0},    w_{K1} ∝ K1 - k0,
 
-a mixture of bets on every larger count, the larger the heavier. It is an e-process: E[E_τ] <= 1 at every stopping time τ,
-so that P(E ever reaches 1/level) <= level (Ville's inequality), however often one looks.
+a mixture of bets on every larger count, the larger the heavier. It is an e-process: E[E_τ] <= 1 at every stopping
+time τ, so that P(E ever reaches 1/level) <= level (Ville's inequality), however often one looks.
 
-**For K < k0 too**, not only for K = k0. E_t multiplies by q/p at a match and by (1-q)/(1-p) otherwise, where p = (k0-s)/(n-t)
-and q is the mixture's own probability of a match: the mean of (K1-s)/(n-t) over its posterior. Every K1 is larger than k0, so
-q >= p and a match never lowers E. With K <= k0 a match has probability π <= p, and the expected factor
-π q/p + (1-π)(1-q)/(1-p) <= p q/p + (1-p)(1-q)/(1-p) = 1. Where s > k0 the count alone refutes H0, and E is infinite.
+**For K < k0 too**, not only for K = k0. E_t multiplies by q/p at a match and by (1-q)/(1-p) otherwise, where
+p = (k0-s)/(n-t) and q is the mixture's own probability of a match: the mean of (K1-s)/(n-t) over its posterior. Every
+K1 is larger than k0, so q >= p and a match never lowers E. With K <= k0 a match has probability π <= p, and the
+expected factor π q/p + (1-π)(1-q)/(1-p) <= p q/p + (1-p)(1-q)/(1-p) = 1. Where s > k0 the count alone refutes H0, and E
+is infinite.
 
-**Why these weights.** Of uniform, Beta-binomial and power weights, with n = 100, true rates 0.95, 0.87, 0.60 against k0 of 50,
-60, 75 and levels of 5, 2.5 and 1 %, K1 - k0 took 24, 26 and 30 queries on average, 6 to 8 % more than a bettor who knows K;
-none was better at every level, and these have no constant to tune (``docs/results/simulations.md``).
+**Why these weights.** Of uniform, Beta-binomial and power weights, with n = 100, true rates 0.95, 0.87, 0.60 against k0
+of 50, 60, 75 and levels of 5, 2.5 and 1 %, K1 - k0 took 24, 26 and 30 queries on average, 6 to 8 % more than a bettor
+who knows K; none was better at every level, and these have no constant to tune (``docs/results/simulations.md``).
 """
 
 import math
@@ -90,8 +94,8 @@ class SequentialState:
         test: that is under way.
         asked: answers so far, t.
         matches: of them, s.
-        log_e_surrogate: natural logarithm of the present e-value (not of its maximum) against K <= k0. ``inf``: the count
-            alone refutes it; ``-inf``: the count alone proves it, or nothing can be decided on this side.
+        log_e_surrogate: natural logarithm of the present e-value (not of its maximum) against K <= k0. ``inf``: the
+            count alone refutes it; ``-inf``: the count alone proves it, or nothing can be decided on this side.
         log_e_independent: the same against K >= k1.
         outcome: of the first crossing; later answers do not change it.
     """
@@ -123,7 +127,8 @@ def trace(test: SequentialTest, matches: Sequence[bool]) -> list[SequentialState
         >>> [(state.asked, state.outcome) for state in states[5:10]]
         [(6, None), (7, None), (8, 'surrogate'), (9, 'surrogate'), (10, 'surrogate')]
     """
-    state, states = test.start(), []
+    state = test.start()
+    states: list[SequentialState] = []
     for match in matches:
         state = state.updated(match)
         states.append(state)
@@ -196,7 +201,7 @@ def _log_sums_from_the_end(log_terms: Floats64) -> Floats64:
 
 
 def confidence_sequence(examples: int, matches: int, asked: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of K/n after ``asked`` answers; it holds at all times at once, so one may stop by looking at it.
+    """Return the interval of K/n after ``asked`` answers; it holds at all times at once, so looking is free.
 
     The counts k that neither e-process, against K <= k and against K >= k, refutes at half of 1 - confidence.
 
