@@ -8,7 +8,10 @@ from cae_core.arrays import Floats64
 from cae_core.parametric import beta_binomial_tails
 from cae_core.ranks import exceeded_rank
 
-__all__ = ["as_counts", "least_accused"]
+__all__ = ["LEAST_PARAMETRIC", "as_counts", "least_accused"]
+
+LEAST_PARAMETRIC = 2
+"""Models that a beta-binomial model of their counts takes."""
 
 
 def as_counts(fractions: Floats64, trials: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
