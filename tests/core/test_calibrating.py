@@ -204,10 +204,11 @@ class TestModelsThatAreKnownAlready:
         copy = shelf.put("converted", model, relation=relation)
         groups = {"reference": shelf.many([1], "other"), "surrogate": shelf.many([15], "thief", relation="surrogate")}
         groups[relation].append(copy)
-        with pytest.raises(
-            PoolError, match=rf"converted\.toy \({relation}, calibrate\) answers everything like .*known"
-        ):
+        message = rf"converted\.toy \({relation}, calibrate\) answers everything like .*known\.toy \({made}, {role}\)"
+        with pytest.raises(PoolError, match=message):
             run(shelf, groups["reference"], groups["surrogate"], others=[known])
+        with pytest.raises(PoolError, match=message):
+            run(shelf, shelf.many([2], "further"), screen=[*groups["reference"], *groups["surrogate"]], others=[known])
 
     @pytest.mark.parametrize("same", ["file", "answers"])
     @pytest.mark.parametrize("first", ["references", "surrogates", "screen"])
@@ -342,6 +343,7 @@ class TestRolesAndOptions:
         screen = [*shelf.many([9], "t", relation="surrogate", role="screen"), *shelf.many([1], "s", role="screen")]
         with pytest.raises(OptionError, match=rf"keep must lie in 1 \.\. 20.*found {keep}"):
             run(shelf, shelf.many([1], "other"), screen=screen, keep=keep)
+        assert {model.asked for model in shelf.models.values() if isinstance(model, Known)} == {0}
 
     def test_what_cannot_be_calibrated_is_said_before_any_model_is_asked(self, shelf: Shelf) -> None:
         references = shelf.many([1], "other")
