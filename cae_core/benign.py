@@ -45,7 +45,7 @@ def check_benign(answers: Labels, labels: Labels, *, classes: int, source_accura
     # np.unique would say it shorter, but loads numpy.ma: 30 ms of a verification's start-up
     if (answers == answers[0]).all() and (labels != labels[0]).any():
         what = "no usable answer" if answers[0] < 0 else f"always the class {answers[0]}"
-        reason = f"the suspect gives {what} on {asked} benign images; are its input range, layout and outputs right?"
+        reason = f"it gives {what} on {asked} benign images; are its input range, layout and outputs right?"
     elif clopper_pearson(right, asked, 0.99)[1] < halfway:
         reason = (
             f"accuracy {accuracy:.0%} on {asked} benign images, where the source has {source_accuracy:.0%}; "

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 
@@ -16,9 +16,13 @@ from cae_core.loaders import Device, open_model
 from cae_core.pool import PoolMember
 from cae_core.ranks import exceeded_rank, models_needed
 from cae_core.same_model import first_equal
-from cae_core.screening import choose_examples, match_rates, match_weights
+from cae_core.screening import check_keep, choose_examples, match_rates, match_weights
+from cae_core.thresholds import LEAST_PARAMETRIC
 
 __all__ = ["CalibrationPlan", "CalibrationSettings", "calibrate", "plan_calibration"]
+
+_SOURCE_MATCHES = 0.9
+# The source answers every example as the file says; converted to another format or runtime, all but a near-tie or two.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +122,17 @@ def calibrate(
         progress: called with the models asked and their number.
 
     Raises:
-        PoolError: no reference; a model that made the fingerprint, or stands twice; a model that is no classifier of
-            these images; a screen role of one relation only.
-        OptionError: the likelihood-ratio score without a screen role.
+        PoolError: no reference, or a single one for a parametric p-value; a source that is not the fingerprint's; a
+            model that made the fingerprint, or stands twice; a model that is no classifier of these images; a screen
+            role of one relation only.
+        OptionError: the likelihood-ratio score, or a choice of examples, without a screen role; a choice of more
+            examples than there are.
         ModelError: a model cannot be opened or asked.
     """
-    if not references:
-        raise PoolError("A calibration takes at least one reference with the role calibrate. Add models to the pool.")
-    if settings.score == "llr" and not screen:
-        raise OptionError("The likelihood-ratio score is weighed by a screen role, and there is none. Add one.")
+    screened = [[member for member in screen if member.relation == side] for side in ("surrogate", "reference")]
+    _check_roles(len(references), [len(members) for members in screened], settings)
+    if settings.keep is not None:
+        check_keep(settings.keep, len(fingerprint))
     asker = _Asker(fingerprint, device)
     members = [*others, *screen, *references, *surrogates]
     for done, member in enumerate(members, start=1):
@@ -134,16 +140,8 @@ def calibrate(
         progress(done, len(members))
     chosen, weights = np.ones(len(fingerprint), bool), None
     if screen:
-        groups = [asker.group([m for m in screen if m.relation == side]) for side in ("surrogate", "reference")]
-        if not all(len(group) for group in groups):
-            raise PoolError(
-                f"The screen role has {len(groups[0])} surrogates and {len(groups[1])} references; choosing examples "
-                "takes both. Add models, or leave the role out."
-            )
-        rates = match_rates(*(group.matches(fingerprint) for group in groups))
+        rates = match_rates(*(asker.group(members).matches(fingerprint) for members in screened))
         chosen, weights = choose_examples(rates, settings.keep), match_weights(rates)
-    elif settings.keep is not None:
-        raise OptionError("Examples are chosen by a screen role, and there is none. Add one, or leave --keep out.")
     return Calibration(
         fingerprint_id=fingerprint.id,
         score=checked_score(settings.score),
@@ -158,6 +156,27 @@ def calibrate(
     )
 
 
+def _check_roles(references: int, screened: list[int], settings: CalibrationSettings) -> None:
+    """Refuse what cannot be calibrated before any model is asked."""
+    least = LEAST_PARAMETRIC if settings.parametric else 1
+    if references < least:
+        raise PoolError(
+            f"A calibration takes at least {least} reference{'s' * (least > 1)} with the role calibrate; found "
+            f"{references}. Add models to the pool."
+        )
+    if any(screened) and not all(screened):
+        raise PoolError(
+            f"The screen role has {screened[0]} surrogates and {screened[1]} references; choosing examples takes both. "
+            "Add models, or leave the role out."
+        )
+    if any(screened):
+        return
+    if settings.score == "llr":
+        raise OptionError("The likelihood-ratio score is weighed by a screen role, and there is none. Add one.")
+    if settings.keep is not None:
+        raise OptionError("Examples are chosen by a screen role, and there is none. Add one, or leave --keep out.")
+
+
 class _Asker:
     """Asks models one after the other, and refuses one that was asked before."""
 
@@ -166,9 +185,9 @@ class _Asker:
         self.device = device
         self.images = np.concatenate([fingerprint.images, fingerprint.probe_images])
         self.seen: dict[str, str] = {  # SHA-256: what it is
-            described["sha256"]: f"the {role} {described['name']} of the fingerprint"
+            str(described["sha256"]): f"the {role} {described.get('name')} of the fingerprint"
             for role, part in (("source", "source"), ("surrogate", "surrogates"), ("reference", "references"))
-            for described in _listed(fingerprint.generation[part])
+            for described in _described(fingerprint.generation.get(part))
         }
         self.labels: dict[Path, Labels] = {}
         self.digests: dict[Path, str] = {}
@@ -179,10 +198,10 @@ class _Asker:
         digest = member.digest()
         if checked and digest in self.seen:
             raise PoolError(
-                f"{member.path}: this {member.relation} is {self.seen[digest]}. "
-                "A calibration takes models that had no part in making it; remove this one."
+                f"{member.path}: this {member.relation} is {self.seen[digest]}. A calibration takes models that had no "
+                "part in making the fingerprint, each once; remove this one."
             )
-        self.seen.setdefault(digest, str(member.path))
+        self.seen.setdefault(digest, f"{member.path} ({member.relation}, {member.role})")
         self.digests[member.path] = digest
         try:
             answers = open_model(str(member.path), contract=member.contract, device=self.device).predict(self.images)
@@ -197,11 +216,22 @@ class _Asker:
                 f"{member.path}: the model answers {max(found, int(answers.labels.max()) + 1)} classes and the "
                 f"fingerprint has {classes}. Give it a class map, or another model."
             )
+        if member.relation == "source":
+            self._refuse_another_source(member, answers.labels)
         if answers.probabilities is not None:
             self._refuse_known(member, answers.probabilities, checked=checked)
         self.labels[member.path] = answers.labels
         if checked:
             self._refuse_useless(member)
+
+    def _refuse_another_source(self, member: PoolMember, labels: Labels) -> None:
+        """Surrogates of another model would be references by another name."""
+        matches = int((labels[: len(self.fingerprint)] == self.fingerprint.labels).sum())
+        if matches < _SOURCE_MATCHES * len(self.fingerprint):
+            raise PoolError(
+                f"{member.path}: the pool's source gives {matches} of {len(self.fingerprint)} examples the "
+                "fingerprint's label, so it is not the model that the fingerprint is of. Give the pool of that model."
+            )
 
     def _refuse_known(self, member: PoolMember, output: Floats32, *, checked: bool) -> None:
         if checked and self.outputs:
@@ -247,5 +277,11 @@ class _Asker:
         )
 
 
-def _listed(described: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as JSON holds it
-    return cast("list[dict[str, Any]]", described if isinstance(described, list) else [described])
+def _described(part: object) -> list[dict[str, Any]]:
+    """Return the models that a part of the generation's metadata describes; the file may be anybody's."""
+    rows = cast("list[object]", part) if isinstance(part, list) else [part]
+    return [row for row in rows if _is_described(row)]
+
+
+def _is_described(row: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(row, dict) and "sha256" in row

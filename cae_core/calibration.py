@@ -4,6 +4,7 @@ The answers of every calibration model to every example are kept, not only its s
 part of the examples is compared with what the calibration models answered to that very part.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -162,11 +163,19 @@ class Calibration:
     screen: tuple[CalibrationModel, ...] = ()
 
     def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
-        """Return the scores (...,) of ``matches`` (..., a) over the examples ``asked`` (a,)."""
-        if score == "caeacc" or self.weights is None:
+        """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.
+
+        Raises:
+            OptionError: the likelihood-ratio score where no screen role has weighed the examples.
+        """
+        if score == "caeacc":
             return np.asarray(matches.mean(axis=-1), np.float64)
+        if self.weights is None:
+            raise OptionError("This calibration has no weights for the likelihood-ratio score: it had no screen role.")
         match, other = self.weights[:, asked]
-        return np.asarray(np.where(matches, match, other).mean(axis=-1), np.float64)
+        # exact sums: equal answers tie to the last bit, in whichever order somebody asked
+        ratios = np.asarray(np.where(matches, match, other), np.float64)
+        return np.array([math.fsum(row) for row in ratios]) / len(asked)
 
     def standing(
         self, fingerprint: Fingerprint, asked: Labels, matches: NDArray[np.bool_], score: Score | None = None
@@ -182,13 +191,10 @@ class Calibration:
         which = self.score if score is None else score
         groups = (self.references, self.surrogates)
         theirs = [self.scored(group.matches(fingerprint)[:, asked], asked, which) for group in groups]
-        return Standing(which, float(self.scored(matches, asked, which)), *theirs)
+        return Standing(which, float(self.scored(matches[np.newaxis], asked, which)[0]), *theirs)
 
     def threshold(self, fingerprint: Fingerprint) -> float | None:
-        """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is.
-
-        None where the references are too few for the rate, and for a parametric p-value where no count suffices.
-        """
+        """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is."""
         asked = np.flatnonzero(self.chosen)
         n = len(asked)
         scores = self.scored(self.references.matches(fingerprint)[:, asked], asked, self.score)

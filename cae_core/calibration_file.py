@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.calibration import Calibration, CalibrationModel, Group
+from cae_core.calibration import Calibration, CalibrationModel, Group, checked_score
 from cae_core.canonical import canonical_json
 from cae_core.errors import FingerprintError
 from cae_core.fingerprint import Attachment, Fingerprint, load_attachment, save_fingerprint
+from cae_core.models import NO_ANSWER
+from cae_core.thresholds import LEAST_PARAMETRIC
 
-__all__ = ["CALIBRATION_FORMAT", "load_calibration", "save_calibration"]
+__all__ = ["CALIBRATION_FORMAT", "calibration_digest", "load_calibration", "save_calibration"]
 
 CALIBRATION_FORMAT = 1
 
@@ -67,6 +69,11 @@ def load_calibration(path: Path, fingerprint: Fingerprint) -> Calibration | None
     return calibration
 
 
+def calibration_digest(calibration: Calibration) -> str:
+    """Return the SHA-256 over everything that a calibration holds."""
+    return str(_pack(calibration).metadata["sha256"])
+
+
 def _pack(calibration: Calibration) -> Attachment:
     metadata: dict[str, Any] = {"format": CALIBRATION_FORMAT}
     metadata |= {name: getattr(calibration, name) for name in _SETTINGS}
@@ -84,9 +91,11 @@ def _pack(calibration: Calibration) -> Attachment:
 
 
 def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calibration:
+    if not isinstance(metadata["parametric"], bool):
+        raise TypeError(f"parametric {metadata['parametric']!r}")
     return Calibration(
         **{name: metadata[name] for name in _SETTINGS},
-        screen=tuple(CalibrationModel(**model) for model in metadata["screen"]),
+        screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
         weights=tensors.get("weights"),
         references=_group(metadata, tensors, "references"),
@@ -96,28 +105,44 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
 
 def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation: str) -> Group:
     return Group(
-        models=tuple(CalibrationModel(**model) for model in metadata[relation]),
+        models=_models(metadata[relation]),
         answers=tensors[f"{relation}.answers"],
         right=tensors[f"{relation}.right"].astype(bool),
     )
 
 
+def _models(rows: list[dict[str, str]]) -> tuple[CalibrationModel, ...]:
+    models = tuple(CalibrationModel(**row) for row in rows)
+    if not all(isinstance(value, str) for model in models for value in vars(model).values()):
+        raise ValueError("a model is described by something else than texts")
+    return models
+
+
 def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
-    n, q = len(fingerprint), len(fingerprint.probe_images)
-    if calibration.score not in ("caeacc", "llr") or (calibration.score == "llr" and calibration.weights is None):
-        raise ValueError(f"score {calibration.score!r}")
+    n, weights = len(fingerprint), calibration.weights
+    if checked_score(calibration.score) == "llr" and (weights is None or calibration.parametric):
+        raise ValueError("the score llr takes weights, and no parametric p-value")
     if not (0 < calibration.fpr < 1 and 0 < calibration.fnr < 1):
         raise ValueError(f"rates {calibration.fpr}, {calibration.fnr}")
     if calibration.chosen.shape != (n,) or not calibration.chosen.any():
         raise ValueError(f"chosen {calibration.chosen.shape}")
-    if calibration.weights is not None and not (
-        calibration.weights.shape == (2, n) and np.isfinite(calibration.weights).all()
+    if weights is not None and not (
+        weights.dtype == np.float64 and weights.shape == (2, n) and np.isfinite(weights).all()
     ):
         raise ValueError("weights")
+    if len(calibration.references) < (LEAST_PARAMETRIC if calibration.parametric else 1):
+        raise ValueError(f"{len(calibration.references)} references")
     for relation in _GROUPS:
-        group: Group = getattr(calibration, relation)
-        if group.answers.shape != (len(group), n) or group.right.shape != (len(group), q):
-            raise ValueError(f"{relation} {group.answers.shape}, {group.right.shape}")
+        _check_group(getattr(calibration, relation), fingerprint, relation)
+
+
+def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:
+    answers, right, classes = group.answers, group.right, len(fingerprint.class_names)
+    shapes = (len(group), len(fingerprint)), (len(group), len(fingerprint.probe_images))
+    if (answers.shape, right.shape) != shapes or answers.dtype != np.int64:
+        raise ValueError(f"{relation} {answers.dtype} {answers.shape}, {right.shape}")
+    if answers.min(initial=NO_ANSWER) < NO_ANSWER or answers.max(initial=NO_ANSWER) >= classes:
+        raise ValueError(f"{relation} answer classes that do not exist")
 
 
 def _digest(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:

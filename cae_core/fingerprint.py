@@ -137,13 +137,15 @@ def load_attachment(path: Path, name: str) -> Attachment | None:
     """Read one attachment of a fingerprint's file; None where it has none. Its content is for the caller to check.
 
     Raises:
-        FingerprintError: it is no fingerprint's file.
+        FingerprintError: it is no fingerprint's file, or its metadata about the attachment are no JSON object.
     """
-    metadata, tensors = _read(path)
-    found = metadata.get(name)
-    if not isinstance(found, dict):
+    metadata, tensors = _read(path, prefix=f"{name}.")
+    if name not in metadata:
         return None
-    own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+    found = metadata[name]
+    if not isinstance(found, dict):
+        raise FingerprintError(f"{path}: its {name} is no JSON object. Use the original file.")
+    own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items()}
     return Attachment(cast("dict[str, Any]", found), own)
 
 
@@ -182,13 +184,13 @@ def load_fingerprint(path: Path) -> Fingerprint:
     return fingerprint
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _read(path: Path, *, prefix: str = "") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if not path.is_file():
         raise FingerprintError(f"{path}: no such fingerprint file. Make one with `cae generate`, or name another.")
     if path.stat().st_size == 0:
         raise FingerprintError(f"{path}: the fingerprint file is empty. Copy or generate it again.")
     try:
-        metadata, tensors = read_tensors(path)
+        metadata, tensors = read_tensors(path, prefix=prefix)
     except (TensorFileError, OSError) as error:
         raise FingerprintError(
             f"{path}: this is not a complete safetensors file ({error}). Copy or generate the fingerprint again."

@@ -43,7 +43,9 @@ def exceeded_rank(models: int, rate: float) -> int:
     Raises:
         OptionError: the rate is not in (0, 1).
     """
-    return math.floor(_exact(rate) * (models + 1))
+    k = math.floor(_exact(rate) * (models + 1))
+    # 1 / 3 is written 0.3333333333333333, which is less; as a p-value it is the same number
+    return k + 1 if (k + 1) / (models + 1) <= rate else k
 
 
 def models_needed(rate: float) -> int:
@@ -56,7 +58,8 @@ def models_needed(rate: float) -> int:
     Raises:
         OptionError: the rate is not in (0, 1).
     """
-    return math.ceil(1 / _exact(rate)) - 1
+    models = math.ceil(1 / _exact(rate)) - 1
+    return models - 1 if 1 / models <= rate else models
 
 
 def _exact(rate: float) -> Fraction:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats64
 from cae_core.errors import OptionError
 
-__all__ = ["MatchRates", "choose_examples", "match_rates", "match_weights"]
+__all__ = ["MatchRates", "check_keep", "choose_examples", "match_rates", "match_weights"]
 
 _PSEUDO_MODELS = 2.0
 # How many models the pool's mean rate counts for: with a handful of screen models a rate of 0 or 1 is no knowledge,
@@ -58,11 +58,20 @@ def choose_examples(rates: MatchRates, keep: int | None = None) -> NDArray[np.bo
     if keep is None:
         chosen = rates.gap > 0
         return chosen if chosen.any() else np.ones(n, bool)
-    if not 1 <= keep <= n:
-        raise OptionError(f"keep must lie in 1 .. {n}, the examples of the fingerprint; found {keep}.")
+    check_keep(keep, n)
     chosen = np.zeros(n, bool)
     chosen[np.argsort(-rates.gap, kind="stable")[:keep]] = True
     return chosen
+
+
+def check_keep(keep: int, n: int) -> None:
+    """Refuse to choose none, or more than there are.
+
+    Raises:
+        OptionError: ``keep`` is not in 1 .. n.
+    """
+    if not 1 <= keep <= n:
+        raise OptionError(f"keep must lie in 1 .. {n}, the examples of the fingerprint; found {keep}.")
 
 
 def match_weights(rates: MatchRates) -> Floats64:

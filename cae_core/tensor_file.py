@@ -25,8 +25,12 @@ def pack_tensors(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str
     return safetensors.numpy.save(contiguous, dict(metadata))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+def read_tensors(path: Path, *, prefix: str = "") -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Return metadata and tensors.
+
+    Args:
+        path: the file.
+        prefix: of the names of the tensors that are read; the others stay on the disk.
 
     Raises:
         TensorFileError: the file is truncated, something else, or holds types that NumPy lacks.
@@ -34,8 +38,8 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            return dict(file.metadata() or {}), tensors
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a mapping
+            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
     # NumPy has no bfloat16 and no 8-bit floats: looking their types up fails in these two ways
     except (safetensors.SafetensorError, TypeError, AttributeError) as error:
         raise TensorFileError(str(error)) from error

@@ -5,10 +5,13 @@ from typing import Literal
 import numpy as np
 
 from cae_core.arrays import Floats64
-from cae_core.parametric import beta_binomial_p_value
+from cae_core.parametric import beta_binomial_tails
 from cae_core.ranks import exceeded_rank
 
-__all__ = ["as_counts", "least_accused"]
+__all__ = ["LEAST_PARAMETRIC", "as_counts", "least_accused"]
+
+LEAST_PARAMETRIC = 2
+"""Models that a beta-binomial model of their counts takes."""
 
 
 def as_counts(fractions: Floats64, trials: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -21,6 +24,8 @@ def least_accused(
 ) -> float | None:
     """Return the least score with p <= fpr; None where there is none.
 
+    There is none where the references are too few for the rate, or match so often that no count would be enough.
+
     Args:
         references: (r,), scores of independent models over the same examples.
         asked: how many examples these are.
@@ -29,14 +34,13 @@ def least_accused(
         parametric: by a beta-binomial model instead of ranks.
     """
     if parametric:
-        counts = as_counts(references, asked)
-        enough = (k for k in range(asked + 1) if beta_binomial_p_value(counts, asked, k) <= fpr)
-        least = next(enough, None)
-        return None if least is None else least / asked
+        enough = np.flatnonzero(beta_binomial_tails(as_counts(references, asked), asked) <= fpr)
+        return int(enough[0]) / asked if len(enough) else None
     k = exceeded_rank(len(references), fpr)
     if not k:
         return None
     exceeded = float(np.sort(references)[-k])
     if score == "llr":
         return float(np.nextafter(exceeded, np.inf))
-    return (round(exceeded * asked) + 1) / asked
+    least = round(exceeded * asked) + 1
+    return least / asked if least <= asked else None

@@ -34,8 +34,8 @@ class Decision:
         verdict: ``surrogate``, ``independent`` or ``inconclusive``.
         reason: in one sentence.
         remedy: what would resolve an ``inconclusive``, in one sentence; empty otherwise.
-        threshold: the least deciding score that is called a surrogate; None where the references are too few for
-            the rate.
+        threshold: the least deciding score that is called a surrogate; None where no score is: the references are too
+            few for the rate, or match too often.
         provenance: where the threshold comes from: ``rank``, ``parametric`` or ``literature``.
         score: the one that decides: ``caeacc`` or ``llr``.
         value: the suspect's.

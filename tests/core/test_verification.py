@@ -1,7 +1,6 @@
 """Verification of honest, broken and dishonest suspects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,42 +8,14 @@ import pytest
 from numpy.typing import NDArray
 
 from cae_core import verification
-from cae_core.arrays import Floats32, Images, Labels
+from cae_core.arrays import Floats32, Labels
 from cae_core.errors import DataError, ModelError
 from cae_core.fingerprint import Fingerprint
 from cae_core.generation import GenerationResult
-from cae_core.models import Predictions
 from cae_core.questions import plan_questions
-from cae_core.verdict import Verdict
 from cae_core.verification import VerificationOptions, judge_answers, verify
+from tests.core.suspects import NONCE, Scripted, ask, oracle
 from tests.core.toys import World, make_world, toy_fingerprint
-
-NONCE = bytes(range(16))
-
-
-@dataclass
-class Scripted:
-    """A black box that answers by a function, and remembers what it was asked."""
-
-    answer: Callable[[NDArray[np.uint8]], Any]
-    probabilities: Callable[[int], Floats32 | None] = lambda _n: None
-    batches: list[int] = field(default_factory=list)
-
-    def predict(self, images: Images) -> Predictions:
-        assert images.dtype == np.uint8
-        self.batches.append(len(images))
-        return Predictions(self.answer(images.astype(np.uint8)), self.probabilities(len(images)))
-
-
-def oracle(fingerprint: Fingerprint) -> Callable[[NDArray[np.uint8]], Labels]:
-    """Return the answers of the source itself: the fingerprint's labels, and the truth on the probes."""
-    known = dict(zip((x.tobytes() for x in fingerprint.images), fingerprint.labels.tolist(), strict=True))
-    known |= dict(zip((x.tobytes() for x in fingerprint.probe_images), fingerprint.probe_labels.tolist(), strict=True))
-    return lambda images: np.array([known[image.tobytes()] for image in images], np.int64)
-
-
-def ask(suspect: Scripted, fingerprint: Fingerprint, **options: Any) -> Verdict:  # noqa: ANN401 - of different types
-    return verify(suspect, fingerprint, suspect_name="x.onnx", suspect_sha256="ab", nonce=NONCE, **options)
 
 
 def test_the_source_itself_matches_every_example(world: World, generated: GenerationResult) -> None:

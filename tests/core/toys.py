@@ -1,5 +1,6 @@
 """Tiny linear classifiers and their data: a whole generation in a fraction of a second, without a framework."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Floats64, Images, as_unit_float
+from cae_core.calibration import Calibration, CalibrationModel, Group
 from cae_core.dataset import ImageSet
 from cae_core.fingerprint import Fingerprint
 from cae_core.models import Predictions, Pullback
@@ -179,3 +181,44 @@ def toy_fingerprint(n: int = 20, probes: int = 60, classes: int = 10, seed: int 
         generation={"settings": {"eps": 0.1, "seed": seed}, "source": {"name": "source", "accuracy": 0.9}},
         tools={"cae-fingerprint": "0.1.0"},
     )
+
+
+def counted(fingerprint: Fingerprint, counts: Sequence[int], seed: int = 11) -> NDArray[np.bool_]:
+    """Return bool (r, n): model i matches ``counts[i]`` examples, drawn at random."""
+    random = np.random.default_rng(seed)
+    return np.array([random.permutation(len(fingerprint)) < count for count in counts]).reshape(-1, len(fingerprint))
+
+
+def toy_group(
+    fingerprint: Fingerprint, matches: NDArray[np.bool_], name: str, *, wrong_probes: Sequence[int] | int = 0
+) -> Group:
+    """Return models that answer the source's label where ``matches`` (r, n), the truth elsewhere.
+
+    Model i errs on the last ``wrong_probes[i]`` probes.
+    """
+    q = len(fingerprint.probe_images)
+    wrong = np.broadcast_to(np.asarray(wrong_probes), len(matches))
+    return Group(
+        models=tuple(
+            CalibrationModel(name=f"{name}-{i}", sha256=f"{name}{i:04d}", kind=f"kind of {name}", architecture="toy")
+            for i in range(len(matches))
+        ),
+        answers=np.where(matches, fingerprint.labels, fingerprint.ground_truth),
+        right=np.arange(q) < q - wrong[:, np.newaxis],
+    )
+
+
+def toy_calibration(
+    fingerprint: Fingerprint,
+    references: Sequence[int] | NDArray[np.bool_],
+    surrogates: Sequence[int] | NDArray[np.bool_] = (),
+    **changes: Any,  # noqa: ANN401 - the fields have different types
+) -> Calibration:
+    """Return a calibration on models with these numbers of matches, or these matches (r, n), all of them accurate."""
+    groups = {"references": references, "surrogates": surrogates}
+    matches = {
+        name: found if isinstance(found, np.ndarray) else counted(fingerprint, found) for name, found in groups.items()
+    }
+    made: dict[str, Any] = {name: toy_group(fingerprint, found, name[:-1]) for name, found in matches.items()}
+    made |= {"fingerprint_id": fingerprint.id, "fpr": 0.05, "fnr": 0.05, "chosen": np.ones(len(fingerprint), bool)}
+    return Calibration(**{**made, **changes})

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import cae_core
+from cae_core.calibration import Calibration, CalibrationModel, Group
+from cae_core.calibration_file import save_calibration
 from cae_core.fingerprint import Fingerprint, save_fingerprint
 
 
@@ -40,5 +42,38 @@ def golden_fingerprint() -> Fingerprint:
     )
 
 
+def golden_calibration(fingerprint: Fingerprint) -> Calibration:
+    """Return four references, three surrogates and two screen models, with every field used."""
+    return Calibration(
+        fingerprint_id=fingerprint.id,
+        score="llr",
+        fpr=0.25,
+        fnr=0.3,
+        chosen=np.array([True, False, True]),
+        weights=np.array([[0.5, 0.25, 1.0], [-0.5, -0.25, -2.0]]),
+        references=_group("reference", "independent", [[0, 1, 2], [2, 1, 2], [0, 0, -1], [1, 1, 2]]),
+        surrogates=_group("surrogate", "hard labels", [[2, 0, 1], [2, 1, 1], [0, 0, 1]]),
+        screen=tuple(_model("screen", i, "pruned") for i in range(2)),
+    )
+
+
+def _group(name: str, kind: str, answers: list[list[int]]) -> Group:
+    models = len(answers)
+    return Group(
+        models=tuple(_model(name, i, kind) for i in range(models)),
+        answers=np.array(answers, np.int64),
+        right=np.arange(10) < 10 - np.arange(models)[:, np.newaxis],
+    )
+
+
+def _model(name: str, i: int, kind: str) -> CalibrationModel:
+    return CalibrationModel(
+        name=f"{name}-{i}", sha256="abcd"[i] * 64, kind=kind, architecture="naïve ünïcode", ancestor="imagenet"
+    )
+
+
 if __name__ == "__main__":
-    save_fingerprint(golden_fingerprint(), Path(__file__).parent / f"fingerprint-{cae_core.__version__}.safetensors")
+    folder, version = Path(__file__).parent, cae_core.__version__
+    golden = golden_fingerprint()
+    save_fingerprint(golden, folder / f"fingerprint-{version}.safetensors")
+    save_calibration(golden_calibration(golden), golden, folder / f"fingerprint-{version}-calibrated.safetensors")

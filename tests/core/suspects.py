@@ -1,0 +1,65 @@
+"""Suspects that answer as a test tells them to, honest or not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats32, Images, Labels
+from cae_core.fingerprint import Fingerprint
+from cae_core.models import Predictions
+from cae_core.verdict import Verdict
+from cae_core.verification import verify
+
+NONCE = bytes(range(16))
+
+Answer: TypeAlias = Callable[[NDArray[np.uint8]], Labels]
+
+
+@dataclass
+class Scripted:
+    """A black box that answers by a function, and remembers how many images it was asked at a time."""
+
+    answer: Callable[[NDArray[np.uint8]], Any]
+    probabilities: Callable[[int], Floats32 | None] = lambda _n: None
+    batches: list[int] = field(default_factory=list)
+
+    def predict(self, images: Images) -> Predictions:
+        assert images.dtype == np.uint8
+        self.batches.append(len(images))
+        return Predictions(self.answer(images.astype(np.uint8)), self.probabilities(len(images)))
+
+
+def table(fingerprint: Fingerprint, examples: Labels, probes: Labels) -> Answer:
+    """Return a function that answers these labels: (n,) to the examples, (q,) to the probes."""
+    known = dict(zip((x.tobytes() for x in fingerprint.images), examples.tolist(), strict=True))
+    known |= dict(zip((x.tobytes() for x in fingerprint.probe_images), probes.tolist(), strict=True))
+    return lambda images: np.array([known[image.tobytes()] for image in images], np.int64)
+
+
+def oracle(fingerprint: Fingerprint) -> Answer:
+    """Return the answers of the source itself: the fingerprint's labels, and the truth on the probes."""
+    return table(fingerprint, fingerprint.labels, fingerprint.probe_labels)
+
+
+def matching(fingerprint: Fingerprint, matches: int, *, wrong_probes: int = 0) -> Scripted:
+    """Return a suspect with the source's label on so many examples, chosen at random, and the truth on the others.
+
+    It errs on the first ``wrong_probes`` probes.
+    """
+    n, q = len(fingerprint), len(fingerprint.probe_images)
+    chosen = np.random.default_rng(matches).permutation(n) < matches
+    examples = np.where(chosen, fingerprint.labels, fingerprint.ground_truth)
+    classes = len(fingerprint.class_names)
+    wrong = (fingerprint.probe_labels + 1) % classes
+    return Scripted(
+        table(fingerprint, examples, np.where(np.arange(q) < wrong_probes, wrong, fingerprint.probe_labels))
+    )
+
+
+def ask(suspect: Scripted, fingerprint: Fingerprint, **options: Any) -> Verdict:  # noqa: ANN401 - of different types
+    """Verify ``suspect``, in a fixed order unless there is a nonce."""
+    given = {"nonce": NONCE, **options}
+    return verify(suspect, fingerprint, suspect_name="x.onnx", suspect_sha256="ab", **given)
