@@ -265,10 +265,9 @@ def _decided(
     as_high, r = int((standing.references >= standing.value).sum()), len(standing.references)
     p = Fraction(1 + as_high, r + 1)  # exact: 3 times 1/60 is to be 0.05
     adjusted = min(Fraction(1), seals * p)
-    found = (
-        f"{'CAEAcc' if standing.score == 'caeacc' else 'the likelihood-ratio score'} {standing.value:.2f} is reached by "
-        f"{as_high} of {r} independent models, p = {float(p):.4f}"
-        + (f", times {seals} seals {float(adjusted):.4f}" if seals > 1 else "")
+    name = "CAEAcc" if standing.score == "caeacc" else "the likelihood-ratio score"
+    found = f"{name} {standing.value:.2f} is reached by {as_high} of {r} independent models, p = {float(p):.4f}" + (
+        f", times {seals} seals {float(adjusted):.4f}" if seals > 1 else ""
     )
     significant = adjusted <= Fraction(str(calibration.fpr))
     outcome, reason, remedy = _outcome(circumstances, evidence, found, significant=significant)
@@ -299,18 +298,24 @@ def _outcome(
         remedy = "Add references as accurate as the suspect with the role calibrate."
         return "cannot judge", f"{circumstances.extrapolated} ({found})", remedy
     if significant:
-        if circumstances.shared_ancestor:
-            reason = (
-                f"{found}; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), "
-                "which the references do not represent"
-            )
-            remedy = "Add references that descend from the same weights with the role calibrate."
-            return "cannot judge", reason, remedy
-        doubt = evidence.doubt()
-        if doubt is not None:
-            return "cannot judge", f"{doubt[0]} ({found})", doubt[1]
-        return "upheld", f"{found}, and the seal is older than the suspect", ""
+        return _significant(circumstances, evidence, found)
     # answers that are withheld or drawn at random match less often, never more often
     if circumstances.evasion:
         return "cannot judge", f"possible evasion: {circumstances.evasion[0]} ({found})", _ATTEST
     return "rejected", f"{found}; no derivation was found, which does not prove independence", ""
+
+
+def _significant(
+    circumstances: Circumstances, evidence: DatedEvidence, found: str
+) -> tuple[JudgementOutcome, str, str]:
+    if circumstances.shared_ancestor:
+        reason = (
+            f"{found}; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which "
+            "the references do not represent"
+        )
+        remedy = "Add references that descend from the same weights with the role calibrate."
+        return "cannot judge", reason, remedy
+    doubt = evidence.doubt()
+    if doubt is not None:
+        return "cannot judge", f"{doubt[0]} ({found})", doubt[1]
+    return "upheld", f"{found}, and the seal is older than the suspect", ""

@@ -7,7 +7,7 @@ that was left out or a calibration that accuses everybody is worth nothing.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,9 @@ __all__ = [
     "regenerate",
     "seed_of",
 ]
+
+
+_FILE = "fingerprint.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,8 @@ def read_judge_pool(manifest: Path, source: Path) -> JudgePool:
         if listed.digest() != claimed.digest():
             raise PoolError(
                 f"{manifest}: its source is {listed.path}, and its surrogates are derived from that; the claimed "
-                f"source {source} is another file. Train the judge's pool from it (`cae pool train`, [source] file = ...)."
+                f"source {source} is another file. Train the judge's pool from it (`cae pool train`, with a plan whose "
+                "[source] has file = ...)."
             )
         claimed = dataclasses.replace(listed, path=source)
     return JudgePool(
@@ -201,21 +205,25 @@ def regenerate(
         progress: told of each stage.
 
     Raises:
-        PoolError: the source is among the judge's models, converted or copied; or see `generate` and `calibrate`.
+        PoolError: the source is among the judge's models, converted or copied; the score takes a screen role; or see
+            `generate` and `calibrate`.
         OptionError: a parametric p-value: a judge claims a bound.
         CaeError: see `generate`, `calibrate` and `open_model`.
     """
     if calibration.parametric:
         raise OptionError("A claim is judged by ranks; a parametric p-value claims no bound.")
+    if calibration.score == "llr" and not pool.screen:
+        raise PoolError(
+            "The likelihood-ratio score decides this claim, and the judge's pool has no screen role to weigh it by. "
+            "Add surrogates and references with that role."
+        )
     opener = opener or partial(open_member, device=device)
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
     _refuse_source(pool, data, opener, progress)
     if folder is None:
-        provenance = provenance_of(pool.source, pool.surrogates, pool.references)
-        opened = pools or open_pools(pool.source, pool.surrogates, pool.references, device=device)
-        fingerprint = generate(opened, data, seeded, provenance=provenance, progress=progress).fingerprint
+        fingerprint = _generated(pool, data, seeded, pools, device=device, progress=progress)
     else:
-        fingerprint = _kept_or_generated(pool, data, seeded, folder / "fingerprint.safetensors", device, progress)
+        fingerprint = _kept_or_generated(pool, data, seeded, folder / _FILE, device=device, progress=progress)
     recorders: dict[Path, Recorder] = {}
 
     def recorded(member: PoolMember) -> Recorder:
@@ -233,34 +241,53 @@ def regenerate(
         progress=lambda done, total: progress("asking models", done, total),
     )
     if folder is not None:
-        save_calibration(calibrated, fingerprint, folder / "fingerprint.safetensors")
+        save_calibration(calibrated, fingerprint, folder / _FILE)
     known = tuple(KnownModel(m, m.digest(), recorders[m.path].outputs()) for m in pool.own)
     return Regeneration(fingerprint=fingerprint, calibration=calibrated, nonce=nonce, known=known)
 
 
-def _kept_or_generated(
-    pool: JudgePool, data: ImageSet, settings: GenerationSettings, path: Path, device: Device, progress: Progress
+def _generated(
+    pool: JudgePool,
+    data: ImageSet,
+    settings: GenerationSettings,
+    pools: Pools | None,
+    *,
+    device: Device,
+    progress: Progress,
 ) -> Fingerprint:
-    wanted = generation_inputs(data, settings, provenance_of(pool.source, pool.surrogates, pool.references))
-    if path.exists():
-        try:
-            kept = load_fingerprint(path)
-        except FingerprintError:
-            kept = None  # of another release, or broken: made again
-        if kept is not None:
-            source = {name: value for name, value in kept.generation["source"].items() if name != "accuracy"}
-            if {**kept.generation, "source": source} == wanted:
-                return kept
+    parts = (pool.source, pool.surrogates, pool.references)
+    opened = open_pools(*parts, device=device) if pools is None else pools
+    return generate(opened, data, settings, provenance=provenance_of(*parts), progress=progress).fingerprint
+
+
+def _kept_or_generated(
+    pool: JudgePool,
+    data: ImageSet,
+    settings: GenerationSettings,
+    path: Path,
+    *,
+    device: Device,
+    progress: Progress,
+) -> Fingerprint:
+    parts = (pool.source, pool.surrogates, pool.references)
+    kept = _kept(path, generation_inputs(data, settings, provenance_of(*parts)))
+    if kept is not None:
+        return kept
     return generate_fingerprint(
-        pool.source,
-        pool.surrogates,
-        pool.references,
-        data,
-        settings=settings,
-        output=path,
-        device=device,
-        progress=progress,
+        *parts, data, settings=settings, output=path, device=device, progress=progress
     ).fingerprint
+
+
+def _kept(path: Path, inputs: Mapping[str, Any]) -> Fingerprint | None:
+    """Return the fingerprint that an earlier run made of the same inputs; None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        kept = load_fingerprint(path)
+    except FingerprintError:  # of another release, or broken: it is made again
+        return None
+    source = {name: value for name, value in kept.generation["source"].items() if name != "accuracy"}
+    return kept if {**kept.generation, "source": source} == inputs else None
 
 
 def _refuse_source(pool: JudgePool, data: ImageSet, opener: Callable[[PoolMember], Model], progress: Progress) -> None:
