@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -12,7 +13,9 @@ from cae_core.benign import check_benign
 from cae_core.calibration import Calibration, CalibrationModel, Group, checked_score
 from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint import Fingerprint
-from cae_core.loaders import Device, open_model
+from cae_core.loaders import Device
+from cae_core.members import open_member
+from cae_core.models import Model
 from cae_core.pool import PoolMember
 from cae_core.ranks import exceeded_rank, models_needed
 from cae_core.same_model import first_equal
@@ -107,6 +110,7 @@ def calibrate(
     others: Sequence[PoolMember] = (),
     settings: CalibrationSettings,
     device: Device = "auto",
+    opener: Callable[[PoolMember], Model] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Calibration:
     """Ask every model about every example and every benign probe, and fix how suspects are judged.
@@ -119,6 +123,7 @@ def calibrate(
         others: models that may not be among them, converted or copied: the source and the generate role.
         settings: see `CalibrationSettings`.
         device: where to run the models.
+        opener: gives a member as a black box, such as one that is open already; None: by its file.
         progress: called with the models asked and their number.
 
     Raises:
@@ -133,7 +138,7 @@ def calibrate(
     _check_roles(len(references), [len(members) for members in screened], settings)
     if settings.keep is not None:
         check_keep(settings.keep, len(fingerprint))
-    asker = _Asker(fingerprint, device)
+    asker = _Asker(fingerprint, opener or partial(open_member, device=device))
     members = [*others, *screen, *references, *surrogates]
     for done, member in enumerate(members, start=1):
         asker.ask(member, checked=done > len(others))
@@ -180,9 +185,9 @@ def _check_roles(references: int, screened: list[int], settings: CalibrationSett
 class _Asker:
     """Asks models one after the other, and refuses one that was asked before."""
 
-    def __init__(self, fingerprint: Fingerprint, device: Device) -> None:
+    def __init__(self, fingerprint: Fingerprint, opener: Callable[[PoolMember], Model]) -> None:
         self.fingerprint = fingerprint
-        self.device = device
+        self.opener = opener
         self.images = np.concatenate([fingerprint.images, fingerprint.probe_images])
         self.seen: dict[str, str] = {  # SHA-256: what it is
             str(described["sha256"]): f"the {role} {described.get('name')} of the fingerprint"
@@ -204,7 +209,7 @@ class _Asker:
         self.seen.setdefault(digest, f"{member.path} ({member.relation}, {member.role})")
         self.digests[member.path] = digest
         try:
-            answers = open_model(str(member.path), contract=member.contract, device=self.device).predict(self.images)
+            answers = self.opener(member).predict(self.images)
         except CaeError as error:
             if checked:
                 raise

@@ -25,7 +25,7 @@ from cae_core.search import Search
 from cae_core.seeds import rank_seeds
 from cae_core.settings import GenerationSettings
 
-__all__ = ["GenerationResult", "Progress", "generate"]
+__all__ = ["GenerationResult", "Progress", "generate", "generation_inputs"]
 
 PROBES = 200
 """Benign images that travel with a fingerprint; each verification draws some of them."""
@@ -89,11 +89,7 @@ def generate(
     """
     if len(data) < 2:
         raise DataError(f"{data.name}: a fingerprint needs seeds and benign probes; found {len(data)} images.")
-    inputs = {
-        "settings": settings.as_dict(),
-        "data": {"name": Path(data.name).name, "sha256": data.sha256()},
-        **provenance,
-    }
+    inputs = generation_inputs(data, settings, provenance)
     run_id = digest_of(inputs)
     search = Search.prepare(pools, data, settings)
     state = load_checkpoint(checkpoint, run_id=run_id) if checkpoint is not None else None
@@ -112,6 +108,15 @@ def generate(
         save_checkpoint(state, checkpoint, run_id=run_id)
     complete = len(state.accepted) >= settings.count
     return GenerationResult(_collect(search, state, inputs), state.next_seed, state.step, complete)
+
+
+def generation_inputs(data: ImageSet, settings: GenerationSettings, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a generation starts from, as JSON holds it and as a fingerprint names it."""
+    return {
+        "settings": settings.as_dict(),
+        "data": {"name": Path(data.name).name, "sha256": data.sha256()},
+        **provenance,
+    }
 
 
 def _search(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from cae_core.errors import PoolError
 from cae_core.file_digest import sha256_of_file
-from cae_core.loaders import is_model
+from cae_core.loaders import Device, is_model, open_model
+from cae_core.models import Model
 from cae_core.pool import PoolMember, Relation, Role, read_pool
 
-__all__ = ["collect_members", "select_members"]
+__all__ = ["collect_members", "open_member", "select_members"]
 
 
 def collect_members(
@@ -62,6 +63,15 @@ def select_members(manifests: Iterable[Path], *, role: Role, relation: Relation 
     """
     found = [m for path in manifests for m in read_pool(path).select(role=role, relation=relation)]
     return list({member.path.resolve(): member for member in found}.values())
+
+
+def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
+    """Open a member as a black box.
+
+    Raises:
+        ModelError: it cannot be opened.
+    """
+    return open_model(str(member.path), contract=member.contract, device=device)
 
 
 def _check_roles(found: Sequence[PoolMember], known: Sequence[PoolMember], role: Role) -> None:

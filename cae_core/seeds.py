@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
 from cae_core.dataset import ImageSet
@@ -17,7 +18,7 @@ from cae_core.intervals import clopper_pearson
 from cae_core.models import Predictions
 from cae_core.pools import Pools
 
-__all__ = ["SeedQueue", "rank_seeds"]
+__all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
 
 _TINY = 1e-12
 
@@ -63,7 +64,7 @@ def rank_seeds(
     sums = np.zeros((3, len(data), classes))
     labels = data.labels
     source_labels, source_accuracy = labels, 0.0
-    relation_of = [0] + [1] * len(pools.surrogates) + [2] * len(pools.references)
+    relation_of = _relations(pools)
     for position, model in enumerate(pools.models):
         predictions = model.predict(data.images)
         sums[relation_of[position]] += _probabilities(predictions, pools.name(position), classes)
@@ -72,13 +73,43 @@ def rank_seeds(
             source_labels, source_accuracy = predictions.labels, accuracy
         if progress is not None:
             progress(position + 1, len(relation_of))
-    p_m, p_s, p_r = sums[0], sums[1] / len(pools.surrogates), sums[2] / len(pools.references)
-    evidence = np.log(np.maximum((p_s + p_m) / 2, _TINY)) + np.log(np.maximum(1 - p_r, _TINY))
-    evidence[np.arange(len(data)), labels] = -np.inf
+    evidence = _evidence(sums, pools, labels)
     eligible = np.flatnonzero(source_labels == labels)
     order = _order(evidence[eligible], ranking=ranking, seed=seed)
     index = eligible[order].astype(np.int64)
     return SeedQueue(index, labels[index], evidence[index].argmax(axis=1).astype(np.int64), source_accuracy)
+
+
+def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, classes: int) -> Labels:
+    """Return the wrong label with the most prior evidence, int64 (n,), as `rank_seeds` finds it, for these seeds.
+
+    Args:
+        pools: source and *generate* members.
+        images: uint8 (n, h, w, k).
+        labels: int64 (n,), the ground truth.
+        classes: c.
+
+    Raises:
+        PoolError: a member answers with another class count.
+        ModelError: a member answers without probabilities, or NaN.
+    """
+    sums = np.zeros((3, len(images), classes))
+    for position, (relation, model) in enumerate(zip(_relations(pools), pools.models, strict=True)):
+        sums[relation] += _probabilities(model.predict(images), pools.name(position), classes)
+    return np.asarray(_evidence(sums, pools, labels).argmax(axis=1), np.int64)
+
+
+def _relations(pools: Pools) -> list[int]:
+    """Return of each model what it is: 0 the source, 1 a surrogate, 2 a reference."""
+    return [0] + [1] * len(pools.surrogates) + [2] * len(pools.references)
+
+
+def _evidence(sums: Floats64, pools: Pools, labels: Labels) -> Floats64:
+    """Return the evidence for each label, (n, c), from the summed probabilities (3, n, c) of each relation."""
+    p_m, p_s, p_r = sums[0], sums[1] / len(pools.surrogates), sums[2] / len(pools.references)
+    evidence = np.log(np.maximum((p_s + p_m) / 2, _TINY)) + np.log(np.maximum(1 - p_r, _TINY))
+    evidence[np.arange(len(labels)), labels] = -np.inf
+    return np.asarray(evidence, np.float64)
 
 
 def _order(evidence: Floats64, *, ranking: str, seed: int) -> Labels:

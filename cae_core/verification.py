@@ -16,13 +16,13 @@ from cae_core.errors import DataError, ModelError, OptionError
 from cae_core.evasion import signs_of_evasion
 from cae_core.exchangeability import benign_range, outside_range, unrepresented_ancestor
 from cae_core.fingerprint import Fingerprint
-from cae_core.first_answers import first_answers
+from cae_core.first_answers import FirstAnswers, first_answers
 from cae_core.models import Model
 from cae_core.questions import Question, plan_questions, question_images
 from cae_core.sequential_verification import SequentialRun, decide_sequential, start_sequential
 from cae_core.verdict import Answer, Verdict
 
-__all__ = ["VerificationOptions", "judge_answers", "verify"]
+__all__ = ["VerificationOptions", "circumstances_of", "judge_answers", "verify"]
 
 _ASKED_TOGETHER = 1024
 _MUCH_DRIFT = 0.1
@@ -181,21 +181,7 @@ def judge_answers(
         _check_classes(int(labels.max()) + 1, fingerprint, suspect["name"])
     answers = first_answers(questions, labels)
     right = answers.said == fingerprint.probe_labels[answers.probes]
-    limits = None if calibration is None else benign_range(calibration, answers.probes)
-    circumstances = Circumstances(
-        benign_reason=check_benign(
-            answers.said,
-            fingerprint.probe_labels[answers.probes],
-            classes=len(fingerprint.class_names),
-            source_accuracy=fingerprint.source_accuracy,
-        ).reason,
-        evasion=signs_of_evasion(
-            fingerprint, answers, calibration=calibration, claimed_accuracy=options.claimed_accuracy
-        ),
-        extrapolated=outside_range(right, limits),
-        shared_ancestor="" if calibration is None else unrepresented_ancestor(fingerprint, calibration),
-        allow_extrapolation=options.allow_extrapolation,
-    )
+    circumstances = circumstances_of(fingerprint, answers, calibration=calibration, options=options)
     matches = answers.given == fingerprint.labels[answers.examples]
     caeacc = cae_accuracy(answers.given, fingerprint.labels[answers.examples])
     evidence, other_scores = None, dict[str, dict[str, float]]()
@@ -214,7 +200,7 @@ def judge_answers(
         caeacc=caeacc,
         other_scores=other_scores,
         benign_accuracy=float(right.mean()),
-        benign_range=limits,
+        benign_range=None if calibration is None else benign_range(calibration, answers.probes),
         queries={kind: sum(question.kind == kind for question in questions) for kind in ("fingerprint", "benign")},
         nondeterministic=answers.changed,
         unanswered=int((labels < 0).sum()),
@@ -227,6 +213,35 @@ def judge_answers(
         nonce=nonce.hex(),
         options=asdict(options),
         answers=tuple(Answer(question, label) for question, label in zip(questions, labels.tolist(), strict=True)),
+    )
+
+
+def circumstances_of(
+    fingerprint: Fingerprint, answers: FirstAnswers, *, calibration: Calibration | None, options: VerificationOptions
+) -> Circumstances:
+    """Return what limits a verdict about these answers, whatever the score.
+
+    Args:
+        fingerprint: that was asked.
+        answers: of the suspect.
+        calibration: of this fingerprint.
+        options: with which it was asked.
+    """
+    labels = fingerprint.probe_labels[answers.probes]
+    limits = None if calibration is None else benign_range(calibration, answers.probes)
+    return Circumstances(
+        benign_reason=check_benign(
+            answers.said,
+            labels,
+            classes=len(fingerprint.class_names),
+            source_accuracy=fingerprint.source_accuracy,
+        ).reason,
+        evasion=signs_of_evasion(
+            fingerprint, answers, calibration=calibration, claimed_accuracy=options.claimed_accuracy
+        ),
+        extrapolated=outside_range(answers.said == labels, limits),
+        shared_ancestor="" if calibration is None else unrepresented_ancestor(fingerprint, calibration),
+        allow_extrapolation=options.allow_extrapolation,
     )
 
 

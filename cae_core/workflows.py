@@ -36,6 +36,7 @@ __all__ = [
     "checkpoint_of",
     "generate_fingerprint",
     "open_pools",
+    "provenance_of",
     "read_record",
     "replay_file",
     "suspect_digest",
@@ -95,7 +96,7 @@ def generate_fingerprint(
     """
     from cae_core.generation import generate
 
-    provenance = _provenance(source, surrogates, references)
+    provenance = provenance_of(source, surrogates, references)
     pools = open_pools(
         source,
         surrogates,
@@ -110,9 +111,14 @@ def generate_fingerprint(
     return result
 
 
-def _provenance(
+def provenance_of(
     source: "PoolMember", surrogates: "Sequence[PoolMember]", references: "Sequence[PoolMember]"
 ) -> dict[str, Any]:
+    """Describe the members of a generation, as a fingerprint names them.
+
+    Raises:
+        PoolError: a file has changed, or one file plays two parts.
+    """
     seen: dict[str, str] = {}
 
     def describe(member: "PoolMember") -> dict[str, str]:

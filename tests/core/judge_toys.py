@@ -1,0 +1,117 @@
+"""A dispute among the toys: linear classifiers in files, which are opened by a function of the tests' own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cae_core.arrays import Floats64
+from cae_core.calibrating import CalibrationSettings
+from cae_core.dataset import ImageSet
+from cae_core.fingerprint import Fingerprint
+from cae_core.generation import generate
+from cae_core.pool import PoolMember, Relation, Role
+from cae_core.pools import Pools
+from cae_core.regeneration import JudgePool, Regeneration, regenerate
+from cae_core.workflows import provenance_of
+from tests.core.toys import SHAPE, LinearModel, quick_settings
+
+CLASSES = 4
+NONCE = bytes(range(16))
+RATE = 0.05
+
+
+def opened(member: PoolMember) -> LinearModel:
+    """Open a member: its file holds the weights."""
+    return LinearModel(np.load(member.path))
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """The parties' models and the judge's, all in one folder."""
+
+    folder: Path
+    data: ImageSet
+    claimant: tuple[tuple[PoolMember, ...], tuple[PoolMember, ...]]
+    judge: JudgePool
+    copy: PoolMember
+    stranger: PoolMember
+    oddity: Floats64
+
+    @property
+    def source(self) -> PoolMember:
+        return self.judge.source
+
+    def pools(self, surrogates: Sequence[PoolMember], references: Sequence[PoolMember]) -> Pools:
+        members = [self.source, *surrogates, *references]
+        models = [opened(member) for member in members]
+        return Pools(models[0], models[1 : 1 + len(surrogates)], models[1 + len(surrogates) :])
+
+    def claim(self, **settings: Any) -> Fingerprint:  # noqa: ANN401 - of different types
+        """Return the claimant's fingerprint."""
+        provenance = provenance_of(self.source, *self.claimant)
+        return generate(
+            self.pools(*self.claimant), self.data, quick_settings(**settings), provenance=provenance
+        ).fingerprint
+
+    def regenerated(self, pool: JudgePool | None = None, *, fpr: float = RATE, score: str = "caeacc") -> Regeneration:
+        """Return what the judge makes of the claimed source."""
+        pool = pool or self.judge
+        return regenerate(
+            pool,
+            self.data,
+            settings=quick_settings(count=40),
+            calibration=CalibrationSettings(fpr=fpr, score=score),
+            nonce=NONCE,
+            pools=self.pools(pool.surrogates, pool.references),
+            opener=opened,
+        )
+
+
+def make_dispute(folder: Path, *, references: int = 19, seed: int = 7) -> Dispute:
+    """Make the models; independent ones differ by oddities of their own, copies by a tenth of that."""
+    random = np.random.default_rng(seed)
+    size = int(np.prod(SHAPE))
+    templates = random.standard_normal((size, CLASSES))
+    labels = random.permutation(np.arange(300, dtype=np.int64) % CLASSES)
+    pixels = 0.5 + 0.05 * templates.T[labels] + 0.02 * random.standard_normal((len(labels), size))
+    images = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8).reshape(-1, *SHAPE)
+    own = random.standard_normal((size, CLASSES))
+
+    def member(name: str, oddity: Floats64, role: Role, relation: Relation) -> PoolMember:
+        path = folder / f"{name}.npy"
+        np.save(path, (3 * (templates + 0.9 * oddity)).astype(np.float32))
+        return PoolMember(path=path, role=role, relation=relation)
+
+    def many(name: str, count: int, role: Role, relation: Relation) -> tuple[PoolMember, ...]:
+        oddities = [random.standard_normal(own.shape) for _ in range(count)]
+        if relation == "surrogate":
+            oddities = [own + 0.1 * oddity for oddity in oddities]
+        return tuple(member(f"{name}-{i}", oddity, role, relation) for i, oddity in enumerate(oddities))
+
+    def generating(name: str) -> tuple[tuple[PoolMember, ...], tuple[PoolMember, ...]]:
+        return (
+            many(f"{name}-surrogate", 3, "generate", "surrogate"),
+            many(f"{name}-reference", 3, "generate", "reference"),
+        )
+
+    source = member("source", own, "source", "source")
+    surrogates, others = generating("judge")
+    judge = JudgePool(
+        source=source,
+        surrogates=surrogates,
+        references=others,
+        calibration_references=many("calibrate", references, "calibrate", "reference"),
+        calibration_surrogates=many("calibrate-copy", 3, "calibrate", "surrogate"),
+    )
+    return Dispute(
+        folder,
+        ImageSet(images, labels, tuple(f"class {j}" for j in range(CLASSES)), "toy"),
+        generating("claimant"),
+        judge,
+        many("copy", 1, "test", "surrogate")[0],
+        many("stranger", 1, "test", "reference")[0],
+        own,
+    )
