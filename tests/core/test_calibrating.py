@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cae_core import calibrating
+from cae_core import members
 from cae_core.arrays import Images, Labels
 from cae_core.calibrating import CalibrationSettings, calibrate, plan_calibration
 from cae_core.calibration import Calibration
@@ -86,7 +86,7 @@ class Shelf:
 @pytest.fixture
 def shelf(tmp_path: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     made = Shelf(tmp_path, fingerprint)
-    monkeypatch.setattr(calibrating, "open_model", made.open)
+    monkeypatch.setattr(members, "open_model", made.open)
     return made
 
 
