@@ -25,6 +25,7 @@ __all__ = [
     "LabelDrift",
     "Score",
     "Standing",
+    "answer_shares",
     "checked_score",
     "third_labels",
 ]
@@ -87,6 +88,10 @@ class Group:
         """Return bool (r, n): which answers are the source's labels."""
         return np.asarray(self.answers == fingerprint.labels)
 
+    def accuracy(self, probed: Labels) -> Floats64:
+        """Return the accuracies (r,) on the benign probes ``probed`` (b,), at least one."""
+        return np.asarray(self.right[:, probed].mean(axis=1, dtype=np.float64))
+
     def kinds(self) -> dict[str, int]:
         """Return how many models there are of each kind, the most frequent first."""
         return dict(Counter(model.kind or "unnamed" for model in self.models).most_common())
@@ -94,10 +99,10 @@ class Group:
 
 @dataclass(frozen=True)
 class LabelDrift:
-    """What references answer to the examples, as fractions of all their answers that sum to 1.
+    """What models answer to the examples, as fractions of all their answers that sum to 1.
 
     Attributes:
-        truth: the ground truth, as an independent model should.
+        truth: the ground truth, as an independent model should answer.
         match: the source's label.
         third: another label or none. The report saw it happen; such answers tell neither way.
     """
@@ -202,9 +207,7 @@ class Calibration:
 
     def label_drift(self, fingerprint: Fingerprint) -> LabelDrift:
         """Return what the references answer to the chosen examples."""
-        third = float(third_labels(self.references.answers, fingerprint)[:, self.chosen].mean())
-        match = float(self.references.matches(fingerprint)[:, self.chosen].mean())
-        return LabelDrift(1 - match - third, match, third)
+        return answer_shares(self.references.answers[:, self.chosen], fingerprint, np.flatnonzero(self.chosen))
 
     def provenance(self) -> dict[str, Any]:
         """Return how many models of which kinds stand behind a verdict, as JSON holds it."""
@@ -217,6 +220,14 @@ class Calibration:
             "fpr": self.fpr,
             "fnr": self.fnr,
         }
+
+
+def answer_shares(answers: Labels, fingerprint: Fingerprint, asked: Labels) -> LabelDrift:
+    """Return what ``answers`` (..., a), at least one, to the examples ``asked`` (a,) are."""
+    labels, truth = fingerprint.labels[asked], fingerprint.ground_truth[asked]
+    match = float((answers == labels).mean())
+    third = float(((answers != labels) & (answers != truth)).mean())
+    return LabelDrift(max(0.0, 1 - match - third), match, third)
 
 
 def third_labels(answers: Labels, fingerprint: Fingerprint) -> NDArray[np.bool_]:

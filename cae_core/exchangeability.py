@@ -22,7 +22,7 @@ def benign_range(calibration: Calibration, probed: Labels) -> tuple[float, float
     """
     if not len(calibration.references) or not len(probed):
         return None
-    accuracy = calibration.references.right[:, probed].mean(axis=1, dtype=np.float64)
+    accuracy = calibration.references.accuracy(probed)
     return float(accuracy.min()), float(accuracy.max())
 
 

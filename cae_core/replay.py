@@ -32,6 +32,22 @@ class Replay:
     verdict: Verdict
     differences: tuple[str, ...]
 
+    def agreed(self, name: str) -> Verdict:
+        """Return the verdict, which the record says as well.
+
+        Args:
+            name: of the record, for the message.
+
+        Raises:
+            VerdictError: the record says something else.
+        """
+        if self.differences:
+            raise VerdictError(
+                f"{name}: the recorded answers do not give what the record says (it differs in "
+                f"{', '.join(self.differences)}). It was edited, or made by another calibration or release."
+            )
+        return self.verdict
+
 
 class _Recorded:
     """A suspect that gives recorded labels in their order, whatever it is asked."""

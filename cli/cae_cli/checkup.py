@@ -65,6 +65,7 @@ _PARTS = (
     _Part("digits and scikit-learn", ("scikit-learn", "skl2onnx"), "import sklearn, skl2onnx", "digits"),
     _Part("data by name", ("pooch",), "import pooch", "data"),
     _Part("folders of images", ("pillow",), "import PIL.Image", "images"),
+    _Part("reports", ("jinja2", "matplotlib"), "import jinja2, matplotlib", "report"),
     _Part("timestamps of seals", ("rfc3161-client",), "import rfc3161_client", "seal"),
 )
 

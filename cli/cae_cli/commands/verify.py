@@ -7,7 +7,6 @@ import typer
 
 from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, parse_nonce, print_json
 from cae_cli.progress import progress_bar
-from cae_core.errors import VerdictError
 
 if TYPE_CHECKING:
     from cae_core.verdict import Verdict
@@ -98,15 +97,10 @@ def run(
 def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
     from cae_core.workflows import replay_file
 
-    replay = replay_file(record, fingerprint)
-    if replay.differences:
-        raise VerdictError(
-            f"{record}: the recorded answers do not give what the record says (it differs in "
-            f"{', '.join(replay.differences)}). It was edited, or made by another calibration or release."
-        )
+    verdict = replay_file(record, fingerprint).agreed(str(record))
     if not json:
         typer.echo(f"{record}: the recorded answers give the recorded verdict.")
-    return replay.verdict
+    return verdict
 
 
 def _plan(

@@ -1,0 +1,61 @@
+"""Words and numbers as a report shows them."""
+
+from typing import Any
+
+__all__ = ["all_visible", "counted", "number", "percent", "visible"]
+
+
+def visible(text: str) -> str:
+    r"""Return ``text`` with everything that cannot be seen written out: names come from the other party in a dispute.
+
+    Control characters, marks that turn the direction of writing and halves of a surrogate pair could hide or disguise
+    a part of a name, and the last cannot be written to a file at all.
+
+    Example:
+        >>> visible("cat\u202egpj.exe\n")
+        'cat\\u202egpj.exe\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def all_visible(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """Return ``value`` with every string in it, keys included, made `visible`; tuples become lists."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {visible(str(key)): all_visible(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_visible(item) for item in value]
+    return value
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 in per cent.
+
+    Example:
+        >>> percent(0.005), percent(0.05), percent(1 / 3)
+        ('0.5 %', '5 %', '33.3 %')
+    """
+    return f"{100 * share:.3g} %"
+
+
+def number(value: float) -> str:
+    """Return a score or p-value with as many digits as anybody reads.
+
+    Example:
+        >>> number(0.857142), number(0.0076361), number(-2.5389)
+        ('0.857', '0.00764', '-2.54')
+    """
+    return f"{value:.3g}"
+
+
+def counted(count: int, singular: str) -> str:
+    """Return the count with its noun.
+
+    Example:
+        >>> counted(1, "example"), counted(245, "reference")
+        ('1 example', '245 references')
+    """
+    return f"{count} {singular}" if count == 1 else f"{count} {singular}s"
