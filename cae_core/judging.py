@@ -5,10 +5,11 @@ p times the number of seals is larger. *cannot judge*: whatever makes neither of
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from cae_core.decision import Circumstances
 from cae_core.errors import PoolError, VerdictError
 from cae_core.first_answers import first_answers
 from cae_core.models import Model
+from cae_core.pool import PoolMember
 from cae_core.ranks import models_needed
 from cae_core.regeneration import Recorder, Regeneration, find_known
 from cae_core.verdict import Answer, Verdict
@@ -31,6 +33,7 @@ __all__ = [
     "judge_claim",
     "judge_unasked",
     "references_needed",
+    "refuse_known_file",
 ]
 
 JudgementOutcome: TypeAlias = Literal["upheld", "rejected", "cannot judge"]
@@ -212,9 +215,7 @@ def judge_claim(
     unasked = judge_unasked(references=references, fpr=fpr, seals=seals, evidence=evidence)
     if unasked is not None:
         return unasked
-    named = next((known for known in regeneration.known if known.sha256 == suspect_sha256), None)
-    if named is not None:
-        raise PoolError(_is_known(suspect_name, named.member.path))
+    refuse_known_file(suspect_name, suspect_sha256, {known.sha256: known.member for known in regeneration.known})
     options = VerificationOptions(max_queries=max_queries, claimed_accuracy=claimed_accuracy)
     recorder = Recorder(suspect)
     verdict = verify(
@@ -234,6 +235,16 @@ def judge_claim(
     return _decided(regeneration, verdict, options, seals=seals, evidence=evidence)
 
 
+def refuse_known_file(suspect: str, sha256: str, known: Mapping[str, PoolMember]) -> None:
+    """Refuse a suspect whose file is one of the judge's models, by SHA-256.
+
+    Raises:
+        PoolError: it is.
+    """
+    if sha256 in known:
+        raise PoolError(_is_known(suspect, known[sha256].path))
+
+
 def _rows(regeneration: Regeneration, answers: Sequence[Answer]) -> list[int]:
     """Return of each answer its row in the outputs of the judge's models: the examples, and then the probes."""
     n = len(regeneration.fingerprint)
@@ -241,7 +252,7 @@ def _rows(regeneration: Regeneration, answers: Sequence[Answer]) -> list[int]:
     return [question.index + (n if question.kind == "benign" else 0) for question in asked]
 
 
-def _is_known(suspect: str, member: object) -> str:
+def _is_known(suspect: str, member: Path) -> str:
     return (
         f"{suspect}: the suspect is {member} of the judge's pool, copied or converted. A judge's models have nothing "
         "to do with either party; remove it and judge again."

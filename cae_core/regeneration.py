@@ -74,14 +74,19 @@ class JudgePool:
         return (*self.surrogates, *self.references, *self.screen, *calibrating)
 
 
-def read_judge_pool(manifest: Path, source: Path) -> JudgePool:
+def read_judge_pool(manifest: Path, source: Path, *, ancestor: str = "") -> JudgePool:
     """Read the judge's manifest; the claimed source may stand in it as its source, with contract and ancestor.
+
+    Args:
+        manifest: the judge's.
+        source: the claimed one.
+        ancestor: the pretrained weights that it descends from, as the claimant says; the manifest's word goes before.
 
     Raises:
         PoolError: its surrogates are derived from another source; or see `read_pool`.
     """
     pool = read_pool(manifest)
-    claimed = PoolMember(path=source, role="source", relation="source")
+    claimed = PoolMember(path=source, role="source", relation="source", ancestor=ancestor)
     for listed in pool.select(relation="source"):
         if listed.digest() != claimed.digest():
             raise PoolError(
@@ -89,7 +94,7 @@ def read_judge_pool(manifest: Path, source: Path) -> JudgePool:
                 f"source {source} is another file. Train the judge's pool from it (`cae pool train`, with a plan whose "
                 "[source] has file = ...)."
             )
-        claimed = dataclasses.replace(listed, path=source)
+        claimed = dataclasses.replace(listed, path=source, ancestor=listed.ancestor or ancestor)
     return JudgePool(
         source=claimed,
         surrogates=pool.select(role="generate", relation="surrogate"),

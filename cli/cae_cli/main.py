@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import cae_core
-from cae_cli.commands import calibrate, convert, demo, doctor, generate, inspect, pool, report, seal, verify
+from cae_cli.commands import calibrate, convert, demo, doctor, generate, inspect, judge, pool, report, seal, verify
 from cae_core.errors import CaeError, OptionError
 
 __all__ = ["app", "main"]
@@ -29,6 +29,7 @@ app.command("calibrate")(calibrate.run)
 app.command("verify")(verify.run)
 app.command("report")(report.run)
 app.command("seal")(seal.run)
+app.command("judge")(judge.run)
 app.command("inspect")(inspect.run)
 app.add_typer(pool.app, name="pool")
 app.command("doctor")(doctor.run)

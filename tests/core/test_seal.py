@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cae_core.disputes import opening_of, seal_file
 from cae_core.errors import OptionError, VerdictError
 from cae_core.fingerprint import Fingerprint, save_fingerprint
 from cae_core.generation import GenerationResult
 from cae_core.seal import SEAL_FORMAT, Opening, make_opening, parse_opening, parse_seal
+from cae_core.sealing import opening_of, seal_file
 from tests.core.toys import toy_fingerprint
 
 

@@ -33,8 +33,8 @@ def run(
     Writes the seal and, beside it, its opening (seal.opening.json, a secret). Publish the seal and have it dated: it
     counts from a trusted timestamp on. The commands for that are printed.
     """
-    from cae_core.disputes import seal_file
     from cae_core.file_digest import sha256_of_file
+    from cae_core.sealing import seal_file
 
     sealed = seal_file(fingerprint, output, fpr=fpr, max_queries=max_queries, claimant=claimant)
     request = _write_request(output)
