@@ -11,7 +11,7 @@ from cae_core.caeacc import CAEAcc
 from cae_core.calibration import Calibration, Standing
 from cae_core.parametric import beta_binomial_p_value
 from cae_core.ranks import models_needed
-from cae_core.thresholds import as_counts, least_accused
+from cae_core.thresholds import LEAST_PARAMETRIC, as_counts, least_accused
 from cae_core.verdict import Decision, Outcome, Provenance
 
 __all__ = ["LITERATURE_THRESHOLD", "Circumstances", "decide", "decide_uncalibrated", "limited"]
@@ -33,7 +33,7 @@ class Circumstances:
         benign_reason: why the benign check failed, or None.
         evasion: signs that the suspect does not answer as it does its customers.
         extrapolated: why its benign accuracy is outside what the calibration references cover, or None.
-        shared_ancestor: the source's pretrained ancestor where no calibration reference has it; empty otherwise.
+        shared_ancestor: the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
         allow_extrapolation: whether the user lets such a verdict stand.
     """
 
@@ -77,28 +77,22 @@ def decide(calibration: Calibration, standing: Standing, asked: int, circumstanc
     if calibration.parametric:
         p, p_surrogate = _parametric(standing, asked)
         provenance: Provenance = "parametric"
-        supported, supported_surrogate = True, True
     else:
         p, p_surrogate, provenance = standing.p_value, standing.p_value_surrogate, "rank"
-        supported = len(standing.references) >= models_needed(calibration.fpr)
-        supported_surrogate = len(standing.surrogates) >= models_needed(calibration.fnr)
     name = _SCORE_NAMES[standing.score]
     outcome: Outcome
     remedy = ""
     if p <= calibration.fpr:
         outcome = "surrogate"
         reason = _high(name, standing, provenance, p)
-        if circumstances.shared_ancestor:
-            reason += (
-                f"; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which the "
-                "references do not represent"
-            )
+        if p_surrogate <= calibration.fnr:
+            reason += f", but also lower than known surrogates score (p = {p_surrogate:.4f})"
     elif p_surrogate <= calibration.fnr:
         outcome = "independent"
         reason = _low(name, standing, provenance, p_surrogate)
     else:
         outcome = "inconclusive"
-        reason, remedy = _between(calibration, standing, (supported, supported_surrogate), (p, p_surrogate))
+        reason, remedy = _between(calibration, standing, asked, (p, p_surrogate))
     outcome, reason, limited_remedy = limited(outcome, reason, circumstances)
     remedy = limited_remedy or remedy
     return Decision(
@@ -131,12 +125,19 @@ def limited(outcome: Outcome, reason: str, circumstances: Circumstances) -> tupl
         )
     if outcome == "inconclusive":
         return outcome, reason, ""
+    if outcome == "surrogate" and circumstances.shared_ancestor:
+        reason += (
+            f"; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which the "
+            "references do not represent"
+        )
     if circumstances.extrapolated is not None and not circumstances.allow_extrapolation:
         remedy = "Calibrate with references as accurate as the suspect, or accept it with --allow-extrapolation."
         return "inconclusive", f"{circumstances.extrapolated} ({reason})", remedy
     # a suspect that answers the examples on purpose at random matches seldom; it cannot match often by that
     if outcome == "independent" and circumstances.evasion:
         return "inconclusive", f"possible evasion: {circumstances.evasion[0]}", _MORE_CARE
+    if circumstances.extrapolated is not None:
+        reason += f"; allowed although {circumstances.extrapolated}"
     return outcome, reason, ""
 
 
@@ -144,8 +145,9 @@ def _parametric(standing: Standing, asked: int) -> tuple[float, float]:
     observed = round(standing.value * asked)
     references, surrogates = as_counts(standing.references, asked), as_counts(standing.surrogates, asked)
     p = beta_binomial_p_value(references, asked, observed)
-    low = beta_binomial_p_value(asked - surrogates, asked, asked - observed) if len(surrogates) >= 2 else 1.0
-    return p, low
+    if len(surrogates) < LEAST_PARAMETRIC:
+        return p, 1.0
+    return p, beta_binomial_p_value(asked - surrogates, asked, asked - observed)
 
 
 def _high(name: str, standing: Standing, provenance: Provenance, p: float) -> str:
@@ -167,20 +169,21 @@ def _low(name: str, standing: Standing, provenance: Provenance, p: float) -> str
     )
 
 
-def _between(
-    calibration: Calibration, standing: Standing, supported: tuple[bool, bool], p: tuple[float, float]
-) -> tuple[str, str]:
+def _between(calibration: Calibration, standing: Standing, asked: int, p: tuple[float, float]) -> tuple[str, str]:
     lacking: list[str] = []
     needed: list[str] = []
-    for relation, models, rate, enough in (
-        ("references", standing.references, calibration.fpr, supported[0]),
-        ("surrogates", standing.surrogates, calibration.fnr, supported[1]),
+    for relation, models, rate in (
+        ("references", len(standing.references), calibration.fpr),
+        ("surrogates", len(standing.surrogates), calibration.fnr),
     ):
-        if not enough:
-            lacking.append(f"{len(models)} {relation} cannot support a rate of {rate:.3g}")
-            needed.append(f"at least {models_needed(rate)} {relation}")
+        least = LEAST_PARAMETRIC if calibration.parametric else models_needed(rate)
+        if models < least:
+            lacking.append(f"{models} {relation} cannot support a rate of {rate:.3g}")
+            needed.append(f"at least {least} {relation}")
     name = _SCORE_NAMES[standing.score]
     between = f"{name} {standing.value:.2f} fits independent models (p = {p[0]:.3f}) and surrogates (p = {p[1]:.3f})"
     if lacking:
         return f"{between}; {' and '.join(lacking)}", f"Calibrate with {' and '.join(needed)} (`cae calibrate --plan`)."
-    return between, "Ask more examples, or make a fingerprint with larger pools."
+    if asked < calibration.chosen.sum():
+        return between, "Ask more examples (raise --max-queries)."
+    return between, "Make a fingerprint with larger pools, or with more examples."

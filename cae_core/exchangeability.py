@@ -39,7 +39,11 @@ def outside_range(right: NDArray[np.bool_], limits: tuple[float, float] | None) 
     )
 
 
-def unrepresented_ancestor(fingerprint: Fingerprint, calibration: Calibration) -> str:
-    """Return the pretrained ancestor of the source that no calibration reference has; empty where there is none."""
+def unrepresented_ancestor(fingerprint: Fingerprint, calibration: Calibration | None) -> str:
+    """Return the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
+
+    An innocent suspect with that ancestor is no further draw from references of which some have another, or none.
+    """
     ancestor = str(fingerprint.generation["source"].get("ancestor", ""))
-    return "" if any(model.ancestor == ancestor for model in calibration.references.models) else ancestor
+    models = () if calibration is None else calibration.references.models
+    return "" if models and all(model.ancestor == ancestor for model in models) else ancestor

@@ -36,6 +36,7 @@ class SequentialRun:
         state: after the answers so far.
         provenance: of k0: ``rank`` or ``literature``.
         fpr: the whole rate of false accusations, that of k0 included; None where k0 has none.
+        fnr: likewise of surrogates called independent, that of k1 included.
         references: how many stand behind k0.
         needed: what the rates would take where the calibration models are too few; empty otherwise.
     """
@@ -44,7 +45,8 @@ class SequentialRun:
     test: SequentialTest
     state: SequentialState
     provenance: Provenance
-    fpr: float | None
+    fpr: float | None = None
+    fnr: float | None = None
     references: int = 0
     needed: str = ""
     _matches: list[bool] = field(default_factory=list[bool])
@@ -85,7 +87,7 @@ def start_sequential(fingerprint: Fingerprint, calibration: Calibration | None) 
         n = len(fingerprint)
         k0 = math.ceil(LITERATURE_THRESHOLD * n) - 1
         test = SequentialTest(examples=n, k0=k0, k1=k0 + 1, fpr=_UNCALIBRATED_RATE, fnr=_UNCALIBRATED_RATE)
-        return SequentialRun(fingerprint.labels, test, test.start(), "literature", None)
+        return SequentialRun(fingerprint.labels, test, test.start(), "literature")
     if calibration.score != "caeacc" or calibration.parametric:
         what = "a parametric p-value" if calibration.parametric else "the likelihood-ratio score"
         raise OptionError(
@@ -119,16 +121,17 @@ def start_sequential(fingerprint: Fingerprint, calibration: Calibration | None) 
         test.start(),
         "rank",
         calibration.fpr,
+        calibration.fnr,
         len(calibration.references),
         " and ".join(needed),
     )
 
 
 def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circumstances) -> Decision:
-    """Decide by the outcome of the run.
+    """Decide by the outcome of the run; ``caeacc`` has the confidence sequence for its interval.
 
-    The p-value is rate(k0) + 1/E at the stop, at most 1: K exceeds k0 for an independent model with the first, and E
-    reaches 1/x while K <= k0 with at most x, so that p <= rate happens with at most that rate.
+    Each side's p-value is rate(k) + 1/E at the stop, at most 1: K exceeds k0 for an independent model with the first,
+    and E reaches 1/x while K <= k0 with at most x, so that p <= rate happens with at most that rate.
     """
     test, state = run.test, run.state
     outcome: Outcome
@@ -148,24 +151,35 @@ def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circums
     else:
         outcome = "inconclusive"
         reason = f"{state.matches} matches in {state.asked} of {test.examples} examples settle neither side"
-        all_asked = state.asked == test.examples
-        remedy = "Raise --max-queries." if not all_asked else "Make a fingerprint with larger pools."
-        if run.needed:
-            remedy = f"Calibrate with {run.needed}: the sequential mode halves the rates."
+        remedy = _remedy(run)
     outcome, reason, limited_remedy = limited(outcome, reason, circumstances)
-    p_value = None
-    if run.fpr is not None:
-        p_value = min(1.0, run.fpr / 2 + math.exp(-max(0.0, state.log_e_surrogate)))
+    threshold = (test.k0 + 1) / test.examples if test.k0 < test.examples else None
+    reaches_below = threshold is not None and caeacc.low < threshold
     return Decision(
         verdict=outcome,
         reason=reason,
         remedy=limited_remedy or remedy,
-        threshold=(test.k0 + 1) / test.examples if test.k0 < test.examples else None,
+        threshold=threshold,
         provenance=run.provenance,
         value=caeacc.value,
-        p_value=p_value,
+        p_value=_p_value(run.fpr, state.log_e_surrogate),
+        p_value_surrogate=_p_value(run.fnr, state.log_e_independent),
         extrapolated=circumstances.extrapolated is not None,
+        weak=outcome == "surrogate" and run.fpr is None and reaches_below,
     )
+
+
+def _p_value(rate: float | None, log_e: float) -> float | None:
+    return None if rate is None else min(1.0, rate / 2 + math.exp(-max(0.0, log_e)))
+
+
+def _remedy(run: SequentialRun) -> str:
+    ways: list[str] = []
+    if run.state.asked < run.test.examples:
+        ways.append("Raise --max-queries.")
+    if run.needed:
+        ways.append(f"Calibrate with {run.needed}: the sequential mode halves the rates.")
+    return " ".join(ways) or "Make a fingerprint with larger pools."
 
 
 def _origin(run: SequentialRun) -> str:

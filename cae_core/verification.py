@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from cae_core.arrays import Labels
 from cae_core.benign import check_benign
 from cae_core.caeacc import CAEAcc, cae_accuracy
 from cae_core.calibration import Calibration
+from cae_core.calibration_file import calibration_digest
 from cae_core.decision import Circumstances, decide, decide_uncalibrated
 from cae_core.errors import DataError, ModelError, OptionError
 from cae_core.evasion import signs_of_evasion
@@ -111,10 +113,14 @@ def verify(
 
 
 def _until_decided(questions: Sequence[Question], run: SequentialRun) -> Iterator[Sequence[Question]]:
-    """Yield one question after the other until the run has decided, and then the benign probes that are left."""
+    """Yield one question after the other until the run has decided, and then what the other checks need.
+
+    These are the benign probes that are left, and the repeats of what was asked.
+    """
     for place, question in enumerate(questions):
         if run.state.outcome is not None:
-            left = [later for later in questions[place:] if later.kind == "benign" and not later.repeat]
+            asked = {earlier.index for earlier in questions[:place] if earlier.kind == "fingerprint"}
+            left = [q for q in questions[place:] if q.kind == "benign" or q.index in asked]
             if left:
                 yield left
             return
@@ -187,8 +193,8 @@ def judge_answers(
     evidence, other_scores = None, dict[str, dict[str, float]]()
     if run is not None:
         evidence = run.evidence()
-        decision = decide_sequential(run, caeacc, circumstances)
         caeacc = CAEAcc(caeacc.matches, caeacc.asked, *evidence.interval)
+        decision = decide_sequential(run, caeacc, circumstances)
     elif calibration is not None:
         standing = calibration.standing(fingerprint, answers.examples, matches)
         decision = decide(calibration, standing, len(matches), circumstances)
@@ -206,7 +212,7 @@ def judge_answers(
         unanswered=int((labels < 0).sum()),
         evasion=circumstances.evasion,
         warnings=_warnings(fingerprint, calibration),
-        calibration=None if calibration is None else calibration.provenance(),
+        calibration=_provenance(calibration),
         sequential=evidence,
         suspect=suspect,
         fingerprint={"id": fingerprint.id, "sha256": fingerprint_sha256},
@@ -240,9 +246,13 @@ def circumstances_of(
             fingerprint, answers, calibration=calibration, claimed_accuracy=options.claimed_accuracy
         ),
         extrapolated=outside_range(answers.said == labels, limits),
-        shared_ancestor="" if calibration is None else unrepresented_ancestor(fingerprint, calibration),
+        shared_ancestor=unrepresented_ancestor(fingerprint, calibration),
         allow_extrapolation=options.allow_extrapolation,
     )
+
+
+def _provenance(calibration: Calibration | None) -> dict[str, Any] | None:
+    return None if calibration is None else {**calibration.provenance(), "sha256": calibration_digest(calibration)}
 
 
 def _other_scores(

@@ -23,9 +23,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from cae_core.judging import DatedEvidence, judge_claim, judge_unasked
-from cae_core.regeneration import JudgePool, Regeneration, regenerate
-
 from cae_backends.datasets import open_data
 from cae_backends.training.jobs import PoolJob, Recipe
 from cae_backends.training.pool_jobs import PoolData, train_pool
@@ -37,10 +34,12 @@ from cae_core.errors import GenerationError
 from cae_core.fingerprint import Fingerprint
 from cae_core.generation import generate
 from cae_core.intervals import clopper_pearson
+from cae_core.judging import DatedEvidence, judge_claim, judge_unasked
 from cae_core.loaders import open_model
 from cae_core.models import DifferentiableModel, Model
 from cae_core.pool import Pool, PoolMember, read_pool
 from cae_core.pools import Pools
+from cae_core.regeneration import JudgePool, Regeneration, regenerate
 from cae_core.settings import GenerationSettings
 from cae_core.storage import write_atomically
 from cae_core.workflows import provenance_of
