@@ -105,8 +105,8 @@ class Setting:
         return self._parties()[: self.claims]
 
     def victims(self) -> Sequence[PoolMember]:
-        """Return the victims' models: all other independent ones."""
-        return self._parties()[self.claims :]
+        """Return the victims' models: three for each accuser, all other ones."""
+        return self._parties()[self.claims : 4 * self.claims]
 
     def _parties(self) -> Sequence[PoolMember]:
         return read_pool(self.pool).select(role="test", relation="reference")
