@@ -71,7 +71,7 @@ def _matches(case: Case) -> Iterator[EvidenceRow]:
 def _rule(case: Case) -> Iterator[EvidenceRow]:
     decision, calibration = case.verdict.decision, case.calibration
     if decision.threshold is None:
-        value = "none: too few references for the rate"
+        value = "none: the references are too few for the rate, or match too often"
     else:
         value = number(decision.threshold)
         if decision.score == "caeacc" and decision.provenance != "literature":
@@ -85,9 +85,9 @@ def _rule(case: Case) -> Iterator[EvidenceRow]:
         note = f"how likely a surrogate scores this low, among {counted(len(calibration.surrogates), 'surrogate')}"
         yield EvidenceRow("p-value of a surrogate", number(decision.p_value_surrogate), note)
     if calibration is not None:
-        note = "asked for beforehand: independent models that may be called surrogates"
+        note = "asked for beforehand: independent models called surrogates, over calibrations and suspects together"
         yield EvidenceRow("Rate of false accusations", percent(calibration.fpr), note)
-        note = "asked for beforehand: surrogates that may be called independent"
+        note = "asked for beforehand: surrogates called independent, over calibrations and suspects together"
         yield EvidenceRow("Rate of missed surrogates", percent(calibration.fnr), note)
     if case.verdict.sequential is not None:
         yield _stopping(case.verdict.sequential, case.verdict.caeacc.asked)

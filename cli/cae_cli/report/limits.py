@@ -42,7 +42,8 @@ def _of_this_verdict(case: Case) -> Iterator[Limit]:
             "Anything of models unlike the references",
             f"The rate of false accusations, {percent(calibration.fpr)}, holds for models of the kind that the "
             f"{counted(len(calibration.references), 'reference')} are drawn from ({kinds}). Of a model made in another "
-            "way, with other data or from other pretrained weights, it says nothing.",
+            "way, with other data or from other pretrained weights, it says nothing. It is an average over "
+            "calibrations: that of this one may lie above or below it.",
         )
     if decision.provenance == "parametric":
         yield Limit(
