@@ -70,11 +70,11 @@ def _ancestor(case: Case) -> Limit:
         "Two models that descend from the same pretrained weights, or from the same third model, may match each other "
         "although neither was made from the other."
     )
-    missing = "" if case.calibration is None else unrepresented_ancestor(case.fingerprint, case.calibration)
-    if missing:
+    ancestor = unrepresented_ancestor(case.fingerprint, case.calibration)
+    if ancestor:
         text += (
-            f" The source descends from {missing} and no reference does, so that this verdict cannot tell derivation "
-            "from that ancestor."
+            f" The source descends from {ancestor}, and the suspect was not compared with references that all do: this "
+            "verdict cannot tell derivation from that ancestor."
         )
     return Limit("That there is no shared ancestor", text)
 
