@@ -265,6 +265,7 @@ def test_a_fingerprint_that_says_little_of_its_making(tmp_path: Path) -> None:
         "verdict",
         "fingerprint, as used",
         "fingerprint, at hand",
+        "calibration",
         "source",
         "screen model",
     }

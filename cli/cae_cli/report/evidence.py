@@ -1,6 +1,6 @@
 """The evidence, row by row: what was measured, and how each number is meant."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cae_cli.report.case import Case
@@ -71,7 +71,7 @@ def _matches(case: Case) -> Iterator[EvidenceRow]:
 def _rule(case: Case) -> Iterator[EvidenceRow]:
     decision, calibration = case.verdict.decision, case.calibration
     if decision.threshold is None:
-        value = "none: too few references for the rate"
+        value = "none: the references are too few for the rate, or match too often"
     else:
         value = number(decision.threshold)
         if decision.score == "caeacc" and decision.provenance != "literature":
@@ -79,29 +79,33 @@ def _rule(case: Case) -> Iterator[EvidenceRow]:
     yield EvidenceRow("Threshold", value, f"{decision.provenance}: {_THRESHOLDS[decision.provenance]}")
     if decision.p_value is None:
         yield EvidenceRow("p-value", "none", "there is no calibration, hence no rate behind the threshold")
-    else:
-        yield EvidenceRow("p-value", number(decision.p_value), _how_p(case))
+    elif calibration is not None:
+        how = _how(case, len(calibration.references), "reference", lambda run: run.level_surrogate)
+        yield EvidenceRow(
+            "p-value", number(decision.p_value), f"how likely an independent model scores this high: {how}"
+        )
     if decision.p_value_surrogate is not None and calibration is not None:
-        note = f"how likely a surrogate scores this low, among {counted(len(calibration.surrogates), 'surrogate')}"
-        yield EvidenceRow("p-value of a surrogate", number(decision.p_value_surrogate), note)
+        how = _how(case, len(calibration.surrogates), "surrogate", lambda run: run.level_independent)
+        value = number(decision.p_value_surrogate)
+        yield EvidenceRow("p-value of a surrogate", value, f"how likely a surrogate scores this low: {how}")
     if calibration is not None:
-        note = "asked for beforehand: independent models that may be called surrogates"
+        note = "asked for beforehand: independent models called surrogates, over calibrations and suspects together"
         yield EvidenceRow("Rate of false accusations", percent(calibration.fpr), note)
-        note = "asked for beforehand: surrogates that may be called independent"
+        note = "asked for beforehand: surrogates called independent, over calibrations and suspects together"
         yield EvidenceRow("Rate of missed surrogates", percent(calibration.fnr), note)
     if case.verdict.sequential is not None:
         yield _stopping(case.verdict.sequential, case.verdict.caeacc.asked)
 
 
-def _how_p(case: Case) -> str:
-    what = "how likely an independent model scores this high"
+def _how(case: Case, models: int, relation: str, level: Callable[[SequentialEvidence], float]) -> str:
+    """Return how a p-value came about."""
+    group = counted(models, relation)
     if case.verdict.sequential is not None:
-        half = number(case.verdict.sequential.level_surrogate)
-        return f"{what}: {half} for the count that references may have, and 1/E for the order of the examples"
-    references = 0 if case.calibration is None else len(case.calibration.references)
+        half = number(level(case.verdict.sequential))
+        return f"{half} for the count that {group} may have, and 1/E for the order of the examples, at most 1"
     if case.verdict.decision.provenance == "parametric":
-        return f"{what}, by a beta-binomial model of {counted(references, 'reference')}: model-based, no bound"
-    return f"{what}: its rank among {counted(references, 'reference')}, ties against the accuser"
+        return f"by a beta-binomial model of {group}, model-based, no bound"
+    return f"by rank among {group}, ties against the accuser"
 
 
 def _stopping(sequential: SequentialEvidence, asked: int) -> EvidenceRow:

@@ -42,7 +42,8 @@ def _of_this_verdict(case: Case) -> Iterator[Limit]:
             "Anything of models unlike the references",
             f"The rate of false accusations, {percent(calibration.fpr)}, holds for models of the kind that the "
             f"{counted(len(calibration.references), 'reference')} are drawn from ({kinds}). Of a model made in another "
-            "way, with other data or from other pretrained weights, it says nothing.",
+            "way, with other data or from other pretrained weights, it says nothing. It is an average over "
+            "calibrations: that of this one may lie above or below it.",
         )
     if decision.provenance == "parametric":
         yield Limit(
@@ -69,11 +70,11 @@ def _ancestor(case: Case) -> Limit:
         "Two models that descend from the same pretrained weights, or from the same third model, may match each other "
         "although neither was made from the other."
     )
-    missing = "" if case.calibration is None else unrepresented_ancestor(case.fingerprint, case.calibration)
-    if missing:
+    ancestor = unrepresented_ancestor(case.fingerprint, case.calibration)
+    if ancestor:
         text += (
-            f" The source descends from {missing} and no reference does, so that this verdict cannot tell derivation "
-            "from that ancestor."
+            f" The source descends from {ancestor}, and the suspect was not compared with references that all do: this "
+            "verdict cannot tell derivation from that ancestor."
         )
     return Limit("That there is no shared ancestor", text)
 

@@ -37,6 +37,7 @@ def inputs(case: Case) -> tuple[Input, ...]:
         Input("verdict", *case.record),
         Input("fingerprint, as used", "", verdict.fingerprint["sha256"]),
         Input("fingerprint, at hand", *case.file),
+        *([] if verdict.calibration is None else [Input("calibration", "", verdict.calibration["sha256"])]),
         *_described("source", generation.get("source")),
         *_described("benign data", generation.get("data")),
     ]

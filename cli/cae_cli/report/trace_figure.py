@@ -51,14 +51,10 @@ def _trace_in_words(sequential: SequentialEvidence) -> str:
     ends = [f"that more than {sequential.k0} of all {sequential.examples} match is {_e_value(surrogate)}"]
     if sequential.k1 is not None:
         ends.append(f"that fewer than {sequential.k1} do is {_e_value(independent)}")
-    stop = (
-        f"the verdict {sequential.outcome}"
-        if sequential.outcome
-        else "no verdict: the examples that may be asked ended"
-    )
+    stop = {"surrogate": "that for derived", "independent": "that for independent", None: "none"}[sequential.outcome]
     return (
         f"After {counted(asked, 'example')} the evidence {' and '.join(ends)}. A line that reaches its dashed limit "
-        f"ends the questions; here {stop}."
+        f"ends the questions: here {stop}."
     )
 
 

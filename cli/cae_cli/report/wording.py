@@ -60,9 +60,9 @@ def _comparison(case: Case) -> str:
     if decision.provenance == "parametric":
         return f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
     rate = (
-        f"at most {percent(calibration.fpr)} of such models are wrongly accused by this rule"
+        f"at most {percent(calibration.fpr)} of such models are wrongly accused by this procedure"
         if accused
-        else f"at most {percent(calibration.fnr)} of such models are missed by this rule"
+        else f"at most {percent(calibration.fnr)} of such models are missed by this procedure"
     )
     alike = _as_extreme(case, calibration, group, accused=accused)
     if decision.score == "llr":  # weighs the examples, so that it is not the count that is compared
