@@ -14,7 +14,7 @@ from cae_core.fingerprint import Fingerprint
 from cae_core.questions import plan_questions
 from cae_core.ranks import rank_p_value
 from cae_core.sequential import SequentialTest, trace
-from cae_core.sequential_verification import SequentialRun, start_sequential
+from cae_core.sequential_verification import SequentialRun, _p_value, start_sequential
 from cae_core.verdict import Verdict
 from cae_core.verification import VerificationOptions
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle, table
@@ -162,6 +162,12 @@ class TestVerdicts:
         }
         assert found <= {(True, True), (False, False)}
         assert (True, True) in found
+        assert not any(
+            ask(
+                matching(FINGERPRINT, 60), FINGERPRINT, calibration=CALIBRATION, options=SEQUENTIAL, nonce=nonce
+            ).decision.weak
+            for nonce in nonces(20)
+        )
 
     @pytest.mark.parametrize(("matches", "wrong"), [(95, 60), (30, 60)])
     def test_the_benign_check_limits_it(self, matches: int, wrong: int) -> None:
@@ -222,7 +228,7 @@ class TestWhatCannotBeDecided:
         assert verdict.sequential is not None
         assert verdict.sequential.examples == 100
         assert verdict.caeacc.high - verdict.caeacc.low > 0.3
-        assert judged(matching(FINGERPRINT, 52)).decision.verdict == "surrogate"
+        assert judged(matching(FINGERPRINT, 52)).decision.verdict != "inconclusive"
 
     def test_a_budget_and_too_few_models(self) -> None:
         few = toy_calibration(FINGERPRINT, REFERENCES[:38], SURROGATES[:38])
@@ -244,6 +250,15 @@ def final(
 
 
 class TestErrorRates:
+    def test_at_the_very_boundary_rounding_does_not_part_p_from_the_rate(self) -> None:
+        """Two halves, one of them through a logarithm and back, can be a bit more than the whole."""
+        rates = [i / 1000 for i in range(1, 999)]
+        assert any(rate / 2 + math.exp(math.log(rate / 2)) > rate for rate in rates)
+        for rate in rates:
+            p_value = _p_value(rate, -math.log(rate / 2))
+            assert p_value is not None
+            assert p_value <= rate
+
     @pytest.mark.parametrize("matches", [20, 30, 40, 45, 48, 49, 55, 69, 70, 75, 90, 100])
     def test_p_is_at_most_the_rate_exactly_where_the_suspect_is_accused(self, matches: int) -> None:
         verdicts = set()
