@@ -162,12 +162,16 @@ class TestVerdicts:
         }
         assert found <= {(True, True), (False, False)}
         assert (True, True) in found
-        assert not any(
-            ask(
-                matching(FINGERPRINT, 60), FINGERPRINT, calibration=CALIBRATION, options=SEQUENTIAL, nonce=nonce
-            ).decision.weak
-            for nonce in nonces(20)
-        )
+        small = toy_fingerprint(n=4)  # here three matches settle it
+        assert not ask(Scripted(oracle(small)), small, options=SEQUENTIAL).decision.weak
+
+    def test_calibrated_it_is_never_weak(self) -> None:
+        """There its error rate is known."""
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES, fpr=0.1)
+        verdict = judged(matching(FINGERPRINT, 95), calibration)
+        assert verdict.decision.verdict == "surrogate"
+        assert verdict.caeacc.low < (verdict.decision.threshold or 0)
+        assert not verdict.decision.weak
 
     @pytest.mark.parametrize(("matches", "wrong"), [(95, 60), (30, 60)])
     def test_the_benign_check_limits_it(self, matches: int, wrong: int) -> None:
