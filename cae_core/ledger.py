@@ -4,17 +4,18 @@ An example that a suspect has been asked may be remembered by it, and whoever ve
 suits holds an order that nobody drew. So every verification is written down, and the next one says so.
 """
 
+import errno
 import json
 import os
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, cast
 
-from cae_core.canonical import canonical_json
 from cae_core.errors import StorageError
 from cae_core.verdict import Verdict
 
-__all__ = ["Earlier", "ledger_of", "read_earlier", "record_verdict"]
+__all__ = ["Earlier", "ledger_of", "open_ledger", "read_earlier", "record_verdict"]
 
 
 @dataclass(frozen=True)
@@ -36,33 +37,46 @@ def ledger_of(fingerprint: Path) -> Path:
 
 
 def read_earlier(path: Path, *, fingerprint_id: str, suspect_sha256: str, nonce: str) -> Earlier:
-    """Return what ``path`` says of earlier verifications; a line that was cut short by a crash is passed over.
+    """Return what ``path`` says of earlier verifications; a line that a crash cut short is passed over.
 
     Raises:
         StorageError: it cannot be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: the ledger cannot be read ({error}). Name another, or go without.") from error
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+    except OSError as error:
+        raise StorageError(
+            f"{path}: the ledger cannot be read ({error.strerror}). Name another with --ledger, or go without with "
+            "--no-ledger."
+        ) from error
     orders: set[str] = set()
     examples: set[int] = set()
     for line in lines:
         entry = _parsed(line)
         if (entry.get("fingerprint"), entry.get("suspect")) != (fingerprint_id, suspect_sha256):
             continue
-        if entry.get("nonce") != nonce:
-            orders.add(str(entry.get("nonce")))
-            examples.update(int(index) for index in entry.get("examples", []))
+        if entry["nonce"] != nonce:
+            orders.add(entry["nonce"])
+            examples.update(entry["examples"])
     return Earlier(len(orders), frozenset(examples))
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _parsed(line: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError:
+        whole = isinstance(entry["nonce"], str) and all(isinstance(index, int) for index in entry["examples"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+    return cast("dict[str, Any]", entry) if whole else {}
+
+
+def open_ledger(path: Path) -> None:
+    """Make sure that ``path`` can be read and written, before anything is asked that would have to stand in it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    _append(path, b"")
 
 
 def record_verdict(path: Path, verdict: Verdict) -> None:
@@ -80,15 +94,30 @@ def record_verdict(path: Path, verdict: Verdict) -> None:
         "verdict": verdict.decision.verdict,
         "examples": sorted(examples),
     }
+    # ASCII: a name may hold what UTF-8 does not, or what ends a line elsewhere
+    _append(path, json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+
+
+def _append(path: Path, line: bytes) -> None:
     try:
-        # one write of one line at the end of the file: lines of other processes stay whole
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, (canonical_json(entry) + "\n").encode())
-        finally:
-            os.close(descriptor)
+        with open(path, "ab+", buffering=0, opener=_secretly) as file:
+            _write_line(file, line)
     except OSError as error:
         raise StorageError(
             f"{path}: the ledger cannot be written ({error.strerror}). Name another place with --ledger, or go without "
             "with --no-ledger."
         ) from error
+
+
+def _write_line(file: RawIOBase, line: bytes) -> None:
+    if line and file.tell():
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":  # of a process that died while it wrote, or that is still writing: no harm
+            line = b"\n" + line
+    # one write of one line at the end of the file: lines of other processes stay whole
+    if file.write(line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _secretly(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)

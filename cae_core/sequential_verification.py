@@ -170,7 +170,10 @@ def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circums
 
 
 def _p_value(rate: float | None, log_e: float) -> float | None:
-    return None if rate is None else min(1.0, rate / 2 + math.exp(-max(0.0, log_e)))
+    if rate is None:
+        return None
+    at_most = rate if log_e >= -math.log(rate / 2) else 1.0  # rounded, a sum of two halves can be more than the whole
+    return min(at_most, rate / 2 + math.exp(-max(0.0, log_e)))
 
 
 def _remedy(run: SequentialRun) -> str:

@@ -16,7 +16,7 @@ from cae_core.contract import Contract
 from cae_core.errors import PoolError, VerdictError
 from cae_core.file_digest import sha256_of_file
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
-from cae_core.ledger import read_earlier, record_verdict
+from cae_core.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.loaders import Device, open_model
 from cae_core.models import DifferentiableModel
 from cae_core.verdict import Verdict
@@ -208,6 +208,8 @@ def verify_suspect(
     loaded = load_fingerprint(fingerprint)
     calibration = load_calibration(fingerprint, loaded)
     model = open_model(suspect, contract=contract, device=device)
+    if ledger is not None:
+        open_ledger(ledger)
     verdict = verify(
         model,
         loaded,
