@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from cae_core.arrays import Images
 from cae_core.calibration import Calibration
-from cae_core.errors import VerdictError
+from cae_core.errors import ModelError, OptionError, VerdictError
 from cae_core.fingerprint import Fingerprint
 from cae_core.models import Predictions
 from cae_core.verdict import Verdict
@@ -18,6 +19,15 @@ __all__ = ["Replay", "replay_verdict"]
 
 _NOT_DERIVED = frozenset({"earlier"})
 # What a verdict says beside what follows from the answers.
+
+_OPTION_TYPES: dict[str, tuple[type, ...]] = {
+    "sequential": (bool,),
+    "max_queries": (int, NoneType),
+    "allow_extrapolation": (bool,),
+    "claimed_accuracy": (int, float, NoneType),
+}
+
+_LARGEST_LABEL = 2**31
 
 
 @dataclass(frozen=True)
@@ -80,12 +90,12 @@ def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibrat
         CaeError: see `verify`.
     """
     try:
-        labels = [int(answer["label"]) for answer in record["answers"]]
-        asked = [(answer["kind"], int(answer["index"]), bool(answer["repeat"])) for answer in record["answers"]]
+        labels = [_integer(answer["label"]) for answer in record["answers"]]
+        asked = [(answer["kind"], answer["index"], answer["repeat"]) for answer in record["answers"]]
         suspect = {name: str(record["suspect"][name]) for name in ("name", "sha256")}
         claimed, digest = str(record["fingerprint"]["id"]), str(record["fingerprint"]["sha256"])
         nonce = bytes.fromhex(record["nonce"])
-        options = VerificationOptions(**record["options"])
+        options = _options(record["options"])
     except (KeyError, TypeError, ValueError) as error:
         raise VerdictError(
             f"This is no verdict as `cae verify --json` prints it ({error!r}). Give the JSON file of one verdict."
@@ -95,17 +105,19 @@ def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibrat
             f"The verdict was made by the fingerprint {claimed[:12]}… and the file at hand is {fingerprint.id[:12]}…. "
             "Give the fingerprint that it names."
         )
-    recorded = _Recorded(labels)
-    verdict = verify(
-        recorded,
-        fingerprint,
-        suspect_name=suspect["name"],
-        suspect_sha256=suspect["sha256"],
-        calibration=calibration,
-        options=options,
-        fingerprint_sha256=digest,
-        nonce=nonce,
-    )
+    try:
+        verdict = verify(
+            _Recorded(labels),
+            fingerprint,
+            suspect_name=suspect["name"],
+            suspect_sha256=suspect["sha256"],
+            calibration=calibration,
+            options=options,
+            fingerprint_sha256=digest,
+            nonce=nonce,
+        )
+    except (OptionError, ModelError) as error:  # options and labels of which no verdict can have come
+        raise VerdictError(f"The record was edited, or made by another calibration: {error}") from error
     questions = [(a.question.kind, a.question.index, a.question.repeat) for a in verdict.answers]
     if questions != asked:
         raise VerdictError(
@@ -115,3 +127,17 @@ def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibrat
     derived = verdict.as_dict()
     names = (set(derived) | set(record)) - _NOT_DERIVED
     return Replay(verdict, tuple(sorted(name for name in names if derived.get(name) != record.get(name))))
+
+
+def _integer(value: object) -> int:
+    """Return a label; anything else would be cut to one in silence, or not fit into 64 bits."""
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _LARGEST_LABEL:
+        raise TypeError(f"label {value!r}")
+    return value
+
+
+def _options(values: Mapping[str, Any]) -> VerificationOptions:
+    for name, value in dict(values).items():
+        if not isinstance(value, _OPTION_TYPES[name]):
+            raise TypeError(f"option {name} {value!r}")
+    return VerificationOptions(**values)

@@ -1,5 +1,7 @@
 """Verification of honest, broken and dishonest suspects."""
 
+import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +11,13 @@ from numpy.typing import NDArray
 
 from cae_core import verification
 from cae_core.arrays import Floats32, Labels
-from cae_core.errors import DataError, ModelError
+from cae_core.errors import DataError, ModelError, OptionError
 from cae_core.fingerprint import Fingerprint
 from cae_core.generation import GenerationResult
 from cae_core.questions import plan_questions
 from cae_core.verification import VerificationOptions, judge_answers, verify
-from tests.core.suspects import NONCE, Scripted, ask, oracle
-from tests.core.toys import World, make_world, toy_fingerprint
+from tests.core.suspects import NONCE, Scripted, ask, matching, oracle
+from tests.core.toys import World, make_world, toy_calibration, toy_fingerprint
 
 
 def test_the_source_itself_matches_every_example(world: World, generated: GenerationResult) -> None:
@@ -173,3 +175,68 @@ def test_recorded_answers_are_judged_alike_and_must_be_complete(fingerprint: Fin
     assert again == asked
     with pytest.raises(DataError, match="74 questions need as many answers; found"):
         judge_answers(fingerprint, questions, labels[:-1], suspect=suspect, fingerprint_sha256="", nonce=NONCE)
+
+
+class TestCalibrated:
+    def test_only_chosen_examples_are_asked(self, fingerprint: Fingerprint) -> None:
+        chosen = np.arange(20) % 3 == 0
+        calibration = toy_calibration(fingerprint, [1] * 19, [6] * 19, chosen=chosen)
+        verdict = ask(Scripted(oracle(fingerprint)), fingerprint, calibration=calibration)
+        asked = {a.question.index for a in verdict.answers if a.question.kind == "fingerprint"}
+        assert asked == set(np.flatnonzero(chosen))
+        assert (verdict.caeacc.matches, verdict.caeacc.asked) == (7, 7)
+        assert verdict.calibration is not None
+        assert verdict.calibration["examples_chosen"] == 7
+
+    def test_the_verdict_carries_its_evidence(self, fingerprint: Fingerprint) -> None:
+        calibration = toy_calibration(fingerprint, [1] * 19, [16] * 19)
+        verdict = ask(matching(fingerprint, 2), fingerprint, calibration=calibration)
+        told = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
+        assert told["threshold"] == {"value": 0.1, "provenance": "rank"}
+        assert (told["p_value"], told["p_value_surrogate"]) == (0.05, 0.05)
+        assert told["score"] == {"name": "caeacc", "value": 0.1}
+        assert told["benign_range"] == [1, 1]
+        assert told["calibration"]["kinds"] == {
+            "references": {"kind of reference": 19},
+            "surrogates": {"kind of surrogate": 19},
+        }
+        assert (told["sequential"], told["earlier"], told["warnings"]) == (None, None, [])
+
+    @pytest.mark.parametrize(("score", "other"), [("caeacc", "llr"), ("llr", "caeacc")])
+    def test_the_other_score_is_shown_and_decides_nothing(
+        self, fingerprint: Fingerprint, score: str, other: str
+    ) -> None:
+        """Both are fixed: by the one a suspect is accused, by the other it is not."""
+        weights = np.stack([np.where(np.arange(20) < 5, 1.0, -1.0), np.zeros(20)])
+        references = np.tile(np.arange(20) < 4, (19, 1))
+        calibration = toy_calibration(fingerprint, references, score=score, weights=weights)
+        verdict = ask(Scripted(oracle(fingerprint)), fingerprint, calibration=calibration)
+        values = {"caeacc": (1.0, 1 / 20), "llr": ((5 - 15) / 20, 1.0)}
+        assert verdict.other_scores == {other: dict(zip(("value", "p_value"), values[other], strict=True))}
+        assert (verdict.decision.score, verdict.decision.value, verdict.decision.p_value) == (score, *values[score])
+        assert verdict.decision.verdict == ("surrogate" if score == "caeacc" else "inconclusive")
+
+    def test_without_weights_there_is_no_other_score(self, fingerprint: Fingerprint) -> None:
+        calibration = toy_calibration(fingerprint, [1])
+        assert ask(Scripted(oracle(fingerprint)), fingerprint, calibration=calibration).other_scores == {}
+
+    @pytest.mark.parametrize(("third", "warned"), [(2, False), (3, True)])
+    def test_much_label_drift_is_a_warning(self, fingerprint: Fingerprint, third: int, *, warned: bool) -> None:
+        calibration = toy_calibration(fingerprint, [0] * 5)
+        strange = np.where(np.arange(20) < third, (fingerprint.ground_truth + 5) % 10, fingerprint.ground_truth)
+        references = dataclasses.replace(calibration.references, answers=np.tile(strange, (5, 1)))
+        drifting = dataclasses.replace(calibration, references=references)
+        warnings = ask(matching(fingerprint, 20), fingerprint, calibration=drifting).warnings
+        assert bool(warnings) == warned
+        if warned:
+            assert warnings[0].startswith("label drift: on 15% of the examples")
+
+    def test_without_a_calibration_it_is_said(self, fingerprint: Fingerprint) -> None:
+        verdict = ask(matching(fingerprint, 20), fingerprint)
+        assert (verdict.calibration, verdict.benign_range) == (None, None)
+        assert verdict.warnings[0].startswith("uncalibrated")
+
+    @pytest.mark.parametrize("claim", [0, -0.1, 1.1, float("nan")])
+    def test_a_claim_that_is_no_accuracy(self, claim: float) -> None:
+        with pytest.raises(OptionError, match=r"The claimed accuracy must lie in \(0, 1\]"):
+            VerificationOptions(claimed_accuracy=claim)
