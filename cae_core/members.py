@@ -8,7 +8,7 @@ from cae_core.file_digest import sha256_of_file
 from cae_core.loaders import is_model
 from cae_core.pool import PoolMember, Relation, Role, read_pool
 
-__all__ = ["collect_members"]
+__all__ = ["collect_members", "source_member"]
 
 
 def collect_members(
@@ -52,6 +52,21 @@ def collect_members(
             raise PoolError(f"{path}: holds {missing}. Name another path or add models.")
         members += found
     return members
+
+
+def source_member(path: Path, *, manifests: Iterable[Path] = ()) -> PoolMember:
+    """Return the model file ``path`` as the source.
+
+    Args:
+        path: what the user names.
+        manifests: whose members do not count; but a file that has another role in them is refused.
+
+    Raises:
+        PoolError: a manifest gives the file another role, under its own path or as a copy elsewhere.
+    """
+    source = _bare(path, "source", "source")
+    _check_roles([source], [member for manifest in manifests for member in read_pool(manifest).members], "source")
+    return source
 
 
 def _check_roles(found: Sequence[PoolMember], known: Sequence[PoolMember], role: Role) -> None:
