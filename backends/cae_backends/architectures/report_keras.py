@@ -10,10 +10,11 @@ from typing import Any
 
 from cae_backends.architectures.options import (
     DENSENET_TOP,
+    KERAS_NETWORKS,
     TOP_DROPOUT,
     TOP_WIDTHS,
     ImageShape,
-    Weights,
+    PretrainedWeights,
     check_options,
 )
 from cae_backends.architectures.resnet20_keras import keras_resnet20
@@ -22,9 +23,6 @@ from cae_backends.tensorflow.runtime import load_keras
 from cae_core.errors import ModelError, first_line
 
 __all__ = ["build_keras"]
-
-_APPLICATIONS = {"resnet50v1": "ResNet50", "mobilenetv2": "MobileNetV2", DENSENET_TOP: "DenseNet121"}
-"""Name -> the function of keras.applications."""
 
 _PUBLISHED = {
     "resnet50v1": "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -39,7 +37,7 @@ def build_keras(
     *,
     image_shape: ImageShape,
     classes: int,
-    weights: Weights = None,
+    weights: PretrainedWeights = None,
     seed: int | None = None,
     logits: bool = False,
 ) -> Any:  # noqa: ANN401 - Keras is untyped
@@ -70,9 +68,9 @@ def build_keras(
         return _with_classifier(name, base, classes, activation)
 
 
-def _base(name: str, image_shape: ImageShape, weights: Weights) -> Any:  # noqa: ANN401 - Keras is untyped
+def _base(name: str, image_shape: ImageShape, weights: PretrainedWeights) -> Any:  # noqa: ANN401 - Keras is untyped
     """Return what is below the classifier, with its pooling."""
-    build = getattr(load_keras().applications, _APPLICATIONS[name])
+    build = getattr(load_keras().applications, KERAS_NETWORKS[name])
     options = {"include_top": False, "input_shape": image_shape, "pooling": "max" if name == DENSENET_TOP else "avg"}
     if weights == "imagenet":
         with _download(name):
