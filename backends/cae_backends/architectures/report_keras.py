@@ -1,12 +1,14 @@
 """The models of the report in Keras: its own ResNet20v1, and keras.applications for the others."""
 
+import os
 import random
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cae_backends.architectures.options import (
     DENSENET_TOP,
@@ -21,6 +23,9 @@ from cae_backends.architectures.resnet20_keras import keras_resnet20
 from cae_backends.architectures.weights_files import bounded_download, check_file, download_failed
 from cae_backends.tensorflow.runtime import load_keras
 from cae_core.errors import ModelError, first_line
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 __all__ = ["build_keras"]
 
@@ -73,7 +78,7 @@ def _base(name: str, image_shape: ImageShape, weights: PretrainedWeights) -> Any
     build = getattr(load_keras().applications, KERAS_NETWORKS[name])
     options = {"include_top": False, "input_shape": image_shape, "pooling": "max" if name == DENSENET_TOP else "avg"}
     if weights == "imagenet":
-        with _download(name):
+        with _download(name), _one_download():
             return build(weights="imagenet", **options)
     base = build(weights=None, **options)
     if weights is not None:
@@ -126,6 +131,17 @@ def _download(name: str) -> Iterator[None]:
                     f"({first_line(exc)}). Delete {_PUBLISHED[name]} there."
                 ) from exc
             raise
+
+
+def _one_download() -> "FileLock":
+    """Keep other processes out: one that finds the file half written takes it for a whole one.
+
+    Keras writes a download to its final place, and knows no digest of MobileNetV2's.
+    """
+    from filelock import FileLock
+
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")  # Keras has made it when it was imported
+    return FileLock((home if os.access(home, os.W_OK) else Path(tempfile.gettempdir())) / "cae-download.lock")
 
 
 @contextmanager
