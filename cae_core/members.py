@@ -9,7 +9,7 @@ from cae_core.loaders import Device, is_model, open_model
 from cae_core.models import Model
 from cae_core.pool import PoolMember, Relation, Role, read_pool
 
-__all__ = ["collect_members", "open_member", "select_members"]
+__all__ = ["collect_members", "open_member", "select_members", "source_member"]
 
 
 def collect_members(
@@ -72,6 +72,21 @@ def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
         ModelError: it cannot be opened.
     """
     return open_model(str(member.path), contract=member.contract, device=device)
+
+
+def source_member(path: Path, *, manifests: Iterable[Path] = ()) -> PoolMember:
+    """Return the model file ``path`` as the source.
+
+    Args:
+        path: what the user names.
+        manifests: whose members do not count; but a file that has another role in them is refused.
+
+    Raises:
+        PoolError: a manifest gives the file another role, under its own path or as a copy elsewhere.
+    """
+    source = _bare(path, "source", "source")
+    _check_roles([source], [member for manifest in manifests for member in read_pool(manifest).members], "source")
+    return source
 
 
 def _check_roles(found: Sequence[PoolMember], known: Sequence[PoolMember], role: Role) -> None:

@@ -61,9 +61,9 @@ class Linear:
 
 class Trainer:
     name = "linear"
-    architectures = ("linear",)
+    architectures, pretrained = ("linear",), {}
 
-    def build(self, architecture, *, image_shape, classes, seed, scaling, device):
+    def build(self, architecture, *, image_shape, classes, seed, scaling, device, weights=None):
         rng = np.random.default_rng(seed)
         return Linear((0.01 * rng.standard_normal((int(np.prod(image_shape)), classes))).astype(np.float32))
 

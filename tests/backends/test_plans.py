@@ -1,5 +1,6 @@
 """Plans: what they mean, that more of the same changes nothing that is there, and what is refused."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from cae_backends.training.jobs import KINDS
 from cae_backends.training.plans import parse_plan, read_plan
-from cae_core.errors import CaeError
+from cae_backends.training.pretrained import Pretrained
+from cae_core.errors import CaeError, PoolError
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pools"
 ROLES = ("generate", "screen", "calibrate", "test")
@@ -26,6 +28,14 @@ def table(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def group(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
     return table(members=[table()["members"][0] | changes])
+
+
+def pretrained(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    return group(**{"weights": "imagenet", "architectures": ["mobilenetv2", "densenet121-top"]} | changes)
+
+
+LARGE = {"architecture": "mobilenetv2", "recipe": "fast", "weights": "imagenet"}
+COPY = {"kind": "fine-tuned", "recipes": ["fast"], "count": {"test": 1}}
 
 
 def test_architectures_and_recipes_are_taken_in_turn() -> None:
@@ -58,6 +68,42 @@ def test_a_shortened_plan() -> None:
     plan = parse_plan(table(), origin="p").shortened(epochs=3, share=0.5)
     assert {job.recipe.epochs for job in plan.jobs} == {3}
     assert {job.recipe.share for job in plan.jobs} == {0.5}
+
+
+def test_published_weights_are_those_of_the_trainers_framework() -> None:
+    source, *members = parse_plan(pretrained() | {"source": {**LARGE, "trainer": "keras"}}, origin="p").jobs
+    assert source.weights == Pretrained(ancestor="ImageNet weights of keras.applications MobileNetV2")
+    found = [job.weights.ancestor for job in members if job.weights is not None]
+    assert found[:2] == [
+        f"ImageNet weights of torchvision {n} (IMAGENET1K_V1)" for n in ("mobilenet_v2", "densenet121")
+    ]
+    assert len(found) == 6
+    assert all(job.weights is None for job in parse_plan(table(), origin="p").jobs)
+
+
+def test_weights_of_a_file_lie_beside_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "owner.pth").write_bytes(b"weights")
+    source = {**LARGE, "weights": "owner.pth"}
+    job, child = parse_plan(table(source=source, members=[COPY]), origin="p", folder=tmp_path).jobs
+    digest = hashlib.sha256(b"weights").hexdigest()
+    ancestor = f"owner (SHA-256 {digest[:12]})"
+    assert (job.weights, child.weights) == (
+        Pretrained(ancestor=ancestor, path=tmp_path / "owner.pth", sha256=digest),
+        None,
+    )
+
+
+def test_a_file_of_weights_that_changes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "owner.pth"
+    path.write_bytes(b"weights")
+    weights = Pretrained(ancestor="owner", path=path, sha256=hashlib.sha256(b"weights").hexdigest())
+    assert weights.content() == b"weights"
+    path.write_bytes(b"others")
+    with pytest.raises(PoolError, match=r"owner\.pth: the file of weights has changed"):
+        weights.content()
+    path.unlink()
+    with pytest.raises(PoolError, match=r"owner\.pth: the file of weights cannot be read \(No such file"):
+        weights.content()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +140,14 @@ def test_a_shortened_plan() -> None:
         (group(snapshots=True), "snapshots must be a number; found True"),
         (group(snapshots=-1), "snapshots must be a number"),
         (group(changes=3), "changes to a recipe are a table; found 3"),
+        (group(weights="imagenet"), r"torch has published ones of \(resnet50v1.*found 'mlp'"),
+        (pretrained(architectures=["mobilenetv2", "resnet20v1"]), "hard-labels.*found 'resnet20v1'. Leave weights out"),
+        (pretrained(weights=True), "weights must be a text; found True"),
+        (pretrained(weights="absent.pth"), r'weights are "imagenet" or a file; there is no file absent\.pth'),
+        (pretrained(kind="scikit-learn", architectures=["svc-rbf"]), "found 'svc-rbf'"),
+        (table(source={**LARGE, "architecture": "cnn-wide"}), "source: weights are for .* found 'cnn-wide'"),
+        (table(source={"file": __file__, "weights": "imagenet"}), "starts from no weights"),
+        (table(source=LARGE, members=[{**COPY, "weights": "imagenet"}]), "not for a copy"),
     ],
 )
 def test_refuses(plan: dict[str, Any], message: str) -> None:

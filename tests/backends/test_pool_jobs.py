@@ -17,6 +17,7 @@ from cae_backends.training.job_runner import Task, run_task
 from cae_backends.training.jobs import ESTIMATOR_KIND, KINDS, PoolJob, check_jobs, job_digest
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData, PoolStore, Result
+from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
 from cae_core.contract import Contract
 from cae_core.errors import DataError, PoolError
@@ -26,6 +27,7 @@ from cae_core.pool_file import append_row
 from tests.backends.blobs import SHAPE, blobs
 
 SHORT = Recipe(epochs=2, batch_size=16)
+PUBLISHED = Pretrained(ancestor="ImageNet weights")
 
 
 def job(name: str, kind: str = "independent", **changes: Any) -> PoolJob:  # noqa: ANN401
@@ -348,6 +350,9 @@ class TestCheckJobs:
             {"snapshots": 2, "role": "screen"},
             {"origin": Path("x.onnx")},
             {"queries": "foreign"},
+            {"kind": ESTIMATOR_KIND, "weights": PUBLISHED},
+            {"kind": "pruned", "parent": "source", "weights": PUBLISHED},
+            {"kind": "source", "role": "source", "origin": Path("x.onnx"), "weights": PUBLISHED},
         ],
     )
     def test_refuses_a_job(self, changes: dict[str, Any]) -> None:
@@ -361,6 +366,18 @@ class TestDigest:
         before = "85ccf9c0dc0352c0e7f2ccf69ce05a70b57c9b44e61e30bdb30380f54fe24e9f"  # made before `l2` was there
         assert job_digest(plain, data="d", parent="") == before
         assert job_digest(replace(plain, recipe=Recipe(l2=1e-4)), data="d", parent="") != before
+
+    def test_pretrained_weights_count_by_their_content(self) -> None:
+        weights = {
+            "none": None,
+            "published": Pretrained(ancestor="ImageNet"),
+            "a file": Pretrained(ancestor="a", path=Path("a.h5"), sha256="aa"),
+            "another": Pretrained(ancestor="a", path=Path("a.h5"), sha256="bb"),
+            "moved": Pretrained(ancestor="b", path=Path("elsewhere/b.h5"), sha256="aa"),
+        }
+        found = {name: job_digest(replace(job("a"), weights=w), data="d", parent="") for name, w in weights.items()}
+        assert found.pop("moved") == found["a file"]
+        assert len(set(found.values())) == 4
 
 
 class TestCluster:

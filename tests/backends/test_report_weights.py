@@ -1,6 +1,8 @@
 """Published weights of the report's models: from a file, from a cache, and what is said where there are none."""
 
+import shutil
 import socket
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from cae_backends.architectures import weights_files
 from cae_backends.architectures.report_keras import build_keras
@@ -206,16 +209,6 @@ class TestDocumentedContracts:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.fixture
-def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Both libraries keep their downloads below an empty folder: Keras in models, torch in hub/checkpoints."""
-    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    (tmp_path / "models").mkdir()
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    return tmp_path
-
-
 @pytest.fixture(params=["refused", "silent"])
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Every connection goes through a proxy that is not there, or one that never answers."""
@@ -242,7 +235,7 @@ class TestImageNet:
         with pytest.raises(ModelError, match=rf"mobilenetv2.*{reason}.*Without a network, fetch {file}") as caught:
             load("imagenet")
         assert "\n" not in str(caught.value)
-        assert [path for path in caches.rglob("*") if path.is_file()] == []
+        assert [path for path in caches.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
         assert socket.getdefaulttimeout() is None
         assert capsys.readouterr().out == ""
 
@@ -252,6 +245,28 @@ class TestImageNet:
         found, expected = keras_with("imagenet"), keras_with(keras_files / KERAS_FILE)
         pairs = zip(found.get_weights(), expected.get_weights(), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs if a.shape != (1280, 5))
+
+    def test_keras_waits_for_the_download_of_another_process(
+        self, keras_files: Path, caches: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fetched: list[str] = []
+
+        def fetch(url: str, path: str, _told: object) -> None:
+            fetched.append(url)
+            shutil.copy(keras_files / KERAS_FILE, path)
+
+        monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", fetch)
+        with FileLock(caches / "cae-download.lock"):
+            waiting = threading.Thread(target=keras_with, args=("imagenet",))
+            waiting.start()
+            waiting.join(3)
+            assert (fetched, waiting.is_alive()) == ([], True)
+            shutil.copy(keras_files / KERAS_FILE, caches / "models" / KERAS_FILE)
+        waiting.join(60)
+        assert (fetched, waiting.is_alive()) == ([], False)
+        (caches / "models" / KERAS_FILE).unlink()
+        keras_with("imagenet")
+        assert len(fetched) == 1
 
     def test_keras_names_a_broken_file_in_its_cache(self, keras_files: Path, caches: Path) -> None:
         """MobileNetV2's file has no digest in Keras; so a download that was killed stays there."""

@@ -1,6 +1,6 @@
 """Training: the same seed gives the same weights, and thieves learn what the source says, in torch and in Keras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -334,6 +334,7 @@ class Told:
 
     name = "told"
     architectures = ("linear",)
+    pretrained: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self.told: list[tuple[Floats32, NDArray[Any]]] = []

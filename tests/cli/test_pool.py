@@ -280,6 +280,15 @@ class TestGenerate:
         outcome = run_cae("generate", "--data", "digits", *given)
         assert_one_sentence(outcome, str(member), "the role test", "only generate members")
 
+    @pytest.mark.parametrize("manifest_in", ["--pool", "--references"])
+    def test_a_source_that_is_another_member_of_the_manifest_is_refused(
+        self, manifest_in: str, trained: Path, tmp_path: Path, run_cae: Run
+    ) -> None:
+        member = trained.parent / "generate" / "generate-hard-labels-001.onnx"
+        given = ("--source", member, manifest_in, trained, "--output", tmp_path / "f.safetensors")
+        outcome = run_cae("generate", "--data", "digits", *given, "--surrogates", trained)
+        assert_one_sentence(outcome, str(member), "the role generate", "only source members")
+
 
 class TestAdd:
     def test_a_model_from_elsewhere(self, copied: Path, pool: Pool, run_cae: Run) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from cae_core.errors import PoolError
 from cae_core.file_digest import sha256_of_file
-from cae_core.members import collect_members
+from cae_core.members import collect_members, source_member
 
 MANIFEST = """
 [[model]]
@@ -91,3 +91,20 @@ def test_a_copy_of_a_file_that_has_another_role_in_a_manifest_is_refused(folder:
         with pytest.raises(PoolError, match=r"copy\.onnx: the pool has this model as .*t\.onnx with the role test"):
             collect(path, folder / "pool.toml")
     assert collect(folder / "models" / "b.onnx", folder / "pool.toml") == ["b.onnx", "m.onnx"]
+
+
+def test_a_source_that_has_another_role_in_a_manifest_is_refused(folder: Path) -> None:
+    manifest, copy = folder / "pool.toml", folder / "models" / "copy.onnx"
+    copy.write_bytes(b"test")
+    manifest.write_text(
+        f'{MANIFEST}sha256 = "{sha256_of_file(copy)}"\n'
+        '[[model]]\npath = "s.onnx"\nrole = "source"\nrelation = "source"\n'
+    )
+    for path, role in ((folder / "m.onnx", "generate"), (folder / "t.onnx", "test"), (copy, "test")):
+        path.touch()
+        with pytest.raises(PoolError, match=rf"{path.name}: .* the role {role}, and here only source members"):
+            source_member(path, manifests=[manifest])
+        assert source_member(path).path == path
+    for path in (folder / "s.onnx", folder / "models" / "b.onnx"):
+        found = source_member(path, manifests=[manifest])
+        assert (found.path, found.role, found.relation) == (path, "source", "source")

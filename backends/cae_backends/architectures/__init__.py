@@ -3,6 +3,6 @@
 Nothing here imports a framework: each of the two modules is imported by whoever builds models of its framework.
 """
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES, ImageShape, Weights
+from cae_backends.architectures.options import REPORT_ARCHITECTURES, ImageShape, PretrainedWeights
 
-__all__ = ["REPORT_ARCHITECTURES", "ImageShape", "Weights"]
+__all__ = ["REPORT_ARCHITECTURES", "ImageShape", "PretrainedWeights"]

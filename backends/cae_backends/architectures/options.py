@@ -7,24 +7,32 @@ from cae_core.errors import OptionError
 
 __all__ = [
     "DENSENET_TOP",
+    "KERAS_NETWORKS",
     "REPORT_ARCHITECTURES",
     "RESNET20_BLOCKS",
     "RESNET20_FILTERS",
     "TOP_DROPOUT",
     "TOP_WIDTHS",
+    "TORCH_NETWORKS",
     "ImageShape",
-    "Weights",
+    "PretrainedWeights",
     "check_options",
+    "check_weights",
 ]
 
 ImageShape = tuple[int, int, int]
 """Height, width and channels of one image."""
 
-Weights = Path | Literal["imagenet"] | None
+PretrainedWeights = Path | Literal["imagenet"] | None
 """Of the layers below the classifier: a file, the published ones of ImageNet, or random."""
 
 DENSENET_TOP = "densenet121-top"
 REPORT_ARCHITECTURES = ("resnet20v1", "resnet50v1", "mobilenetv2", DENSENET_TOP)
+
+KERAS_NETWORKS = {"resnet50v1": "ResNet50", "mobilenetv2": "MobileNetV2", DENSENET_TOP: "DenseNet121"}
+"""Architecture -> the function of keras.applications, which has published weights."""
+TORCH_NETWORKS = {"resnet50v1": "resnet50", "mobilenetv2": "mobilenet_v2", DENSENET_TOP: "densenet121"}
+"""Architecture -> torchvision's name, under which there are published weights."""
 
 RESNET20_FILTERS = (16, 32, 64)
 """Of the three stages; the second and the third begin by halving the image."""
@@ -36,7 +44,7 @@ TOP_WIDTHS = (256, 128, 64)
 TOP_DROPOUT = 0.3
 
 
-def check_options(name: str, *, image_shape: ImageShape, classes: int, weights: Weights) -> None:
+def check_options(name: str, *, image_shape: ImageShape, classes: int, weights: PretrainedWeights) -> None:
     """Refuse what no model of the report can be built from, in either framework.
 
     Raises:
@@ -54,14 +62,24 @@ def check_options(name: str, *, image_shape: ImageShape, classes: int, weights: 
         )
     if classes < 2:
         raise OptionError(f"A classifier has at least 2 classes; found {classes}.")
-    if weights is not None:
-        _check_weights(name, image_shape[2], weights)
+    check_weights(name, channels=image_shape[2], weights=weights)
 
 
-def _check_weights(name: str, channels: int, weights: object) -> None:
+def check_weights(name: str, *, channels: int, weights: PretrainedWeights) -> None:
+    """Refuse weights that the architecture ``name`` cannot have, be it one of the report or another.
+
+    Raises:
+        OptionError: neither None, ``"imagenet"`` nor a path, an architecture without published weights, or images of
+            other than 3 channels.
+    """
+    if weights is None:
+        return
     if weights != "imagenet" and not isinstance(weights, Path):
         raise OptionError(f'weights must be None, "imagenet" or the Path of a file; found {weights!r}.')
-    if name == "resnet20v1":
-        raise OptionError("Nobody has published weights of resnet20v1: leave them out, and train it.")
+    if name not in KERAS_NETWORKS:
+        raise OptionError(
+            f"Nobody has published weights of {name}: leave them out, and train it. "
+            f"There are some of {', '.join(KERAS_NETWORKS)}."
+        )
     if channels != 3:
         raise OptionError(f"ImageNet weights are for images of 3 channels; found {channels}. Leave the weights out.")

@@ -1,19 +1,22 @@
 """The models of the report in Keras: its own ResNet20v1, and keras.applications for the others."""
 
+import os
 import random
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cae_backends.architectures.options import (
     DENSENET_TOP,
+    KERAS_NETWORKS,
     TOP_DROPOUT,
     TOP_WIDTHS,
     ImageShape,
-    Weights,
+    PretrainedWeights,
     check_options,
 )
 from cae_backends.architectures.resnet20_keras import keras_resnet20
@@ -21,10 +24,10 @@ from cae_backends.architectures.weights_files import bounded_download, check_fil
 from cae_backends.tensorflow.runtime import load_keras
 from cae_core.errors import ModelError, first_line
 
-__all__ = ["build_keras"]
+if TYPE_CHECKING:
+    from filelock import FileLock
 
-_APPLICATIONS = {"resnet50v1": "ResNet50", "mobilenetv2": "MobileNetV2", DENSENET_TOP: "DenseNet121"}
-"""Name -> the function of keras.applications."""
+__all__ = ["build_keras"]
 
 _PUBLISHED = {
     "resnet50v1": "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -39,7 +42,7 @@ def build_keras(
     *,
     image_shape: ImageShape,
     classes: int,
-    weights: Weights = None,
+    weights: PretrainedWeights = None,
     seed: int | None = None,
     logits: bool = False,
 ) -> Any:  # noqa: ANN401 - Keras is untyped
@@ -70,12 +73,12 @@ def build_keras(
         return _with_classifier(name, base, classes, activation)
 
 
-def _base(name: str, image_shape: ImageShape, weights: Weights) -> Any:  # noqa: ANN401 - Keras is untyped
+def _base(name: str, image_shape: ImageShape, weights: PretrainedWeights) -> Any:  # noqa: ANN401 - Keras is untyped
     """Return what is below the classifier, with its pooling."""
-    build = getattr(load_keras().applications, _APPLICATIONS[name])
+    build = getattr(load_keras().applications, KERAS_NETWORKS[name])
     options = {"include_top": False, "input_shape": image_shape, "pooling": "max" if name == DENSENET_TOP else "avg"}
     if weights == "imagenet":
-        with _download(name):
+        with _download(name), _one_download():
             return build(weights="imagenet", **options)
     base = build(weights=None, **options)
     if weights is not None:
@@ -128,6 +131,17 @@ def _download(name: str) -> Iterator[None]:
                     f"({first_line(exc)}). Delete {_PUBLISHED[name]} there."
                 ) from exc
             raise
+
+
+def _one_download() -> "FileLock":
+    """Keep other processes out: one that finds the file half written takes it for a whole one.
+
+    Keras writes a download to its final place, and knows no digest of MobileNetV2's.
+    """
+    from filelock import FileLock
+
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")  # Keras has made it when it was imported
+    return FileLock((home if os.access(home, os.W_OK) else Path(tempfile.gettempdir())) / "cae-download.lock")
 
 
 @contextmanager

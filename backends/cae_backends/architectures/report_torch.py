@@ -17,8 +17,9 @@ from cae_backends.architectures.options import (
     DENSENET_TOP,
     TOP_DROPOUT,
     TOP_WIDTHS,
+    TORCH_NETWORKS,
     ImageShape,
-    Weights,
+    PretrainedWeights,
     check_options,
 )
 from cae_backends.architectures.resnet20_torch import torch_resnet20
@@ -28,9 +29,6 @@ from cae_core.errors import ModelError, first_line
 
 __all__ = ["build_torch"]
 
-_NETWORKS = {"resnet50v1": "resnet50", "mobilenetv2": "mobilenet_v2", DENSENET_TOP: "densenet121"}
-"""Name -> torchvision's name."""
-
 _FIRST = {"resnet50v1": "conv1", "mobilenetv2": "features.0.0", DENSENET_TOP: "features.conv0"}
 """Name -> the convolution that sees the image; none of them has a bias."""
 
@@ -39,7 +37,7 @@ _CLASSIFIERS = ("fc.", "classifier.")
 
 
 def build_torch(
-    name: str, *, image_shape: ImageShape, classes: int, weights: Weights = None, seed: int | None = None
+    name: str, *, image_shape: ImageShape, classes: int, weights: PretrainedWeights = None, seed: int | None = None
 ) -> nn.Module:
     """Return a model of the report in training mode, for float32 (n, k, h, w), normalised as its contract says.
 
@@ -68,14 +66,14 @@ def build_torch(
         return _with_top(network, image_shape, classes) if name == DENSENET_TOP else network
 
 
-def _network(name: str, classes: int, weights: Weights) -> Any:  # noqa: ANN401 - torchvision is untyped
+def _network(name: str, classes: int, weights: PretrainedWeights) -> Any:  # noqa: ANN401 - torchvision is untyped
     """Return torchvision's network with these weights below its classifier."""
     before_torch()
     from torchvision import models
 
-    network = models.get_model(_NETWORKS[name], weights=None, num_classes=classes)
+    network = models.get_model(TORCH_NETWORKS[name], weights=None, num_classes=classes)
     if weights is not None:
-        published = models.get_model_weights(_NETWORKS[name])["IMAGENET1K_V1"]
+        published = models.get_model_weights(TORCH_NETWORKS[name])["IMAGENET1K_V1"]
         path = _download(name, published.url) if weights == "imagenet" else weights
         _load(name, network, path)
     return network
@@ -127,7 +125,7 @@ def _load(name: str, network: nn.Module, path: Path) -> None:
     # Older files have a dot in the names of DenseNet's layers, where modules can have none.
     state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", key): value for key, value in _read(path).items()}
     below = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS)}
-    wrong = f"{path}: these are not the weights of torchvision's {_NETWORKS[name]}"
+    wrong = f"{path}: these are not the weights of torchvision's {TORCH_NETWORKS[name]}"
     try:
         missing, unexpected = network.load_state_dict(below, strict=False)
     except RuntimeError as exc:

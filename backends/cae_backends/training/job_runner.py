@@ -4,7 +4,8 @@ import dataclasses
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from cae_backends.architectures.options import PretrainedWeights
 from cae_backends.training.jobs import COPYING_KINDS, ESTIMATOR_KIND, PoolJob
 from cae_backends.training.pool_store import MadeMember, PoolData, Result, unpack_data
 from cae_core.arrays import Floats32
@@ -57,6 +59,7 @@ class Task:
         device: where to train.
         keep_weights: whether to send the weights home, for jobs that derive from this one.
         origin: the model file of a source that is there already.
+        weights: content of the file of pretrained weights that the job starts from, if any.
     """
 
     job: PoolJob
@@ -65,6 +68,7 @@ class Task:
     device: str
     keep_weights: bool
     origin: Parent | None = None
+    weights: bytes = b""
 
 
 @lru_cache(maxsize=1)
@@ -112,18 +116,20 @@ def _network(task: Task, data: PoolData, folder: Path, progress: "EpochProgress 
     from cae_backends.training.trainers import find_trainer
 
     job = task.job
-    setup = Setup(
-        trainer=find_trainer(job.trainer),
-        data=data.train,
-        architecture=job.architecture,
-        seed=job.seed,
-        recipe=job.recipe,
-        device=task.device,
-        queries=data.foreign if job.queries == "foreign" else None,
-        snapshots=job.snapshot_epochs,
-        progress=progress,
-    )
-    made = _made(task, setup, folder)
+    with _pretrained(task, folder) as start:
+        setup = Setup(
+            trainer=find_trainer(job.trainer),
+            data=data.train,
+            architecture=job.architecture,
+            seed=job.seed,
+            recipe=job.recipe,
+            device=task.device,
+            queries=data.foreign if job.queries == "foreign" else None,
+            snapshots=job.snapshot_epochs,
+            progress=progress,
+            weights=start,
+        )
+        made = _made(task, setup, folder)
     network = made.network
     contract = _contract(data, network.layout)
 
@@ -139,6 +145,22 @@ def _network(task: Task, data: PoolData, folder: Path, progress: "EpochProgress 
         members.append(exported(f"epoch-{epoch}"))
     table = {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
     return Result(tuple(members), weights, table, 0.0)
+
+
+@contextmanager
+def _pretrained(task: Task, folder: Path) -> Iterator[PretrainedWeights]:
+    """Give what `Trainer.build` takes; what is wrong with a file is said of the one that the plan names."""
+    given = task.job.weights
+    if given is None or given.path is None:
+        yield None if given is None else "imagenet"
+        return
+    copy = folder / "weights" / given.path.name  # the path may be another machine's
+    copy.parent.mkdir()
+    copy.write_bytes(task.weights)
+    try:
+        yield copy
+    except ModelError as error:
+        raise type(error)(str(error).replace(str(copy), str(given.path))) from error
 
 
 def _made(task: Task, setup: "Setup", folder: Path) -> "Made":
@@ -163,7 +185,7 @@ def _loaded(parent: Parent, setup: "Setup") -> "Network":
 
     job = parent.job
     same = dataclasses.replace(
-        setup, trainer=find_trainer(job.trainer), architecture=job.architecture, recipe=job.recipe
+        setup, trainer=find_trainer(job.trainer), architecture=job.architecture, recipe=job.recipe, weights=None
     )
     network = same.fresh()
     network.load(load(parent.content))

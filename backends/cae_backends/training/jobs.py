@@ -7,11 +7,12 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
 from cae_core.pool import Relation, Role
@@ -23,6 +24,7 @@ __all__ = [
     "UNTRAINED_KINDS",
     "PoolJob",
     "Recipe",
+    "ancestor_of",
     "check_jobs",
     "job_digest",
 ]
@@ -80,6 +82,7 @@ class PoolJob:
         snapshots: how many states of the second half of the training become members as well.
         queries: what a thief asks about: images of the training data, or the pool's foreign ones.
         origin: a model file that is there already, instead of a training; for the source only.
+        weights: pretrained ones that a network trained from scratch starts from; None: random ones.
     """
 
     name: str
@@ -93,6 +96,7 @@ class PoolJob:
     snapshots: int = 0
     queries: Literal["own", "foreign"] = "own"
     origin: Path | None = None
+    weights: Pretrained | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -107,6 +111,11 @@ class PoolJob:
             raise PoolError(f"Job {self.name}: only the source may be a file that is there; see `cae pool add`.")
         if self.queries == "foreign" and (self.relation != "surrogate" or self.kind in COPYING_KINDS):
             raise PoolError(f"Job {self.name}: a {self.kind} model asks nothing, so there are no foreign queries.")
+        if self.weights is not None and (self.origin is not None or self.kind in (*COPYING_KINDS, ESTIMATOR_KIND)):
+            raise PoolError(
+                f"Job {self.name}: pretrained weights are where a network's own training starts, and not for a copy, "
+                "an estimator or a file that is there. Leave weights out."
+            )
         self._check_snapshots()
 
     def _check_snapshots(self) -> None:
@@ -191,16 +200,32 @@ def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
         raise PoolError(f"Job {job.name}: the recipe of an {job.kind} model gives an adversarial radius.")
 
 
+def ancestor_of(job: PoolJob, jobs: Mapping[str, PoolJob]) -> str:
+    """Return the pretrained weights that a job's model descends from, in words; empty where there are none.
+
+    Args:
+        job: whose model is meant; it inherits where it starts from its parent's weights.
+        jobs: by name, its parents among them.
+    """
+    while job.kind in COPYING_KINDS:
+        job = jobs[job.parent]
+    return job.weights.ancestor if job.weights is not None else ""
+
+
 def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
     """Return the SHA-256 over everything that determines a job's result.
 
     Args:
-        job: all its fields count, but for where an `origin` lies.
+        job: all its fields count, but for where an `origin` or a file of `weights` lies; jobs without weights have the
+            digests of the time before there were any.
         data: digest of the images and labels.
         parent: digest of the parent's weights (or of the `origin`), or empty.
     """
     recipe = dataclasses.asdict(job.recipe)
     recipe = {name: value for name, value in recipe.items() if value or name not in _YOUNGER_FIELDS}
     fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": recipe}
+    del fields["weights"]
+    if job.weights is not None:
+        fields["weights"] = job.weights.identity
     inputs = {"job": fields, "data": data, "parent": parent, "version": _TRAINING_VERSION}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

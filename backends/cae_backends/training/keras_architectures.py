@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES
+from cae_backends.architectures.options import REPORT_ARCHITECTURES, PretrainedWeights, check_weights
 from cae_backends.architectures.report_keras import build_keras
 from cae_backends.tensorflow.runtime import load_keras
 from cae_backends.training.trainers import Scaling
@@ -18,8 +18,16 @@ ImageShape: TypeAlias = tuple[int, int, int]
 _NAME = "network"
 
 
-def build(name: str, *, image_shape: ImageShape, classes: int, seed: int, scaling: Scaling) -> Any:  # noqa: ANN401 - Keras is untyped
-    """Return an untrained ``keras.Model`` of float32 (n, h, w, k) in [0, 1] that answers logits.
+def build(
+    name: str,
+    *,
+    image_shape: ImageShape,
+    classes: int,
+    seed: int,
+    scaling: Scaling,
+    weights: PretrainedWeights = None,
+) -> Any:  # noqa: ANN401 - Keras is untyped
+    """Return a ``keras.Model`` that is not trained yet, of float32 (n, h, w, k) in [0, 1] that answers logits.
 
     Args:
         name: a key of `ARCHITECTURES`, or one of the report's.
@@ -27,20 +35,23 @@ def build(name: str, *, image_shape: ImageShape, classes: int, seed: int, scalin
         classes: c.
         seed: of the initial weights and of dropout; nobody else's random numbers change.
         scaling: its first layer.
+        weights: of the layers below the classifier, see `report_keras.build_keras`; the small networks have none.
 
     Raises:
         BackendMissing: Keras is not installed.
-        OptionError: the name is unknown, or the images are too small.
+        OptionError: the name is unknown, the images are too small, or the weights not for this network.
+        ModelError: the weights cannot be had.
     """
     keras = load_keras()
     images = keras.Input(image_shape, name="images")
     x = _normalise(images, scaling)
     if name in REPORT_ARCHITECTURES:
-        network = build_keras(name, image_shape=image_shape, classes=classes, seed=seed, logits=True)
+        network = build_keras(name, image_shape=image_shape, classes=classes, weights=weights, seed=seed, logits=True)
         return keras.Model(images, network(x), name=_NAME)
     if name not in ARCHITECTURES:
         known = ", ".join((*ARCHITECTURES, *REPORT_ARCHITECTURES))
         raise OptionError(f"Unknown Keras architecture {name!r}; known are {known}.")
+    check_weights(name, channels=image_shape[2], weights=weights)
     draw = _Draw(seed)
     logits = keras.layers.Dense(classes, **draw.options("logits"))(ARCHITECTURES[name](x, draw))
     return keras.Model(images, logits, name=_NAME)

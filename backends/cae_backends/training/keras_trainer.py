@@ -1,5 +1,8 @@
 """The Keras trainer, found by its entry point; TensorFlow is imported when the first network is built."""
 
+from collections.abc import Mapping
+
+from cae_backends.architectures.options import KERAS_NETWORKS, REPORT_ARCHITECTURES, PretrainedWeights
 from cae_backends.training.trainers import Network, Scaling
 
 __all__ = ["TRAINER", "KerasTrainer"]
@@ -9,11 +12,11 @@ class KerasTrainer:
     """Builds the networks of `keras_architectures`."""
 
     name = "keras"
+    pretrained: Mapping[str, str] = {name: f"keras.applications {network}" for name, network in KERAS_NETWORKS.items()}
 
     @property
     def architectures(self) -> tuple[str, ...]:
         """See `Trainer.architectures`."""
-        from cae_backends.architectures.options import REPORT_ARCHITECTURES
         from cae_backends.training.keras_architectures import ARCHITECTURES
 
         return (*ARCHITECTURES, *REPORT_ARCHITECTURES)
@@ -27,6 +30,7 @@ class KerasTrainer:
         seed: int,
         scaling: Scaling,
         device: str = "auto",
+        weights: PretrainedWeights = None,
     ) -> Network:
         """See `Trainer.build`."""
         from cae_backends.tensorflow.runtime import resolve_device
@@ -35,7 +39,9 @@ class KerasTrainer:
 
         place = resolve_device(device)
         compute_reproducibly(place)
-        model = build(architecture, image_shape=image_shape, classes=classes, seed=seed, scaling=scaling)
+        model = build(
+            architecture, image_shape=image_shape, classes=classes, seed=seed, scaling=scaling, weights=weights
+        )
         return KerasNetwork(model, device=place)
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.architectures.options import PretrainedWeights
 from cae_backends.training.fitting import EpochProgress, Targets, fit
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Network, Scaling, Trainer, Weights
@@ -57,6 +58,7 @@ class Setup:
         queries: images (n, h, w, k) that a thief asks about; None: those of ``data``.
         snapshots: epochs after which the weights are kept.
         progress: called after each epoch.
+        weights: pretrained ones that a fresh network starts from, see `Trainer.build`.
     """
 
     trainer: Trainer
@@ -68,9 +70,10 @@ class Setup:
     queries: NDArray[np.uint8] | None = None
     snapshots: Collection[int] = ()
     progress: EpochProgress | None = None
+    weights: PretrainedWeights = None
 
     def fresh(self) -> Network:
-        """Return an untrained network for the data's images and classes."""
+        """Return a network that is not trained yet, for the data's images and classes."""
         _, height, width, channels = self.data.images.shape
         return self.trainer.build(
             self.architecture,
@@ -79,6 +82,7 @@ class Setup:
             seed=self.seed,
             scaling=_scaling(self.data, self.recipe),
             device=self.device,
+            weights=self.weights,
         )
 
     def portion(self) -> ImageSet:

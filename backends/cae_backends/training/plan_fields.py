@@ -1,12 +1,13 @@
 """Checks of a plan's fields; the messages begin with where in the plan something is wrong."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, cast, get_args
 
 from cae_backends.training.trainers import find_trainer
 from cae_core.errors import CaeError, PoolError
+from cae_core.pool import Role
 
-__all__ = ["architectures_of", "check_architecture", "check_fields", "text_field"]
+__all__ = ["architectures_of", "check_architecture", "check_fields", "counts_field", "names_field", "text_field"]
 
 
 def architectures_of(trainer: str, where: str) -> Collection[str]:
@@ -41,6 +42,34 @@ def text_field(table: Mapping[str, Any], field: str, default: str, where: str) -
     if not isinstance(value, str):
         raise PoolError(f"{where}: {field} must be a text; found {value!r}.")
     return value
+
+
+def names_field(table: Mapping[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
+    """Return the names, at least one, that ``table`` has under this name, or the default.
+
+    Raises:
+        PoolError: it is no list of texts.
+    """
+    names = table.get(field, default)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise PoolError(f"{where}: {field} must be a list of names; found {names!r}.")
+    return names
+
+
+def counts_field(table: Mapping[str, Any], where: str) -> Iterator[tuple[Role, int]]:
+    """Yield the roles and numbers of the field ``count``.
+
+    Raises:
+        PoolError: it is no table of numbers by role.
+    """
+    counts = table.get("count")
+    roles = [role for role in get_args(Role) if role != "source"]
+    if not isinstance(counts, dict) or not counts or not set(counts) <= set(roles):
+        raise PoolError(f"{where}: count is a table of numbers by role ({', '.join(roles)}); found {counts!r}.")
+    for role, count in counts.items():
+        if type(count) is not int or count < 0:
+            raise PoolError(f"{where}: the count of {role} must be a number; found {count!r}.")
+        yield cast("Role", role), count
 
 
 def check_fields(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -8,6 +8,7 @@
     [source]
     architecture = "cnn-small"
     recipe = "owner"                      # or file = "model.onnx": a source that is there already
+    # weights = "imagenet"                # or a file's path: what the layers below the classifier start from
 
     [recipe.owner]                        # beside the packaged recipes: digits, fast, report
     base = "digits"
@@ -29,14 +30,21 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from cae_backends.training.estimators import ESTIMATORS
 from cae_backends.training.jobs import COPYING_KINDS, ESTIMATOR_KIND, KINDS, UNTRAINED_KINDS, PoolJob, check_jobs
-from cae_backends.training.plan_fields import architectures_of, check_architecture, check_fields, text_field
+from cae_backends.training.plan_fields import (
+    architectures_of,
+    check_architecture,
+    check_fields,
+    counts_field,
+    names_field,
+    text_field,
+)
+from cae_backends.training.pretrained import Pretrained, read_pretrained
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
 from cae_core.errors import CaeError, PoolError
-from cae_core.pool import Role
 
 __all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
 
@@ -44,8 +52,19 @@ SOURCE = "source"
 """Name of the source's job, and the stem of its file."""
 
 _PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
-_SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "changes")
-_GROUP_FIELDS = ("name", "kind", "architectures", "recipes", "count", "trainer", "snapshots", "queries", "changes")
+_SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "changes", "weights")
+_GROUP_FIELDS = (
+    "name",
+    "kind",
+    "architectures",
+    "recipes",
+    "count",
+    "trainer",
+    "snapshots",
+    "queries",
+    "changes",
+    "weights",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +130,10 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
     Args:
         table: see the module.
         origin: what it was read from, for messages.
-        folder: where a relative ``file`` of the source is looked for.
+        folder: where a relative ``file`` of the source and relative ``weights`` are looked for.
 
     Raises:
-        PoolError: a wrong field, or an architecture that the trainer does not know.
+        PoolError: a wrong field, or an architecture that the trainer does not know or has no weights of.
         OptionError: a recipe is unknown or wrong.
         BackendMissing: no such trainer is installed.
     """
@@ -181,6 +200,11 @@ class _Reader:
         if origin is None:
             recipe = self._recipe(table.get("recipe"), table, where)
             check_architecture(architecture, architectures_of(trainer, where), where)
+        elif "weights" in table:
+            raise PoolError(
+                f"{where}: a source that is there already starts from no weights. Leave out weights or file."
+            )
+        start = self._weights(table, [architecture], trainer, where)
         return PoolJob(
             name=SOURCE,
             role="source",
@@ -190,6 +214,7 @@ class _Reader:
             recipe=recipe,
             trainer=trainer,
             origin=origin,
+            weights=start.get(architecture),
         )
 
     def _group(self, table: Mapping[str, Any], name: str, source: PoolJob) -> Iterator[PoolJob]:
@@ -200,8 +225,8 @@ class _Reader:
             known = ", ".join(other for other in KINDS if other != "source")
             raise PoolError(f"{where}: kind must be one of {known}; found {kind!r}.")
         own = [source.architecture] if kind in COPYING_KINDS else None
-        architectures = self._names(table, "architectures", own, where)
-        recipes = self._names(table, "recipes", ["digits"] if kind in UNTRAINED_KINDS else None, where)
+        architectures = names_field(table, "architectures", own, where)
+        recipes = names_field(table, "recipes", ["digits"] if kind in UNTRAINED_KINDS else None, where)
         trainer, queries = text_field(table, "trainer", self._trainer, where), table.get("queries", "own")
         if source.origin is None or kind not in COPYING_KINDS:  # a file has no architecture to be copied
             buildable = ESTIMATORS if kind == ESTIMATOR_KIND else architectures_of(trainer, where)
@@ -212,7 +237,8 @@ class _Reader:
         snapshots = table.get("snapshots", 0)
         if type(snapshots) is not int or snapshots < 0:
             raise PoolError(f"{where}: snapshots must be a number; found {snapshots!r}.")
-        for role, count in self._counts(table, where):
+        start = self._weights(table, architectures, trainer, where)
+        for role, count in counts_field(table, where):
             turns = itertools.cycle(itertools.product(recipes, architectures))
             for number, (recipe, architecture) in zip(range(1, count + 1), turns, strict=False):
                 member = f"{role}-{name}-{number:03}"
@@ -227,23 +253,13 @@ class _Reader:
                     trainer=trainer,
                     queries=queries,
                     snapshots=snapshots if role in ("generate", "screen") else 0,
+                    weights=start.get(architecture),
                 )
 
-    def _names(self, table: Mapping[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
-        names = table.get(field, default)
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise PoolError(f"{where}: {field} must be a list of names; found {names!r}.")
-        return names
-
-    def _counts(self, table: Mapping[str, Any], where: str) -> Iterator[tuple[Role, int]]:
-        counts = table.get("count")
-        roles = [role for role in get_args(Role) if role != "source"]
-        if not isinstance(counts, dict) or not counts or not set(counts) <= set(roles):
-            raise PoolError(f"{where}: count is a table of numbers by role ({', '.join(roles)}); found {counts!r}.")
-        for role, count in counts.items():
-            if type(count) is not int or count < 0:
-                raise PoolError(f"{where}: the count of {role} must be a number; found {count!r}.")
-            yield cast("Role", role), count
+    def _weights(
+        self, table: Mapping[str, Any], architectures: list[str], trainer: str, where: str
+    ) -> dict[str, Pretrained]:
+        return read_pretrained(table, architectures=architectures, trainer=trainer, folder=self._folder, where=where)
 
     def _recipe(self, name: object, table: Mapping[str, Any], where: str) -> Recipe:
         changes = table.get("changes", {})

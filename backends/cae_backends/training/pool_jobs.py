@@ -165,6 +165,7 @@ class _Run:
             return
         try:
             self._refuse_replacing(job)
+            weights = job.weights.content() if job.weights is not None else b""
         except PoolError as error:
             self.failures[job.name] = error
             return
@@ -175,6 +176,7 @@ class _Run:
             device=self.device,
             keep_weights=job.name in self.keeping,
             origin=self._parent(job) if job.origin is not None else None,
+            weights=weights,
         )
         for attempt in range(1, _ATTEMPTS + 1):
             try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cae_backends.training.jobs import PoolJob
+from cae_backends.training.jobs import PoolJob, ancestor_of
 from cae_backends.training.pool_store import PoolStore, Record
 from cae_core.dataset import ImageSet
 from cae_core.pool import Pool, PoolMember, parse_member
@@ -38,7 +38,8 @@ def write_members(manifest: Path, made: Sequence[tuple[PoolJob, Record]], store:
         PoolError: a model was added in one role and made in another, or stands there twice.
         StorageError: the folder cannot be written.
     """
-    rows = [row for job, record in made for row in _rows(job, record, store)]
+    jobs = {job.name: job for job, _ in made}
+    rows = [row for job, record in made for row in _rows(job, record, store, ancestor=ancestor_of(job, jobs))]
     added = foreign_rows(manifest, trained=store.known_models(), rows=rows)
     if added:
         check_added(_members(rows, manifest), _members(added, manifest), test)
@@ -50,7 +51,7 @@ def _members(rows: Iterable[ManifestRow], manifest: Path) -> list[PoolMember]:
     return [parse_member({**row, "path": str(row["path"])}, manifest) for row in given]
 
 
-def _rows(job: PoolJob, record: Record, store: PoolStore) -> list[ManifestRow]:
+def _rows(job: PoolJob, record: Record, store: PoolStore, *, ancestor: str) -> list[ManifestRow]:
     """Return the ``[[model]]`` tables of a job's members."""
     kinds = [job.kind, *(f"{job.kind}, epoch {epoch} of {job.recipe.epochs}" for epoch in job.snapshot_epochs)]
     paths = store.model_paths(job)
@@ -62,6 +63,7 @@ def _rows(job: PoolJob, record: Record, store: PoolStore) -> list[ManifestRow]:
             "kind": kind,
             "architecture": job.architecture,
             "parent": job.parent,
+            "ancestor": ancestor,
             "seed": job.seed if job.origin is None else None,
             "accuracy": round(accuracy, 6),
             "sha256": digest,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cae_backends.architectures.options import REPORT_ARCHITECTURES, PretrainedWeights, check_weights
 from cae_backends.training.trainers import Scaling
 from cae_core.errors import OptionError
 
@@ -163,9 +164,15 @@ _FIXED = 0.5, 4.0
 
 
 def build(
-    name: str, *, image_shape: ImageShape, classes: int, seed: int, scaling: Scaling | None = None
+    name: str,
+    *,
+    image_shape: ImageShape,
+    classes: int,
+    seed: int,
+    scaling: Scaling | None = None,
+    weights: PretrainedWeights = None,
 ) -> nn.Sequential:
-    """Return an untrained network.
+    """Return a network that is not trained yet.
 
     Args:
         name: a key of `ARCHITECTURES`, or one of the report's.
@@ -173,9 +180,11 @@ def build(
         classes: c.
         seed: of the initial weights; torch's own random state is left as it was.
         scaling: its first layer; None takes [0, 1] to [-2, 2].
+        weights: of the layers below the classifier, see `report_torch.build_torch`; the small networks have none.
 
     Raises:
-        OptionError: the name is unknown, or the images are too small.
+        OptionError: the name is unknown, the images are too small, or the weights not for this network.
+        ModelError: the weights cannot be had.
     """
     if min(image_shape[:2]) < 4:
         raise OptionError(f"The networks pool twice and need images of at least 4x4; found {image_shape}.")
@@ -183,17 +192,17 @@ def build(
     fixed = Scaling(np.full(image_shape[2], mean, np.float32), np.full(image_shape[2], scale, np.float32))
     first = _Normalise(scaling or fixed)
     if name not in ARCHITECTURES:
-        return nn.Sequential(first, _report(name, image_shape, classes, seed))
+        return nn.Sequential(first, _report(name, image_shape, classes, seed, weights))
+    check_weights(name, channels=image_shape[2], weights=weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(first, *ARCHITECTURES[name](image_shape, classes))
 
 
-def _report(name: str, image_shape: ImageShape, classes: int, seed: int) -> nn.Module:
-    from cae_backends.architectures.options import REPORT_ARCHITECTURES
+def _report(name: str, image_shape: ImageShape, classes: int, seed: int, weights: PretrainedWeights) -> nn.Module:
     from cae_backends.architectures.report_torch import build_torch
 
     if name not in REPORT_ARCHITECTURES:
         known = ", ".join((*ARCHITECTURES, *REPORT_ARCHITECTURES))
         raise OptionError(f"Unknown architecture {name!r}; known are {known}.")
-    return build_torch(name, image_shape=image_shape, classes=classes, seed=seed)
+    return build_torch(name, image_shape=image_shape, classes=classes, weights=weights, seed=seed)

@@ -1,6 +1,8 @@
 """The torch trainer, found by its entry point; torch is imported when the first network is built."""
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES
+from collections.abc import Mapping
+
+from cae_backends.architectures.options import REPORT_ARCHITECTURES, TORCH_NETWORKS, PretrainedWeights
 from cae_backends.training.trainers import Network, Scaling
 from cae_core.errors import BackendMissing
 
@@ -25,6 +27,9 @@ class TorchTrainer:
 
     name = "torch"
     architectures = (*_SMALL, *REPORT_ARCHITECTURES)
+    pretrained: Mapping[str, str] = {
+        name: f"torchvision {network} (IMAGENET1K_V1)" for name, network in TORCH_NETWORKS.items()
+    }
 
     def build(
         self,
@@ -35,6 +40,7 @@ class TorchTrainer:
         seed: int,
         scaling: Scaling,
         device: str = "auto",
+        weights: PretrainedWeights = None,
     ) -> Network:
         """See `Trainer.build`."""
         try:
@@ -43,7 +49,9 @@ class TorchTrainer:
         except ImportError as error:
             message = f"Training with torch needs {error.name}: pip install 'cae-fingerprint[torch]'."
             raise BackendMissing(message) from error
-        module = build(architecture, image_shape=image_shape, classes=classes, seed=seed, scaling=scaling)
+        module = build(
+            architecture, image_shape=image_shape, classes=classes, seed=seed, scaling=scaling, weights=weights
+        )
         return TorchNetwork(module, device=device)
 
 

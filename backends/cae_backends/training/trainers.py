@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.architectures.options import PretrainedWeights
 from cae_backends.training.recipe import Recipe
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import BackendMissing
@@ -115,6 +116,11 @@ class Trainer(Protocol):
         """The names that `build` knows."""
         ...
 
+    @property
+    def pretrained(self) -> Mapping[str, str]:
+        """Those of `architectures` that have published weights, and of which network these are, in words."""
+        ...
+
     def build(
         self,
         architecture: str,
@@ -124,8 +130,9 @@ class Trainer(Protocol):
         seed: int,
         scaling: Scaling,
         device: str,
+        weights: PretrainedWeights = None,
     ) -> Network:
-        """Return an untrained network.
+        """Return a network that is not trained yet.
 
         Args:
             architecture: by name.
@@ -134,9 +141,12 @@ class Trainer(Protocol):
             seed: of the initial weights; global random states are left as they were.
             scaling: the first layer.
             device: ``"auto"``, ``"cpu"``, or what the framework calls it.
+            weights: of the layers below the classifier, for the architectures in `pretrained`: ``"imagenet"`` for the
+                published ones, which the framework downloads or finds in its cache, or a file of them; None: random.
 
         Raises:
-            OptionError: an unknown architecture, or images that it cannot take.
+            OptionError: an unknown architecture, images that it cannot take, or weights that it cannot have.
+            ModelError: the weights cannot be downloaded, or their file is missing, broken or another network's.
             BackendMissing: the framework is not installed.
         """
         ...

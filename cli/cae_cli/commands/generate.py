@@ -58,7 +58,7 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.errors import PoolError
-    from cae_core.members import collect_members
+    from cae_core.members import collect_members, source_member
     from cae_core.pool import PoolMember, Relation, read_pool
     from cae_core.settings import GenerationSettings
     from cae_core.workflows import generate_fingerprint
@@ -87,13 +87,15 @@ def run(
         precision=precision,
     )
 
+    whole = [pool] if pool else []
+    manifests = [path for path in (*(surrogates or []), *(references or []), *whole) if path.suffix == ".toml"]
+
     def members(paths: list[Path] | None, relation: Relation) -> list[PoolMember]:
-        named = [*(paths or []), *([pool] if pool else [])]
-        manifests = [path for path in (*(surrogates or []), *(references or [])) if path.suffix == ".toml"]
+        named = [*(paths or []), *whole]
         return collect_members(named, relation=relation, role="generate", manifests=manifests)
 
     if source is not None:
-        owner = PoolMember(path=source, role="source", relation="source")
+        owner = source_member(source, manifests=manifests)
     elif pool is not None:
         owner = read_pool(pool).source
     else:
