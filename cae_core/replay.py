@@ -1,9 +1,10 @@
 """Deriving an old verdict again, from the answers that it recorded and nothing else."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from cae_core.verdict import Verdict
 from cae_core.verification import VerificationOptions, verify
 
 __all__ = ["Replay", "replay_verdict"]
+
+_ROUNDING = 1e-9
 
 _NOT_DERIVED = frozenset({"earlier"})
 # What a verdict says beside what follows from the answers.
@@ -126,7 +129,20 @@ def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibrat
         )
     derived = verdict.as_dict()
     names = (set(derived) | set(record)) - _NOT_DERIVED
-    return Replay(verdict, tuple(sorted(name for name in names if derived.get(name) != record.get(name))))
+    return Replay(verdict, tuple(sorted(name for name in names if not _same(derived.get(name), record.get(name)))))
+
+
+def _same(derived: object, recorded: object) -> bool:
+    """Return whether two JSON values are equal; numbers may differ in the last digits between machines."""
+    if isinstance(derived, float) and isinstance(recorded, float):
+        return math.isclose(derived, recorded, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    if isinstance(derived, dict) and isinstance(recorded, dict):
+        mine, theirs = cast("dict[str, object]", derived), cast("dict[str, object]", recorded)
+        return mine.keys() == theirs.keys() and all(_same(mine[name], theirs[name]) for name in mine)
+    if isinstance(derived, list) and isinstance(recorded, list):
+        ours, others = cast("list[object]", derived), cast("list[object]", recorded)
+        return len(ours) == len(others) and all(map(_same, ours, others))
+    return derived == recorded and isinstance(derived, bool) == isinstance(recorded, bool)  # True is 1 to Python
 
 
 def _integer(value: object) -> int:

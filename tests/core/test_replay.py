@@ -268,3 +268,10 @@ def test_what_is_no_verdict(change: Callable[[Record], object]) -> None:
 
 def test_every_option_of_a_verification_has_a_type() -> None:
     assert set(replay._OPTION_TYPES) == {field.name for field in dataclasses.fields(VerificationOptions)}
+
+
+@pytest.mark.parametrize(("factor", "differences"), [(1 + 1e-12, ()), (1 + 1e-6, ("p_value",))])
+def test_numbers_may_differ_in_the_last_digits_only(factor: float, differences: tuple[str, ...]) -> None:
+    told = record(RANK)
+    told["p_value"] *= factor
+    assert replay_verdict(told, FINGERPRINT, RANK).differences == differences
