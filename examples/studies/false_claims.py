@@ -119,24 +119,28 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     setting = Setting(options.pool, options.output, options.claims)
-    claims = [Claim(HONEST), *(Claim(i, derived=d) for i in range(setting.claims) for d in (False, True))]
+    claims = all_claims(setting)
     waiting = [claim for claim in claims if not _record(setting, claim).exists()]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as workers:
-        futures = [workers.submit(_do, setting, claim) for claim in waiting]
+        futures = [workers.submit(judge_one, setting, claim) for claim in waiting]
         for done, future in enumerate(as_completed(futures), start=1):
             future.result()
             print(f"{done} of {len(waiting)} claims", flush=True)
-    records = {claim: json.loads(_record(setting, claim).read_text()) for claim in claims}
-    text = _tables(setting, records)
+    text = tables(setting)
     (setting.output / "tables.md").write_text(text)
     print(text)
+
+
+def all_claims(setting: Setting) -> list[Claim]:
+    """Return the honest claim, and each accuser's own and derived one."""
+    return [Claim(HONEST), *(Claim(i, derived=d) for i in range(setting.claims) for d in (False, True))]
 
 
 def _record(setting: Setting, claim: Claim) -> Path:
     return setting.output / "claims" / f"{claim.name}.json"
 
 
-def _do(setting: Setting, claim: Claim) -> None:
+def judge_one(setting: Setting, claim: Claim) -> None:
     """Let the judge regenerate one claimed source and ask whoever is accused; keep what came out."""
     source, victims = _parties_of(setting, claim)
     regeneration = _regenerated(setting, claim, source)
@@ -269,15 +273,11 @@ def _presented(
         for attack in ATTACKS
     }
     found = {attack: {v.name: _agreement(f, v) for v in victims} for attack, f in fingerprints.items()}
-    framed = _with_victim(setting, claim, source, victims[_framed(claim)])
-    if framed is not None:
-        found[FRAMED] = {victims[_framed(claim)].name: _agreement(framed, victims[_framed(claim)])}
+    framed = victims[(2 * len(ATTACKS) + claim.number) % len(victims)]  # another one for each claim
+    fingerprint = _with_victim(setting, claim, source, framed)
+    if fingerprint is not None:
+        found[FRAMED] = {framed.name: _agreement(fingerprint, framed)}
     return found
-
-
-def _framed(claim: Claim) -> int:
-    """Return which victim is put among the surrogates: another one for each claim."""
-    return 2 * len(ATTACKS) + claim.number
 
 
 def _with_victim(setting: Setting, claim: Claim, source: PoolMember, victim: PoolMember) -> Fingerprint | None:
@@ -308,7 +308,9 @@ _Run: TypeAlias = tuple[float | None, str, float]
 """CAEAcc on what was presented (None: not measured), the judge's outcome, and its p."""
 
 
-def _tables(setting: Setting, records: dict[Claim, _Kept]) -> str:
+def tables(setting: Setting) -> str:
+    """Return the tables, made of what was kept of all claims."""
+    records: dict[Claim, _Kept] = {c: json.loads(_record(setting, c).read_text()) for c in all_claims(setting)}
     own = [records[claim] for claim in records if claim.number != HONEST and not claim.derived]
     copies = [records[claim] for claim in records if claim.derived]
     victims = [victim.name for victim in setting.victims()]
