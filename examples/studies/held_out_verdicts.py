@@ -31,6 +31,7 @@ from cae_core.intervals import clopper_pearson
 from cae_core.loaders import open_model
 from cae_core.models import Predictions
 from cae_core.pool import Pool, PoolMember, Role, read_pool
+from cae_core.ranks import models_needed
 from cae_core.roc import roc_auc
 from cae_core.settings import GenerationSettings
 from cae_core.verdict import Verdict
@@ -100,7 +101,7 @@ def main() -> None:
     calibrations = _Calibrations(pool, fingerprint, screen)
     report = [
         _counts(fingerprint, study),
-        *(_rates(study, calibrations, rate) for rate in RATES),
+        *(_rates(study, calibrations, rate) for rate in calibrations.rates),
         _by_sequence(study, calibrations),
         _areas(study, calibrations),
         _kinds(study, calibrations),
@@ -148,10 +149,12 @@ class _Calibrations:
         self.fingerprint = fingerprint
         self.ways = WAYS if screen else WAYS[:1]
         self.budgets = sorted({min(budget, len(fingerprint)) for budget in (*BUDGETS, len(fingerprint))})
+        references = pool.select(role="calibrate", relation="reference")
+        self.rates = [rate for rate in RATES if len(references) >= models_needed(rate)] or [1 / (len(references) + 1)]
         self._made = {
             keep: calibrate(
                 fingerprint,
-                references=pool.select(role="calibrate", relation="reference"),
+                references=references,
                 surrogates=pool.select(role="calibrate", relation="surrogate"),
                 screen=screen,
                 settings=CalibrationSettings(score="llr" if screen else "caeacc", keep=keep),
@@ -229,7 +232,7 @@ def _by_sequence(study: Study, calibrations: _Calibrations) -> str:
         "| fpr | relation | surrogate | independent | inconclusive | examples asked: median | mean | largest |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for rate in RATES:
+    for rate in calibrations.rates:
         found = list(
             study.verdicts(calibrations.of("CAEAcc", len(study.fingerprint), rate), sequential=True),
         )
@@ -254,7 +257,7 @@ def _areas(study: Study, calibrations: _Calibrations) -> str:
     for budget in calibrations.budgets:
         cells: list[str] = []
         for way in calibrations.ways:
-            found = list(study.verdicts(calibrations.of(way, budget, RATES[0])))
+            found = list(study.verdicts(calibrations.of(way, budget, calibrations.rates[0])))
             scores = [
                 np.array([v.decision.value for m, v in found if m.relation == relation])
                 for relation in ("surrogate", "reference")
@@ -276,7 +279,7 @@ def _bootstrapped(surrogates: Floats64, references: Floats64) -> tuple[float, fl
 
 
 def _kinds(study: Study, calibrations: _Calibrations) -> str:
-    way, rate = calibrations.ways[-1], RATES[0]
+    way, rate = calibrations.ways[-1], calibrations.rates[0]
     kinds = sorted({m.kind for m, _ in study.suspects if m.relation == "surrogate"})
     columns = [(w, budget) for w in {calibrations.ways[0]: 0, way: 0} for budget in calibrations.budgets]
     detected: dict[str, list[str]] = {kind: [] for kind in kinds}
