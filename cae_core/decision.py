@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from cae_core.caeacc import CAEAcc
 from cae_core.calibration import Calibration, Standing
-from cae_core.parametric import beta_binomial_p_value
 from cae_core.ranks import models_needed
 from cae_core.thresholds import LEAST_PARAMETRIC, as_counts, least_accused
 from cae_core.verdict import Decision, Outcome, Provenance
@@ -142,6 +141,8 @@ def limited(outcome: Outcome, reason: str, circumstances: Circumstances) -> tupl
 
 
 def _parametric(standing: Standing, asked: int) -> tuple[float, float]:
+    from cae_core.parametric import beta_binomial_p_value
+
     observed = round(standing.value * asked)
     references, surrogates = as_counts(standing.references, asked), as_counts(standing.surrogates, asked)
     p = beta_binomial_p_value(references, asked, observed)

@@ -7,12 +7,15 @@ Vovk, Gammerman & Shafer 2005, section 2.2). Nothing about the scores is assumed
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.errors import OptionError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 __all__ = ["exceeded_rank", "models_needed", "rank_p_value"]
 
@@ -62,8 +65,10 @@ def models_needed(rate: float) -> int:
     return models - 1 if 1 / models <= rate else models
 
 
-def _exact(rate: float) -> Fraction:
+def _exact(rate: float) -> "Fraction":
     """Return the rate as it was written: 0.07 * 100 is 7.000000000000001 in binary."""
+    from fractions import Fraction
+
     if not 0 < rate < 1:
         raise OptionError(f"An error rate must lie between 0 and 1; found {rate}.")
     return Fraction(str(rate))

@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 
 from cae_core.arrays import Floats64
-from cae_core.parametric import beta_binomial_tails
 from cae_core.ranks import exceeded_rank
 
 __all__ = ["LEAST_PARAMETRIC", "as_counts", "least_accused"]
@@ -34,6 +33,8 @@ def least_accused(
         parametric: by a beta-binomial model instead of ranks.
     """
     if parametric:
+        from cae_core.parametric import beta_binomial_tails  # seldom asked for, and a verification should start fast
+
         enough = np.flatnonzero(beta_binomial_tails(as_counts(references, asked), asked) <= fpr)
         return int(enough[0]) / asked if len(enough) else None
     k = exceeded_rank(len(references), fpr)

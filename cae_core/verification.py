@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,10 @@ from cae_core.fingerprint import Fingerprint
 from cae_core.first_answers import FirstAnswers, first_answers
 from cae_core.models import Model
 from cae_core.questions import Question, plan_questions, question_images
-from cae_core.sequential_verification import SequentialRun, decide_sequential, start_sequential
 from cae_core.verdict import Answer, Verdict
+
+if TYPE_CHECKING:
+    from cae_core.sequential_verification import SequentialRun  # loaded where it is asked for
 
 __all__ = ["VerificationOptions", "circumstances_of", "judge_answers", "verify"]
 
@@ -87,6 +89,8 @@ def verify(
         fingerprint, suspect_id=suspect_sha256, nonce=nonce, max_queries=options.max_queries, chosen=chosen
     )
     if options.sequential:
+        from cae_core.sequential_verification import start_sequential
+
         run = start_sequential(fingerprint, calibration)
         blocks = _until_decided(questions, run)
     else:
@@ -112,7 +116,7 @@ def verify(
     )
 
 
-def _until_decided(questions: Sequence[Question], run: SequentialRun) -> Iterator[Sequence[Question]]:
+def _until_decided(questions: Sequence[Question], run: "SequentialRun") -> Iterator[Sequence[Question]]:
     """Yield one question after the other until the run has decided, and then what the other checks need.
 
     These are the benign probes that are left, and the repeats of what was asked.
@@ -157,7 +161,7 @@ def judge_answers(
     *,
     calibration: Calibration | None = None,
     options: VerificationOptions = VerificationOptions(),
-    run: SequentialRun | None = None,
+    run: "SequentialRun | None" = None,
     suspect: dict[str, str],
     fingerprint_sha256: str,
     nonce: bytes,
@@ -192,6 +196,8 @@ def judge_answers(
     caeacc = cae_accuracy(answers.given, fingerprint.labels[answers.examples])
     evidence, other_scores = None, dict[str, dict[str, float]]()
     if run is not None:
+        from cae_core.sequential_verification import decide_sequential
+
         evidence = run.evidence()
         caeacc = CAEAcc(caeacc.matches, caeacc.asked, *evidence.interval)
         decision = decide_sequential(run, caeacc, circumstances)

@@ -7,11 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cae_cli.verdict_facts import verdict_facts
 from cae_core.verdict import Verdict
 
 __all__ = ["VERDICT_STYLES", "print_facts", "print_rows", "print_verdict"]
 
 VERDICT_STYLES = {"surrogate": "bold red", "independent": "bold green", "inconclusive": "bold yellow"}
+
+_DOUBTS = ("signs of evasion", "warning", "seen before", "nondeterministic")
 
 
 def print_facts(facts: Mapping[str, Any], *, title: str | Text) -> None:
@@ -42,27 +45,11 @@ def print_rows(columns: Iterable[str], rows: Iterable[Sequence[str | Text]], *, 
 
 def print_verdict(verdict: Verdict) -> None:
     """Print a verdict and its evidence."""
-    decision, caeacc = verdict.decision, verdict.caeacc
+    decision = verdict.decision
     title = Text.assemble(
         (decision.verdict.upper(), VERDICT_STYLES[decision.verdict]),
         " (weak)" if decision.weak else "",
         f"  {verdict.suspect['name']}",
     )
-    p_value = "none: uncalibrated" if decision.p_value is None else f"{decision.p_value:.4g}"
-    facts = {
-        "reason": decision.reason,
-        "CAEAcc": f"{caeacc.value:.3f}  ({caeacc.matches} of {caeacc.asked} examples)",
-        "95 % interval": f"{caeacc.low:.3f} to {caeacc.high:.3f}  (over examples, not over models)",
-        "threshold": f"{decision.threshold:g}  ({decision.provenance})",
-        "p-value": p_value,
-        "benign accuracy": f"{verdict.benign_accuracy:.3f}",
-        "queries": f"{verdict.queries['fingerprint']} fingerprint + {verdict.queries['benign']} benign",
-        "nonce": verdict.nonce,
-        "fingerprint": verdict.fingerprint["id"][:16],
-        "suspect SHA-256": verdict.suspect["sha256"][:16],
-    }
-    if verdict.unanswered:
-        facts["unanswered"] = f"{verdict.unanswered} queries (refused or not a number; no match)"
-    if verdict.nondeterministic:
-        facts["nondeterministic"] = f"{verdict.nondeterministic} repeated images got another answer"
-    print_facts(facts, title=title)
+    facts = verdict_facts(verdict).items()
+    print_facts({name: Text(value, "yellow" if name in _DOUBTS else "") for name, value in facts}, title=title)

@@ -1,7 +1,7 @@
 """`cae calibrate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -108,41 +108,14 @@ def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int
 
 
 def _show(calibration: "Calibration", path: Path, *, json: bool) -> None:
+    from cae_cli.calibration_facts import calibration_lines, describe_calibration
     from cae_core.fingerprint import load_fingerprint
 
     fingerprint = load_fingerprint(path)
-    facts = {**calibration.provenance(), "score": calibration.score, "parametric": calibration.parametric}
-    drift = calibration.label_drift(fingerprint)
-    counts = {
-        relation: sorted(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1).tolist())
-        for relation, group in (("references", calibration.references), ("surrogates", calibration.surrogates))
-    }
-    threshold = calibration.threshold(fingerprint)
+    described = describe_calibration(calibration, fingerprint)
     if json:
-        print_json(
-            {
-                "fingerprint": str(path),
-                "id": fingerprint.id,
-                **facts,
-                "threshold": threshold,
-                "matches": counts,
-                "label_drift": {"truth": drift.truth, "match": drift.match, "third": drift.third},
-            }
-        )
+        print_json({"fingerprint": str(path), "id": fingerprint.id, **described})
         return
     from cae_cli.render import print_facts
 
-    shown: dict[str, Any] = {
-        "id": fingerprint.id[:32],
-        "examples": f"{facts['examples_chosen']} of {len(fingerprint)}",
-        "score": f"{calibration.score}{' (parametric: model-based, no bound)' if calibration.parametric else ''}",
-        "threshold": "none: too few references for the rate" if threshold is None else f"{threshold:.3f}",
-        "fpr, fnr": f"{calibration.fpr:g}, {calibration.fnr:g}",
-        **{
-            relation: f"{len(found)}: matches {found[0]} to {found[-1]}" if found else "0"
-            for relation, found in counts.items()
-        },
-        "screened by": f"{len(calibration.screen)} models" if calibration.screen else "none",
-        "references answer": f"truth {drift.truth:.0%}, source's label {drift.match:.0%}, another {drift.third:.0%}",
-    }
-    print_facts(shown, title=str(path))
+    print_facts({"id": fingerprint.id[:32], **calibration_lines(described, len(fingerprint))}, title=str(path))

@@ -18,13 +18,18 @@ def run(
     *,
     json: Json = False,
 ) -> None:
-    """Show what a fingerprint file holds.
+    """Show what a fingerprint file holds, and whether and how it is calibrated.
 
     Example: cae inspect fingerprint.safetensors
     """
+    from cae_cli.calibration_facts import calibration_lines, describe_calibration
+    from cae_core.calibration_file import load_calibration
     from cae_core.fingerprint import load_fingerprint
 
-    facts = _describe(load_fingerprint(fingerprint))
+    loaded = load_fingerprint(fingerprint)
+    calibration = load_calibration(fingerprint, loaded)
+    facts = _describe(loaded)
+    facts["calibration"] = None if calibration is None else describe_calibration(calibration, loaded)
     if json:
         print_json(facts)
         return
@@ -47,6 +52,10 @@ def run(
     }
     print_facts(shown, title=str(fingerprint))
     print_facts(generation["settings"], title="settings")
+    if facts["calibration"] is None:
+        typer.echo("calibration: none; verdicts use the literature's threshold 0.75, which carries no error rate")
+    else:
+        print_facts(calibration_lines(facts["calibration"], facts["examples"]), title="calibration")
 
 
 def _names(members: list[dict[str, str]]) -> str:

@@ -60,10 +60,14 @@ def run(
     from cae_core.verification import VerificationOptions
     from cae_core.workflows import verify_suspect
 
-    if replay is not None:
+    if cost is not None and not dry_run:
+        raise typer.BadParameter("only --dry-run says what a verification costs", param_hint="--cost")
+    if ledger is not None and no_ledger:
+        raise typer.BadParameter("name a ledger or keep none", param_hint="--ledger")
+    if replay is not None and suspect is None:
         verdict = _replayed(replay, fingerprint, json=json)
-    elif suspect is None:
-        raise typer.BadParameter("name the suspect, or a verdict with --replay", param_hint="--suspect")
+    elif suspect is None or replay is not None:
+        raise typer.BadParameter("name either the suspect, or a verdict with --replay", param_hint="--suspect")
     elif dry_run:
         _plan(suspect, fingerprint, max_queries, sequential=sequential, cost=cost, json=json)
         return
@@ -109,10 +113,13 @@ def _plan(
     from cae_core.calibration_file import load_calibration
     from cae_core.fingerprint import load_fingerprint
     from cae_core.questions import plan_questions
+    from cae_core.sequential_verification import start_sequential
     from cae_core.workflows import suspect_digest
 
     loaded = load_fingerprint(fingerprint)
     calibration = load_calibration(fingerprint, loaded)
+    if sequential:
+        start_sequential(loaded, calibration)  # refuses what cannot be asked so
     # how many questions there are does not depend on the nonce
     plan = plan_questions(
         loaded,
