@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from cae_core.errors import VerdictError
+from cae_core.errors import OptionError, VerdictError
 from cae_core.fingerprint import Fingerprint
 from cae_core.models import Model
+from cae_core.questions import plan_questions
 from cae_core.seal import Opening, Seal, parse_opening, parse_seal, pool_digests
 from cae_core.settings import GenerationSettings
 
@@ -56,7 +57,8 @@ def open_claim(
         opening_origin: likewise.
 
     Raises:
-        VerdictError: the seal does not open, or was made for another fingerprint, source or pool.
+        VerdictError: the seal does not open, was made for another fingerprint, source or pool, or allows too few
+            queries for a verification.
     """
     sealed = parse_seal(seal, seal_origin)
     opened = parse_opening(opening, sealed, opening_origin)
@@ -77,6 +79,10 @@ def open_claim(
             f"{seal_origin}: it binds other surrogates or references than the fingerprint names. "
             "Give the fingerprint that was sealed."
         )
+    try:
+        plan_questions(fingerprint, suspect_id="", nonce=b"", max_queries=opened.max_queries)
+    except OptionError as error:
+        raise VerdictError(f"{seal_origin}: its query budget leaves nothing to judge by: {error}") from error
     return Claim(fingerprint, sealed, opened)
 
 

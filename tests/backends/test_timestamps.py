@@ -70,8 +70,9 @@ def test_a_certificate_that_is_not_for_timestamps_is_refused(authority: Authorit
     """Whoever has any certificate of the root's could date as he likes."""
     file = tmp_path / "seal.json"
     file.write_bytes(CONTENT)
-    stamped = authority.stamp(file, certificate=False)
+    # before the stamp: a certificate that is younger than the date is refused for that alone
     fit, unfit = (authority.root.read_bytes() + authority.same_for(u).read_bytes() for u in (FIT, usage))
+    stamped = authority.stamp(file, certificate=False)
     assert verify_timestamp(stamped, CONTENT, fit, origin="seal.tsr")
     refuses(stamped, CONTENT, unfit, "this timestamp does not verify")
 

@@ -83,6 +83,14 @@ def test_other_pool_members_are_refused(dispute: Dispute, claimed: Fingerprint) 
         open_it(dispute, claimed, seal=opening.seal().as_dict(), opening=opening.as_dict())
 
 
+def test_a_budget_that_asks_nothing_is_refused_before_anything_is_generated(
+    dispute: Dispute, claimed: Fingerprint
+) -> None:
+    opening = dataclasses.replace(make_opening(claimed), max_queries=3)
+    with pytest.raises(VerdictError, match="its query budget leaves nothing to judge by: max_queries is 3"):
+        open_it(dispute, claimed, seal=opening.seal().as_dict(), opening=opening.as_dict())
+
+
 def test_an_honest_claim_is_consistent_and_invented_images_are_not(dispute: Dispute, claimed: Fingerprint) -> None:
     source = opened(dispute.source)
     found = check_consistency(claimed, source)
