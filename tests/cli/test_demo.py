@@ -38,7 +38,8 @@ def test_a_sample_of_the_demonstration(tmp_path: Path, run_cae: Run, monkeypatch
         assert run_cae(*command).code == 0, "the printed command repeats the step"
     assert (tmp_path / "fingerprint.safetensors").read_bytes() == first
     verify = next(line for line in outcome.out.splitlines() if "--json" in line).split()[1:]
-    assert run_cae(*verify).code == 3, "the soft-label copy answers like its source"
+    # a single reference spans no range of accuracies
+    assert run_cae(*verify, "--allow-extrapolation").code == 3, "the soft-label copy answers like its source"
 
 
 @pytest.mark.slow
