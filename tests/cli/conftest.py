@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ from sklearn.neural_network import MLPClassifier
 
 from cae_backends.datasets import open_data
 from cae_cli import main as cae
+from cae_core.loaders import open_model
 
 CONTRACT = {"cae.layout": "NHWC", "cae.range": "0..1", "cae.output": "logits"}
 
@@ -133,6 +134,87 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 @dataclass(frozen=True)
+class CalibrationPool:
+    """A manifest with all roles, and where the models of the calibrate and screen roles lie."""
+
+    manifest: Path
+
+    def members(self, role: str, relation: str) -> list[Path]:
+        return sorted((self.manifest.parent / role / relation).glob("*.onnx"))
+
+    def folder(self, role: str, relation: str) -> Path:
+        return self.manifest.parent / role / relation
+
+    def copied(self, folder: Path, *, without: Collection[str] = ()) -> Path:
+        """Return a manifest in ``folder`` that names the same files, less the models with these roles."""
+        tables = self.manifest.read_text().split("\n\n")
+        kept = [table for table in tables if not any(f'role = "{role}"' in table for role in without)]
+        (folder / "pool.toml").write_text("\n\n".join(kept))
+        return folder / "pool.toml"
+
+
+def fit_quickly(seed: int, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> MLPClassifier:
+    """Train a small perceptron in a tenth of a second."""
+    network = MLPClassifier((24,), random_state=seed, max_iter=80, learning_rate_init=1e-2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return network.fit(images.reshape(len(images), -1) / 255, labels)
+
+
+@pytest.fixture(scope="session")
+def calibration_pool(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> CalibrationPool:
+    """9 + 9 models with the role calibrate, which a rate of 0.1 takes, and 3 + 3 to screen with.
+
+    The thieves ask the source about noisy images, as those of `pool` do.
+    """
+    folder = tmp_path_factory.mktemp("calibration")
+    random = np.random.default_rng(17)
+    data = open_data("digits", split="train")
+    source = open_model(str(pool.source))
+    tables = [
+        member_table(pool.source, "source", "source"),
+        *(member_table(path, "generate", "surrogate") for path in sorted(pool.surrogates.iterdir())),
+        *(member_table(path, "generate", "reference") for path in sorted(pool.references.iterdir())),
+    ]
+    for seed, (role, i) in enumerate([*(("calibrate", i) for i in range(9)), *(("screen", i) for i in range(3))]):
+        some = data.images[random.permutation(len(data))[:500]]
+        noisy = np.clip(some + random.normal(0, 60, some.shape), 0, 255).astype(np.uint8)
+        queries = np.concatenate([some, noisy])
+        thief, other = folder / role / "surrogate" / f"thief-{i}.onnx", folder / role / "reference" / f"other-{i}.onnx"
+        write_onnx(thief, fit_quickly(100 + seed, queries, source.predict(queries).labels))
+        mine = data.subset(random.permutation(len(data))[:500])
+        write_onnx(other, fit_quickly(200 + seed, mine.images, mine.labels))
+        tables += [member_table(thief, role, "surrogate"), member_table(other, role, "reference")]
+    (folder / "pool.toml").write_text("\n\n".join(tables))
+    return CalibrationPool(folder / "pool.toml")
+
+
+def member_table(path: Path, role: str, relation: str) -> str:
+    """Return a model's table of a manifest."""
+    return f'[[model]]\npath = "{path}"\nrole = "{role}"\nrelation = "{relation}"\nkind = "a {relation}"\n'
+
+
+@pytest.fixture(scope="session")
+def calibrated(fingerprint: Path, calibration_pool: CalibrationPool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`fingerprint`, calibrated at 0.2 without a screen role: 9 + 9 models support 0.1, so the sequential mode too."""
+    path = tmp_path_factory.mktemp("calibrated") / "calibrated.safetensors"
+    arguments = ["calibrate", "--fingerprint", str(fingerprint), "--fpr", "0.2", "--fnr", "0.2", "--output", str(path)]
+    for relation in ("surrogate", "reference"):
+        arguments += [f"--{relation}s", str(calibration_pool.folder("calibrate", relation))]
+    run_quietly(arguments)
+    return path
+
+
+def run_quietly(arguments: list[str]) -> None:
+    """Run the command line in this process; it must succeed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["cae", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            cae.main()
+    assert exit_.value.code in (0, None)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a command did."""
 
@@ -168,9 +250,5 @@ def run_cae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def fingerprint(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fingerprint of the pool's source, made by the command line."""
     path = tmp_path_factory.mktemp("fingerprint") / "fingerprint.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["cae", *pool.generate_arguments(path)])
-        with pytest.raises(SystemExit) as exit_:
-            cae.main()
-    assert exit_.value.code in (0, None)
+    run_quietly(pool.generate_arguments(path))
     return path
