@@ -1,6 +1,7 @@
 """The main job through the command line, and what scripts may rely on."""
 
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,13 +131,24 @@ def test_the_reports_presets_run(pool: Pool, tmp_path: Path, run_cae: Run, prese
     assert settings["target"] == {"report": "max", "report-code": "source"}[preset]
 
 
-def test_verify_imports_no_training_framework(pool: Pool, fingerprint: Path) -> None:
+HEAVY = ("torch", "tensorflow", "keras", "onnx", "scipy", "sklearn", "rich", "numpy.ma", "numpy.random")
+NOT_OF_A_VERIFICATION = ("search", "generation", "settings", "calibrating", "screening", "parametric", "pool", "replay")
+
+
+@pytest.mark.parametrize("file", ["fingerprint", "calibrated"])
+@pytest.mark.parametrize("mode", [(), ("--sequential",)])
+def test_verify_imports_nothing_that_it_does_not_use(
+    file: str, mode: tuple[str, ...], pool: Pool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     assert all(find_spec(name) for name in ("torch", "tensorflow", "keras"))  # else their absence shows nothing
+    path = shutil.copy(request.getfixturevalue(file), tmp_path / "f.safetensors")
+    banned = {*HEAVY, *(f"cae_core.{name}" for name in NOT_OF_A_VERIFICATION)}
+    banned |= set() if mode else {"cae_core.sequential", "cae_core.sequential_verification"}
     program = (
         "import sys, atexit\n"
-        "banned = ('torch', 'tensorflow', 'keras', 'onnx', 'scipy', 'sklearn')\n"
+        f"banned = {sorted(banned)}\n"
         "atexit.register(lambda: print('LOADED', [name for name in banned if name in sys.modules]))\n"
-        f"sys.argv = ['cae', 'verify', '-s', {str(pool.source)!r}, '-f', {str(fingerprint)!r}, '--json']\n"
+        f"sys.argv = ['cae', 'verify', '-s', {str(pool.source)!r}, '-f', {str(path)!r}, '--json', *{mode}]\n"
         "from cae_cli.main import main\n"
         "main()\n"
     )

@@ -1,0 +1,379 @@
+"""`cae verify` with a calibration, one question at a time, from a record, and with a memory."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+
+from cae_core.fingerprint import load_fingerprint
+from cae_core.ledger import ledger_of
+from cae_core.tensor_file import pack_tensors, read_tensors
+from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool
+from tests.cli.test_bad_input import assert_one_sentence
+
+Run = Callable[..., Outcome]
+
+NONCE = ("--nonce", "00" * 16)
+ALLOWED = "--allow-extrapolation"
+
+
+@pytest.fixture
+def own(calibrated: Path, tmp_path: Path) -> Path:
+    """A copy of the calibrated fingerprint, whose ledger is this test's alone."""
+    return Path(shutil.copy(calibrated, tmp_path / "own.safetensors"))
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, NDArray[Any]]], object]) -> None:
+    metadata, tensors = read_tensors(path)
+    told = json.loads(metadata["cae"])
+    change(told, tensors)
+    path.write_bytes(pack_tensors(tensors, {"cae": json.dumps(told)}))
+
+
+class TestVerdicts:
+    @pytest.mark.parametrize("mode", [(), ("--sequential",)])
+    def test_the_three_outcomes_and_their_exit_codes(
+        self, mode: tuple[str, ...], own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
+    ) -> None:
+        for suspect, more, verdict, code in (
+            (pool.source, (ALLOWED,), "surrogate", 3),
+            (calibration_pool.members("calibrate", "reference")[2], (ALLOWED,), "independent", 0),
+            (pool.source, (), "inconclusive", 4),
+        ):
+            outcome = run_cae("verify", "-s", suspect, "-f", own, *NONCE, *mode, *more, "--exit-code", "--json")
+            assert (outcome.json()["verdict"], outcome.code) == (verdict, code), outcome.err
+
+    def test_the_json_holds_the_evidence(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        verdict = run_cae("verify", "-s", pool.source, "-f", own, *NONCE, ALLOWED, "--json").json()
+        assert (verdict["p_value"], verdict["threshold"]["provenance"]) == (0.1, "rank")
+        assert verdict["calibration"]["references"] == verdict["calibration"]["surrogates"] == 9
+        low, high = verdict["benign_range"]
+        assert verdict["extrapolated"] == (not low <= verdict["benign_accuracy"] <= high)
+        assert verdict["options"]["allow_extrapolation"]
+        assert verdict["p_value_surrogate"] > 0.2
+
+    def test_a_sequential_one_asks_less(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        options = ("-s", pool.source, "-f", own, *NONCE, ALLOWED, "--json")
+        whole = run_cae("verify", *options).json()
+        few = run_cae("verify", *options, "--sequential").json()
+        assert few["verdict"] == whole["verdict"] == "surrogate"
+        assert few["asked"] < whole["asked"] == 20
+        assert sum(few["queries"].values()) < sum(whole["queries"].values())
+        assert few["queries"]["benign"] >= 50
+        assert few["sequential"]["examples"] == 20
+        assert few["interval"] == few["sequential"]["interval"]
+
+    def test_a_broken_suspect_is_inconclusive(self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+        model = onnx.load(pool.copy)
+        helper.set_model_props(model, {**CONTRACT, "cae.range": "-255..0"})
+        onnx.save(model, tmp_path / "wrong.onnx")
+        verdict = run_cae("verify", "-s", tmp_path / "wrong.onnx", "-f", own, "--sequential", "--json").json()
+        assert verdict["verdict"] == "inconclusive"
+        assert "range" in verdict["reason"]
+        assert "contract" in verdict["remedy"]
+
+    def test_a_claim_is_held_against_the_suspect(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        """The source has seen a few images only."""
+        verdict = run_cae("verify", "-s", pool.source, "-f", own, "--claimed-accuracy", "1", "--json").json()
+        assert "where its owner claims 100%" in verdict["evasion"][0]
+
+
+class TestForPeople:
+    def text(self, run_cae: Run, *arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("COLUMNS", "400")
+        outcome = run_cae("verify", *arguments)
+        assert outcome.code == 0, outcome.err
+        return outcome.out
+
+    def test_a_calibrated_verdict(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = self.text(run_cae, "-s", pool.source, "-f", own, *NONCE, ALLOWED, monkeypatch=monkeypatch)
+        for words in (
+            *("SURROGATE", "20 of 20 examples", "by rank among the references", "how likely an independent model"),
+            *("how likely a surrogate scores this low", "0.2 false accusations, 0.2 surrogates missed"),
+            *("9: 9 unnamed", "(references: 0.", "allowed although its accuracy", NONCE[1]),
+        ):
+            assert words in text, words
+        assert "sequential" not in text
+
+    def test_an_extrapolated_one(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = self.text(run_cae, "-s", pool.source, "-f", own, *NONCE, monkeypatch=monkeypatch)
+        for words in ("INCONCLUSIVE", "what to do", "Calibrate with references as accurate", ": extrapolated)"):
+            assert words in text, words
+
+    def test_a_sequential_one(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        given = ("-s", pool.source, "-f", own, *NONCE, ALLOWED, "--sequential", "--claimed-accuracy", "1")
+        text = self.text(run_cae, *given, monkeypatch=monkeypatch)
+        for words in (
+            *("confidence sequence", "of 20 examples asked", "a surrogate has more than", "(level 0.1)"),
+            *("an independent model fewer than", "signs of evasion", "where its owner claims 100%"),
+        ):
+            assert words in text, words
+
+    def test_an_uncalibrated_one(
+        self, fingerprint: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = self.text(run_cae, "-s", pool.source, "-f", fingerprint, "--no-ledger", monkeypatch=monkeypatch)
+        for words in ("warning", "literature; no error rate stands behind it", "none: uncalibrated"):
+            assert words in text, words
+        assert "what to do" not in text
+
+    def test_where_no_score_is_called_a_surrogate(
+        self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No number stands where there is none."""
+        given = ("--references", calibration_pool.folder("calibrate", "reference"), "--fpr", "0.05")
+        assert run_cae("calibrate", "-f", own, *given).code == 0
+        for mode, needed in (((), "at least 19 references"), (("--sequential",), "at least 39 references")):
+            options = ("-s", pool.source, "-f", own, *NONCE, ALLOWED, *mode)
+            text = self.text(run_cae, *options, monkeypatch=monkeypatch)
+            assert "none: the references are too few for the rate" in text
+            assert needed in text
+            lines = {line.split("  ")[0]: line.split()[-1] for line in text.splitlines()}
+            assert lines["surrogates"] == "none"
+
+    def test_the_other_score_and_the_screen_role(
+        self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        options = (
+            "--pool",
+            calibration_pool.manifest,
+            "--fpr",
+            "0.2",
+            "--fnr",
+            "0.2",
+            "--score",
+            "llr",
+            "--keep",
+            "15",
+        )
+        assert run_cae("calibrate", "-f", own, *options).code == 0
+        text = self.text(run_cae, "-s", pool.source, "-f", own, *NONCE, ALLOWED, monkeypatch=monkeypatch)
+        for words in (
+            *("decided by", "mean log-likelihood ratio", "15 examples, chosen by 6 models that are in no threshold"),
+            "for information; it decides nothing",
+        ):
+            assert words in text, words
+
+    def test_inspect_says_whether_and_how_it_is_calibrated(self, own: Path, fingerprint: Path, run_cae: Run) -> None:
+        told = run_cae("inspect", own, "--json").json()["calibration"]
+        assert (told["references"], told["surrogates"], told["score"], told["fpr"]) == (9, 9, "caeacc", 0.2)
+        text = run_cae("inspect", own).out
+        assert "9: 9 unnamed; " in text
+        assert "0.2 false accusations" in text
+        assert run_cae("inspect", fingerprint, "--json").json()["calibration"] is None
+        assert "calibration: none" in run_cae("inspect", fingerprint).out
+
+
+class TestDryRun:
+    def test_what_it_costs(self, own: Path, run_cae: Run) -> None:
+        """Nothing is opened: there is no such suspect."""
+        plan = run_cae("verify", "-s", "http://x.example", "-f", own, "--dry-run", "--cost", "0.5", "--json").json()
+        assert plan == {"queries": plan["queries"], "total": 74, "at_most": False, "cost": 37.0}
+        assert sum(plan["queries"].values()) == 74
+        text = run_cae("verify", "-s", "x", "-f", own, "--dry-run", "--cost", "0.5").out
+        assert text.startswith("74 queries: ")
+        assert "4 of them repeats); cost 37" in text
+        assert "cost" not in run_cae("verify", "-s", "x", "-f", own, "--dry-run").out
+        assert not ledger_of(own).exists()
+
+    def test_a_sequential_one_is_a_limit(self, own: Path, run_cae: Run) -> None:
+        given = ("verify", "-s", "x", "-f", own, "--dry-run", "--sequential")
+        assert run_cae(*given, "--json").json()["at_most"]
+        assert run_cae(*given).out.startswith("at most 74 queries")
+
+    def test_a_budget_and_a_choice_of_examples(
+        self, own: Path, calibration_pool: CalibrationPool, run_cae: Run
+    ) -> None:
+        given = ("verify", "-s", "x", "-f", own, "--dry-run", "--json")
+        assert run_cae(*given, "--max-queries", "65").json()["total"] <= 65
+        options = ("--pool", calibration_pool.manifest, "--keep", "12")
+        assert run_cae("calibrate", "-f", own, *options).code == 0
+        assert run_cae(*given).json()["total"] == 62 + 4
+
+    def test_what_cannot_be_sequential(
+        self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
+    ) -> None:
+        options = ("--pool", calibration_pool.manifest, "--score", "llr")
+        assert run_cae("calibrate", "-f", own, *options).code == 0
+        for more in ((), ("--dry-run",)):
+            outcome = run_cae("verify", "-s", pool.source, "-f", own, "--sequential", *more)
+            assert_one_sentence(outcome, "the likelihood-ratio score decides", "leave --sequential out", code=2)
+
+
+@pytest.fixture
+def record(own: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> Path:
+    """A verdict, as the shell would write it."""
+    path = tmp_path / "verdict.json"
+    path.write_text(run_cae("verify", "-s", pool.source, "-f", own, ALLOWED, "--json").out)
+    return path
+
+
+def edit(record: Path, **changes: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    record.write_text(json.dumps({**json.loads(record.read_text()), **changes}))
+
+
+class TestReplay:
+    @pytest.mark.parametrize("mode", [(), ("--sequential",)])
+    def test_the_answers_give_the_verdict_again(
+        self, mode: tuple[str, ...], own: Path, pool: Pool, record: Path, run_cae: Run
+    ) -> None:
+        record.write_text(run_cae("verify", "-s", pool.source, "-f", own, ALLOWED, *mode, "--json").out)
+        again = run_cae("verify", "--replay", record, "-f", own, "--json", "--exit-code")
+        assert again.code == 3, again.err
+        assert {**again.json(), "earlier": None} == {**json.loads(record.read_text()), "earlier": None}
+        text = run_cae("verify", "--replay", record, "-f", own).out
+        assert text.startswith(f"{record}: the recorded answers give the recorded verdict.")
+        assert "SURROGATE" in text
+
+    def test_an_edited_verdict(self, own: Path, record: Path, run_cae: Run) -> None:
+        edit(record, verdict="independent", p_value=0.7)
+        outcome = run_cae("verify", "--replay", record, "-f", own, "--exit-code")
+        assert_one_sentence(outcome, "do not give what the record says", "it differs in p_value, verdict", "edited")
+        assert outcome.out == ""
+
+    def test_an_edited_answer(self, own: Path, record: Path, run_cae: Run) -> None:
+        answers = json.loads(record.read_text())["answers"]
+        answer = next(a for a in answers if a["kind"] == "fingerprint" and not a["repeat"])
+        answer["label"] = (answer["label"] + 1) % 10
+        edit(record, answers=answers)
+        assert_one_sentence(run_cae("verify", "--replay", record, "-f", own), "caeacc", "matches")
+
+    def test_missing_answers(self, own: Path, record: Path, run_cae: Run) -> None:
+        edit(record, answers=json.loads(record.read_text())["answers"][:-1])
+        assert_one_sentence(run_cae("verify", "--replay", record, "-f", own), "holds 73 answers")
+
+    def test_another_fingerprint_and_another_calibration(
+        self, own: Path, fingerprint: Path, pool: Pool, *, tmp_path: Path, record: Path, run_cae: Run
+    ) -> None:
+        assert_one_sentence(run_cae("verify", "--replay", record, "-f", fingerprint), "it differs in", "calibration")
+        other = tmp_path / "other.safetensors"
+        assert run_cae(*pool.generate_arguments(other, "--seed", "1")).code == 0
+        outcome = run_cae("verify", "--replay", record, "-f", other)
+        assert_one_sentence(outcome, load_fingerprint(own).id[:12], load_fingerprint(other).id[:12])
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (None, "cannot be read (No such file"),
+            (b"", "this is not JSON"),
+            (b"\xff\xfe", "this is not JSON"),
+            (b"[" * 100_000, "this is not JSON"),
+            (b"[]", "not a JSON object"),
+            (b"{}", "no verdict as `cae verify --json` prints it"),
+        ],
+    )
+    def test_what_is_no_record(
+        self, content: bytes | None, words: str, own: Path, tmp_path: Path, run_cae: Run
+    ) -> None:
+        path = tmp_path / "record.json"
+        if content is not None:
+            path.write_bytes(content)
+        assert_one_sentence(run_cae("verify", "--replay", path, "-f", own), words)
+
+
+class TestLedger:
+    def verify(self, run_cae: Run, suspect: Path, own: Path, *more: str | Path) -> dict[str, Any]:
+        outcome = run_cae("verify", "-s", suspect, "-f", own, "--json", *more)
+        assert outcome.code == 0, outcome.err
+        return outcome.json()
+
+    def test_it_lies_beside_the_fingerprint_and_remembers(
+        self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run
+    ) -> None:
+        assert self.verify(run_cae, pool.source, own, *NONCE)["earlier"] == {"verifications": 0, "examples_seen": 0}
+        assert ledger_of(own).stat().st_mode & 0o777 == 0o600
+        seen = {"verifications": 1, "examples_seen": 20}
+        assert self.verify(run_cae, pool.source, own)["earlier"] == seen
+        assert self.verify(run_cae, pool.source, own, *NONCE)["earlier"] == seen  # the other order
+        renamed = Path(shutil.copy(pool.source, tmp_path / "renamed.onnx"))
+        assert self.verify(run_cae, renamed, own)["earlier"]["verifications"] == 2
+        assert self.verify(run_cae, pool.other, own)["earlier"]["verifications"] == 0
+        assert len(ledger_of(own).read_text().splitlines()) == 5
+
+    def test_only_what_it_was_asked_counts(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        few = self.verify(run_cae, pool.source, own, "--sequential", ALLOWED)
+        whole = self.verify(run_cae, pool.source, own)
+        assert whole["earlier"] == {"verifications": 1, "examples_seen": few["asked"]}
+
+    def test_people_are_told(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "200")
+        assert "seen before" not in run_cae("verify", "-s", pool.source, "-f", own).out
+        text = run_cae("verify", "-s", pool.source, "-f", own).out
+        assert "verified 1 time before in another order; it had been asked 20 of these examples" in text
+
+    def test_elsewhere(self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+        elsewhere = ("--ledger", tmp_path / "l.jsonl")
+        self.verify(run_cae, pool.source, own, *elsewhere)
+        assert self.verify(run_cae, pool.source, own, *elsewhere)["earlier"]["verifications"] == 1
+        assert not ledger_of(own).exists()
+
+    def test_none(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        assert self.verify(run_cae, pool.source, own, "--no-ledger")["earlier"] is None
+        assert not ledger_of(own).exists()
+
+    def test_one_that_cannot_be_written_is_said_before_anything_is_asked(
+        self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from cae_core import workflows
+
+        monkeypatch.setattr(workflows, "verify", lambda *_given, **_options: pytest.fail("the suspect was asked"))
+        outcome = run_cae("verify", "-s", pool.source, "-f", own, "--ledger", tmp_path)
+        assert_one_sentence(outcome, str(tmp_path), "the ledger cannot be written", "--no-ledger")
+
+
+class TestBadInput:
+    def test_an_edited_calibration(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        rewrite(own, lambda told, _: told["calibration"].update(fpr=0.3))
+        for command in (("verify", "-s", pool.source, "-f", own), ("inspect", own)):
+            assert_one_sentence(run_cae(*command), str(own), "its calibration was edited")
+
+    def test_an_edited_answer_of_a_reference(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        def change(_told: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+            answers = np.array(tensors["calibration.references.answers"])
+            tensors["calibration.references.answers"] = (answers + 1) % 10
+
+        rewrite(own, change)
+        assert_one_sentence(run_cae("verify", "-s", pool.source, "-f", own), "its calibration was edited")
+
+    def test_a_calibration_of_another_release(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        rewrite(own, lambda told, _: told["calibration"].update(format=99))
+        outcome = run_cae("verify", "-s", pool.source, "-f", own)
+        assert_one_sentence(outcome, "calibration has format version 99", "Calibrate again with this release")
+
+    def test_the_calibration_of_another_fingerprint(self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+        other = tmp_path / "other.safetensors"
+        assert run_cae(*pool.generate_arguments(other, "--seed", "1")).code == 0
+        metadata, tensors = read_tensors(own)
+        calibration = json.loads(metadata["cae"])["calibration"]
+
+        def attach(told: dict[str, Any], into: dict[str, NDArray[Any]]) -> None:
+            told["calibration"] = calibration
+            into.update({name: t for name, t in tensors.items() if name.startswith("calibration.")})
+
+        rewrite(other, attach)
+        outcome = run_cae("verify", "-s", pool.source, "-f", other)
+        assert_one_sentence(outcome, "the calibration belongs to the fingerprint", load_fingerprint(own).id[:12])
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ((), "name either the suspect, or a verdict"),
+            (("--suspect", "x.onnx", "--replay", "v.json"), "name either the suspect, or a verdict"),
+            (("--suspect", "x.onnx", "--cost", "1"), "only --dry-run"),
+            (("--suspect", "x.onnx", "--ledger", "l", "--no-ledger"), "name a ledger or keep none"),
+            (("--suspect", "x.onnx", "--claimed-accuracy", "2"), "must lie in (0, 1]"),
+            (("--suspect", "x.onnx", "--nonce", "xyz"), "hexadecimal digits"),
+        ],
+    )
+    def test_usage(self, options: tuple[str, ...], words: str, own: Path, run_cae: Run) -> None:
+        outcome = run_cae("verify", "-f", own, *options)
+        assert outcome.code == 2
+        assert words in " ".join(outcome.err.replace("│", " ").split())
+        assert "Traceback" not in outcome.err
