@@ -273,7 +273,7 @@ def _presented(
         for attack in ATTACKS
     }
     found = {attack: {v.name: _agreement(f, v) for v in victims} for attack, f in fingerprints.items()}
-    framed = victims[(2 * len(ATTACKS) + claim.number) % len(victims)]  # another one for each claim
+    framed = victims[_framed(claim.number, len(victims))]
     fingerprint = _with_victim(setting, claim, source, framed)
     if fingerprint is not None:
         found[FRAMED] = {framed.name: _agreement(fingerprint, framed)}
@@ -316,7 +316,7 @@ def tables(setting: Setting) -> str:
     victims = [victim.name for victim in setting.victims()]
     rows = [(attack, list(_presented_runs(own, attack, victims, shift))) for shift, attack in enumerate(ATTACKS)]
     rows += [
-        (FRAMED, list(_framed_runs(own))),
+        (FRAMED, list(_framed_runs(own, victims))),
         ("source trained from the victim", [(None, *_only(record)) for record in copies]),
         (f"{SEALS} seals, the winner opened", list(_sealed_runs(own, victims, declared=True))),
         ("the same, one seal declared", list(_sealed_runs(own, victims, declared=False))),
@@ -342,10 +342,15 @@ def _presented_runs(own: Sequence[_Kept], attack: str, victims: Sequence[str], s
         yield (record["presented"][attack][victim], *_of(record, victim))
 
 
-def _framed_runs(own: Sequence[_Kept]) -> Iterator[_Run]:
-    for record in own:
-        for victim, caeacc in record["presented"].get(FRAMED, {}).items():
-            yield (caeacc, *_of(record, victim))
+def _framed_runs(own: Sequence[_Kept], victims: Sequence[str]) -> Iterator[_Run]:
+    for number, record in enumerate(own):
+        victim = victims[_framed(number, len(victims))]
+        yield (record["presented"].get(FRAMED, {}).get(victim), *_of(record, victim))
+
+
+def _framed(number: int, victims: int) -> int:
+    """Return which victim is put among the surrogates: another one for each claim."""
+    return (2 * len(ATTACKS) + number) % victims
 
 
 def _sealed_runs(own: Sequence[_Kept], victims: Sequence[str], *, declared: bool) -> Iterator[_Run]:
