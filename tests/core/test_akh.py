@@ -294,9 +294,12 @@ class TestEvidence:
         assert (verdict.akh.matches, verdict.akh.p_value, verdict.akh.p_value_surrogate) == (7, None, None)
 
     def test_without_surrogates_nothing_is_unusual_for_one(self) -> None:
-        verdict = ask(suspect(0), FINGERPRINT, calibration=calibrated([1, 2]))
-        assert verdict.akh is not None
-        assert verdict.akh.p_value_surrogate == 1.0
+        calibration = calibrated([1, 2])
+        loaded = dataclasses.replace(calibration.surrogates, akh=np.zeros((0, 0), np.int64))  # as a file holds none
+        for group in (calibration.surrogates, loaded):
+            verdict = ask(suspect(0), FINGERPRINT, calibration=dataclasses.replace(calibration, surrogates=group))
+            assert verdict.akh is not None
+            assert verdict.akh.p_value_surrogate == 1.0
 
     def test_the_rank_is_taken_on_the_images_that_were_asked(self) -> None:
         """References repeat the first errors only; of the last ones none."""
