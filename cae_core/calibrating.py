@@ -113,7 +113,7 @@ def calibrate(
     opener: Callable[[PoolMember], Model] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Calibration:
-    """Ask every model about every example and every benign probe, and fix how suspects are judged.
+    """Ask every model about every image of the fingerprint, and fix how suspects are judged.
 
     Args:
         fingerprint: which is not changed.
@@ -188,7 +188,7 @@ class _Asker:
     def __init__(self, fingerprint: Fingerprint, opener: Callable[[PoolMember], Model]) -> None:
         self.fingerprint = fingerprint
         self.opener = opener
-        self.images = np.concatenate([fingerprint.images, fingerprint.probe_images])
+        self.images = np.concatenate([fingerprint.images, fingerprint.probe_images, fingerprint.akh_images])
         self.seen: dict[str, str] = {  # SHA-256: what it is
             str(described["sha256"]): f"the {role} {described.get('name')} of the fingerprint"
             for role, part in (("source", "source"), ("surrogate", "surrogates"), ("reference", "references"))
@@ -253,7 +253,8 @@ class _Asker:
 
     def _refuse_useless(self, member: PoolMember) -> None:
         """A model that fails the benign check matches nothing, and would make every suspect look suspicious."""
-        said = self.labels[member.path][len(self.fingerprint) :]
+        n, q = len(self.fingerprint), len(self.fingerprint.probe_images)
+        said = self.labels[member.path][n : n + q]
         check = check_benign(
             said,
             self.fingerprint.probe_labels,
@@ -265,7 +266,7 @@ class _Asker:
 
     def group(self, members: Sequence[PoolMember]) -> Group:
         n, q = len(self.fingerprint), len(self.fingerprint.probe_images)
-        labels = np.array([self.labels[member.path] for member in members], np.int64).reshape(len(members), n + q)
+        labels = np.array([self.labels[member.path] for member in members], np.int64).reshape(-1, len(self.images))
         return Group(
             models=tuple(
                 CalibrationModel(
@@ -278,7 +279,8 @@ class _Asker:
                 for member in members
             ),
             answers=labels[:, :n],
-            right=labels[:, n:] == self.fingerprint.probe_labels,
+            right=labels[:, n : n + q] == self.fingerprint.probe_labels,
+            akh=labels[:, n + q :],
         )
 
 

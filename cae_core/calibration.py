@@ -75,11 +75,13 @@ class Group:
         models: the r models.
         answers: int64 (r, n), to the fingerprint's examples; -1 for none.
         right: bool (r, q), whether right about each benign probe.
+        akh: int64 (r, e), answers to the images that the source gets wrong; (0, 0) where there are none.
     """
 
     models: tuple[CalibrationModel, ...]
     answers: Labels = field(repr=False)
     right: NDArray[np.bool_] = field(repr=False)
+    akh: Labels = field(repr=False, default_factory=lambda: np.zeros((0, 0), np.int64))
 
     def __len__(self) -> int:
         return len(self.models)

@@ -86,6 +86,8 @@ def _pack(calibration: Calibration) -> Attachment:
         metadata[relation] = [dataclasses.asdict(model) for model in group.models]
         tensors[f"{relation}.answers"] = group.answers
         tensors[f"{relation}.right"] = group.right.astype(np.uint8)
+        if group.akh.size:
+            tensors[f"{relation}.akh"] = group.akh
     metadata["sha256"] = _digest(metadata, tensors)
     return Attachment(metadata, tensors)
 
@@ -108,6 +110,7 @@ def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation:
         models=_models(metadata[relation]),
         answers=tensors[f"{relation}.answers"],
         right=tensors[f"{relation}.right"].astype(bool),
+        akh=tensors.get(f"{relation}.akh", np.zeros((0, 0), np.int64)),
     )
 
 
@@ -134,6 +137,8 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
         raise ValueError(f"{len(calibration.references)} references")
     for relation in _GROUPS:
         _check_group(getattr(calibration, relation), fingerprint, relation)
+    if len({bool(group.akh.size) for group in (calibration.references, calibration.surrogates) if len(group)}) > 1:
+        raise ValueError("only one relation was asked the images that the source gets wrong")
 
 
 def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:
@@ -141,8 +146,12 @@ def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:
     shapes = (len(group), len(fingerprint)), (len(group), len(fingerprint.probe_images))
     if (answers.shape, right.shape) != shapes or answers.dtype != np.int64:
         raise ValueError(f"{relation} {answers.dtype} {answers.shape}, {right.shape}")
-    if answers.min(initial=NO_ANSWER) < NO_ANSWER or answers.max(initial=NO_ANSWER) >= classes:
-        raise ValueError(f"{relation} answer classes that do not exist")
+    akh = (len(group), len(fingerprint.akh_images))
+    if (group.akh.size and group.akh.shape != akh) or group.akh.dtype != np.int64:
+        raise ValueError(f"{relation} {group.akh.dtype} {group.akh.shape}")
+    for given in (answers, group.akh):
+        if given.min(initial=NO_ANSWER) < NO_ANSWER or given.max(initial=NO_ANSWER) >= classes:
+            raise ValueError(f"{relation} answer classes that do not exist")
 
 
 def _digest(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:

@@ -7,7 +7,7 @@ name, and canonical JSON under the metadata key ``cae``. It is a secret and writ
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,15 @@ from cae_core.errors import FingerprintError
 from cae_core.storage import write_atomically
 from cae_core.tensor_file import TensorFileError, pack_tensors, read_tensors
 
-__all__ = ["FORMAT_VERSION", "Attachment", "Fingerprint", "load_attachment", "load_fingerprint", "save_fingerprint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Attachment",
+    "Fingerprint",
+    "describe_akh",
+    "load_attachment",
+    "load_fingerprint",
+    "save_fingerprint",
+]
 
 FORMAT_VERSION = 1
 
@@ -39,6 +47,9 @@ _TENSORS: dict[str, tuple[str, str]] = {  # name: dtype, shape (n examples, q pr
     "probe_labels": ("int64", "q"),
 }
 
+_OPTIONAL: dict[str, tuple[str, str]] = {"akh_images": ("uint8", "ahwk"), "akh_labels": ("int64", "a")}
+# Both or neither.
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
@@ -54,6 +65,8 @@ class Fingerprint:
         steps: int32 (n,), how many steps it took; with ``start_step`` it can be replayed.
         probe_images: uint8 (q, h, w, k), benign images for the benign check.
         probe_labels: int64 (q,), their ground truth.
+        akh_images: uint8 (a, h, w, k), benign images that the source gets wrong, see `cae_core.akh`; none by default.
+        akh_labels: int64 (a,), the source's wrong labels of them. They never count in CAEAcc.
         class_names: the c class names.
         generation: settings, source, pools and data, as JSON holds them; part of the identity.
         tools: versions of what made it; not part of the identity.
@@ -71,6 +84,12 @@ class Fingerprint:
     class_names: tuple[str, ...]
     generation: dict[str, Any]
     tools: dict[str, str]
+    akh_images: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    akh_labels: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.akh_images):  # of the others' shape, so that all can be asked together
+            object.__setattr__(self, "akh_images", np.zeros((0, *self.images.shape[1:]), np.uint8))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -104,6 +123,15 @@ class Attachment:
     tensors: dict[str, NDArray[Any]]
 
 
+def describe_akh(images: NDArray[np.uint8], labels: Labels) -> dict[str, Any] | None:
+    """Return how the generation's metadata, and so the id, name the images that the source gets wrong; None: none."""
+    if not len(labels):
+        return None
+    digest = hashlib.sha256(np.ascontiguousarray(images).tobytes())
+    digest.update(labels.astype("<i8").tobytes())
+    return {"count": len(labels), "sha256": digest.hexdigest()}
+
+
 def save_fingerprint(
     fingerprint: Fingerprint, path: Path, *, attachments: Mapping[str, Attachment] | None = None
 ) -> None:
@@ -127,7 +155,8 @@ def save_fingerprint(
         "tools": fingerprint.tools,
         **{name: attachment.metadata for name, attachment in attached.items()},
     }
-    tensors = {name: getattr(fingerprint, name) for name in _TENSORS}
+    names = [*_TENSORS, *(_OPTIONAL if len(fingerprint.akh_labels) else ())]
+    tensors = {name: getattr(fingerprint, name) for name in names}
     for name, attachment in attached.items():
         tensors |= {f"{name}.{key}": tensor for key, tensor in attachment.tensors.items()}
     write_atomically(path, pack_tensors(tensors, {_KEY: canonical_json(metadata)}), mode=0o600)
@@ -164,7 +193,7 @@ def load_fingerprint(path: Path) -> Fingerprint:
     _check_tensors(tensors, path)
     try:
         fingerprint = Fingerprint(
-            **cast("dict[str, Any]", {name: tensors[name] for name in _TENSORS}),
+            **cast("dict[str, Any]", {name: tensors[name] for name in (*_TENSORS, *_OPTIONAL) if name in tensors}),
             class_names=tuple(map(str, metadata["class_names"])),
             generation=metadata["generation"],
             tools=metadata["tools"],
@@ -208,7 +237,8 @@ def _read(path: Path, *, prefix: str = "") -> tuple[dict[str, Any], dict[str, ND
 
 def _check_tensors(tensors: dict[str, NDArray[Any]], path: Path) -> None:
     sizes: dict[str, int] = {}
-    for name, (dtype, letters) in _TENSORS.items():
+    optional = _OPTIONAL if any(name in tensors for name in _OPTIONAL) else {}
+    for name, (dtype, letters) in {**_TENSORS, **optional}.items():
         if name not in tensors:
             raise FingerprintError(f"{path}: the tensor {name!r} is missing. Copy or generate the fingerprint again.")
         tensor = tensors[name]
@@ -227,9 +257,14 @@ def _check_values(fingerprint: Fingerprint, path: Path) -> None:
     if not np.isfinite(fingerprint.conferrability).all() or not 0 <= fingerprint.source_accuracy <= 1:
         raise FingerprintError(f"{path}: the fingerprint holds values that are not finite or out of range.")
     c = len(fingerprint.class_names)
-    for name in ("labels", "ground_truth", "probe_labels"):
+    for name in ("labels", "ground_truth", "probe_labels", "akh_labels"):
         values = getattr(fingerprint, name)
-        if values.min() < 0 or values.max() >= c:
+        if values.min(initial=0) < 0 or values.max(initial=0) >= c:
             raise FingerprintError(f"{path}: {name} must lie in 0 .. {c - 1}; found {values.min()} .. {values.max()}.")
+    if fingerprint.generation.get("akh") != describe_akh(fingerprint.akh_images, fingerprint.akh_labels):
+        raise FingerprintError(
+            f"{path}: its images that the source gets wrong are not those that it was generated with. Use the original "
+            "file."
+        )
     if (fingerprint.labels == fingerprint.ground_truth).any():
         raise FingerprintError(f"{path}: an example's label is its true class, which every good model answers.")

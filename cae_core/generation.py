@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cae_core
-from cae_core.arrays import Floats64
+from cae_core.akh import choose_akh
+from cae_core.arrays import Floats64, Labels
 from cae_core.canonical import digest_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
-from cae_core.fingerprint import Fingerprint
+from cae_core.fingerprint import Fingerprint, describe_akh
 from cae_core.pools import Pools
 from cae_core.run_state import RunState, load_checkpoint, save_checkpoint, start_run
 from cae_core.same_model import check_references
@@ -159,7 +160,10 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> Fingerp
     first = np.argsort(accepted.position[: search.settings.count], kind="stable")
     index = state.queue.index[accepted.position[first]]
     probes = _choose_probes(len(data), index, search.settings.seed)
-    source = {**inputs["source"], "accuracy": state.queue.source_accuracy}
+    generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
+    akh_images, akh_labels = _choose_akh(search, np.concatenate([index, probes]))
+    if len(akh_labels):
+        generation["akh"] = describe_akh(akh_images, akh_labels)
     return Fingerprint(
         images=accepted.images[first],
         seeds=data.images[index],
@@ -171,14 +175,24 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> Fingerp
         probe_images=data.images[probes],
         probe_labels=data.labels[probes],
         class_names=data.class_names,
-        generation={**inputs, "source": source},
+        generation=generation,
         tools={
             "cae-fingerprint": cae_core.__version__,
             "numpy": np.__version__,
             "safetensors": version("safetensors"),
             "python": platform.python_version(),
         },
+        akh_images=akh_images,
+        akh_labels=akh_labels,
     )
+
+
+def _choose_akh(search: Search, taken: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Labels]:
+    settings, data = search.settings, search.data
+    if not settings.akh:
+        return np.zeros((0, *data.images.shape[1:]), np.uint8), np.zeros(0, np.int64)
+    index, labels = choose_akh(search.pools, data, settings.akh, without=taken, seed=settings.seed)
+    return data.images[index], labels
 
 
 def _choose_probes(size: int, used: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

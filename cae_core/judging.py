@@ -246,10 +246,10 @@ def refuse_known_file(suspect: str, sha256: str, known: Mapping[str, PoolMember]
 
 
 def _rows(regeneration: Regeneration, answers: Sequence[Answer]) -> list[int]:
-    """Return of each answer its row in the outputs of the judge's models: the examples, and then the probes."""
-    n = len(regeneration.fingerprint)
-    asked = [answer.question for answer in answers]
-    return [question.index + (n if question.kind == "benign" else 0) for question in asked]
+    """Return of each answer its row in the outputs of the judge's models: examples, probes, errors of the source."""
+    n, q = len(regeneration.fingerprint), len(regeneration.fingerprint.probe_images)
+    first = {"fingerprint": 0, "benign": n, "akh": n + q}
+    return [answer.question.index + first[answer.question.kind] for answer in answers]
 
 
 def _is_known(suspect: str, member: Path) -> str:

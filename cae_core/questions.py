@@ -8,7 +8,7 @@ four; so the nonce is recorded, and in a dispute it is the judge's.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from cae_core.errors import OptionError
 from cae_core.fingerprint import Fingerprint
 
-__all__ = ["MIN_BENIGN", "Question", "plan_questions", "question_images"]
+__all__ = ["MIN_BENIGN", "Kind", "Question", "count_queries", "plan_questions", "question_images"]
+
+Kind: TypeAlias = Literal["fingerprint", "benign", "akh"]
 
 MIN_BENIGN = 50
 """Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer)."""
@@ -30,12 +32,12 @@ class Question:
     """One query.
 
     Attributes:
-        kind: ``"fingerprint"`` or ``"benign"``.
-        index: in the fingerprint's images, or in its probes.
+        kind: ``"fingerprint"``, ``"benign"`` or ``"akh"``, a benign image that the source gets wrong.
+        index: in the fingerprint's images of this kind.
         repeat: whether the image has been asked before in this verification.
     """
 
-    kind: Literal["fingerprint", "benign"]
+    kind: Kind
     index: int
     repeat: bool
 
@@ -47,6 +49,7 @@ def plan_questions(
     nonce: bytes,
     max_queries: int | None = None,
     chosen: NDArray[np.bool_] | None = None,
+    akh: bool = True,
 ) -> tuple[Question, ...]:
     """Return the questions in the order in which they are asked; the same arguments give the same plan.
 
@@ -54,14 +57,16 @@ def plan_questions(
         fingerprint: whose examples and probes are asked.
         suspect_id: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
-        max_queries: budget; examples are left out at random, decided by the nonce as well, until it is met.
+        max_queries: budget; images that the source gets wrong, and then examples, are left out at random, decided by
+            the nonce as well, until it is met.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
+        akh: whether the images that the source gets wrong are asked, where the fingerprint has any.
 
     Raises:
         OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
             the benign probes and the repeats.
     """
-    n, q = len(fingerprint), len(fingerprint.probe_images)
+    n, q, a = len(fingerprint), len(fingerprint.probe_images), len(fingerprint.akh_images)
     common = hashlib.sha256(f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|".encode())
 
     def key(index: int, mark: str = "") -> bytes:
@@ -74,6 +79,7 @@ def plan_questions(
 
     examples = list(range(n)) if chosen is None else np.flatnonzero(chosen).tolist()
     probes = sorted(range(n, n + q), key=lot)[:MIN_BENIGN]
+    errors = sorted(range(n + q, n + q + a), key=lot) if akh else []
     if max_queries is not None:
         affordable = [k for k in range(len(examples) + 1) if _total(k, len(probes)) <= max_queries]
         room = affordable[-1] if affordable else 0
@@ -82,25 +88,40 @@ def plan_questions(
             need = _total(least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
         examples = sorted(examples, key=lot)[:room]
-    once = examples + probes
+        left = [k for k in range(len(errors) + 1) if _total(len(examples) + k, len(probes)) <= max_queries]
+        errors = errors[: left[-1]]
+    once = examples + probes + errors
     twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
     order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])
     seen: set[int] = set()
     questions: list[Question] = []
     for _, index in order:
-        kind: Literal["fingerprint", "benign"] = "fingerprint" if index < n else "benign"
-        questions.append(Question(kind, index if index < n else index - n, index in seen))
+        kind, first = _kind(index, n, q)
+        questions.append(Question(kind, index - first, index in seen))
         seen.add(index)
     return tuple(questions)
 
 
 def question_images(fingerprint: Fingerprint, questions: Sequence[Question]) -> NDArray[np.uint8]:
     """Return the images to ask, uint8 (queries, h, w, k), in order."""
-    source = {"fingerprint": fingerprint.images, "benign": fingerprint.probe_images}
+    source = {"fingerprint": fingerprint.images, "benign": fingerprint.probe_images, "akh": fingerprint.akh_images}
     images = np.empty((len(questions), *fingerprint.images.shape[1:]), np.uint8)
     for place, question in enumerate(questions):
         images[place] = source[question.kind][question.index]
     return images
+
+
+def count_queries(questions: Sequence[Question]) -> dict[str, int]:
+    """Return how many there are of each kind, repeats included; ``akh`` only where there are any."""
+    counts = {kind: sum(question.kind == kind for question in questions) for kind in ("fingerprint", "benign", "akh")}
+    return {kind: count for kind, count in counts.items() if count or kind != "akh"}
+
+
+def _kind(index: int, n: int, q: int) -> tuple[Kind, int]:
+    """Return of what kind the image is, and the index of the first of this kind."""
+    if index < n:
+        return "fingerprint", 0
+    return ("benign", n) if index < n + q else ("akh", n + q)
 
 
 def _repeats(images: int) -> int:

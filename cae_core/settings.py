@@ -41,6 +41,7 @@ class GenerationSettings:
         ranking: ``"screened"``: seeds with the most prior evidence for a wrong label first; ``"random"``.
         max_seeds: how many seeds may be tried; None: all that the source classifies correctly.
         precision: arithmetic of the search; acceptance is float32 always.
+        akh: benign images wanted that the source gets wrong, see `cae_core.akh`; they decide nothing.
     """
 
     eps: float
@@ -64,10 +65,11 @@ class GenerationSettings:
     ranking: Literal["screened", "random"] = "screened"
     max_seeds: int | None = None
     precision: Precision = "float32"
+    akh: int = 0
 
     def __post_init__(self) -> None:
         self.ball()
-        for name, low in (("count", 1), ("iterations", 1), ("batch", 1), ("check_every", 0), ("seed", 0)):
+        for name, low in (("count", 1), ("iterations", 1), ("batch", 1), ("check_every", 0), ("seed", 0), ("akh", 0)):
             if getattr(self, name) < low:
                 raise OptionError(f"{name} must be at least {low}; found {getattr(self, name)}.")
         if self.max_seeds is not None and self.max_seeds < 1:
@@ -116,8 +118,8 @@ class GenerationSettings:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON holds them."""
-        return dataclasses.asdict(self)
+        """Return the settings as JSON holds them; ``akh`` only where it is not 0, as before there was any."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "akh" or value}
 
 
 _REPORT: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from cae_core.caeacc import CAEAcc
 from cae_core.questions import Question
 
-__all__ = ["Answer", "Decision", "Outcome", "Provenance", "SequentialEvidence", "Verdict"]
+__all__ = ["Answer", "Decision", "Outcome", "Provenance", "RepeatedErrors", "SequentialEvidence", "Verdict"]
 
 Outcome: TypeAlias = Literal["surrogate", "independent", "inconclusive"]
 Provenance: TypeAlias = Literal["rank", "parametric", "literature"]
@@ -100,6 +100,27 @@ class SequentialEvidence:
         }
 
 
+@dataclass(frozen=True)
+class RepeatedErrors:
+    """On how many benign images that the source gets wrong the suspect gives its wrong label; it decides nothing.
+
+    Attributes:
+        matches: answers equal to the source's wrong label.
+        asked: how many such images were asked, at least 1.
+        p_value: how likely an independent model matches this often, by rank; None where uncalibrated.
+        p_value_surrogate: how likely a surrogate matches this seldom, by rank; None likewise.
+    """
+
+    matches: int
+    asked: int
+    p_value: float | None = None
+    p_value_surrogate: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The decision about one suspect, with everything that it rests on.
@@ -108,6 +129,7 @@ class Verdict:
         decision: see `Decision`.
         caeacc: over all asked examples.
         other_scores: by name, for information; they decide nothing.
+        akh: repeated errors of the source, for information; None where none was asked.
         benign_accuracy: on the benign probes.
         benign_range: lowest and highest of the calibration references on the same probes; None where uncalibrated.
         queries: how many of each kind, repeats included.
@@ -129,6 +151,7 @@ class Verdict:
     decision: Decision
     caeacc: CAEAcc
     other_scores: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    akh: RepeatedErrors | None = None
     benign_accuracy: float
     benign_range: tuple[float, float] | None = None
     queries: dict[str, int]
@@ -163,6 +186,7 @@ class Verdict:
             "asked": self.caeacc.asked,
             "interval": [self.caeacc.low, self.caeacc.high],
             "other_scores": self.other_scores,
+            "akh": None if self.akh is None else self.akh.as_dict(),
             "benign_accuracy": self.benign_accuracy,
             "benign_range": None if self.benign_range is None else list(self.benign_range),
             "queries": self.queries,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core.akh_evidence import repeated_errors
 from cae_core.arrays import Labels
 from cae_core.benign import check_benign
 from cae_core.caeacc import CAEAcc, cae_accuracy
@@ -20,7 +21,7 @@ from cae_core.exchangeability import benign_range, outside_range, unrepresented_
 from cae_core.fingerprint import Fingerprint
 from cae_core.first_answers import FirstAnswers, first_answers
 from cae_core.models import Model
-from cae_core.questions import Question, plan_questions, question_images
+from cae_core.questions import Question, count_queries, plan_questions, question_images
 from cae_core.verdict import Answer, Verdict
 
 if TYPE_CHECKING:
@@ -86,7 +87,12 @@ def verify(
     nonce = secrets.token_bytes(16) if nonce is None else nonce
     chosen = None if calibration is None else calibration.chosen
     questions = plan_questions(
-        fingerprint, suspect_id=suspect_sha256, nonce=nonce, max_queries=options.max_queries, chosen=chosen
+        fingerprint,
+        suspect_id=suspect_sha256,
+        nonce=nonce,
+        max_queries=options.max_queries,
+        chosen=chosen,
+        akh=not options.sequential,
     )
     if options.sequential:
         from cae_core.sequential_verification import start_sequential
@@ -211,9 +217,10 @@ def judge_answers(
         decision=decision,
         caeacc=caeacc,
         other_scores=other_scores,
+        akh=repeated_errors(fingerprint, answers, calibration),
         benign_accuracy=float(right.mean()),
         benign_range=None if calibration is None else benign_range(calibration, answers.probes),
-        queries={kind: sum(question.kind == kind for question in questions) for kind in ("fingerprint", "benign")},
+        queries=count_queries(questions),
         nondeterministic=answers.changed,
         unanswered=int((labels < 0).sum()),
         evasion=circumstances.evasion,

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from cae_core.verdict import SequentialEvidence, Verdict
+from cae_core.verdict import RepeatedErrors, SequentialEvidence, Verdict
 
 __all__ = ["NO_THRESHOLD", "describe_models", "verdict_facts"]
 
 NO_THRESHOLD = "none: the references are too few for the rate, or match too often"
 """What people read where no score is called a surrogate."""
 
+_KINDS = {"fingerprint": "fingerprint", "benign": "benign", "akh": "that the source gets wrong"}
 _SCORE_NAMES = {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}
 
 
@@ -21,7 +22,8 @@ def verdict_facts(verdict: Verdict) -> dict[str, str]:
     facts |= dict(_origin(verdict))
     facts |= {
         "benign accuracy": _benign(verdict),
-        "queries": f"{verdict.queries['fingerprint']} fingerprint + {verdict.queries['benign']} benign",
+        "source's errors": "" if verdict.akh is None else _akh(verdict.akh),
+        "queries": " + ".join(f"{count} {_KINDS[kind]}" for kind, count in verdict.queries.items()),
         "unanswered": f"{verdict.unanswered} queries (refused or not a number; no match)" if verdict.unanswered else "",
         "nondeterministic": (
             f"{verdict.nondeterministic} repeated images got another answer" if verdict.nondeterministic else ""
@@ -104,6 +106,11 @@ def _benign(verdict: Verdict) -> str:
     low, high = verdict.benign_range
     outside = ": extrapolated" if verdict.decision.extrapolated else ""
     return f"{found}  (references: {low:.3f} to {high:.3f}{outside})"
+
+
+def _akh(akh: RepeatedErrors) -> str:
+    p = "" if akh.p_value is None else f", p = {akh.p_value:.4g}"
+    return f"{akh.matches} of {akh.asked} repeated{p}  (on benign images; for information, it decides nothing)"
 
 
 def _earlier(earlier: dict[str, Any] | None) -> str:

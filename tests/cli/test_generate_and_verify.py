@@ -132,7 +132,10 @@ def test_the_reports_presets_run(pool: Pool, tmp_path: Path, run_cae: Run, prese
 
 
 HEAVY = ("torch", "tensorflow", "keras", "onnx", "scipy", "sklearn", "rich", "numpy.ma", "numpy.random")
-NOT_OF_A_VERIFICATION = ("search", "generation", "settings", "calibrating", "screening", "parametric", "pool", "replay")
+NOT_OF_A_VERIFICATION = (
+    *("akh", "search", "generation", "settings", "calibrating", "screening"),
+    *("parametric", "pool", "replay"),
+)
 
 
 @pytest.mark.parametrize("file", ["fingerprint", "calibrated"])

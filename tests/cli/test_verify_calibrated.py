@@ -15,7 +15,7 @@ from onnx import helper
 from cae_core.fingerprint import load_fingerprint
 from cae_core.ledger import ledger_of
 from cae_core.tensor_file import pack_tensors, read_tensors
-from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool
+from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool, run_quietly
 from tests.cli.test_bad_input import assert_one_sentence
 
 Run = Callable[..., Outcome]
@@ -169,6 +169,78 @@ class TestForPeople:
         assert "0.2 false accusations" in text
         assert run_cae("inspect", fingerprint, "--json").json()["calibration"] is None
         assert "calibration: none" in run_cae("inspect", fingerprint).out
+
+
+class TestErrorsOfTheSource:
+    """`cae generate --akh`: benign images that the source gets wrong, reported apart."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def with_errors(pool: Pool, calibration_pool: CalibrationPool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        path = tmp_path_factory.mktemp("akh") / "akh.safetensors"
+        run_quietly(pool.generate_arguments(path, "--akh", "15"))
+        rates = ("--fpr", "0.2", "--fnr", "0.2", "--pool", str(calibration_pool.manifest))
+        run_quietly(["calibrate", "--fingerprint", str(path), *rates])
+        return path
+
+    def test_surrogates_repeat_them_and_independent_models_do_not(
+        self, with_errors: Path, pool: Pool, run_cae: Run
+    ) -> None:
+        found = {
+            path.stem: run_cae("verify", "-s", path, "-f", with_errors, "--no-ledger", "--json").json()
+            for path in (pool.source, pool.copy, pool.other)
+        }
+        assert found["source"]["akh"]["matches"] == found["source"]["akh"]["asked"] == 15
+        assert found["source"]["akh"]["p_value"] == 0.1
+        assert found["copy"]["akh"]["matches"] > found["other"]["akh"]["matches"]
+        for verdict in found.values():
+            assert set(verdict["queries"]) == {"fingerprint", "benign", "akh"}
+            assert verdict["asked"] + verdict["queries"]["akh"] < 20 + 15 + 5
+
+    def test_examples_are_the_same_with_and_without(self, with_errors: Path, fingerprint: Path) -> None:
+        mine, plain = load_fingerprint(with_errors), load_fingerprint(fingerprint)
+        np.testing.assert_array_equal(mine.images, plain.images)
+        np.testing.assert_array_equal(mine.probe_images, plain.probe_images)
+        assert mine.id != plain.id
+        assert "akh" not in plain.generation["settings"]
+
+    def test_they_are_shown(
+        self, with_errors: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "300")
+        text = run_cae("verify", "-s", pool.source, "-f", with_errors, "--no-ledger").out
+        assert "15 of 15 repeated, p = 0.1  (on benign images; for information, it decides nothing)" in text
+        assert " that the source gets wrong" in text
+        assert "15 benign images that the source gets wrong" in run_cae("inspect", with_errors).out
+        assert run_cae("inspect", with_errors, "--json").json()["akh"] == 15
+        outcome = run_cae(*pool.generate_arguments(tmp_path / "f", "--akh", "9999"))
+        found = int(outcome.out.splitlines()[1].split()[0])
+        assert f"{found} of 9999 images that the source gets wrong" in outcome.out
+        assert 15 < found < 500
+        assert len(load_fingerprint(tmp_path / "f").akh_labels) == found
+
+    def test_a_dry_run_counts_them_and_a_sequential_one_asks_none(
+        self, with_errors: Path, pool: Pool, run_cae: Run
+    ) -> None:
+        given = ("-s", pool.source, "-f", with_errors)
+        plan = run_cae("verify", *given, "--dry-run", "--json").json()
+        assert 15 <= plan["queries"]["akh"] <= 20
+        assert sum(plan["queries"].values()) == plan["total"]
+        assert "that the source gets wrong" in run_cae("verify", *given, "--dry-run").out
+        assert "akh" not in run_cae("verify", *given, "--dry-run", "--sequential", "--json").json()["queries"]
+        assert run_cae("verify", *given, "--sequential", "--no-ledger", "--json").json()["akh"] is None
+
+    def test_they_are_replayed(self, with_errors: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+        path = tmp_path / "v.json"
+        path.write_text(run_cae("verify", "-s", pool.source, "-f", with_errors, "--no-ledger", "--json").out)
+        assert run_cae("verify", "--replay", path, "-f", with_errors).code == 0
+        told = json.loads(path.read_text())
+        edit(path, akh={**told["akh"], "matches": 1})
+        assert_one_sentence(run_cae("verify", "--replay", path, "-f", with_errors), "it differs in akh")
+
+    def test_a_number_below_0(self, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+        outcome = run_cae(*pool.generate_arguments(tmp_path / "f", "--akh", "-1"))
+        assert_one_sentence(outcome, "akh must be at least 0", code=2)
 
 
 class TestDryRun:

@@ -32,10 +32,15 @@ class Scripted:
         return Predictions(self.answer(images.astype(np.uint8)), self.probabilities(len(images)))
 
 
-def table(fingerprint: Fingerprint, examples: Labels, probes: Labels) -> Answer:
-    """Return a function that answers these labels: (n,) to the examples, (q,) to the probes."""
+def table(fingerprint: Fingerprint, examples: Labels, probes: Labels, akh: Labels | None = None) -> Answer:
+    """Return a function that answers these labels: (n,) to the examples, (q,) to the probes.
+
+    ``akh``: (a,) to the images that the source gets wrong; by default its own wrong labels.
+    """
     known = dict(zip((x.tobytes() for x in fingerprint.images), examples.tolist(), strict=True))
     known |= dict(zip((x.tobytes() for x in fingerprint.probe_images), probes.tolist(), strict=True))
+    errors = fingerprint.akh_labels if akh is None else akh
+    known |= dict(zip((x.tobytes() for x in fingerprint.akh_images), errors.tolist(), strict=True))
     return lambda images: np.array([known[image.tobytes()] for image in images], np.int64)
 
 

@@ -70,8 +70,8 @@ class Shelf:
 
     def model(self, matches: int, *, wrong_probes: int = 0, seed: int, bare: bool = False) -> Known:
         """Return a model that matches so many examples and errs on the first probes."""
-        answer = matching(self.fingerprint, matches, wrong_probes=wrong_probes).answer
         fingerprint = self.fingerprint
+        answer = matching(fingerprint, matches, wrong_probes=wrong_probes).answer
         return Known(fingerprint, answer(fingerprint.images), answer(fingerprint.probe_images), seed=seed, bare=bare)
 
     def many(
@@ -131,6 +131,16 @@ class TestWhatIsKept:
         assert (found.fpr, found.fnr, found.score, found.parametric) == (0.2, 0.3, "caeacc", False)
         assert found.chosen.all()
         assert found.weights is None
+
+    def test_answers_to_images_that_the_source_gets_wrong(self, shelf: Shelf) -> None:
+        """They are asked with the others, and are part of neither examples nor probes."""
+        shelf.fingerprint = toy_fingerprint(akh=7)
+        found = run(shelf, shelf.many([4, 2], "other"), shelf.many([15], "thief", relation="surrogate"))
+        np.testing.assert_array_equal(found.references.akh, np.tile(shelf.fingerprint.akh_labels, (2, 1)))
+        assert found.surrogates.akh.shape == (1, 7)
+        assert found.references.matches(shelf.fingerprint).sum(axis=1).tolist() == [4, 2]
+        assert found.references.right.all()
+        assert run(shelf, shelf.many([4], "more")).surrogates.akh.shape == (0, 7)
 
     def test_the_fingerprint_stays_as_it_is(self, shelf: Shelf) -> None:
         before = shelf.fingerprint.id

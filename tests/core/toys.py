@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats32, Floats64, Images, as_unit_float
 from cae_core.calibration import Calibration, CalibrationModel, Group
 from cae_core.dataset import ImageSet
-from cae_core.fingerprint import Fingerprint
+from cae_core.fingerprint import Fingerprint, describe_akh
 from cae_core.models import Predictions, Pullback
 from cae_core.objectives.objective import Goal, Objective
 from cae_core.pools import Pools
@@ -162,11 +162,18 @@ class LogitCase:
         return ((moved[0] - moved[1]) / (2 * h)).reshape(m, c, n).transpose(0, 2, 1)
 
 
-def toy_fingerprint(n: int = 20, probes: int = 60, classes: int = 10, seed: int = 5) -> Fingerprint:
+def toy_fingerprint(n: int = 20, probes: int = 60, classes: int = 10, seed: int = 5, akh: int = 0) -> Fingerprint:
     """Return a fingerprint of random images; example i is marked by its first pixel, so that a suspect can cheat."""
     random = np.random.default_rng(seed)
     seeds = random.integers(0, 256, (n, 4, 4, 1)).astype(np.uint8)
     truth = random.integers(0, classes, n)
+    others = np.random.default_rng([seed, akh])
+    akh_images, akh_labels = others.integers(0, 256, (akh, 4, 4, 1)).astype(np.uint8), others.integers(0, classes, akh)
+    generation: dict[str, Any] = {
+        "settings": {"eps": 0.1, "seed": seed},
+        "source": {"name": "source", "accuracy": 0.9},
+        **({"akh": describe_akh(akh_images, akh_labels)} if akh else {}),
+    }
     return Fingerprint(
         images=seeds ^ np.uint8(1),
         seeds=seeds,
@@ -178,8 +185,10 @@ def toy_fingerprint(n: int = 20, probes: int = 60, classes: int = 10, seed: int 
         probe_images=random.integers(0, 256, (probes, 4, 4, 1)).astype(np.uint8),
         probe_labels=random.integers(0, classes, probes),
         class_names=tuple(f"class {j}" for j in range(classes)),
-        generation={"settings": {"eps": 0.1, "seed": seed}, "source": {"name": "source", "accuracy": 0.9}},
+        generation=generation,
         tools={"cae-fingerprint": "0.1.0"},
+        akh_images=akh_images,
+        akh_labels=akh_labels,
     )
 
 

@@ -6,6 +6,7 @@ old ones:
     python tests/data/make_golden.py
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 import cae_core
 from cae_core.calibration import Calibration, CalibrationModel, Group
 from cae_core.calibration_file import save_calibration
-from cae_core.fingerprint import Fingerprint, save_fingerprint
+from cae_core.fingerprint import Fingerprint, describe_akh, save_fingerprint
 
 
 def golden_fingerprint() -> Fingerprint:
@@ -72,8 +73,20 @@ def _model(name: str, i: int, kind: str) -> CalibrationModel:
     )
 
 
+def golden_akh() -> Fingerprint:
+    """Return the golden fingerprint with two images that the source gets wrong."""
+    plain = golden_fingerprint()
+    images = (np.arange(2 * 4 * 5 * 3, dtype=np.int64) * 13 % 257 % 256).astype(np.uint8).reshape(2, 4, 5, 3)
+    images[1, 0, 0] = (14, 27, 40)
+    labels = np.array([1, 2], np.int64)
+    generation = {**plain.generation, "akh": describe_akh(images, labels)}
+    generation["settings"] = {**generation["settings"], "akh": 2}
+    return dataclasses.replace(plain, akh_images=images, akh_labels=labels, generation=generation)
+
+
 if __name__ == "__main__":
     folder, version = Path(__file__).parent, cae_core.__version__
     golden = golden_fingerprint()
     save_fingerprint(golden, folder / f"fingerprint-{version}.safetensors")
     save_calibration(golden_calibration(golden), golden, folder / f"fingerprint-{version}-calibrated.safetensors")
+    save_fingerprint(golden_akh(), folder / f"fingerprint-{version}-akh.safetensors")

@@ -42,6 +42,9 @@ def run(
     ranking: Annotated[str | None, typer.Option(help="Seeds: screened or random.")] = None,
     max_seeds: Annotated[int | None, typer.Option(help="Seeds that may be tried; default: all.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of the search: float32 or bfloat16.")] = None,
+    akh: Annotated[
+        int | None, typer.Option(help="Benign images to add that the source gets wrong and references get right.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The fingerprint file.")] = Path(
         "fingerprint.safetensors"
     ),
@@ -85,6 +88,7 @@ def run(
         ranking=ranking,
         max_seeds=max_seeds,
         precision=precision,
+        akh=akh,
     )
 
     whole = [pool] if pool else []
@@ -115,6 +119,7 @@ def run(
         "seeds_tried": result.seeds_tried,
         "steps": result.steps,
         "source_accuracy": result.fingerprint.source_accuracy,
+        "akh": len(result.fingerprint.akh_labels),
     }
     if json:
         print_json(summary)
@@ -123,5 +128,7 @@ def run(
         f"{output}: {summary['examples']} of {settings.count} examples from {result.seeds_tried} seeds "
         f"in {result.steps} steps (id {result.fingerprint.id[:12]})"
     )
+    if settings.akh:
+        typer.echo(f"{summary['akh']} of {settings.akh} images that the source gets wrong and most references do not.")
     if not result.complete:
         typer.echo("Fewer than asked for: no seeds were left. Lower --tau, raise --eps, or give more data.", err=True)

@@ -45,6 +45,7 @@ def run(
         "steps": f"{facts['mean_steps']:.0f} on average",
         "labels": ", ".join(f"{name}: {count}" for name, count in facts["labels"].items() if count),
         "benign probes": facts["benign_probes"],
+        "source's errors": f"{facts['akh']} benign images that the source gets wrong" if facts["akh"] else "none",
         "source": f"{source['name']}, {source['accuracy']:.1%} on the benign data, {source['sha256'][:16]}",
         **{relation: _names(generation[relation]) for relation in ("surrogates", "references")},
         "data": f"{data['name']}, {data['sha256'][:16]}",
@@ -76,6 +77,7 @@ def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:
         "mean_steps": float(fingerprint.steps.mean()),
         "labels": dict(zip(fingerprint.class_names, counts, strict=True)),
         "benign_probes": len(fingerprint.probe_images),
+        "akh": len(fingerprint.akh_labels),
         "generation": fingerprint.generation,
         "tools": fingerprint.tools,
     }

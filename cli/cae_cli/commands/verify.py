@@ -112,7 +112,7 @@ def _plan(
 ) -> None:
     from cae_core.calibration_file import load_calibration
     from cae_core.fingerprint import load_fingerprint
-    from cae_core.questions import plan_questions
+    from cae_core.questions import count_queries, plan_questions
     from cae_core.sequential_verification import start_sequential
     from cae_core.workflows import suspect_digest
 
@@ -127,14 +127,16 @@ def _plan(
         nonce=b"",
         max_queries=max_queries,
         chosen=None if calibration is None else calibration.chosen,
+        akh=not sequential,
     )
-    counts = {kind: sum(question.kind == kind for question in plan) for kind in ("fingerprint", "benign")}
+    counts = count_queries(plan)
     total_cost = None if cost is None else len(plan) * cost
     if json:
         print_json({"queries": counts, "total": len(plan), "at_most": sequential, "cost": total_cost})
         return
+    akh = f", {counts['akh']} that the source gets wrong" if "akh" in counts else ""
     typer.echo(
         f"{'at most ' if sequential else ''}{len(plan)} queries: {counts['fingerprint']} for the fingerprint, "
-        f"{counts['benign']} benign ({sum(question.repeat for question in plan)} of them repeats)"
+        f"{counts['benign']} benign{akh} ({sum(question.repeat for question in plan)} of them repeats)"
         + ("" if total_cost is None else f"; cost {total_cost:g}")
     )

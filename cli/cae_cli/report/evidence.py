@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from cae_cli.report.case import Case
 from cae_cli.report.text import counted, number, percent
-from cae_core.verdict import SequentialEvidence
+from cae_core.verdict import RepeatedErrors, SequentialEvidence
 
 __all__ = ["EvidenceRow", "evidence_rows"]
 
+_KINDS = {"fingerprint": "fingerprint", "benign": "benign", "akh": "benign that the source gets wrong"}
 _SCORES = {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}
 _THRESHOLDS = {
     "rank": "the least score that is an accusation at the rate asked for, by ranks among the calibration references",
@@ -129,9 +130,11 @@ def _asking(case: Case) -> Iterator[EvidenceRow]:
     if verdict.decision.extrapolated:
         yield EvidenceRow("Extrapolated", "yes", "the references say nothing about models of this accuracy")
     queries = verdict.queries
+    if verdict.akh is not None:
+        yield _repeated_errors(verdict.akh)
     yield EvidenceRow(
         "Queries",
-        f"{queries['fingerprint']} fingerprint, {queries['benign']} benign",
+        ", ".join(f"{count} {_KINDS[kind]}" for kind, count in queries.items()),
         f"in one random order, {counted(answers.repeats, 'repeat')} among them",
     )
     changed = f"{verdict.nondeterministic} of {answers.repeats}" if answers.repeats else "none asked"
@@ -145,6 +148,12 @@ def _asking(case: Case) -> Iterator[EvidenceRow]:
     chosen = {name.replace("_", " "): value for name, value in verdict.options.items() if value not in (None, False)}
     words = [name if value is True else f"{name} {value}" for name, value in chosen.items()]
     yield EvidenceRow("Options", ", ".join(words) or "none")
+
+
+def _repeated_errors(akh: RepeatedErrors) -> EvidenceRow:
+    p = "" if akh.p_value is None else f", p-value {number(akh.p_value)}"
+    note = "benign images on which the suspect gives the source's wrong label; for information, they decide nothing"
+    return EvidenceRow("Errors of the source repeated", f"{akh.matches} of {akh.asked}{p}", note)
 
 
 def _doubts(case: Case) -> Iterator[EvidenceRow]:
