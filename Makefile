@@ -26,7 +26,7 @@ help:
 
 .venv/dev: .venv/run
 	@echo "Installing the development packages (TensorFlow among them) ..."
-	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,digits,cluster,seal,dev]'
+	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,digits,cluster,seal,signing,dev]'
 	@touch $@
 
 demo: .venv/run

@@ -71,6 +71,8 @@ class JudgeOptions:
         sample: how many of the claim's examples are replayed.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
         device: where to run the models.
+        signed_by: fingerprint of the key whose signature of the seal was verified; None: none was given. It decides
+            nothing.
     """
 
     seals: int
@@ -84,6 +86,7 @@ class JudgeOptions:
     sample: int = 10
     claimed_accuracy: float | None = None
     device: Device = "auto"
+    signed_by: str | None = None
 
     def rate(self, claim: Claim) -> float:
         """Return the rate that the claim is judged at."""
@@ -102,6 +105,7 @@ class Case:
         replay: likewise; None where none was made.
         regeneration: None where the outcome was certain without one.
         nonce: the judge's.
+        signed_by: see `JudgeOptions`.
     """
 
     judgement: Judgement
@@ -111,6 +115,7 @@ class Case:
     replay: ReplayedClaim | None
     regeneration: Regeneration | None = field(repr=False)
     nonce: bytes
+    signed_by: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the case as ``cae judge --json`` prints it."""
@@ -122,6 +127,7 @@ class Case:
                 "fingerprint_id": opening.fingerprint_id,
                 "commitment": self.claim.seal.commitment,
                 **{name: getattr(opening, name) for name in ("claimant", "score", "fpr", "max_queries", "tool")},
+                "signed_by": self.signed_by,
             },
             "files": self.files,
             "consistency": self.consistency.as_dict(),
@@ -190,6 +196,7 @@ def judge_files(
         replay=replay,
         regeneration=regeneration,
         nonce=nonce,
+        signed_by=options.signed_by,
     )
     record = files.workdir / f"judgement-{named['suspect']['sha256'][:12]}.json"
     write_atomically(record, readable_json(case.as_dict()), mode=0o600)

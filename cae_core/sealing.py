@@ -12,7 +12,7 @@ from cae_core.fingerprint import load_fingerprint
 from cae_core.seal import Opening, Seal, make_opening
 from cae_core.storage import write_atomically
 
-__all__ = ["Sealed", "opening_of", "readable_json", "seal_file"]
+__all__ = ["Sealed", "opening_of", "readable_json", "seal_file", "signature_of"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Sealed:
 def opening_of(seal: Path) -> Path:
     """Return where the opening of a seal is kept: ``seal.opening.json`` beside ``seal.json``."""
     return seal.with_suffix(".opening.json")
+
+
+def signature_of(seal: Path) -> Path:
+    """Return where the signature of a seal is kept: ``seal.sig.json`` beside ``seal.json``."""
+    return seal.with_suffix(".sig.json")
 
 
 def seal_file(

@@ -67,6 +67,7 @@ _PARTS = (
     _Part("folders of images", ("pillow",), "import PIL.Image", "images"),
     _Part("reports", ("jinja2", "matplotlib"), "import jinja2, matplotlib", "report"),
     _Part("timestamps of seals", ("rfc3161-client",), "import rfc3161_client", "seal"),
+    _Part("signatures of seals", ("model-signing", "pyopenssl"), "import model_signing", "signing"),
 )
 
 

@@ -41,6 +41,10 @@ def run(
     opening: Annotated[
         Path | None, typer.Option(help="What opens the seal; default: seal.opening.json beside seal.json.")
     ] = None,
+    signature: Annotated[Path | None, typer.Option(help="The seal's signature (seal.sig.json).")] = None,
+    claimant_key: Annotated[
+        Path | None, typer.Option(help="The claimant's public key (PEM), which the signature is verified with.")
+    ] = None,
     timestamp: Annotated[Path | None, typer.Option(help="The seal's timestamp response (.tsr).")] = None,
     tsa_certificate: Annotated[
         Path | None, typer.Option(help="Certificates of the timestamping authority, its root included (PEM).")
@@ -92,6 +96,7 @@ def run(
     from cae_core.disputes import CaseFiles, JudgeOptions, judge_files
     from cae_core.sealing import opening_of
 
+    signed_by = _signer(seal, signature, claimant_key)  # before anything else of the other party's is opened
     files = CaseFiles(
         claim=claim,
         seal=seal,
@@ -115,6 +120,7 @@ def run(
         sample=sample,
         claimed_accuracy=claimed_accuracy,
         device=device,
+        signed_by=signed_by,
     )
     images = open_data(data, split=split)
     with resumable(), progress_bar(enabled=not json) as progress:
@@ -131,6 +137,20 @@ def _default_workdir(seal: Path) -> Path:
     from cae_core.workflows import read_record
 
     return Path(f"judge-{parse_seal(read_record(seal), str(seal)).commitment[:12]}")
+
+
+def _signer(seal: Path, signature: Path | None, key: Path | None) -> str | None:
+    """Return the fingerprint of the key that signed the seal; None where no signature is given."""
+    if signature is None and key is None:
+        return None
+    if signature is None:
+        raise typer.BadParameter("a key alone shows nothing: give the signature too", param_hint="--signature")
+    if key is None:
+        raise typer.BadParameter("a signature is worth whose key it is", param_hint="--claimant-key")
+    from cae_backends.signatures import verify_signature
+
+    given, content, pem = (_read(path) for path in (signature, seal, key))
+    return verify_signature(given, content, pem, origin=str(signature))
 
 
 def _evidence(
@@ -177,6 +197,7 @@ def _show(case: "Case", workdir: Path) -> None:
     facts["sealed"] = f"{evidence['sealed_at'] or 'not dated'}  {judgement.evidence.authority}"
     facts["suspect since"] = evidence["suspect_since"] or "not known"
     facts["claim"] = f"{case.claim.opening.fingerprint_id[:16]}, by {case.claim.opening.claimant or 'nobody named'}"
+    facts["signed by"] = "not signed" if case.signed_by is None else f"the key {case.signed_by}; decides nothing"
     facts["consistency"] = (
         f"of {consistency.examples} examples {consistency.within_eps} within eps, {consistency.source_label} with the "
         f"source's label, {consistency.seeds_right} seeds right; decides nothing"

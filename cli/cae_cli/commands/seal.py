@@ -24,6 +24,9 @@ def run(
         float | None, typer.Option(help="Rate of false accusations; default: the calibration's, else 0.05.")
     ] = None,
     max_queries: Annotated[int | None, typer.Option(help="The most that a suspect may be asked.")] = None,
+    signing_key: Annotated[
+        Path | None, typer.Option(help="Private key (PEM, P-256, P-384 or P-521): sign the seal with it.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Seal a claim: bind fingerprint, source, pools and rate, without showing any of them.
@@ -31,12 +34,15 @@ def run(
     Example: cae seal fingerprint.safetensors --output seal.json --claimant "Example Ltd"
 
     Writes the seal and, beside it, its opening (seal.opening.json, a secret). Publish the seal and have it dated: it
-    counts from a trusted timestamp on. The commands for that are printed.
+    counts from a trusted timestamp on. The commands for that are printed. With --signing-key its signature is written
+    too (seal.sig.json): it proves who made the seal, not when.
     """
     from cae_core.file_digest import sha256_of_file
     from cae_core.sealing import seal_file
 
+    signed_by = _checked_key(signing_key)
     sealed = seal_file(fingerprint, output, fpr=fpr, max_queries=max_queries, claimant=claimant)
+    signature = _write_signature(output, signing_key)
     request = _write_request(output)
     facts = {
         "seal": str(output),
@@ -44,6 +50,8 @@ def run(
         "sha256": sha256_of_file(output),
         "opening": str(sealed.opening_path),
         "request": None if request is None else str(request),
+        "signature": None if signature is None else str(signature),
+        "signed_by": signed_by,
         "fpr": sealed.opening.fpr,
         "score": sealed.opening.score,
     }
@@ -59,11 +67,34 @@ def run(
         "opening (secret)": facts["opening"],
         "deciding score, rate": f"{facts['score']}, {facts['fpr']:g}",
     }
+    if signature is not None:
+        shown |= {"signature": facts["signature"], "signed by the key": signed_by}
     print_facts(shown, title=str(output))
     typer.echo("\nThe seal counts from a trusted timestamp on. With an authority that a judge will trust:")
     for command in commands:
         typer.echo(f"  {command}")
     typer.echo("Keep the seal as it is, byte for byte, its timestamp, and the opening.")
+
+
+def _checked_key(key: Path | None) -> str | None:
+    """Return the key's fingerprint, before anything is written that it cannot sign."""
+    if key is None:
+        return None
+    from cae_backends.signatures import check_signing_key
+
+    return check_signing_key(key)
+
+
+def _write_signature(seal: Path, key: Path | None) -> Path | None:
+    """Write the signature beside the seal; None where there is no key."""
+    if key is None:
+        return None
+    from cae_backends.signatures import sign_file
+    from cae_core.sealing import signature_of
+
+    path = signature_of(seal)
+    sign_file(seal, key, path)
+    return path
 
 
 def _write_request(seal: Path) -> Path | None:
