@@ -123,9 +123,6 @@ def _whole_file() -> "HashingConfig":
     from model_signing.hashing import Config, PathLike
 
     class WholeFile(Config):
-        def __init__(self) -> None:  # the library's own is not annotated
-            super().__init__()
-
         def add_ignored_paths(self, *, model_path: PathLike, paths: Iterable[PathLike]) -> None:
             """Ignore nothing."""
 
