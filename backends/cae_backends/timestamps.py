@@ -1,6 +1,6 @@
 """Trusted timestamps (RFC 3161): who vouches, and since when, that a file existed.
 
-The only module that knows cryptography; it needs the extra ``seal`` and loads it when it is used.
+The only module that knows `rfc3161_client`; it needs the extra ``seal`` and loads it when it is used.
 """
 
 import hashlib

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from cae_backends.datasets import open_data
+from cae_backends.signatures import check_signing_key
 from cae_core.calibration import Calibration
 from cae_core.calibration_file import load_calibration, save_calibration
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
 from cae_core.loaders import open_model
 from cae_core.pool_file import write_manifest
+from tests.backends.signing import KeyPair, make_keys
 from tests.backends.timestamping import OPENSSL, make_authority, needs_openssl
 from tests.cli.conftest import Outcome, Pool, Run, fit, write_onnx
 
@@ -47,6 +49,15 @@ class Court:
     @property
     def claimant(self) -> Path:
         return self.folder / "claimant.toml"
+
+    @property
+    def keys(self) -> KeyPair:
+        return KeyPair(self.folder / "keys" / "key.pem", self.folder / "keys" / "pub.pem")
+
+    @property
+    def signed(self) -> tuple[str | Path, ...]:
+        """The claimant's signature of the seal, and his public key."""
+        return ("--signature", self.seal.with_suffix(".sig.json"), "--claimant-key", self.keys.public)
 
     def arguments(self, workdir: Path, suspect: Path, *more: str | Path, **changes: str | Path | int) -> list[str]:
         """Return the command; ``changes`` replace what stands in it, ``None`` included."""
@@ -79,7 +90,8 @@ def court(pool: Pool, fingerprint: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("court")
     made = Court(folder, pool, folder / "claim.safetensors")
     made.claim.write_bytes(fingerprint.read_bytes())
-    run_command("seal", made.claim, "--output", made.seal, "--claimant", "Example Ltd", "--fpr", "0.05")
+    signed = ("--signing-key", make_keys(made.keys.private.parent).private)
+    run_command("seal", made.claim, "--output", made.seal, "--claimant", "Example Ltd", "--fpr", "0.05", *signed)
     if OPENSSL is not None:
         authority = make_authority(folder / "authority")
         made.seal.with_suffix(".tsr").write_bytes(authority.answer(made.seal.with_suffix(".tsq").read_bytes()))
@@ -145,7 +157,7 @@ def test_an_honest_claim_is_upheld(court: Court, ask: Run) -> None:
     assert case["p_value"] == case["p_adjusted"] == 1 / (REFERENCES + 1)
     assert (case["seals"], case["references"], case["fpr"]) == (1, REFERENCES, 0.05)
     assert case["evidence"]["proven"]
-    assert case["claim"]["claimant"] == "Example Ltd"
+    assert (case["claim"]["claimant"], case["claim"]["signed_by"]) == ("Example Ltd", None)
     assert case["consistency"]["complete"]
     assert case["nonce"] == NONCE
     replay = case["replay"]
@@ -399,3 +411,78 @@ def test_without_the_package_the_request_is_made_by_hand(
     told = run_cae("seal", court.claim, "--output", tmp_path / "seal.json", "--json").json()
     assert told["request"] is None
     assert told["commands"][0].startswith("openssl ts -query -data")
+
+
+def test_a_signature_says_who_made_the_seal_and_decides_nothing(court: Court, ask: Run, workdir: Path) -> None:
+    unsigned, signed = ask(court.pool.copy), ask(court.pool.copy, *court.signed)
+    key = check_signing_key(court.keys.private)
+    assert [outcome.json()["claim"].pop("signed_by") for outcome in (unsigned, signed)] == [None, key]
+    same = ("outcome", "reason", "p_value", "evidence", "files", "regeneration")
+    assert signed.code == unsigned.code == 4
+    assert {name: signed.json()[name] for name in same} == {name: unsigned.json()[name] for name in same}
+    (record,) = workdir.glob(f"judgement-{signed.json()['files']['suspect']['sha256'][:12]}.json")
+    assert json.loads(record.read_text())["claim"]["signed_by"] == key
+
+
+def test_people_are_told_who_signed(court: Court, run_cae: Run, tmp_path: Path) -> None:
+    key = check_signing_key(court.keys.private)
+    sealed = run_cae("seal", court.claim, "--output", tmp_path / "seal.json", "--signing-key", court.keys.private)
+    assert sealed.code == 0
+    assert "seal.sig.json" in sealed.out
+    assert key in sealed.out
+    for more, said in ((court.signed, key), ((), "not signed")):
+        arguments = court.arguments(tmp_path / "case", court.pool.other, *more, seals=1000)
+        outcome = run_cae(*(word for word in arguments if word != "--json"))
+        assert outcome.code == 4
+        assert said in outcome.out
+
+
+def test_a_wrong_signature_is_refused_before_anything_is_opened(court: Court, ask: Run, tmp_path: Path) -> None:
+    """The claim is no fingerprint: whoever opened it first would complain of that."""
+    broken = tmp_path / "claim.safetensors"
+    broken.write_bytes(b"no fingerprint")
+    edited_seal = tmp_path / "edited.json"
+    edited_seal.write_bytes(court.seal.read_bytes() + b"\n")
+    other, signature = make_keys(tmp_path / "other").public, court.seal.with_suffix(".sig.json")
+    edited_signature = edited_json(signature, tmp_path / "sig.json", dsseEnvelope=None)
+    given = ("--signature", "--claimant-key")
+    for seal, evidence, said in (
+        (court.seal, (signature, other), "it was made with another key"),
+        (edited_seal, (signature, court.keys.public), "it is of other content"),
+        (court.seal, (edited_signature, court.keys.public), "sig.json: this signature does not verify"),
+        (court.seal, (signature, court.keys.private), "no public key in PEM form"),
+        (court.seal, (tmp_path / "none.json", other), "none.json: cannot be read"),
+        (court.seal, (signature, tmp_path / "none.pem"), "none.pem: cannot be read"),
+    ):
+        more = [word for pair in zip(given, evidence, strict=True) for word in pair]
+        outcome = ask(court.pool.other, *more, claim=broken, seal=seal, workdir=tmp_path / "case")
+        assert (outcome.code, outcome.out) == (1, ""), said
+        assert said in outcome.err
+        assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "case").exists()
+
+
+def test_a_signature_and_its_key_come_together(court: Court, ask: Run) -> None:
+    assert ask(court.pool.other, *court.signed[:2]).code == 2
+    assert ask(court.pool.other, *court.signed[2:]).code == 2
+
+
+def test_a_key_that_cannot_sign_leaves_no_seal(court: Court, run_cae: Run, tmp_path: Path) -> None:
+    outcome = run_cae("seal", court.claim, "--output", tmp_path / "seal.json", "--signing-key", court.keys.public)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "pub.pem: this is no private key" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_package_nothing_is_sealed_or_judged_unverified(
+    court: Court, ask: Run, run_cae: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    seal = ("seal", court.claim, "--output", tmp_path / "seal.json")
+    for outcome in (run_cae(*seal, "--signing-key", court.keys.private), ask(court.pool.other, *court.signed)):
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "cae-fingerprint[signing]" in outcome.err
+        assert outcome.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    told = run_cae(*seal, "--json").json()
+    assert (told["signature"], told["signed_by"]) == (None, None)
