@@ -32,6 +32,7 @@ class Circumstances:
         benign_reason: why the benign check failed, or None.
         evasion: signs that the suspect does not answer as it does its customers.
         extrapolated: why its benign accuracy is outside what the calibration references cover, or None.
+        benign_range: lowest and highest accuracy of the calibration references on the probes asked; None without any.
         shared_ancestor: the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
         allow_extrapolation: whether the user lets such a verdict stand.
     """
@@ -39,6 +40,7 @@ class Circumstances:
     benign_reason: str | None = None
     evasion: tuple[str, ...] = ()
     extrapolated: str | None = None
+    benign_range: tuple[float, float] | None = None
     shared_ancestor: str = ""
     allow_extrapolation: bool = False
 

@@ -15,7 +15,7 @@ from cae_core.errors import CaeError, PoolError
 from cae_core.loaders import Device, open_model
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool import PoolMember
-from cae_core.same_model import first_equal, probe_images
+from cae_core.same_model import first_equal, probe_images, same_outputs
 
 __all__ = ["MemberReport", "check_added", "check_members"]
 
@@ -97,7 +97,7 @@ def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: I
         own = _probabilities(trained, probes) if answers else None
         same = [m for m, _ in others if m.sha256 is not None and m.sha256 == trained.sha256]
         if own is not None:
-            same += [m for m, output in answers if output.shape == own.shape and first_equal(own, output[None]) == 0]
+            same += [m for m, output in answers if same_outputs(own, output)]
         if same:
             raise PoolError(
                 f"{same[0].path}: it was added with the role {same[0].role}, and {trained.path} ({trained.role}) is "

@@ -28,7 +28,7 @@ from cae_core.members import open_member
 from cae_core.models import Model, Predictions
 from cae_core.pool import PoolMember, read_pool
 from cae_core.pools import Pools
-from cae_core.same_model import SAME_MODEL, probe_images
+from cae_core.same_model import probe_images, same_outputs
 from cae_core.settings import GenerationSettings
 from cae_core.workflows import generate_fingerprint, open_pools, provenance_of
 
@@ -300,18 +300,12 @@ def _refuse_source(pool: JudgePool, data: ImageSet, opener: Callable[[PoolMember
     probes, members = probe_images(data), pool.own
     digest, output = pool.source.digest(), opener(pool.source).predict(probes).probabilities
     for done, member in enumerate(members, start=1):
-        if member.digest() == digest or _same(output, opener(member).predict(probes).probabilities):
+        if member.digest() == digest or same_outputs(output, opener(member).predict(probes).probabilities):
             raise PoolError(
                 f"{member.path} ({member.relation}, {member.role}): this is the claimed source {pool.source.path}, "
                 "copied or converted. Remove it from the judge's pool."
             )
         progress("checking the pool", done, len(members))
-
-
-def _same(first: Floats32 | None, second: Floats32 | None) -> bool:
-    if first is None or second is None or first.shape != second.shape:
-        return False
-    return bool(np.abs(first - second).max(initial=0) <= SAME_MODEL)
 
 
 def find_known(known: Sequence[KnownModel], rows: Sequence[int], outputs: Floats32) -> KnownModel | None:
@@ -322,4 +316,4 @@ def find_known(known: Sequence[KnownModel], rows: Sequence[int], outputs: Floats
         rows: (a,), which examples and probes were asked, as rows of their outputs.
         outputs: float32 (a, c).
     """
-    return next((x for x in known if x.outputs is not None and _same(x.outputs[list(rows)], outputs)), None)
+    return next((x for x in known if x.outputs is not None and same_outputs(x.outputs[list(rows)], outputs)), None)

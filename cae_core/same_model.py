@@ -8,7 +8,7 @@ from cae_core.dataset import ImageSet
 from cae_core.errors import PoolError
 from cae_core.pools import Pools
 
-__all__ = ["SAME_MODEL", "check_references", "first_equal", "probe_images"]
+__all__ = ["SAME_MODEL", "check_references", "first_equal", "probe_images", "same_outputs"]
 
 SAME_MODEL = 1e-4
 """Two models whose probabilities differ by at most this on every probe are the same one, converted or not."""
@@ -33,6 +33,13 @@ def first_equal(output: Floats32, others: Floats32) -> int | None:
     differences = np.abs(others - output).max(axis=(1, 2), initial=0)
     same = np.flatnonzero(differences <= SAME_MODEL)
     return int(same[0]) if len(same) else None
+
+
+def same_outputs(first: Floats32 | None, second: Floats32 | None) -> bool:
+    """Return whether two models with these probabilities (n, c) are one; where one tells labels only, False."""
+    if first is None or second is None or first.shape != second.shape:
+        return False
+    return first_equal(first, second[None]) == 0
 
 
 def check_references(pools: Pools, data: ImageSet) -> None:

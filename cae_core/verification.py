@@ -219,7 +219,7 @@ def judge_answers(
         other_scores=other_scores,
         akh=repeated_errors(fingerprint, answers, calibration),
         benign_accuracy=float(right.mean()),
-        benign_range=None if calibration is None else benign_range(calibration, answers.probes),
+        benign_range=circumstances.benign_range,
         queries=count_queries(questions),
         nondeterministic=answers.changed,
         unanswered=int((labels < 0).sum()),
@@ -259,6 +259,7 @@ def circumstances_of(
             fingerprint, answers, calibration=calibration, claimed_accuracy=options.claimed_accuracy
         ),
         extrapolated=outside_range(answers.said == labels, limits),
+        benign_range=limits,
         shared_ancestor=unrepresented_ancestor(fingerprint, calibration),
         allow_extrapolation=options.allow_extrapolation,
     )

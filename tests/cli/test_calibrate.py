@@ -43,6 +43,12 @@ def folders(calibration_pool: CalibrationPool) -> tuple[str, ...]:
     return tuple(given)
 
 
+def made_of(pool: Pool, which: str) -> Path:
+    """Return a model of which the fingerprint was made."""
+    folder = {"surrogate": pool.surrogates, "reference": pool.references}.get(which)
+    return pool.source if folder is None else sorted(folder.iterdir())[0]
+
+
 class TestCalibrating:
     def test_into_the_file_itself(self, copied: Path, calibration_pool: CalibrationPool, run_cae: Run) -> None:
         before = load_fingerprint(copied).id
@@ -168,8 +174,7 @@ class TestRefusals:
         self, which: str, copied: Path, pool: Pool, *, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
     ) -> None:
         """Without a manifest, under another name."""
-        folder = {"surrogate": pool.surrogates, "reference": pool.references}.get(which)
-        path = pool.source if folder is None else sorted(folder.iterdir())[0]
+        path = made_of(pool, which)
         mine = shutil.copy(path, tmp_path / "mine.onnx")
         self.refused(copied, run_cae, *folders(calibration_pool), "--references", mine)(
             "mine.onnx: this reference is the", which, path.stem, "of the fingerprint"
@@ -179,8 +184,7 @@ class TestRefusals:
     def test_what_made_the_fingerprint_converted(
         self, which: str, copied: Path, pool: Pool, *, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
     ) -> None:
-        folder = {"surrogate": pool.surrogates, "reference": pool.references}.get(which)
-        path = pool.source if folder is None else sorted(folder.iterdir())[0]
+        path = made_of(pool, which)
         mine = converted(path, tmp_path / "mine.onnx")
         self.refused(copied, run_cae, "--pool", calibration_pool.manifest, "--references", mine)(
             "mine.onnx (reference, calibrate) answers everything like", path.name, "it is the same model"
