@@ -5,7 +5,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["final_softmax", "take_off"]
+__all__ = ["ends_in_softmax", "final_softmax", "take_off"]
+
+_KEEP_PROBABILITIES = frozenset(
+    {"Cast", "Clip", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+_WITH_CONSTANT = frozenset({"Add", "Div", "Max", "Min", "Mul", "Sub"})
+# What exporters and people put behind a softmax: it moves or scales probabilities and does not make them logits.
+
+
+def ends_in_softmax(proto: "ModelProto") -> bool:
+    """Return whether the graph's only output is a softmax, seen through what does not turn probabilities into logits."""
+    if len(proto.graph.output) != 1:
+        return False
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    constants |= {name for node in proto.graph.node if node.op_type == "Constant" for name in node.output}
+    node = makers.get(proto.graph.output[0].name)
+    while node is not None and node.op_type != "Softmax":
+        sources = [name for name in node.input if name not in constants]
+        passes = node.op_type in _KEEP_PROBABILITIES or (node.op_type in _WITH_CONSTANT and len(sources) == 1)
+        node = makers.get(sources[0]) if passes and sources else None
+    return node is not None
 
 
 def final_softmax(proto: "ModelProto") -> "NodeProto | None":

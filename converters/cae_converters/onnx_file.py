@@ -37,7 +37,7 @@ def read_with_one_output(path: Path, output: str) -> "ModelProto":
     kept = [value for value in proto.graph.output if value.name == output]
     del proto.graph.output[:]
     proto.graph.output.extend(kept)
-    drop_unused(proto)
+    drop_unused(proto, origin=str(path))
     return proto
 
 
@@ -56,28 +56,21 @@ def portable(proto: "ModelProto") -> None:
         _strip(function)
 
 
-def drop_unused(proto: "ModelProto") -> None:
-    """Remove the nodes and constants that lead to no output of the graph."""
+def drop_unused(proto: "ModelProto", *, origin: str = "The model") -> None:
+    """Remove the nodes and constants that lead to no output of the graph, and put the rest in order.
+
+    Raises:
+        ModelError: the graph is none; see `cae_backends.onnx_order.in_order`.
+    """
+    from cae_backends.onnx_order import in_order, needed_for
+
     graph = proto.graph
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):  # they stand in the order in which they run
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input)
-            needed.update(name for attribute in node.attribute for name in _read_inside(attribute.g))
+    kept, needed = needed_for((value.name for value in graph.output), in_order(graph, origin=origin))
     constants = [constant for constant in graph.initializer if constant.name in needed]
+    nodes = [type(node).FromString(node.SerializeToString()) for node in kept]  # emptying the graph empties its nodes
     del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
+    graph.node.extend(nodes)
     graph.initializer.extend(constants)
-
-
-def _read_inside(graph: "GraphProto") -> Iterator[str]:
-    """Yield what the nodes of a branch or loop read: it may stand outside."""
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            yield from _read_inside(attribute.g)
 
 
 def _strip(graph: "GraphProto | FunctionProto") -> None:

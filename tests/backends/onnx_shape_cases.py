@@ -205,7 +205,6 @@ CONSTANTS = [
             ("Add", ["x", "f"], ["y"], {}),
         ],
     ),
-    Case("Cast", [("Cast", ["x"], ["y"], {"to": TensorProto.DOUBLE})], output=TensorProto.DOUBLE),
 ]
 
 

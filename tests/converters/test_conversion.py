@@ -422,8 +422,8 @@ class HalfStopped(nn.Module):
 def test_a_result_with_another_gradient_is_refused(
     originals: Path, tmp_path: Path, digits: ImageSet, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    real = onnx_import.convert_onnx
-    monkeypatch.setattr(opening, "convert_onnx", lambda proto, origin: HalfStopped(real(proto, origin=origin)))
+    real = onnx_import.convert_neutral
+    monkeypatch.setattr(opening, "convert_neutral", lambda graph, origin: HalfStopped(real(graph, origin=origin)))
     message = assert_refused(originals / "keras/m.keras", tmp_path / f"m.{kind}", digits)
     assert "input gradients by 0.5 of their norm" in message
 

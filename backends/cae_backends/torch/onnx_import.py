@@ -1,6 +1,6 @@
 """ONNX to torch, through onnx2torch and the operators that `cae_backends.torch.onnx_operators` adds to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,17 @@ import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from cae_core.errors import BackendMissing, ModelError
+from cae_backends.torch.onnx_neutral import Neutral, image_value, neutral
+from cae_core.contract import Contract
+from cae_core.errors import BackendMissing, ModelError, first_line
 
-__all__ = ["FixedBatch", "ImageInput", "convert_onnx", "image_input", "read_onnx"]
+__all__ = ["FixedBatch", "ImageInput", "answer_of", "convert_neutral", "convert_onnx", "image_input", "read_onnx"]
 
-_CONVERSION_ERRORS = (NotImplementedError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
+_INTEGERS = (
+    *(onnx.TensorProto.INT8, onnx.TensorProto.INT16, onnx.TensorProto.INT32, onnx.TensorProto.INT64),
+    *(onnx.TensorProto.UINT8, onnx.TensorProto.UINT16, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64),
+)
 
 
 @dataclass(frozen=True)
@@ -54,19 +60,54 @@ def image_input(proto: onnx.ModelProto, *, origin: str) -> ImageInput:
     Raises:
         ModelError: it has none, or several.
     """
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in weights]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        raise ModelError(f"{origin}: a classifier of images has one input; found {names}. Export it with one.")
-    tensor = inputs[0].type.tensor_type
-    axes = [axis.dim_param or (axis.dim_value if axis.HasField("dim_value") else None) for axis in tensor.shape.dim]
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if tensor.elem_type else "unknown"
-    return ImageInput(inputs[0].name, axes, dtype)
+    value = image_value(proto, origin=origin)
+    tensor = value.type.tensor_type
+    # a size of 0 or less is how some tools write a free one
+    axes = [axis.dim_param or (axis.dim_value if axis.dim_value > 0 else None) for axis in tensor.shape.dim]
+    return ImageInput(value.name, axes, _dtype_name(tensor.elem_type))
+
+
+def _dtype_name(kind: int) -> str:
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(kind).name
+    except KeyError:
+        return "unknown"
+
+
+def answer_of(proto: onnx.ModelProto, contract: Contract, *, origin: str) -> str:
+    """Return the file's name of the only output that can be what the contract says, as ONNX Runtime's loader does.
+
+    Raises:
+        ModelError: there is none, or several.
+    """
+    outputs = {value.name: value for value in proto.graph.output}
+    if len(outputs) > 1:
+        inferred = onnx.shape_inference.infer_shapes(proto)
+        outputs = {value.name: value for value in inferred.graph.output}
+    kinds = _INTEGERS if contract.output == "labels" else _FLOATS
+    fitting = [name for name, value in outputs.items() if value.type.tensor_type.elem_type in (0, *kinds)]
+    if len(fitting) > 1 and contract.output != "labels":
+        fitting = [name for name in fitting if _rank(outputs[name]) in (None, 2)]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise ModelError(
+        f"{origin}: the contract says output = {contract.output!r}, and {len(fitting)} of the outputs "
+        f"{', '.join(map(repr, outputs))} can be that. Correct the contract, or export the model with that output only."
+    )
+
+
+def _rank(value: onnx.ValueInfoProto) -> int | None:
+    tensor = value.type.tensor_type
+    return len(tensor.shape.dim) if tensor.HasField("shape") else None
 
 
 def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> nn.Module:
-    """Convert an ONNX model into a differentiable torch module, in eval mode.
+    """Convert an ONNX model with one output into a differentiable torch module, in eval mode; see `convert_neutral`."""
+    return convert_neutral(neutral(proto, origin=origin), origin=origin)
+
+
+def convert_neutral(graph: Neutral, *, origin: str) -> nn.Module:
+    """Convert a graph into a differentiable torch module, in eval mode.
 
     A model whose batch size is fixed is asked as often as need be, the last time with an image repeated.
 
@@ -74,35 +115,42 @@ def convert_onnx(proto: onnx.ModelProto, *, origin: str) -> nn.Module:
         BackendMissing: onnx2torch cannot be imported.
         ModelError: an operator cannot be converted; the message names operator, opset and node.
     """
-    try:
-        import onnx2torch
+    _require_onnx2torch()
+    import onnx2torch
 
-        from cae_backends.torch.onnx_operators import register_operators
-        from cae_backends.torch.onnx_rewrites import rewritten
-    except (ImportError, RuntimeError) as exc:  # torchvision of another build than torch: RuntimeError
-        raise BackendMissing(
-            f'onnx2torch cannot be imported ({exc}). Reinstall it: pip install "cae-fingerprint[torch]".'
-        ) from exc
+    from cae_backends.torch.onnx_operators import register_operators
+    from cae_backends.torch.onnx_rewrites import rewritten
+
     register_operators()
-    batch = image_input(proto, origin=origin).shape[:1]
+    batch = image_input(graph.proto, origin=origin).shape[:1]
     try:
-        proto = rewritten(proto)
+        proto = rewritten(graph.proto)
     except onnx.shape_inference.InferenceError as exc:
-        first = str(exc).strip().splitlines()[0]
-        raise ModelError(f"{origin}: the graph contradicts itself ({first}). Export the model again.") from exc
-    _refuse_changed_parts(proto, origin)
+        raise ModelError(
+            f"{origin}: the graph contradicts itself ({first_line(exc)}). Export the model again."
+        ) from exc
+    _refuse_changed_parts(proto, origin, graph.names)
     try:
         module: nn.Module = onnx2torch.convert(proto)
-    except _CONVERSION_ERRORS as exc:
-        node, reason = _first_failure(proto) or ("its graph", exc)
+    except Exception as exc:  # noqa: BLE001 - a foreign library reads a foreign file: whatever it raises, the file is wrong
+        node, reason = _first_failure(proto, graph.names) or ("its graph", exc)
         raise ModelError(
-            f"{origin}: {node} cannot be converted to torch ({reason}). "
+            f"{origin}: {node} cannot be converted to torch ({first_line(reason)}). "
             "Export the model at another opset, or use the framework that it comes from."
         ) from exc
     return (FixedBatch(module, batch[0]) if isinstance(batch[0], int) else module).eval()
 
 
-def _refuse_changed_parts(proto: onnx.ModelProto, origin: str) -> None:
+def _require_onnx2torch() -> None:
+    try:
+        import onnx2torch  # noqa: F401
+    except (ImportError, RuntimeError) as exc:  # torchvision of another build than torch: RuntimeError
+        raise BackendMissing(
+            f'onnx2torch cannot be imported ({exc}). Reinstall it: pip install "cae-fingerprint[torch]".'
+        ) from exc
+
+
+def _refuse_changed_parts(proto: onnx.ModelProto, origin: str, names: Mapping[str, str]) -> None:
     from cae_backends.torch.onnx_rewrites import changed_part
 
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
@@ -110,12 +158,12 @@ def _refuse_changed_parts(proto: onnx.ModelProto, origin: str) -> None:
         part = changed_part(node, constants)
         if part is not None:
             raise ModelError(
-                f"{origin}: {_described(node, proto)} has {part}, which cannot be converted to torch exactly. "
+                f"{origin}: {_described(node, proto, names)} has {part}, which cannot be converted to torch exactly. "
                 "Export the model in evaluation mode and without it, or use the framework that it comes from."
             )
 
 
-def _first_failure(proto: onnx.ModelProto) -> tuple[str, Exception] | None:
+def _first_failure(proto: onnx.ModelProto, names: Mapping[str, str]) -> tuple[str, Exception] | None:
     """Convert node by node, and return a description of the first that fails and its reason."""
     from onnx2torch.node_converters import get_converter
     from onnx2torch.onnx_graph import OnnxGraph
@@ -125,16 +173,15 @@ def _first_failure(proto: onnx.ModelProto) -> tuple[str, Exception] | None:
     for node in graph.nodes.values():
         try:
             get_converter(node.operation_type, opsets.get(node.domain, 0), node.domain)(node, graph)
-        except _CONVERSION_ERRORS as exc:
-            return _described(node.proto, proto), exc
+        except Exception as exc:  # noqa: BLE001 - as above
+            return _described(node.proto, proto, names), exc
     return None
 
 
-def _described(node: onnx.NodeProto, proto: onnx.ModelProto) -> str:
-    """Say which node this is; one without a name is named after what it makes."""
-    opset = next((entry.version for entry in proto.opset_import if entry.domain == node.domain), 0)
-    domain = f" of {node.domain}" if node.domain else ""
-    return f"operator {node.op_type}{domain} (opset {opset}, node {(node.name or node.output[0])!r})"
+def _described(node: onnx.NodeProto, proto: onnx.ModelProto, names: Mapping[str, str]) -> str:
+    """Say which node this is, in the file's own words where it stands in the file."""
+    opset = next((entry.version for entry in proto.opset_import if not entry.domain), 0)
+    return f"operator {node.op_type} (opset {opset}, node {names.get(node.name, repr(node.name))})"
 
 
 class FixedBatch(nn.Module):

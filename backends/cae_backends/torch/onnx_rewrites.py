@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, ModelProto, NodeProto, helper, inliner, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx2torch.utils.safe_shape_inference import safe_shape_inference
 
 __all__ = ["changed_part", "rewritten"]
 
-_ONE_OUTPUT = ("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool")
+_ONE_OUTPUT = ("Dropout", "LayerNormalization", "MaxPool")
 """Operators with further outputs, of which onnx2torch gives the first only."""
 
 _SLICE_WITH_INPUTS = 10
@@ -21,11 +21,8 @@ _SLICE_WITH_INPUTS = 10
 
 
 def rewritten(proto: ModelProto) -> ModelProto:
-    """Return a copy of ``proto`` with the same answers, its shapes inferred, that onnx2torch can read."""
-    copy: ModelProto = safe_shape_inference(inliner.inline_local_functions(proto) if proto.functions else proto)
-    for named in (*copy.opset_import, *copy.graph.node):
-        if named.domain == "ai.onnx":  # the other name of the standard operators
-            named.domain = ""
+    """Return a copy of a neutral ``proto`` with the same answers, its shapes inferred, that onnx2torch can read."""
+    copy: ModelProto = safe_shape_inference(proto)
     _make_initializers(copy.graph)
     shapes = _static_shapes(copy.graph)
     used = _used_values(copy.graph)
@@ -49,12 +46,16 @@ def changed_part(node: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> 
         constants: the graph's initializers.
     """
     told = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    if told.get("training_mode", 0) or (node.op_type == "Dropout" and _is_set(node.input[2:], constants)):
+    # up to opset 13 a batch norm says by its further outputs, used or not, that it takes the batch's own statistics
+    by_outputs = node.op_type == "BatchNormalization" and len(node.output) > 1
+    if told.get("training_mode", 0) or by_outputs or (node.op_type == "Dropout" and _is_set(node.input[2:], constants)):
         return "training_mode"
+    if node.op_type == "BatchNormalization" and not told.get("spatial", 1):
+        return "spatial = 0 (a mean for each pixel)"
     if node.op_type == "ConvTranspose" and "output_shape" in told:
         return "output_shape"
     if node.op_type in _ONE_OUTPUT and len(node.output) > 1:
-        return f"further outputs ({', '.join(node.output[1:])})"
+        return "further outputs that are used"
     pads = told.get("pads", [])
     # torch drops a last window that would lie in its own padding, but not one in padding that was added before
     if node.op_type == "MaxPool" and told.get("ceil_mode", 0) and pads[: len(pads) // 2] != pads[len(pads) // 2 :]:

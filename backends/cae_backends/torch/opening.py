@@ -12,9 +12,10 @@ from zipfile import is_zipfile
 import torch
 
 from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract
-from cae_backends.onnx_softmax import final_softmax, take_off
+from cae_backends.onnx_softmax import ends_in_softmax, final_softmax, take_off
 from cae_backends.torch.model import TorchModel
-from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
+from cae_backends.torch.onnx_import import answer_of, convert_neutral, image_input, read_onnx
+from cae_backends.torch.onnx_neutral import neutral
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError, first_line
 from cae_core.loaders import Device
@@ -36,12 +37,13 @@ def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> Torch
     taken = image_input(proto, origin=str(path))
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     found = find_contract(path, metadata, taken.shape, contract, dtype=taken.dtype)
-    softmax = final_softmax(proto)
-    check_end(found, softmax=softmax is not None, origin=str(path))
-    if softmax is not None and found.output == "probabilities":
-        take_off(proto, softmax)
+    graph = neutral(proto, origin=str(path), output=answer_of(proto, found, origin=str(path)))
+    check_end(found, softmax=ends_in_softmax(graph.proto), origin=str(path))
+    softmax = final_softmax(graph.proto) if found.output == "probabilities" else None
+    if softmax is not None:
+        take_off(graph.proto, softmax)
         found = found.replace(output="logits")
-    return TorchModel(convert_onnx(proto, origin=str(path)), contract=found, device=device)
+    return TorchModel(convert_neutral(graph, origin=str(path)), contract=found, device=device)
 
 
 def open_exported(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
