@@ -4,14 +4,18 @@ Backends are found through the entry points of the group ``cae.backends``; each 
 party adds a framework without touching this repository, and nothing of a backend is imported before it is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
+from cae_core.file_digest import sha256_of_file
 from cae_core.models import DifferentiableModel, Model
 
 __all__ = ["BACKEND_GROUP", "Device", "Loader", "installed_loaders", "is_model", "open_model"]
@@ -23,7 +27,12 @@ Device: TypeAlias = str
 
 
 class Loader(Protocol):
-    """What a backend's entry point names. Importing it must not import the framework."""
+    """What a backend's entry point names. Importing it must not import the framework.
+
+    Two further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
+    them, so that they are opened with consent only; and ``refused``, a mapping of suffixes that are never opened to the
+    sentence that says why and what to do.
+    """
 
     @property
     def name(self) -> str:
@@ -85,16 +94,33 @@ def _opens(loader: Loader, path: Path) -> bool:
 
 @overload
 def open_model(
-    spec: str, *, gradients: Literal[True], contract: Contract | None = None, device: Device = "auto"
+    spec: str,
+    *,
+    gradients: Literal[True],
+    contract: Contract | None = None,
+    device: Device = "auto",
+    trusted: bool = False,
+    images: NDArray[np.uint8] | None = None,
 ) -> DifferentiableModel: ...
 @overload
 def open_model(
-    spec: str, *, gradients: Literal[False] = False, contract: Contract | None = None, device: Device = "auto"
+    spec: str,
+    *,
+    gradients: Literal[False] = False,
+    contract: Contract | None = None,
+    device: Device = "auto",
+    trusted: bool = False,
 ) -> Model: ...
 def open_model(
-    spec: str, *, gradients: bool = False, contract: Contract | None = None, device: Device = "auto"
+    spec: str,
+    *,
+    gradients: bool = False,
+    contract: Contract | None = None,
+    device: Device = "auto",
+    trusted: bool = False,
+    images: NDArray[np.uint8] | None = None,
 ) -> Model:
-    """Open a model by its path or address.
+    """Open a model by its path or address; a white box is held against its file first, see `check_white_box`.
 
     Args:
         spec: a path or ``scheme:...``.
@@ -102,9 +128,12 @@ def open_model(
             ``.onnx`` file is then run by ONNX Runtime instead of being converted).
         contract: replaces the contract that the model carries.
         device: where to run it.
+        trusted: whether the file is one's own: opening some forms runs whatever code the file holds.
+        images: uint8 (n, h, w, k), ordinary images by which a white box is checked; None: some are made.
 
     Raises:
-        ModelError: there is no such file, no backend opens it, or it cannot be opened.
+        ModelError: there is no such file, no backend opens it, it cannot be opened, it is of a form that runs code and
+            not trusted, or the white box computes something else than the file.
     """
     scheme, separator, _ = spec.partition(":")
     loaders = list(installed_loaders())
@@ -114,12 +143,54 @@ def open_model(
         raise ModelError(f"{spec}: no such model file. Give the path of an existing model.")
     fitting = [x for x in serving if x.gradients] if gradients else sorted(serving, key=lambda x: x.gradients)
     if not fitting:
-        known = sorted({s for x in loaders if x.gradients or not gradients for s in (*x.suffixes, *x.schemes)})
-        need = "with gradients " if gradients else ""
-        raise ModelError(
-            f"{spec}: no installed backend opens this {need}(known: {', '.join(known)}). See `cae doctor`."
-        )
+        raise ModelError(_unknown(spec, loaders, gradients=gradients))
+    if not by_scheme:
+        _check_consent(spec, fitting[0], trusted=trusted)
     model = fitting[0].open(spec, contract=contract, device=device)
-    if gradients and not isinstance(model, DifferentiableModel):
+    if not gradients:
+        return model
+    if not isinstance(model, DifferentiableModel):
         raise ModelError(f"{spec}: the backend {fitting[0].name} promises gradients and gives none.")
+    _check_once(model, spec, device, images)
     return model
+
+
+def _check_consent(spec: str, loader: Loader, *, trusted: bool) -> None:
+    """Refuse a file whose opening runs the code in it, unless its user says that it is his own."""
+    suffix = Path(spec).suffix.lower()
+    if not trusted and suffix in getattr(loader, "runs_code", ()):
+        raise ModelError(
+            f"{spec}: opening a {suffix} file runs whatever code stands in it, so another party's is never opened. Ask "
+            "its owner for an ONNX export (torch.onnx.export). If the file is your own, say so: --trusted, or "
+            "trusted = true in its [[model]] table of the manifest."
+        )
+
+
+def _unknown(spec: str, loaders: Sequence[Loader], *, gradients: bool) -> str:
+    path = Path(spec)
+    for loader in loaders:
+        if path.name in loader.folders:
+            return f"{spec}: this is a part of a model. Give the folder that holds {path.name}: {path.parent}."
+        if path.suffix.lower() in getattr(loader, "refused", {}):
+            return f"{spec}: {loader.refused[path.suffix.lower()]}"
+    known = sorted({s for x in loaders if x.gradients or not gradients for s in (*x.suffixes, *x.schemes)})
+    folders = sorted({marker for x in loaders if x.gradients or not gradients for marker in x.folders})
+    need = "with gradients " if gradients else ""
+    holding = f", and folders that hold {', '.join(folders)}" if folders else ""
+    return f"{spec}: no installed backend opens this {need}(known: {', '.join(known)}{holding}). See `cae doctor`."
+
+
+_CHECKED: set[tuple[str, str, str, bool]] = set()
+"""What has been held against its file in this process: digest, contract, device, and whether on given images."""
+
+
+def _check_once(model: DifferentiableModel, spec: str, device: Device, images: NDArray[np.uint8] | None) -> None:
+    from cae_core.white_box_check import OpenedWhiteBox, check_white_box
+
+    if not isinstance(model, OpenedWhiteBox):  # a third party's, which says nothing of its file
+        return
+    digest = sha256_of_file(Path(spec)) if Path(spec).exists() else spec
+    key = (digest, repr(model.contract), device, images is not None)
+    if key not in _CHECKED:
+        check_white_box(model, origin=spec, images=images)
+        _CHECKED.add(key)

@@ -24,6 +24,7 @@ __all__ = [
     "Precision",
     "Predictions",
     "Pullback",
+    "Witness",
 ]
 
 NO_ANSWER = -1
@@ -66,6 +67,27 @@ class DifferentiableModel(Model, Protocol):
         """Return the logits (n, c) of float32 ``images`` in [0, 1], (n, h, w, k), and their pullback.
 
         The pullback takes (n, c) to (n, h, w, k), with respect to exactly the array that was passed.
+        """
+        ...
+
+
+class Witness(Protocol):
+    """Another implementation of the file that a white box was made of: what the white box is held against.
+
+    Attributes:
+        name: as messages call it, such as ``"ONNX Runtime"``.
+        resolution: relative, of its arithmetic: 2**-23 for float32.
+    """
+
+    name: str
+    resolution: float
+
+    def logits(self, images: Floats32, *, plain: bool = False) -> Floats32:
+        """Return the logits (n, c) of float32 ``images`` in [0, 1]; log-probabilities where the file answers those.
+
+        Args:
+            images: (n, h, w, k).
+            plain: computed without optimisations, where the implementation has some.
         """
         ...
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cae_core.contract import Contract, contract_from_metadata, read_contract
 from cae_core.errors import ContractError
 
-__all__ = ["PROGRAM_CONTRACT", "check_end", "find_contract", "find_sidecar", "sidecar_path"]
+__all__ = ["PROGRAM_CONTRACT", "check_end", "find_contract", "find_sidecar", "image_shape", "sidecar_path"]
 
 
 PROGRAM_CONTRACT = "cae.json"
@@ -54,6 +54,22 @@ def check_end(contract: Contract, *, softmax: bool, origin: str) -> None:
             f'{origin}: its contract says output = "logits" and the model ends in a softmax. '
             'Correct it to output = "probabilities".'
         )
+
+
+def image_shape(
+    contract: Contract, input_shape: Sequence[int | str | None]
+) -> tuple[int | None, int | None, int | None]:
+    """Return (h, w, k) of the model's tensor as its file has them; None where it takes any.
+
+    Example:
+        >>> image_shape(Contract(layout="NCHW", range=(0, 1), output="logits"), ["n", 3, 32, "width"])
+        (32, None, 3)
+    """
+    axes = [axis if isinstance(axis, int) and axis > 0 else None for axis in input_shape[1:]]
+    if len(axes) != 3:
+        return None, None, None
+    height, width, channels = axes if contract.layout == "NHWC" else (axes[1], axes[2], axes[0])
+    return height, width, channels
 
 
 def sidecar_path(path: Path) -> Path:

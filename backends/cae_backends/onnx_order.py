@@ -1,4 +1,4 @@
-"""The order of computation of an ONNX graph: the runtime sorts the nodes of a file by itself, and others need it done."""
+"""The order of computation of an ONNX graph: ONNX Runtime sorts the nodes of a file, others need them sorted."""
 
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter

@@ -53,8 +53,13 @@ def shortened(exc: Exception) -> str:
     return first_line(exc).rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1]
 
 
-def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an InferenceSession, typed by nobody
+def open_session(path: Path, device: Device, *, optimised: bool = True) -> Any:  # noqa: ANN401 - typed by nobody
     """Return an ``InferenceSession`` of ``path`` on ``device``: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
+
+    Args:
+        path: the file.
+        device: where to run it.
+        optimised: whether the runtime may change the graph to run it faster.
 
     Raises:
         BackendMissing: ONNX Runtime is not installed.
@@ -64,7 +69,8 @@ def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an Infere
     index = _cuda_index(device)
     if index is not None:
         with contextlib.suppress(*runtime_failures()):
-            session = _new_session(path, [("CUDAExecutionProvider", _cuda_options(index)), "CPUExecutionProvider"])
+            providers = [("CUDAExecutionProvider", _cuda_options(index)), "CPUExecutionProvider"]
+            session = _new_session(path, providers, optimised=optimised)
             if "CUDAExecutionProvider" in session.get_providers():
                 return session
         if device != "auto":
@@ -73,7 +79,7 @@ def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an Infere
                 "Install the CUDA and cuDNN libraries of its version, or use the device cpu."
             )
     try:
-        return _new_session(path, ["CPUExecutionProvider"])
+        return _new_session(path, ["CPUExecutionProvider"], optimised=optimised)
     except runtime_failures() as exc:
         raise ModelError(
             f"{path}: ONNX Runtime cannot open this file ({shortened(exc)}). "
@@ -103,10 +109,12 @@ def _check_file(path: Path) -> None:
         raise ModelError(f"{path}: the model file is empty. Export or copy the model again.")
 
 
-def _new_session(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
+def _new_session(path: Path, providers: Sequence[Any], *, optimised: bool) -> Any:  # noqa: ANN401
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = _FATAL
+    if not optimised:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # The runtime's own fallback prints to stdout what went wrong.
     return runtime.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
 

@@ -15,7 +15,7 @@ _WITH_CONSTANT = frozenset({"Add", "Div", "Max", "Min", "Mul", "Sub"})
 
 
 def ends_in_softmax(proto: "ModelProto") -> bool:
-    """Return whether the graph's only output is a softmax, seen through what does not turn probabilities into logits."""
+    """Return whether the only output is a softmax, seen through what does not turn probabilities into logits."""
     if len(proto.graph.output) != 1:
         return False
     makers = {name: node for node in proto.graph.node for name in node.output}

@@ -3,7 +3,8 @@
 Importing this package does not import torch.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,14 @@ from cae_core.models import DifferentiableModel
 
 __all__ = ["LOADER", "TorchLoader"]
 
-_PICKLED = (".pt", ".pth", ".pkl", ".bin", ".ckpt")
+_PICKLED = (".pt", ".pth", ".th", ".pkl", ".pickle", ".bin", ".ckpt", ".tar")
+
+_WAY_OUT = (
+    "pickled torch files are not opened, because loading one runs whatever code it contains, and weights alone do not "
+    "say what they compute. Where you have the model's class, load it yourself and export it: "
+    'torch.onnx.export(net.eval(), (torch.zeros(2, 3, 32, 32),), "model.onnx", dynamo=True, '
+    'dynamic_shapes=({0: torch.export.Dim("n")},)); else ask its owner for an ONNX file. See docs/conversion.md.'
+)
 
 
 @dataclass(frozen=True)
@@ -26,15 +34,14 @@ class TorchLoader:
     folders: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     gradients: bool = True
+    runs_code: tuple[str, ...] = (".pt2",)
+    refused: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(_PICKLED, _WAY_OUT))
 
     def open(self, spec: str, *, contract: Contract | None, device: str) -> DifferentiableModel:
         """See `cae_core.loaders.Loader.open`."""
         path = Path(spec)
-        if path.suffix.lower() in _PICKLED:
-            raise ModelError(
-                f"{spec}: pickled torch files are not opened, because loading one runs whatever code it contains. "
-                "Export the model with torch.onnx.export (.onnx) or torch.export.save (.pt2)."
-            )
+        if path.suffix.lower() in self.refused:
+            raise ModelError(f"{spec}: {self.refused[path.suffix.lower()]}")
         before_torch()
         _require("torch", "onnx2torch")
         from cae_backends.torch.opening import open_exported, open_onnx

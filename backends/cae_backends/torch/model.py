@@ -15,7 +15,7 @@ from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.loaders import Device
-from cae_core.models import Ensemble, Precision, Predictions, Pullback
+from cae_core.models import Ensemble, Precision, Predictions, Pullback, Witness
 
 __all__ = ["TorchModel"]
 
@@ -29,13 +29,25 @@ class TorchModel:
         module: takes one tensor as ``contract`` describes it and answers (n, c), or labels.
         contract: what it takes and answers.
         device: ``"auto"`` (CUDA where it is usable, else the CPU) or a torch device.
+        image_shape: (h, w, k) of the canonical images that a model from a file takes; None: any.
+        witness: answers for the file that the module was made of.
 
     Raises:
         ModelError: there is no such device.
     """
 
-    def __init__(self, module: nn.Module, *, contract: Contract, device: Device = "auto") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        contract: Contract,
+        device: Device = "auto",
+        image_shape: tuple[int | None, int | None, int | None] = (None, None, None),
+        witness: Witness | None = None,
+    ) -> None:
         self.contract = contract
+        self.image_shape = image_shape
+        self.witness = witness
         self.device = resolve_device(device)
         self.network = (
             Network(copy.deepcopy(module), contract).to(self.device).eval().requires_grad_(requires_grad=False)

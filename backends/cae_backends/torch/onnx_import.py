@@ -132,7 +132,7 @@ def convert_neutral(graph: Neutral, *, origin: str) -> nn.Module:
     _refuse_changed_parts(proto, origin, graph.names)
     try:
         module: nn.Module = onnx2torch.convert(proto)
-    except Exception as exc:  # noqa: BLE001 - a foreign library reads a foreign file: whatever it raises, the file is wrong
+    except Exception as exc:  # a foreign library reads a foreign file: whatever it raises, the file is at fault
         node, reason = _first_failure(proto, graph.names) or ("its graph", exc)
         raise ModelError(
             f"{origin}: {node} cannot be converted to torch ({first_line(reason)}). "
@@ -173,7 +173,7 @@ def _first_failure(proto: onnx.ModelProto, names: Mapping[str, str]) -> tuple[st
     for node in graph.nodes.values():
         try:
             get_converter(node.operation_type, opsets.get(node.domain, 0), node.domain)(node, graph)
-        except Exception as exc:  # noqa: BLE001 - as above
+        except Exception as exc:  # noqa: BLE001 - as above, and the first reason is what is wanted
             return _described(node.proto, proto, names), exc
     return None
 

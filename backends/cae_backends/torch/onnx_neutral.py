@@ -95,8 +95,8 @@ def _opset(proto: ModelProto, origin: str) -> int:
     for what, found, known in (("IR version", proto.ir_version, onnx.IR_VERSION), ("opset", opset, newest)):
         if found > known:
             raise ModelError(
-                f"{origin}: the file has {what} {found}, and the installed onnx {onnx.__version__} knows up to {known}. "
-                "Update onnx and ONNX Runtime, or export the model for an older version."
+                f"{origin}: the file has {what} {found}, and the installed onnx {onnx.__version__} knows up to {known}"
+                ". Update onnx and ONNX Runtime, or export the model for an older version."
             )
     return opset
 
@@ -112,7 +112,7 @@ def _inlined(proto: ModelProto, origin: str) -> ModelProto:
         return copy
     try:
         return inliner.inline_local_functions(copy)
-    except Exception as exc:  # noqa: BLE001 - a foreign library reads a foreign file: whatever it raises, the file is wrong
+    except Exception as exc:  # a foreign library reads a foreign file: whatever it raises, the file is at fault
         raise ModelError(
             f"{origin}: the file's functions cannot be read ({first_line(exc)}). Export it again."
         ) from exc
@@ -147,8 +147,8 @@ def _refuse_foreign(nodes: Iterable[NodeProto], opset: int, origin: str) -> None
         if node.domain or not onnx.defs.has(node.op_type, ""):
             domain = repr(node.domain) if node.domain else "ai.onnx"
             raise ModelError(
-                f"{origin}: {where} of the domain {domain} is not one of ONNX's own (node {_name_of(node)}), and what it "
-                "computes does not stand in the file. Export the model with standard operators."
+                f"{origin}: {where} of the domain {domain} (node {_name_of(node)}) is not one of ONNX's own, and what "
+                "it computes does not stand in the file. Export the model with standard operators."
             )
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise ModelError(

@@ -11,8 +11,9 @@ from zipfile import is_zipfile
 
 import torch
 
-from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract
+from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract, image_shape
 from cae_backends.onnx_softmax import ends_in_softmax, final_softmax, take_off
+from cae_backends.onnx_witness import OnnxWitness
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import answer_of, convert_neutral, image_input, read_onnx
 from cae_backends.torch.onnx_neutral import neutral
@@ -36,14 +37,20 @@ def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> Torch
     proto = read_onnx(path)
     taken = image_input(proto, origin=str(path))
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    found = find_contract(path, metadata, taken.shape, contract, dtype=taken.dtype)
+    found = told = find_contract(path, metadata, taken.shape, contract, dtype=taken.dtype)
     graph = neutral(proto, origin=str(path), output=answer_of(proto, found, origin=str(path)))
     check_end(found, softmax=ends_in_softmax(graph.proto), origin=str(path))
     softmax = final_softmax(graph.proto) if found.output == "probabilities" else None
     if softmax is not None:
         take_off(graph.proto, softmax)
         found = found.replace(output="logits")
-    return TorchModel(convert_neutral(graph, origin=str(path)), contract=found, device=device)
+    return TorchModel(
+        convert_neutral(graph, origin=str(path)),
+        contract=found,
+        device=device,
+        image_shape=image_shape(found, taken.shape),
+        witness=OnnxWitness(path, told, graph.resolution),
+    )
 
 
 def open_exported(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
