@@ -1,5 +1,6 @@
 """A dispute, from files to files: what `cae judge` does, and a script may do as well."""
 
+import dataclasses
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from cae_core.generation import Progress
 from cae_core.judging import DatedEvidence, Judgement, check_seals, judge_claim, judge_unasked, refuse_known_file
 from cae_core.loaders import Device, open_model
 from cae_core.members import open_member
-from cae_core.pool import read_pool
+from cae_core.pool import PoolMember, read_pool
 from cae_core.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate
 from cae_core.seal import Seal
 from cae_core.sealing import readable_json
@@ -73,6 +74,8 @@ class JudgeOptions:
         device: where to run the models.
         signed_by: fingerprint of the key whose signature of the seal was verified; None: none was given. It decides
             nothing.
+        trusted: whether source and suspect may be of a form whose opening runs code; a claimant's manifest is never
+            believed in this.
     """
 
     seals: int
@@ -87,6 +90,7 @@ class JudgeOptions:
     claimed_accuracy: float | None = None
     device: Device = "auto"
     signed_by: str | None = None
+    trusted: bool = False
 
     def rate(self, claim: Claim) -> float:
         """Return the rate that the claim is judged at."""
@@ -166,7 +170,8 @@ def judge_files(
     claim = _opened(files, named["source"]["sha256"])
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
     pool = read_judge_pool(files.pool, files.source, ancestor=ancestor)
-    suspect = open_model(files.suspect, contract=files.contract, device=options.device)
+    pool = dataclasses.replace(pool, source=_consented(pool.source, options, believed=True))
+    suspect = open_model(files.suspect, contract=files.contract, device=options.device, trusted=options.trusted)
     refuse_known_file(files.suspect, named["suspect"]["sha256"], {member.digest(): member for member in pool.own})
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
     consistency = check_consistency(claim.fingerprint, open_member(pool.source, device=options.device))
@@ -201,6 +206,11 @@ def judge_files(
     record = files.workdir / f"judgement-{named['suspect']['sha256'][:12]}.json"
     write_atomically(record, readable_json(case.as_dict()), mode=0o600)
     return case
+
+
+def _consented(member: PoolMember, options: JudgeOptions, *, believed: bool) -> PoolMember:
+    """Return the member with the judge's consent to run code; ``believed``: a manifest's own word counts as well."""
+    return dataclasses.replace(member, trusted=options.trusted or (believed and member.trusted))
 
 
 def _opened(files: CaseFiles, source_sha256: str) -> Claim:
@@ -252,7 +262,7 @@ def _replayed(
         return None
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
-    members = read_pool(manifest).select(role="generate")
+    members = [_consented(m, options, believed=False) for m in read_pool(manifest).select(role="generate")]
     parts = (pool.source, *claimed_members(claim.fingerprint, pool.source, members))
     opened = open_pools(*parts, device=options.device)
     index = sample_examples(claim.fingerprint, options.sample, nonce=nonce)

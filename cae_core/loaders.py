@@ -4,7 +4,7 @@ Backends are found through the entry points of the group ``cae.backends``; each 
 party adds a framework without touching this repository, and nothing of a backend is imported before it is needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -18,7 +18,16 @@ from cae_core.errors import ModelError
 from cae_core.file_digest import sha256_of_file
 from cae_core.models import DifferentiableModel, Model
 
-__all__ = ["BACKEND_GROUP", "Device", "Loader", "installed_loaders", "is_model", "open_model"]
+__all__ = [
+    "BACKEND_GROUP",
+    "Device",
+    "Loader",
+    "check_consent",
+    "installed_loaders",
+    "is_model",
+    "open_model",
+    "runs_code",
+]
 
 BACKEND_GROUP = "cae.backends"
 
@@ -86,6 +95,15 @@ def is_model(path: Path) -> bool:
     return any(_opens(loader, path) for loader in installed_loaders())
 
 
+def runs_code(path: Path) -> bool:
+    """Return whether opening the file would run code that stands in it, so that its user's consent is asked for."""
+    return any(_opens(loader, path) and path.suffix.lower() in _code_forms(loader) for loader in installed_loaders())
+
+
+def _code_forms(loader: Loader) -> Collection[str]:
+    return getattr(loader, "runs_code", ())
+
+
 def _opens(loader: Loader, path: Path) -> bool:
     if path.is_dir():
         return any((path / marker).is_file() for marker in loader.folders)
@@ -145,7 +163,7 @@ def open_model(
     if not fitting:
         raise ModelError(_unknown(spec, loaders, gradients=gradients))
     if not by_scheme:
-        _check_consent(spec, fitting[0], trusted=trusted)
+        check_consent(Path(spec), trusted=trusted)
     model = fitting[0].open(spec, contract=contract, device=device)
     if not gradients:
         return model
@@ -155,12 +173,15 @@ def open_model(
     return model
 
 
-def _check_consent(spec: str, loader: Loader, *, trusted: bool) -> None:
-    """Refuse a file whose opening runs the code in it, unless its user says that it is his own."""
-    suffix = Path(spec).suffix.lower()
-    if not trusted and suffix in getattr(loader, "runs_code", ()):
+def check_consent(path: Path, *, trusted: bool) -> None:
+    """Refuse a file whose opening runs the code in it, unless its user says that it is his own.
+
+    Raises:
+        ModelError: it is of such a form, and not trusted.
+    """
+    if not trusted and runs_code(path):
         raise ModelError(
-            f"{spec}: opening a {suffix} file runs whatever code stands in it, so another party's is never opened. Ask "
+            f"{path}: opening a {path.suffix.lower()} file runs whatever code stands in it, so another party's is never opened. Ask "
             "its owner for an ONNX export (torch.onnx.export). If the file is your own, say so: --trusted, or "
             "trusted = true in its [[model]] table of the manifest."
         )

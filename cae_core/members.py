@@ -3,17 +3,25 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cae_core.errors import PoolError
 from cae_core.file_digest import sha256_of_file
 from cae_core.loaders import Device, is_model, open_model
-from cae_core.models import Model
+from cae_core.models import DifferentiableModel, Model
 from cae_core.pool import PoolMember, Relation, Role, read_pool
 
-__all__ = ["collect_members", "open_member", "select_members", "source_member"]
+__all__ = ["collect_members", "open_member", "open_white_box", "select_members", "source_member"]
 
 
 def collect_members(
-    paths: Iterable[Path], *, relation: Relation, role: Role, manifests: Iterable[Path] = ()
+    paths: Iterable[Path],
+    *,
+    relation: Relation,
+    role: Role,
+    manifests: Iterable[Path] = (),
+    trusted: bool = False,
 ) -> list[PoolMember]:
     """Return the models that ``paths`` name.
 
@@ -26,6 +34,7 @@ def collect_members(
         role: of the members.
         manifests: further ones, whose members do not count; but a file that has another role in them, or in one of
             ``paths``, is refused.
+        trusted: whether the files and folders are one's own; of its members a manifest says so itself.
 
     Raises:
         PoolError: a path does not exist, a folder holds no model, a manifest has no such member, or a file has another
@@ -41,10 +50,10 @@ def collect_members(
         elif path.is_dir() and not is_model(path):
             # a name with a dot in front is a draft that was interrupted
             files = [p for p in sorted(path.iterdir()) if is_model(p) and not p.name.startswith(".")]
-            found = [_bare(p, relation, role) for p in files]
+            found = [_bare(p, relation, role, trusted=trusted) for p in files]
             missing = "no model file"
         elif path.exists():
-            found, missing = [_bare(path, relation, role)], ""
+            found, missing = [_bare(path, relation, role, trusted=trusted)], ""
         else:
             raise PoolError(f"{path}: no such model, folder or manifest. Check the path.")
         if path.suffix != ".toml":
@@ -69,22 +78,55 @@ def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
     """Open a member as a black box.
 
     Raises:
+        PoolError: it is trusted, and its file is not the one that the manifest trusts.
         ModelError: it cannot be opened.
     """
-    return open_model(str(member.path), contract=member.contract, device=device)
+    _check_trusted(member)
+    return open_model(str(member.path), contract=member.contract, device=device, trusted=member.trusted)
 
 
-def source_member(path: Path, *, manifests: Iterable[Path] = ()) -> PoolMember:
+def open_white_box(
+    member: PoolMember, *, device: Device = "auto", images: NDArray[np.uint8] | None = None
+) -> DifferentiableModel:
+    """Open a member with gradients.
+
+    Args:
+        member: of a pool.
+        device: where to run it.
+        images: uint8 (n, h, w, k), ordinary images by which it is checked; see `open_model`.
+
+    Raises:
+        PoolError: it is trusted, and its file is not the one that the manifest trusts.
+        ModelError: it cannot be opened, or computes something else than its file.
+    """
+    _check_trusted(member)
+    return open_model(
+        str(member.path),
+        gradients=True,
+        contract=member.contract,
+        device=device,
+        trusted=member.trusted,
+        images=images,
+    )
+
+
+def _check_trusted(member: PoolMember) -> None:
+    if member.trusted and member.sha256 is not None:
+        member.digest()
+
+
+def source_member(path: Path, *, manifests: Iterable[Path] = (), trusted: bool = False) -> PoolMember:
     """Return the model file ``path`` as the source.
 
     Args:
         path: what the user names.
         manifests: whose members do not count; but a file that has another role in them is refused.
+        trusted: whether the file is one's own.
 
     Raises:
         PoolError: a manifest gives the file another role, under its own path or as a copy elsewhere.
     """
-    source = _bare(path, "source", "source")
+    source = _bare(path, "source", "source", trusted=trusted)
     _check_roles([source], [member for manifest in manifests for member in read_pool(manifest).members], "source")
     return source
 
@@ -104,5 +146,5 @@ def _check_roles(found: Sequence[PoolMember], known: Sequence[PoolMember], role:
             )
 
 
-def _bare(path: Path, relation: Relation, role: Role) -> PoolMember:
-    return PoolMember(path=path, role=role, relation=relation)
+def _bare(path: Path, relation: Relation, role: Role, *, trusted: bool) -> PoolMember:
+    return PoolMember(path=path, role=role, relation=relation, trusted=trusted)

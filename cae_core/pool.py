@@ -37,6 +37,8 @@ class PoolMember:
         accuracy: on the data set's test images, 0 to 1.
         sha256: of the file, where the manifest knows it.
         contract: where the manifest gives one; else the file's own applies.
+        trusted: whether the manifest says that the file is one's own, so that a form whose opening runs code may be
+            opened; it holds for the very file of ``sha256``.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class PoolMember:
     accuracy: float | None = None
     sha256: str | None = None
     contract: Contract | None = None
+    trusted: bool = False
 
     @property
     def name(self) -> str:
@@ -148,7 +151,11 @@ def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-_VALUE_TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {"seed": int, "accuracy": (int, float)}
+_VALUE_TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {
+    "seed": int,
+    "accuracy": (int, float),
+    "trusted": bool,
+}
 
 
 def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) -> PoolMember:
@@ -180,8 +187,13 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
     values = {k: v for k, v in row.items() if k not in ("path", "contract")}
     for name, value in values.items():
-        if not isinstance(value, _VALUE_TYPES.get(name, str)) or isinstance(value, bool):
+        if not isinstance(value, _VALUE_TYPES.get(name, str)) or isinstance(value, bool) != (name == "trusted"):
             raise PoolError(f"{where}: {name} cannot be {value!r}.")
+    if values.get("trusted") and "sha256" not in values:
+        raise PoolError(
+            f"{where}: trusted = true is said of one file, so its sha256 must stand beside it; `cae pool add --trusted` "
+            "writes both."
+        )
     if not 0 <= values.get("accuracy", 0) <= 1:
         raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {values['accuracy']}.")
     return PoolMember(path=manifest.parent / row["path"], contract=contract, **values)

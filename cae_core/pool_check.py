@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats32, Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import CaeError, PoolError
-from cae_core.loaders import Device, open_model
+from cae_core.loaders import Device
+from cae_core.members import open_member
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool import PoolMember
 from cae_core.same_model import first_equal, probe_images, same_outputs
@@ -107,7 +108,7 @@ def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: I
 
 def _probabilities(member: PoolMember, probes: NDArray[np.uint8]) -> Floats32 | None:
     try:
-        return open_model(str(member.path), contract=member.contract).predict(probes).probabilities
+        return open_member(member).predict(probes).probabilities
     except CaeError:  # `check_members` says what is wrong with it
         return None
 
@@ -119,7 +120,7 @@ def _asked(
     member = report.member
     try:
         report.sha256 = member.digest()
-        model = open_model(str(member.path), contract=member.contract, device=device)
+        model = open_member(member, device=device)
         parts = range(0, len(data), _ASKED_TOGETHER)
         asked = [model.predict(data.images[i : i + _ASKED_TOGETHER]) for i in parts]
         probed = model.predict(probes)

@@ -24,12 +24,15 @@ class Sealed:
         opening: what is kept secret until there is a dispute.
         path: of the seal; its very bytes are what is to be dated.
         opening_path: of the opening.
+        unopened: the suffix of the source's file where it is a form that a judge will not open, because opening it runs
+            code; else empty.
     """
 
     seal: Seal
     opening: Opening
     path: Path
     opening_path: Path
+    unopened: str = ""
 
 
 def opening_of(seal: Path) -> Path:
@@ -79,7 +82,7 @@ def seal_file(
     seal = opening.seal()
     write_atomically(opening_path, readable_json(opening.as_dict()), mode=0o600)  # first: a seal is nothing without it
     write_atomically(output, readable_json(seal.as_dict()))
-    return Sealed(seal, opening, output, opening_path)
+    return Sealed(seal, opening, output, opening_path, unopened=str(loaded.generation["source"].get("form", "")))
 
 
 def readable_json(record: Mapping[str, Any]) -> bytes:

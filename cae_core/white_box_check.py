@@ -221,7 +221,7 @@ def _check_gradient(model: OpenedWhiteBox, drawn: Floats32, rng: np.random.Gener
     if wrong.sum() > max(1, sure.sum() / 2):
         place = int(np.flatnonzero(wrong)[0])
         raise ModelError(
-            f"{origin}: the gradient is not the slope of the answers (along one direction {expected[place]:.3g} and not "
+            f"{origin}: the gradient is not the slope of the answers (in one direction {expected[place]:.3g} and not "
             f"{near[place]:.3g}). Export the model at another opset, or use the framework that it comes from."
         )
 

@@ -17,12 +17,16 @@ from cae_core.errors import PoolError, VerdictError
 from cae_core.file_digest import sha256_of_file
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
 from cae_core.ledger import open_ledger, read_earlier, record_verdict
-from cae_core.loaders import Device, open_model
+from cae_core.loaders import Device, open_model, runs_code
+from cae_core.members import open_white_box
 from cae_core.models import DifferentiableModel
 from cae_core.verdict import Verdict
 from cae_core.verification import VerificationOptions, verify
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cae_core.calibrating import CalibrationSettings
     from cae_core.dataset import ImageSet
     from cae_core.generation import GenerationResult, Progress
@@ -55,9 +59,18 @@ def open_pools(
     references: "Sequence[PoolMember]",
     *,
     device: Device = "auto",
+    images: "NDArray[np.uint8] | None" = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> "Pools":
     """Open every member with gradients.
+
+    Args:
+        source: the owner's model.
+        surrogates: derived from it.
+        references: independent ones.
+        device: where to run them.
+        images: uint8 (n, h, w, k), ordinary images by which each is checked; see `open_model`.
+        progress: called with the members opened and their number.
 
     Raises:
         PoolError: a pool is empty.
@@ -68,7 +81,7 @@ def open_pools(
     members = [source, *surrogates, *references]
     models: list[DifferentiableModel] = []
     for position, member in enumerate(members):
-        models.append(open_model(str(member.path), gradients=True, contract=member.contract, device=device))
+        models.append(open_white_box(member, device=device, images=images))
         progress(position + 1, len(members))
     boundary = 1 + len(surrogates)
     return Pools(models[0], models[1:boundary], models[boundary:], [member.name for member in members])
@@ -102,6 +115,7 @@ def generate_fingerprint(
         surrogates,
         references,
         device=device,
+        images=data.images,
         progress=lambda done, total: progress("opening models", done, total),
     )
     checkpoint = checkpoint_of(output)
@@ -130,7 +144,8 @@ def provenance_of(
             )
         seen[digest] = str(member.path)
         described = {"name": member.name, "sha256": digest, "kind": member.kind, "architecture": member.architecture}
-        return described | ({"ancestor": member.ancestor} if member.ancestor else {})
+        described |= {"ancestor": member.ancestor} if member.ancestor else {}
+        return described | ({"form": member.path.suffix.lower()} if runs_code(member.path) else {})
 
     return {
         "source": describe(source),
@@ -185,6 +200,7 @@ def verify_suspect(
     *,
     contract: Contract | None = None,
     device: Device = "auto",
+    trusted: bool = False,
     options: VerificationOptions = VerificationOptions(),  # noqa: B008 - frozen
     nonce: bytes | None = None,
     ledger: Path | None = None,
@@ -197,6 +213,7 @@ def verify_suspect(
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
         device: where to run it.
+        trusted: whether the suspect's file is one's own; see `open_model`.
         options: how it is asked and judged.
         nonce: decides the order of the questions; random where None.
         ledger: file that remembers which suspect has seen which examples; None: none is kept.
@@ -207,7 +224,7 @@ def verify_suspect(
     """
     loaded = load_fingerprint(fingerprint)
     calibration = load_calibration(fingerprint, loaded)
-    model = open_model(suspect, contract=contract, device=device)
+    model = open_model(suspect, contract=contract, device=device, trusted=trusted)
     if ledger is not None:
         open_ledger(ledger)
     verdict = verify(

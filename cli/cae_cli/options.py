@@ -12,6 +12,7 @@ __all__ = [
     "DeviceName",
     "FingerprintPath",
     "Json",
+    "Trusted",
     "parse_eps",
     "parse_nonce",
     "print_json",
@@ -25,6 +26,13 @@ ContractText = Annotated[
         "--contract",
         help="The model's contract where its file has none: a TOML file, or inline, such as "
         '\'layout="NHWC", range=[0,255], output="labels"\'.',
+    ),
+]
+Trusted = Annotated[
+    bool,
+    typer.Option(
+        "--trusted",
+        help="The named model files are your own: also open forms whose opening runs the code in them (.pt2).",
     ),
 ]
 FingerprintPath = Annotated[

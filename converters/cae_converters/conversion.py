@@ -19,7 +19,7 @@ from cae_core.contract import Contract, metadata_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.generation import Progress
-from cae_core.loaders import open_model
+from cae_core.loaders import check_consent, open_model
 from cae_core.models import Model
 from cae_core.storage import replacing
 
@@ -53,6 +53,7 @@ def convert(
     contract: Contract | None = None,
     data: ImageSet | None = None,
     allow_lambda: Sequence[str] = (),
+    trusted: bool = False,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Conversion:
     """Convert a model file.
@@ -64,6 +65,7 @@ def convert(
         data: real images for the comparison; the result takes images of their size. Without them it takes images of
             the model's own size.
         allow_lambda: names of Keras Lambda layers whose code may be run.
+        trusted: whether the source is one's own file; see `cae_core.loaders.open_model`.
         progress: told of the three steps: opened, converted, compared.
 
     Raises:
@@ -82,6 +84,7 @@ def convert(
             ".pt2 or ONNX) or in .pt2 (from Keras, SavedModel or ONNX)."
         )
     progress("converting", 0, 3)
+    check_consent(source, trusted=trusted)
     original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
     progress("converting", 1, 3)
     proto, left = absorb_contract(original.to_onnx(), original.contract, original.image_shape)
@@ -113,9 +116,12 @@ def _compared(original: Original, draft: Path, target: Path, contract: Contract,
         converted["ONNX Runtime"] = open_model(str(draft), device="cpu")
     runtime = "onnx2torch" if converted else "torch"
     try:
-        converted[runtime] = open_model(str(draft), gradients=True, device="cpu")
+        # what stands in a draft was written here
+        converted[runtime] = open_model(str(draft), gradients=True, device="cpu", trusted=True)
     except BackendMissing as missing:
         unchecked.append(f"Not opened by {runtime}: {missing}")
+    except ModelError as error:
+        raise ModelError(str(error).replace(str(draft), str(target))) from error
     try:
         parities = measure_parity(original.model, converted, images, output=original.contract.output)
     except ModelError as error:  # the draft has gone by the time that this is read

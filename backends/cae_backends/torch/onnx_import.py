@@ -89,7 +89,7 @@ def answer_of(proto: onnx.ModelProto, contract: Contract, *, origin: str) -> str
     if len(fitting) > 1 and contract.output != "labels":
         fitting = [name for name in fitting if _rank(outputs[name]) in (None, 2)]
     if len(fitting) == 1:
-        return fitting[0]
+        return str(fitting[0])
     raise ModelError(
         f"{origin}: the contract says output = {contract.output!r}, and {len(fitting)} of the outputs "
         f"{', '.join(map(repr, outputs))} can be that. Correct the contract, or export the model with that output only."

@@ -195,7 +195,7 @@ def _loaded(parent: Parent, setup: "Setup") -> "Network":
 def _opened(parent: Parent, folder: Path) -> Model:
     path = folder / f"source{parent.job.origin.suffix if parent.job.origin else '.onnx'}"
     path.write_bytes(parent.content)
-    return open_model(str(path), contract=parent.contract, device="cpu")
+    return open_model(str(path), contract=parent.contract, device="cpu", trusted=parent.job.trusted)
 
 
 def _teacher(model: Model, *, classes: int) -> "Teacher":

@@ -82,6 +82,7 @@ class PoolJob:
         snapshots: how many states of the second half of the training become members as well.
         queries: what a thief asks about: images of the training data, or the pool's foreign ones.
         origin: a model file that is there already, instead of a training; for the source only.
+        trusted: whether the ``origin`` is one's own file, so that a form whose opening runs code may be opened.
         weights: pretrained ones that a network trained from scratch starts from; None: random ones.
     """
 
@@ -96,6 +97,7 @@ class PoolJob:
     snapshots: int = 0
     queries: Literal["own", "foreign"] = "own"
     origin: Path | None = None
+    trusted: bool = False
     weights: Pretrained | None = None
 
     def __post_init__(self) -> None:
@@ -224,7 +226,7 @@ def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
     recipe = dataclasses.asdict(job.recipe)
     recipe = {name: value for name, value in recipe.items() if value or name not in _YOUNGER_FIELDS}
     fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": recipe}
-    del fields["weights"]
+    del fields["weights"], fields["trusted"]  # consent changes no result
     if job.weights is not None:
         fields["weights"] = job.weights.identity
     inputs = {"job": fields, "data": data, "parent": parent, "version": _TRAINING_VERSION}

@@ -44,7 +44,8 @@ from cae_backends.training.plan_fields import (
 )
 from cae_backends.training.pretrained import Pretrained, read_pretrained
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
-from cae_core.errors import CaeError, PoolError
+from cae_core.errors import CaeError, ModelError, PoolError
+from cae_core.loaders import check_consent
 
 __all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
 
@@ -52,7 +53,7 @@ SOURCE = "source"
 """Name of the source's job, and the stem of its file."""
 
 _PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
-_SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "changes", "weights")
+_SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "trusted", "changes", "weights")
 _GROUP_FIELDS = (
     "name",
     "kind",
@@ -214,8 +215,20 @@ class _Reader:
             recipe=recipe,
             trainer=trainer,
             origin=origin,
+            trusted=self._consent(table, origin, where),
             weights=start.get(architecture),
         )
+
+    def _consent(self, table: Mapping[str, Any], origin: Path | None, where: str) -> bool:
+        trusted = table.get("trusted", False)
+        if not isinstance(trusted, bool):
+            raise PoolError(f"{where}: trusted must be true or false; found {trusted!r}.")
+        if origin is not None:
+            try:
+                check_consent(origin, trusted=trusted)
+            except ModelError as error:
+                raise PoolError(f"{where}: {error} In a plan, trusted = true stands in [source].") from error
+        return trusted
 
     def _group(self, table: Mapping[str, Any], name: str, source: PoolJob) -> Iterator[PoolJob]:
         where = f"{self._origin}: members {name!r}"

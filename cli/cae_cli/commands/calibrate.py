@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import DeviceName, FingerprintPath, Json, print_json
+from cae_cli.options import DeviceName, FingerprintPath, Json, Trusted, print_json
 from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here; default: into the fingerprint's file.")
     ] = None,
+    trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -51,7 +52,7 @@ def run(
     manifests = sorted({path for path in named if path.suffix == ".toml"})
 
     def members(paths: list[Path] | None, relation: "Relation") -> "list[PoolMember]":
-        found = collect_members(paths or [], relation=relation, role="calibrate", manifests=manifests)
+        found = collect_members(paths or [], relation=relation, role="calibrate", manifests=manifests, trusted=trusted)
         return found + (select_members([pool], role="calibrate", relation=relation) if pool else [])
 
     others, thieves = members(references, "reference"), members(surrogates, "surrogate")

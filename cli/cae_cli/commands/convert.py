@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, Json, print_json
+from cae_cli.options import ContractText, Json, Trusted, print_json
 from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME", help="Run the code of this Lambda layer; for your own files only. Repeatable."),
     ] = None,
+    trusted: Trusted = False,
     json: Json = False,
 ) -> None:
     """Convert a model, and compare the result with the original.
@@ -54,6 +55,7 @@ def run(
             contract=read_contract(contract) if contract else None,
             data=images,
             allow_lambda=tuple(allow_lambda or ()),
+            trusted=trusted,
             progress=progress,
         )
     if json:

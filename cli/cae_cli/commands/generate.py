@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cae_cli.options import DeviceName, Json, parse_eps, print_json
+from cae_cli.options import DeviceName, Json, Trusted, parse_eps, print_json
 from cae_cli.progress import progress_bar, resumable
 
 __all__ = ["run"]
@@ -48,6 +48,7 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="The fingerprint file.")] = Path(
         "fingerprint.safetensors"
     ),
+    trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -96,10 +97,10 @@ def run(
 
     def members(paths: list[Path] | None, relation: Relation) -> list[PoolMember]:
         named = [*(paths or []), *whole]
-        return collect_members(named, relation=relation, role="generate", manifests=manifests)
+        return collect_members(named, relation=relation, role="generate", manifests=manifests, trusted=trusted)
 
     if source is not None:
-        owner = source_member(source, manifests=manifests)
+        owner = source_member(source, manifests=manifests, trusted=trusted)
     elif pool is not None:
         owner = read_pool(pool).source
     else:

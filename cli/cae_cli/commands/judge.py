@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, DeviceName, Json, parse_eps, parse_nonce, print_json
+from cae_cli.options import ContractText, DeviceName, Json, Trusted, parse_eps, parse_nonce, print_json
 from cae_cli.progress import progress_bar, resumable
 from cae_core.errors import VerdictError
 
@@ -78,6 +78,7 @@ def run(
     workdir: Annotated[
         Path | None, typer.Option(help="Where the case is kept; default: judge-COMMITMENT in this folder.")
     ] = None,
+    trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -121,6 +122,7 @@ def run(
         claimed_accuracy=claimed_accuracy,
         device=device,
         signed_by=signed_by,
+        trusted=trusted,
     )
     images = open_data(data, split=split)
     with resumable(), progress_bar(enabled=not json) as progress:

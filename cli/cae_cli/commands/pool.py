@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cae_cli.commands import pool_train
-from cae_cli.options import DeviceName, Json, print_json
+from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def add(
         str | None, typer.Option(help="Where the file has none: a TOML file, or inline; see verify.")
     ] = None,
     split: Split = "test",
+    trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -118,6 +119,7 @@ def add(
             "parent": parent,
             "ancestor": ancestor,
             "contract": _contract_table(contract),
+            **_consent(model, trusted=trusted),
         }
         for model in models
     ]
@@ -138,6 +140,16 @@ def _named_from(pool: Path, model: Path) -> str:
     """The path of a model as a manifest names it: relative where it lies below the manifest."""
     folder, target = pool.resolve().parent, Path(os.path.abspath(model))  # noqa: PTH100 - links stay links
     return (target.relative_to(folder) if target.is_relative_to(folder) else target).as_posix()
+
+
+def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
+    """Return the fields by which the manifest trusts this very file; only a form that runs code needs them."""
+    from cae_core.file_digest import sha256_of_file
+    from cae_core.loaders import runs_code
+
+    if not trusted or not model.exists() or not runs_code(model):
+        return {}
+    return {"trusted": True, "sha256": sha256_of_file(model)}
 
 
 def _contract_table(text: str | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cae_cli.options import Json, print_json
+from cae_cli.options import Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def run(
     epochs: Annotated[int | None, typer.Option(help="At most so many for each model.")] = None,
     share: Annotated[float, typer.Option(help="Of the images, for a quick try.")] = 1.0,
     source: Annotated[Path | None, typer.Option(help="Without a plan: a source that is there already.")] = None,
+    trusted: Trusted = False,
     architecture: Annotated[
         list[str] | None, typer.Option(help="Without a plan; repeatable, the source's first.")
     ] = None,
@@ -67,6 +68,7 @@ def run(
     """
     instead = {
         "source": source,
+        "trusted": trusted or None,
         "architecture": architecture or None,
         "recipe": recipe,
         "surrogates": surrogates,
@@ -108,6 +110,7 @@ def _plan(plan: Path | None, instead: dict[str, Any], *, seed: int | None) -> "P
 def _table(
     *,
     source: Path | None = None,
+    trusted: bool = False,
     architecture: Sequence[str] = ("cnn-small",),
     recipe: str = "fast",
     surrogates: int = len(_MIXTURE),
@@ -132,7 +135,7 @@ def _table(
     ]
     owner: dict[str, Any] = {"architecture": architecture[0], "recipe": recipe}
     if source is not None:
-        owner = {"file": str(source.resolve())}
+        owner = {"file": str(source.resolve()), "trusted": trusted}
     return {"trainer": trainer, "source": owner, "members": members}
 
 

@@ -56,6 +56,12 @@ def run(
         "score": sealed.opening.score,
     }
     commands = _commands(output, written=request is not None)
+    if sealed.unopened:
+        typer.echo(
+            f"The source is a {sealed.unopened} file, which a judge will not open: opening it runs the code in it. "
+            "Convert it to ONNX (cae convert), and generate and seal the fingerprint of that file.",
+            err=True,
+        )
     if json:
         print_json({**facts, "commands": commands})
         return

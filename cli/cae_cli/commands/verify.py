@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, parse_nonce, print_json
+from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, Trusted, parse_nonce, print_json
 from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def run(
         Path | None, typer.Option(help="Remembers who has seen what; default: beside the fingerprint.")
     ] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep none.")] = False,
+    trusted: Trusted = False,
     device: DeviceName = "auto",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Tell the verdict by the exit code.")] = False,
     json: Json = False,
@@ -78,6 +79,7 @@ def run(
                 fingerprint,
                 contract=read_contract(contract) if contract else None,
                 device=device,
+                trusted=trusted,
                 options=VerificationOptions(
                     sequential=sequential,
                     max_queries=max_queries,
