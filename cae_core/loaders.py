@@ -4,7 +4,7 @@ Backends are found through the entry points of the group ``cae.backends``; each 
 party adds a framework without touching this repository, and nothing of a backend is imported before it is needed.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -181,9 +181,9 @@ def check_consent(path: Path, *, trusted: bool) -> None:
     """
     if not trusted and runs_code(path):
         raise ModelError(
-            f"{path}: opening a {path.suffix.lower()} file runs whatever code stands in it, so another party's is never opened. Ask "
-            "its owner for an ONNX export (torch.onnx.export). If the file is your own, say so: --trusted, or "
-            "trusted = true in its [[model]] table of the manifest."
+            f"{path}: opening a {path.suffix.lower()} file runs whatever code stands in it, so another party's is "
+            "never opened. Ask its owner for an ONNX export (torch.onnx.export). If the file is your own, say so: "
+            "--trusted, or trusted = true in its [[model]] table of the manifest."
         )
 
 
@@ -192,8 +192,9 @@ def _unknown(spec: str, loaders: Sequence[Loader], *, gradients: bool) -> str:
     for loader in loaders:
         if path.name in loader.folders:
             return f"{spec}: this is a part of a model. Give the folder that holds {path.name}: {path.parent}."
-        if path.suffix.lower() in getattr(loader, "refused", {}):
-            return f"{spec}: {loader.refused[path.suffix.lower()]}"
+        refused: Mapping[str, str] = getattr(loader, "refused", {})
+        if path.suffix.lower() in refused:
+            return f"{spec}: {refused[path.suffix.lower()]}"
     known = sorted({s for x in loaders if x.gradients or not gradients for s in (*x.suffixes, *x.schemes)})
     folders = sorted({marker for x in loaders if x.gradients or not gradients for marker in x.folders})
     need = "with gradients " if gradients else ""
@@ -209,6 +210,8 @@ def _check_once(model: DifferentiableModel, spec: str, device: Device, images: N
     from cae_core.white_box_check import OpenedWhiteBox, check_white_box
 
     if not isinstance(model, OpenedWhiteBox):  # a third party's, which says nothing of its file
+        return
+    if model.contract.output == "labels" or model.contract.dtype == "uint8":  # it says at once that it has no gradient
         return
     digest = sha256_of_file(Path(spec)) if Path(spec).exists() else spec
     key = (digest, repr(model.contract), device, images is not None)

@@ -191,8 +191,8 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
             raise PoolError(f"{where}: {name} cannot be {value!r}.")
     if values.get("trusted") and "sha256" not in values:
         raise PoolError(
-            f"{where}: trusted = true is said of one file, so its sha256 must stand beside it; `cae pool add --trusted` "
-            "writes both."
+            f"{where}: trusted = true is said of one file, so its sha256 must stand beside it. "
+            "`cae pool add --trusted` writes both."
         )
     if not 0 <= values.get("accuracy", 0) <= 1:
         raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {values['accuracy']}.")

@@ -110,7 +110,11 @@ def _first_answers(
         except CaeError as error:
             tried.append(error)
     if len(tried) == 1:
-        raise tried[0]
+        sentence = str(tried[0]).removeprefix(f"{origin}: ").rstrip(".")
+        raise ModelError(
+            f"{origin}: it cannot be asked about an image of the size that it takes ({sentence}). "
+            "Correct layout, channels or size in its contract, or export it with a free batch."
+        ) from tried[0]
     raise ContractError(
         f"{origin}: nobody says which images the model takes, and it takes none of the usual sizes ({tried[0]}). "
         'Give size and channels in its contract, such as size = [32, 32], channels = "RGB".'
@@ -211,7 +215,7 @@ def _check_gradient(model: OpenedWhiteBox, drawn: Floats32, rng: np.random.Gener
             f"{origin}: the gradient is zero everywhere: the answer does not depend on the image in a way that can be "
             "differentiated. Is the contract right, and is the model's arithmetic in floats?"
         )
-    direction = rng.choice(np.float32([-1, 1]), drawn.shape)
+    direction = rng.choice(np.array([-1, 1], np.float32), drawn.shape)
     expected = (gradient * direction).reshape(len(drawn), -1).sum(axis=1, dtype=np.float64)
     near, far = (_slopes(model, drawn, direction, upstream, step) for step in _STEPS)
     rounding = _ROUNDING * np.abs(logits * upstream).sum(axis=1, dtype=np.float64) / _STEPS[0]

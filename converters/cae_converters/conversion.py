@@ -121,7 +121,7 @@ def _compared(original: Original, draft: Path, target: Path, contract: Contract,
     except BackendMissing as missing:
         unchecked.append(f"Not opened by {runtime}: {missing}")
     except ModelError as error:
-        raise ModelError(str(error).replace(str(draft), str(target))) from error
+        raise ModelError(f"{str(error).replace(str(draft), str(target))} Nothing was written.") from error
     try:
         parities = measure_parity(original.model, converted, images, output=original.contract.output)
     except ModelError as error:  # the draft has gone by the time that this is read

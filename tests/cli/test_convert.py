@@ -87,7 +87,7 @@ def test_from_keras_to_onnx_to_torch(source: Path, tmp_path: Path, run_cae: Run)
             *rows,
         ):
             assert text in outcome.out
-        found = open_model(str(tmp_path / name), device="cpu").predict(digits.images)
+        found = open_model(str(tmp_path / name), device="cpu", trusted=True).predict(digits.images)
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)  # type: ignore[arg-type]
 
 

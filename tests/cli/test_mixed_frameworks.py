@@ -67,7 +67,7 @@ def mixed(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Pool:
 def members(pool: Pool, source: Path) -> tuple[PoolMember, list[PoolMember], list[PoolMember]]:
     return (
         PoolMember(path=source, role="source", relation="source"),
-        collect_members([pool.surrogates], relation="surrogate", role="generate"),
+        collect_members([pool.surrogates], relation="surrogate", role="generate", trusted=True),
         collect_members([pool.references], relation="reference", role="generate"),
     )
 
@@ -112,7 +112,7 @@ def levels(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> int:
 
 def test_one_command_takes_models_of_three_frameworks(pool: Pool, mixed: Pool, tmp_path: Path, run_cae: Run) -> None:
     def arguments(made: Pool, source: Path, output: Path) -> list[str]:
-        return made.generate_arguments(output, "--source", str(source), "--json")
+        return made.generate_arguments(output, "--source", str(source), "--trusted", "--json")
 
     outcome: Outcome = run_cae(*arguments(mixed, mixed.keras_source, tmp_path / "mixed.safetensors"))
     assert outcome.code == 0, outcome.err

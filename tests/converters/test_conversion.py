@@ -94,7 +94,7 @@ def converted(
     def get(source: str, kind: str) -> Conversion:
         if (source, kind) not in made:
             target = folder / f"{Path(source).parent}.{kind}"
-            made[source, kind] = convert(originals / source, target, data=digits)
+            made[source, kind] = convert(originals / source, target, data=digits, trusted=True)
         return made[source, kind]
 
     return get
@@ -108,9 +108,9 @@ every_pair = pytest.mark.parametrize(("source", "kind"), PAIRS)
 def test_the_result_answers_real_images_as_the_original(
     originals: Path, converted: Converted, digits: ImageSet, source: str, kind: str
 ) -> None:
-    original = open_model(str(originals / source), gradients=True, device="cpu")
+    original = open_model(str(originals / source), gradients=True, device="cpu", trusted=True)
     done = converted(source, kind)
-    result = open_model(str(done.path), device="cpu")
+    result = open_model(str(done.path), device="cpu", trusted=True)
     for count in (1, 40):
         expected, found = original.predict(digits.images[:count]), result.predict(digits.images[:count])
         np.testing.assert_array_equal(found.labels, expected.labels)
@@ -132,7 +132,7 @@ def test_the_result_takes_images_from_0_to_1_and_carries_its_contract(
     output = "logits" if kind == "pt2" else contract.output
     bare = Contract(layout=contract.layout, range=(0.0, 1.0), output=output, channels="GRAY", size=(8, 8))
     assert done.contract == bare
-    assert open_model(str(done.path), device="cpu").contract == bare  # type: ignore[attr-defined] # of every backend
+    assert open_model(str(done.path), device="cpu", trusted=True).contract == bare  # type: ignore[attr-defined] # of every backend
     assert not list(done.path.parent.glob("*.toml"))
 
 
@@ -162,7 +162,7 @@ def test_the_file_is_the_same_when_made_twice_and_says_nothing_of_the_machine(
 ) -> None:
     path = converted(source, kind).path
     again = tmp_path / path.name
-    convert(originals / source, again)
+    convert(originals / source, again, trusted=True)
     content = path.read_bytes()
     assert again.read_bytes() == content
     for trace in (
@@ -199,7 +199,7 @@ def test_a_sidecar_of_both_files_is_not_applied_twice(originals: Path, tmp_path:
     convert(tmp_path / "m.keras", tmp_path / "m.onnx")
     convert(tmp_path / "m.onnx", tmp_path / "m.pt2")
     for name in ("m.onnx", "m.pt2"):
-        found = open_model(str(tmp_path / name), device="cpu").predict(digits.images)
+        found = open_model(str(tmp_path / name), device="cpu", trusted=True).predict(digits.images)
         assert found.probabilities is not None
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)  # type: ignore[arg-type]
 
@@ -226,12 +226,14 @@ def test_data_of_another_size_put_the_resizing_into_the_graph(
     data = ImageSet(large, digits.labels, digits.class_names, "large digits")
     base = KERAS_CONTRACT if source.endswith("keras") else TORCH_CONTRACT
     contract = base.replace(resize="bilinear-antialias")
-    expected = open_model(str(originals / source), gradients=True, contract=contract, device="cpu").predict(large)
+    expected = open_model(
+        str(originals / source), gradients=True, contract=contract, device="cpu", trusted=True
+    ).predict(large)
     for kind in ("onnx", "pt2"):
-        done = convert(originals / source, tmp_path / f"m.{kind}", contract=contract, data=data)
+        done = convert(originals / source, tmp_path / f"m.{kind}", contract=contract, data=data, trusted=True)
         assert done.contract.size == (15, 15)
         assert done.contract.resize is None
-        found = open_model(str(done.path), device="cpu").predict(large)
+        found = open_model(str(done.path), device="cpu", trusted=True).predict(large)
         np.testing.assert_array_equal(found.labels, expected.labels)
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)  # type: ignore[arg-type]
     with pytest.raises(ContractError, match="Name a resize rule"):
@@ -254,8 +256,10 @@ def test_a_model_of_any_size_takes_the_size_that_its_contract_says(tmp_path: Pat
 def test_a_program_that_does_not_say_its_size_needs_one(originals: Path, tmp_path: Path, digits: ImageSet) -> None:
     contract = TORCH_CONTRACT.replace(size=None)
     with pytest.raises(ContractError, match="nobody says which images"):
-        convert(originals / "program/m.pt2", tmp_path / "m.onnx", contract=contract)
-    assert convert(originals / "program/m.pt2", tmp_path / "m.onnx", contract=contract, data=digits).contract.size == (
+        convert(originals / "program/m.pt2", tmp_path / "m.onnx", contract=contract, trusted=True)
+    assert convert(
+        originals / "program/m.pt2", tmp_path / "m.onnx", contract=contract, data=digits, trusted=True
+    ).contract.size == (
         8,
         8,
     )
@@ -272,7 +276,7 @@ def test_without_torch_the_report_says_so_and_nothing_else_is_missing(originals:
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
         "from cae_converters.conversion import convert\n"
-        "done = convert(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "done = convert(Path(sys.argv[1]), Path(sys.argv[2]), trusted=True)\n"
         "assert not {'tensorflow', 'keras', 'onnx2torch'} & set(sys.modules)\n"
         "print([parity.runtime for parity in done.parities], *done.unchecked, sep='\\n')\n"
     )
@@ -298,7 +302,7 @@ def test_a_program_whose_contract_is_damaged(originals: Path, tmp_path: Path, co
         for name in source.namelist():
             target.writestr(name, content if name in names else source.read(name))
     with pytest.raises(ContractError, match=r"changed\.pt2: its cae\.json must be a JSON object") as caught:
-        open_model(str(changed), gradients=True)
+        open_model(str(changed), gradients=True, trusted=True)
     assert "\n" not in str(caught.value)
 
 
@@ -311,7 +315,7 @@ def test_labels_are_compared_as_labels(tmp_path: Path, digits: ImageSet) -> None
     contract = KERAS_CONTRACT.replace(output="labels", classes=(9, 8, 7, 6, 5, 4, 3, 2, 1, 0))
     done = convert(tmp_path / "m", tmp_path / "m.onnx", contract=contract, data=digits)
     assert {(p.outputs, p.gradients) for p in done.parities} == {(0.0, None)}
-    found = open_model(str(done.path), device="cpu").predict(digits.images)
+    found = open_model(str(done.path), device="cpu", trusted=True).predict(digits.images)
     assert found.probabilities is None
     expected = answer(KERAS_CONTRACT.to_input(digits.images)).numpy()
     np.testing.assert_array_equal(found.labels, 9 - expected)
@@ -372,7 +376,7 @@ def assert_refused(source: Path, target: Path, data: ImageSet) -> str:
     """The conversion fails, an older target stays as it was, and no draft is left."""
     target.write_bytes(b"the old file")
     with pytest.raises(ModelError, match="Nothing was written") as caught:
-        convert(source, target, data=data)
+        convert(source, target, data=data, trusted=True)
     assert target.read_bytes() == b"the old file"
     assert list(target.parent.iterdir()) == [target]
     target.unlink()

@@ -45,7 +45,7 @@ class Shelf:
     fingerprint: Fingerprint
     models: dict[str, Model] = field(default_factory=dict)
 
-    def open(self, spec: str, *, contract: Contract | None, device: str) -> Model:  # noqa: ARG002 - `open_model`'s
+    def open(self, spec: str, *, contract: Contract | None, device: str, trusted: bool) -> Model:  # noqa: ARG002 - `open_model`'s
         if spec not in self.models:
             raise ModelError(f"{spec}: cannot be opened.")
         return self.models[spec]

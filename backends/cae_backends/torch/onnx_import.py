@@ -69,7 +69,7 @@ def image_input(proto: onnx.ModelProto, *, origin: str) -> ImageInput:
 
 def _dtype_name(kind: int) -> str:
     try:
-        return onnx.helper.tensor_dtype_to_np_dtype(kind).name
+        return str(onnx.helper.tensor_dtype_to_np_dtype(kind).name)
     except KeyError:
         return "unknown"
 

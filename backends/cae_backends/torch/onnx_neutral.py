@@ -20,7 +20,7 @@ from cae_core.errors import ModelError, first_line
 
 __all__ = ["HALVES", "Neutral", "image_value", "neutral"]
 
-HALVES = {TensorProto.FLOAT16: 2.0**-10, TensorProto.BFLOAT16: 2.0**-7}
+HALVES: dict[int, float] = {TensorProto.FLOAT16: 2.0**-10, TensorProto.BFLOAT16: 2.0**-7}
 """Element type of less precision than float32 -> its relative resolution."""
 
 _TO_SINGLE = (*HALVES, TensorProto.DOUBLE)
@@ -85,7 +85,8 @@ def image_value(proto: ModelProto, *, origin: str) -> onnx.ValueInfoProto:
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
         raise ModelError(f"{origin}: a classifier of images has one input; found {names}. Export it with one.")
-    return inputs[0]
+    found: onnx.ValueInfoProto = inputs[0]
+    return found
 
 
 def _opset(proto: ModelProto, origin: str) -> int:
