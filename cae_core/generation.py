@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 import cae_core
 from cae_core.akh import choose_akh
-from cae_core.arrays import Floats64, Labels
+from cae_core.arrays import Floats64, Labels, as_unit_float
 from cae_core.canonical import digest_of
+from cae_core.confirmation import confirmed_by_witnesses, witness_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.fingerprint import Fingerprint, describe_akh
@@ -53,12 +54,17 @@ class GenerationResult:
         seeds_tried: how many seeds entered the search.
         steps: iterations of the whole batch.
         complete: whether as many examples as asked for were found.
+        unconfirmed: how many images were dropped because a member's file, run by another implementation, gives them
+            another label than the white box.
+        unconfirmed_probes: likewise of the benign probes.
     """
 
     fingerprint: Fingerprint
     seeds_tried: int
     steps: int
     complete: bool
+    unconfirmed: int = 0
+    unconfirmed_probes: int = 0
 
 
 def generate(
@@ -108,7 +114,8 @@ def generate(
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
     complete = len(state.accepted) >= settings.count
-    return GenerationResult(_collect(search, state, inputs), state.next_seed, state.step, complete)
+    fingerprint, dropped = _collect(search, state, inputs)
+    return GenerationResult(fingerprint, state.next_seed, state.step, complete, state.unconfirmed, dropped)
 
 
 def generation_inputs(data: ImageSet, settings: GenerationSettings, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +157,8 @@ def _search(
     return state
 
 
-def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> Fingerprint:
+def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[Fingerprint, int]:
+    """Return the fingerprint, and how many probes another implementation of a member's file did not confirm."""
     if not len(state.accepted):
         raise GenerationError(
             f"None of {state.next_seed} seeds became an example (tau {search.settings.tau:g}, eps "
@@ -159,12 +167,13 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> Fingerp
     data, accepted = search.data, state.accepted
     first = np.argsort(accepted.position[: search.settings.count], kind="stable")
     index = state.queue.index[accepted.position[first]]
-    probes = _choose_probes(len(data), index, search.settings.seed)
+    drawn = _choose_probes(len(data), index, search.settings.seed)
+    probes = drawn[_confirmed(search, data.images[drawn])]
     generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
     akh_images, akh_labels = _choose_akh(search, np.concatenate([index, probes]))
     if len(akh_labels):
         generation["akh"] = describe_akh(akh_images, akh_labels)
-    return Fingerprint(
+    fingerprint = Fingerprint(
         images=accepted.images[first],
         seeds=data.images[index],
         labels=accepted.labels[first],
@@ -185,6 +194,17 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> Fingerp
         akh_images=akh_images,
         akh_labels=akh_labels,
     )
+    return fingerprint, len(drawn) - len(probes)
+
+
+def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    models = search.pools.models
+    if all(witness_of(model) is None for model in models):
+        return np.ones(len(images), np.bool_)
+    everyone = np.ones(len(models), np.bool_)
+    parts = [images[i : i + search.settings.batch] for i in range(0, len(images), search.settings.batch)]
+    asked = ((part, search.judging.vjp(as_unit_float(part), everyone)[0]) for part in parts)
+    return np.concatenate([confirmed_by_witnesses(models, part, logits) for part, logits in asked])
 
 
 def _choose_akh(search: Search, taken: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Labels]:

@@ -59,6 +59,7 @@ class RunState:
         images: float32 (b, h, w, k), the images under search.
         adam: the optimiser's state of these images.
         accepted: the examples found.
+        unconfirmed: how many more there would be, had another implementation of a member's file answered the same.
     """
 
     queue: SeedQueue
@@ -69,6 +70,7 @@ class RunState:
     images: Floats32
     adam: AdamState
     accepted: Accepted = field(repr=False)
+    unconfirmed: int = 0
 
 
 def start_run(queue: SeedQueue, image_shape: tuple[int, ...]) -> RunState:
@@ -104,6 +106,7 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
             images=tensors["images"],
             adam=AdamState(*(tensors[f"adam.{f.name}"] for f in dataclasses.fields(AdamState))),
             accepted=Accepted(*(tensors[f"accepted.{f.name}"] for f in dataclasses.fields(Accepted))),
+            unconfirmed=tensors["unconfirmed"].item(),
         )
     except (OSError, KeyError, TensorFileError):
         return None

@@ -113,8 +113,8 @@ class Search:
         due = spent | (steps % every == 0) if every else spent
         if not due.any():
             return state
-        found = self._judge(state, np.flatnonzero(due))
-        stay = ~(np.isin(state.position, found.position) | spent)
+        found, unconfirmed = self._judge(state, np.flatnonzero(due))
+        stay = ~(np.isin(state.position, [*found.position, *unconfirmed]) | spent)
         return dataclasses.replace(
             state,
             position=state.position[stay],
@@ -122,10 +122,15 @@ class Search:
             images=state.images[stay],
             adam=AdamState(state.adam.first[stay], state.adam.second[stay], state.adam.steps[stay]),
             accepted=state.accepted.extended(found),
+            unconfirmed=state.unconfirmed + len(unconfirmed),
         )
 
-    def _judge(self, state: RunState, index: NDArray[np.int64]) -> Accepted:
-        """Judge the images at ``index`` of the batch as a suspect will see them; return the accepted ones."""
+    def _judge(self, state: RunState, index: NDArray[np.int64]) -> tuple[Accepted, NDArray[np.int64]]:
+        """Judge the images at ``index`` of the batch as a suspect will see them.
+
+        Return the accepted ones, and the queue positions of those that another implementation of a member's file does
+        not confirm.
+        """
         position = state.position[index]
         images = self.ball.quantise(state.images[index], self.seeds_of(state, position))
         judged = judge_images(
@@ -138,7 +143,7 @@ class Search:
             min_margin=self.settings.min_margin,
         )
         yes = judged.accepted
-        return Accepted(
+        found = Accepted(
             position[yes],
             images[yes],
             judged.labels[yes],
@@ -146,6 +151,7 @@ class Search:
             state.start_step[index][yes],
             state.adam.steps[index][yes],
         )
+        return found, position[judged.unconfirmed]
 
     def _check_finite(self, logits: Floats32, keep: NDArray[np.bool_]) -> None:
         finite = np.isfinite(logits).all(axis=(1, 2))

@@ -121,6 +121,8 @@ def run(
         "steps": result.steps,
         "source_accuracy": result.fingerprint.source_accuracy,
         "akh": len(result.fingerprint.akh_labels),
+        "unconfirmed": result.unconfirmed,
+        "unconfirmed_probes": result.unconfirmed_probes,
     }
     if json:
         print_json(summary)
@@ -131,5 +133,11 @@ def run(
     )
     if settings.akh:
         typer.echo(f"{summary['akh']} of {settings.akh} images that the source gets wrong and most references do not.")
+    if result.unconfirmed or result.unconfirmed_probes:
+        typer.echo(
+            f"Dropped: {result.unconfirmed} examples and {result.unconfirmed_probes} probes to which a member's file, "
+            "run by another implementation, gives another label.",
+            err=True,
+        )
     if not result.complete:
         typer.echo("Fewer than asked for: no seeds were left. Lower --tau, raise --eps, or give more data.", err=True)
