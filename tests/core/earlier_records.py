@@ -1,4 +1,4 @@
-"""The cases of `tests/data/verdicts-0.1.0.json`: verdicts by the first rule, which every later release must still derive.
+"""The cases of `tests/data/verdicts-0.1.0.json`: verdicts by the first rule, which later releases must still derive.
 
 The file was written by the release that knew no other rule; nothing writes it again.
 """
