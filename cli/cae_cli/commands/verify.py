@@ -137,13 +137,14 @@ def _plan(
     counts = count_queries(plan)
     total_cost = None if cost is None else len(plan) * cost
     if json:
-        print_json({"queries": counts, "total": len(plan), "at_most": sequential, "cost": total_cost})
+        told = {"queries": counts, "total": len(plan), "at_most": sequential, "cost": total_cost}
+        print_json(told | ({"warnings": list(warnings)} if warnings else {}))
         return
-    for warning in warnings:
-        typer.echo(f"warning: {warning}")
     akh = f", {counts['akh']} that the source gets wrong" if "akh" in counts else ""
     typer.echo(
         f"{'at most ' if sequential else ''}{len(plan)} queries: {counts['fingerprint']} for the fingerprint, "
         f"{counts['benign']} benign{akh} ({sum(question.repeat for question in plan)} of them repeats)"
         + ("" if total_cost is None else f"; cost {total_cost:g}")
     )
+    for warning in warnings:
+        typer.echo(f"warning: {warning}")
