@@ -19,8 +19,8 @@ expected factor π q/p + (1-π)(1-q)/(1-p) <= p q/p + (1-p)(1-q)/(1-p) = 1. Wher
 is infinite.
 
 **Why these weights.** Of uniform, Beta-binomial and power weights, with n = 100, true rates 0.95, 0.87, 0.60 against k0
-of 50, 60, 75 and levels of 5, 2.5 and 1 %, K1 - k0 took 24, 26 and 30 queries on average, 6 to 8 % more than a bettor
-who knows K; none was better at every level, and these have no constant to tune (``docs/results/simulations.md``).
+of 50, 60, 75 and levels of 5, 2.5 and 1 %, K1 - k0 took 24, 26 and 30 queries on average, 6 to 8 % more than all weight
+on the true K; none was better at every level, and these have no constant to tune (``docs/results/simulations.md``).
 """
 
 import math
