@@ -2,8 +2,8 @@
 
     python examples/studies/two_sided_rule.py --seed 0
 
-Prints Markdown. Match rates are drawn for references, known copies and a suspect, and matches of 100 examples with them;
-the suspect is accused where its rank among the references gives p <= 5 %, with or without the second condition.
+Prints Markdown. Match rates are drawn for references, known copies and a suspect, and matches of 100 examples with
+them; the suspect is accused where its rank among the references gives p <= 5 %, with or without the second condition.
 """
 
 import argparse
@@ -58,7 +58,8 @@ def main() -> None:
         _row("known copies", "references' kind accused", "strangers accused", "copies accused")
         _row(*["---"] * 4)
         for copies in COPIES:
-            shares = (accused(suspects, law, copies, options.draws, random) for suspects in (references, strangers, law))
+            kinds = (references, strangers, law)
+            shares = (accused(suspects, law, copies, options.draws, random) for suspects in kinds)
             _row(copies, *(f"{100 * share:.1f} %" for share in shares))
 
 

@@ -48,9 +48,9 @@ def _of_this_verdict(case: Case) -> Iterator[Limit]:
     if case.verdict.options.get("rule", 1) == 1:
         yield Limit(
             "What the present rule would say",
-            "The verdict was made by the rule of an earlier release. There the rank among independent models decided an "
-            "accusation alone, whatever known copies score, and one benign image could decide whether the suspect's "
-            "accuracy is covered.",
+            "The verdict was made by the rule of an earlier release. There the rank among independent models alone "
+            "decided an accusation, whatever known copies score, and one benign image could decide whether the "
+            "suspect's accuracy is covered.",
         )
     if decision.provenance == "parametric":
         yield Limit(

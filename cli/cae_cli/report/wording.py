@@ -91,10 +91,8 @@ def _other_side(case: Case, other: Group, *, accused: bool) -> str:
         return ""
     alike = sides.as_low if accused else sides.as_high
     perhaps = "" if sides.exact else "perhaps "
-    if case.verdict.decision.score == "llr":
-        how = "low" if accused else "high"
-    else:
-        how = "seldom" if accused else "often"
+    low, high = ("low", "high") if case.verdict.decision.score == "llr" else ("seldom", "often")
+    how = low if accused else high
     return f", {perhaps}{alike} of {_models(len(other), independent=not accused)} as {how}"
 
 
