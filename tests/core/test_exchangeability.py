@@ -75,7 +75,7 @@ class TestAccuracyBeyondChance:
     def test_near_an_end_of_the_range_one_image_more_or_less_changes_nothing(self, right: int) -> None:
         """Suspects as accurate as the least and the most accurate reference, by other errors than theirs."""
         random = np.random.default_rng(right)
-        references = np.array([random.permutation(200) < count for count in range(right, right + 1)] * 3)
+        references = np.array([random.permutation(200) < count for count in (right, right, right)])
         for moved in (-1, 0, 1):
             suspect = random.permutation(200) < min(200, right + moved)
             assert unlike_references(suspect, references) is None
