@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cae_core.caeacc import cae_accuracy
 from cae_core.calibration import Calibration
@@ -86,6 +88,31 @@ class TestTheThreeOutcomes:
         assert f"above all 19 references and below all {copies} known copies" in decision.reason
         assert "weaker copies" in decision.remedy
         assert judge(70, calibration).verdict == "surrogate"  # as low as a known copy is a copy
+
+    @given(
+        references=st.lists(st.integers(0, 100), min_size=19, max_size=45),
+        copies=st.lists(st.integers(0, 100), max_size=25),
+        matches=st.integers(0, 100),
+        parametric=st.booleans(),
+    )
+    @settings(max_examples=200, deadline=None)
+    def test_whoever_is_accused_convicts_by_the_references_and_is_not_below_every_copy(
+        self,
+        references: list[int],
+        copies: list[int],
+        matches: int,
+        parametric: bool,  # noqa: FBT001 - drawn
+    ) -> None:
+        """And the second side takes accusations away only: it never adds one, and turns none into an acquittal."""
+        calibration = toy_calibration(FINGERPRINT, references, copies, parametric=parametric)
+        present, first = (judge(matches, calibration, Circumstances(two_sided=two)) for two in (True, False))
+        low = not copies or min(copies) <= matches
+        assert (present.verdict == "surrogate") == (first.verdict == "surrogate" and low)
+        if first.verdict != "surrogate":
+            assert present.verdict == first.verdict
+        elif not low:
+            assert (present.verdict, bool(present.remedy)) == ("inconclusive", True)
+        assert (present.p_value, present.p_value_surrogate) == (first.p_value, first.p_value_surrogate)
 
     def test_where_some_references_score_as_high_they_are_counted(self) -> None:
         calibration = toy_calibration(FINGERPRINT, [*range(10, 47), 50, 60], SURROGATES, fpr=0.1)

@@ -66,9 +66,9 @@ def _comparison(case: Case) -> str:
         doubt = f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
         return doubt if case.sides is None else f"{doubt}; {case.sides.words}"
     rate = (
-        f"at most {percent(calibration.fpr)} of such models are wrongly accused by this procedure"
+        f"at most {percent(calibration.fpr)} of independent models like these are wrongly accused by this procedure"
         if accused
-        else f"at most {percent(calibration.fnr)} of such models are missed by this procedure"
+        else f"at most {percent(calibration.fnr)} of copies like these are missed by this procedure"
     )
     alike = _as_extreme(case, calibration, group, accused=accused)
     if decision.score == "llr":  # weighs the examples, so that it is not the count that is compared
