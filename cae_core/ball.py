@@ -4,7 +4,9 @@ A suspect behind an API gets PNG bytes, so the examples that count are the round
 brought back into the ball, and only then judged.
 """
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -14,6 +16,9 @@ from cae_core.arrays import Floats32
 from cae_core.errors import OptionError
 
 __all__ = ["Ball"]
+
+_FLOAT32_ROUNDING = Fraction(1, 2**23)
+# Relative: 8/255 comes back from a float32 as 8 levels and a little more or less.
 
 _SHRINK = 0.98
 """Factor by which an L2 perturbation shrinks until its rounded image is inside the ball."""
@@ -44,6 +49,19 @@ class Ball:
         """The radius in whole 8-bit levels: floor(255 eps + 1e-3), so that 8/255 is 8 whatever its rounding."""
         return int(np.floor(255 * self.eps + 1e-3))
 
+    @property
+    def most_squared(self) -> int:
+        """The largest squared L2 length in 8-bit levels, floor((255 eps)²), exact in integers.
+
+        A whole number of levels that was rounded to float32, such as 8/255, counts as that number; that is the only
+        tolerance.
+        """
+        levels = 255 * Fraction(float(self.eps))
+        whole = round(levels)
+        if abs(levels - whole) <= whole * _FLOAT32_ROUNDING:
+            return whole**2
+        return math.floor(levels**2)
+
     def project(self, images: Floats32, seeds: Floats32) -> Floats32:
         """Bring images, float32 (n, h, w, k), into both the ball around ``seeds`` and [0, 1]."""
         if self.norm == "linf":
@@ -62,8 +80,8 @@ class Ball:
             return np.clip(levels, 0, 255).astype(np.uint8)
         delta = images.astype(np.float64) * 255 - centre
         rounded = np.clip(np.rint(centre + delta), 0, 255)
-        while (outside := _length(rounded - centre) > 255 * self.eps + 1e-3).any():
-            delta = np.where(outside, delta * _SHRINK, delta)
+        while not (inside := self._within(rounded - centre)).all():
+            delta = np.where(inside[:, np.newaxis, np.newaxis, np.newaxis], delta, delta * _SHRINK)
             rounded = np.clip(np.rint(centre + delta), 0, 255)
         return rounded.astype(np.uint8)
 
@@ -72,7 +90,12 @@ class Ball:
         delta = images.astype(np.float64) - seeds.astype(np.float64)
         if self.norm == "linf":
             return np.asarray(np.abs(delta).max(axis=(1, 2, 3), initial=0) <= self.radius)
-        return np.asarray(_length(delta).reshape(-1) <= 255 * self.eps + 1e-3)
+        return self._within(delta)
+
+    def _within(self, levels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which differences (n, h, w, k) in whole levels are no longer than the radius, bool (n,)."""
+        squared = np.square(levels.astype(np.int64)).sum(axis=(1, 2, 3))
+        return np.asarray(squared <= min(self.most_squared, np.iinfo(np.int64).max))
 
 
 def _length(delta: NDArray[np.floating]) -> NDArray[np.floating]:

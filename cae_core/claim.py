@@ -114,7 +114,7 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
 
 def _checked(claimed: dict[str, Any]) -> dict[str, Any]:
     """Return what is a setting, where it has a setting's type."""
-    usual = GenerationSettings(eps=8 / 255, learning_rate=0.01, max_seeds=1).as_dict()
+    usual = GenerationSettings(eps=8 / 255, learning_rate=0.01, max_seeds=1, adam="keras").as_dict()
     settings = {name: value for name, value in claimed.items() if name in usual}
     for name, value in settings.items():
         optional = name in ("learning_rate", "max_seeds") and value is None

@@ -1,8 +1,8 @@
 """The rule: from matches, calibration and checks to one of three outcomes, each with its reason.
 
-``surrogate`` where an independent model would score this high with p <= fpr; ``independent`` where not, and a surrogate
-would score this low with p <= fnr; ``inconclusive`` otherwise. A rate that the calibration models are too few for
-blocks its own side only.
+``surrogate`` where the rank among the references gives p <= fpr, unless the suspect scores below every known copy;
+``independent`` where p is larger, and the rank among the surrogates gives p <= fnr; ``inconclusive`` otherwise. A rate
+that the calibration models are too few for blocks its own side only.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,26 @@ from cae_core.caeacc import CAEAcc
 from cae_core.calibration import Calibration, Standing
 from cae_core.ranks import models_needed
 from cae_core.thresholds import LEAST_PARAMETRIC, as_counts, least_accused
-from cae_core.verdict import Decision, Outcome, Provenance
+from cae_core.verdict import Decision, Outcome, Provenance, Sides
 
-__all__ = ["LITERATURE_THRESHOLD", "Circumstances", "decide", "decide_uncalibrated", "limited"]
+__all__ = [
+    "LITERATURE_THRESHOLD",
+    "NEITHER_KIND",
+    "Circumstances",
+    "decide",
+    "decide_uncalibrated",
+    "limited",
+    "sides_of",
+]
 
 LITERATURE_THRESHOLD = 0.75
 """CAEAcc from which the literature calls a suspect a surrogate. It carries no error rate and does not travel."""
+
+NEITHER_KIND = (
+    "Calibrate with references that are made otherwise, as an honest suspect may be, and with weaker copies: models of "
+    "the suspect's kind, whichever it is, are missing."
+)
+"""What would help where a suspect scores above the references and below every known copy."""
 
 _SCORE_NAMES = {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}
 _MORE_CARE = (
@@ -35,6 +49,7 @@ class Circumstances:
         benign_range: lowest and highest accuracy of the calibration references on the probes asked; None without any.
         shared_ancestor: the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
         allow_extrapolation: whether the user lets such a verdict stand.
+        two_sided: whether known copies can keep a suspect from being accused; not so in the first rule.
     """
 
     benign_reason: str | None = None
@@ -43,6 +58,7 @@ class Circumstances:
     benign_range: tuple[float, float] | None = None
     shared_ancestor: str = ""
     allow_extrapolation: bool = False
+    two_sided: bool = True
 
 
 def decide_uncalibrated(caeacc: CAEAcc, circumstances: Circumstances) -> Decision:
@@ -81,16 +97,20 @@ def decide(calibration: Calibration, standing: Standing, asked: int, circumstanc
     else:
         p, p_surrogate, provenance = standing.p_value, standing.p_value_surrogate, "rank"
     name = _SCORE_NAMES[standing.score]
+    sides = sides_of(standing) if circumstances.two_sided else None
     outcome: Outcome
     remedy = ""
-    if p <= calibration.fpr:
+    if p <= calibration.fpr and sides is not None and sides.below_all_copies:
+        outcome, remedy = "inconclusive", NEITHER_KIND
+        reason = (
+            f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} (p = {p:.4f} and {p_surrogate:.4f})"
+        )
+    elif p <= calibration.fpr:
         outcome = "surrogate"
-        reason = _high(name, standing, provenance, p)
-        if p_surrogate <= calibration.fnr:
-            reason += f", but also lower than known surrogates score (p = {p_surrogate:.4f})"
+        reason = _high(name, standing, provenance, p) + _other_side_of_high(calibration, sides, p_surrogate)
     elif p_surrogate <= calibration.fnr:
         outcome = "independent"
-        reason = _low(name, standing, provenance, p_surrogate)
+        reason = _low(name, standing, provenance, p_surrogate, _other_side_of_low(sides, p))
     else:
         outcome = "inconclusive"
         reason, remedy = _between(calibration, standing, asked, (p, p_surrogate))
@@ -113,6 +133,17 @@ def decide(calibration: Calibration, standing: Standing, asked: int, circumstanc
         p_value=p,
         p_value_surrogate=p_surrogate,
         extrapolated=circumstances.extrapolated is not None,
+        sides=sides,
+    )
+
+
+def sides_of(standing: Standing) -> Sides:
+    """Count the calibration models that score as high, and as low, as the suspect."""
+    return Sides(
+        references=len(standing.references),
+        as_high=int((standing.references >= standing.value).sum()),
+        surrogates=len(standing.surrogates),
+        as_low=int((standing.surrogates <= standing.value).sum()),
     )
 
 
@@ -162,14 +193,37 @@ def _high(name: str, standing: Standing, provenance: Provenance, p: float) -> st
     return f"{name} {standing.value:.2f} is reached by {above} of {r} independent models (p = {p:.4f})"
 
 
-def _low(name: str, standing: Standing, provenance: Provenance, p: float) -> str:
+def _low(name: str, standing: Standing, provenance: Provenance, p: float, other_side: str) -> str:
     if provenance == "parametric":
-        return f"{name} {standing.value:.2f} is lower than a beta-binomial model of the surrogates allows (p = {p:.4f})"
+        lower = (
+            f"{name} {standing.value:.2f} is lower than a beta-binomial model of the surrogates allows (p = {p:.4f})"
+        )
+        return lower + other_side
     below, r = int((standing.surrogates <= standing.value).sum()), len(standing.surrogates)
     return (
-        f"{name} {standing.value:.2f}: {below} of {r} known surrogates score as low (p = {p:.4f}); "
+        f"{name} {standing.value:.2f}: {below} of {r} known surrogates score as low (p = {p:.4f}){other_side}; "
         "this finds no derivation and does not prove independence"
     )
+
+
+def _other_side_of_high(calibration: Calibration, sides: Sides | None, p: float) -> str:
+    if sides is not None:
+        return f", and {sides.low} (p = {p:.4f})" if sides.low else ""
+    return f", but also lower than known surrogates score (p = {p:.4f})" if p <= calibration.fnr else ""
+
+
+def _other_side_of_low(sides: Sides | None, p: float) -> str:
+    return "" if sides is None else f", and {sides.high} (p = {p:.4f})"
+
+
+def _above(sides: Sides) -> str:
+    if not sides.as_high:
+        return f"above all {sides.references} references"
+    return f"reached by {sides.as_high} of {sides.references} references"
+
+
+def _below_all(sides: Sides) -> str:
+    return f"and below all {sides.surrogates} known copies, so that it fits neither kind"
 
 
 def _between(calibration: Calibration, standing: Standing, asked: int, p: tuple[float, float]) -> tuple[str, str]:

@@ -55,14 +55,19 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     if not 0 <= successes <= trials:
         raise OptionError(f"successes must lie in 0 .. {trials}; found {successes}.")
     side = (1 - confidence) / 2
-    low = 0.0 if successes == 0 else _bisect(lambda p: binomial_tail(successes, trials, p) > side)
-    high = 1.0 if successes == trials else _bisect(lambda p: binomial_tail(successes + 1, trials, p) > 1 - side)
-    return low, high
+    # the upper limit is the lower one of the failures: as 1 - P(X > successes) the small tail would cancel
+    return _lower_limit(successes, trials, side), 1 - _lower_limit(trials - successes, trials, side)
+
+
+def _lower_limit(successes: int, trials: int, side: float) -> float:
+    """Return the p at which P(X >= successes) is ``side``, to the last bit of p."""
+    if successes == 0:
+        return 0.0
+    return _bisect(lambda p: binomial_tail(successes, trials, p) > side)
 
 
 def _bisect(above: Callable[[float], bool]) -> float:
     low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if above(middle) else (middle, high)
-    return (low + high) / 2
+    return middle

@@ -1,7 +1,8 @@
 """Judging a claim: the suspect is asked about a regenerated fingerprint; its rank among the judge's references decides.
 
 *upheld*: p times the number of seals is at most the rate, and the seal is provably older than the suspect. *rejected*:
-p times the number of seals is larger. *cannot judge*: whatever makes neither of the two fair, with what would help.
+p times the number of seals is larger. *cannot judge*: whatever makes neither of the two fair, with what would help; a
+suspect that scores below every copy that the judge knows is neither upheld as one.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from cae_core.decision import Circumstances
+from cae_core.decision import NEITHER_KIND, Circumstances, sides_of
 from cae_core.errors import PoolError, VerdictError
 from cae_core.first_answers import first_answers
 from cae_core.models import Model
@@ -93,7 +94,7 @@ class Judgement:
         outcome: ``upheld``, ``rejected`` or ``cannot judge``.
         reason: in one sentence.
         remedy: what would let it be judged, in one sentence; empty otherwise.
-        p_value: how likely an independent model scores this high; None where the suspect was not asked.
+        p_value: by rank among the references; None where the suspect was not asked.
         p_adjusted: times the number of seals, at most 1.
         fpr: the rate.
         seals: their number, N.
@@ -273,15 +274,21 @@ def _decided(
     circumstances = circumstances_of(fingerprint, answers, calibration=calibration, options=options)
     matches = answers.given == fingerprint.labels[answers.examples]
     standing = calibration.standing(fingerprint, answers.examples, matches)
-    as_high, r = int((standing.references >= standing.value).sum()), len(standing.references)
+    sides = sides_of(standing)
+    as_high, r = sides.as_high, sides.references
     p = Fraction(1 + as_high, r + 1)  # exact: 3 times 1/60 is to be 0.05
     adjusted = min(Fraction(1), seals * p)
     name = "CAEAcc" if standing.score == "caeacc" else "the likelihood-ratio score"
     found = f"{name} {standing.value:.2f} is reached by {as_high} of {r} independent models, p = {float(p):.4f}" + (
         f", times {seals} seals {float(adjusted):.4f}" if seals > 1 else ""
     )
+    if sides.low:
+        found += f", and {sides.low}"
     significant = adjusted <= Fraction(str(calibration.fpr))
-    outcome, reason, remedy = _outcome(circumstances, evidence, found, significant=significant)
+    neither_kind = significant and sides.below_all_copies
+    outcome, reason, remedy = _outcome(
+        circumstances, evidence, found, significant=significant, neither_kind=neither_kind
+    )
     return Judgement(
         outcome=outcome,
         reason=reason,
@@ -299,15 +306,17 @@ def _decided(
 
 
 def _outcome(
-    circumstances: Circumstances, evidence: DatedEvidence, found: str, *, significant: bool
+    circumstances: Circumstances, evidence: DatedEvidence, found: str, *, significant: bool, neither_kind: bool
 ) -> tuple[JudgementOutcome, str, str]:
-    """Return outcome, reason and remedy; ``found`` is the rank in words."""
+    """Return outcome, reason and remedy; ``found`` is the rank in words, ``neither_kind`` that no copy is as low."""
     if circumstances.benign_reason is not None:
         remedy = "Check how the suspect is asked (its contract), then judge again."
         return "cannot judge", circumstances.benign_reason, remedy
     if circumstances.extrapolated is not None:
         remedy = "Add references as accurate as the suspect with the role calibrate."
         return "cannot judge", f"{circumstances.extrapolated} ({found})", remedy
+    if neither_kind:
+        return "cannot judge", f"{found}, so that it fits neither kind", NEITHER_KIND
     if significant:
         return _significant(circumstances, evidence, found)
     # answers that are withheld or drawn at random match less often, never more often

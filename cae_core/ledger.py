@@ -1,7 +1,9 @@
 """Which suspect has seen which examples: a file of JSON lines beside the fingerprint.
 
 An example that a suspect has been asked may be remembered by it, and whoever verifies again with another nonce until it
-suits holds an order that nobody drew. So every verification is written down, and the next one says so.
+suits holds an order that nobody drew. So every finished verification is written down, and the next one in another order
+says so. It is its owner's memory and no proof: an interrupted run leaves nothing, the same nonce counts once whatever
+its budget, and another byte in the suspect's file makes it another suspect.
 """
 
 import errno

@@ -16,7 +16,8 @@ def benjamini_hochberg(p_values: Sequence[float] | NDArray[np.float64]) -> Float
 
     The i-th smallest becomes the least n p_(j) / j over j >= i, at most 1. It holds for p-values that are independent
     or positively dependent (Benjamini & Yekutieli 2001); rank p-values of independent suspects against one
-    calibration are positively dependent (Bates et al. 2023).
+    calibration are positively dependent (Bates et al. 2023) where all suspects are scored over the same examples. With
+    a budget each is asked others, and nothing is proven.
 
     Args:
         p_values: (n,), each in [0, 1], in any order; n may be 0.

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from cae_core.errors import OptionError
 from cae_core.fingerprint import Fingerprint
 
-__all__ = ["MIN_BENIGN", "Kind", "Question", "count_queries", "plan_questions", "question_images"]
+__all__ = ["MIN_BENIGN", "Kind", "Question", "count_queries", "plan_questions", "queries_for", "question_images"]
 
 Kind: TypeAlias = Literal["fingerprint", "benign", "akh"]
 
 MIN_BENIGN = 50
-"""Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer)."""
+"""Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer).
+
+Where nobody counts queries all are asked: the accuracy that they show limits what a verdict can say.
+"""
 
 MIN_EXAMPLES = 10
 """Examples that a query budget must leave room for."""
@@ -49,6 +52,7 @@ def plan_questions(
     nonce: bytes,
     max_queries: int | None = None,
     chosen: NDArray[np.bool_] | None = None,
+    all_probes: bool = True,
     akh: bool = True,
 ) -> tuple[Question, ...]:
     """Return the questions in the order in which they are asked; the same arguments give the same plan.
@@ -57,9 +61,10 @@ def plan_questions(
         fingerprint: whose examples and probes are asked.
         suspect_id: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
-        max_queries: budget; images that the source gets wrong, and then examples, are left out at random, decided by
-            the nonce as well, until it is met.
+        max_queries: budget; images that the source gets wrong, then benign probes beyond 50, and then examples, are
+            left out at random, decided by the nonce as well, until it is met.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
+        all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
         akh: whether the images that the source gets wrong are asked, where the fingerprint has any.
 
     Raises:
@@ -78,7 +83,8 @@ def plan_questions(
         return key(index, "|chosen")
 
     examples = list(range(n)) if chosen is None else np.flatnonzero(chosen).tolist()
-    probes = sorted(range(n, n + q), key=lot)[:MIN_BENIGN]
+    drawn = sorted(range(n, n + q), key=lot)
+    probes, more = drawn[:MIN_BENIGN], drawn[MIN_BENIGN:] if all_probes else []
     errors = sorted(range(n + q, n + q + a), key=lot) if akh else []
     if max_queries is not None:
         affordable = [k for k in range(len(examples) + 1) if _total(k, len(probes)) <= max_queries]
@@ -88,9 +94,9 @@ def plan_questions(
             need = _total(least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
         examples = sorted(examples, key=lot)[:room]
-        left = [k for k in range(len(errors) + 1) if _total(len(examples) + k, len(probes)) <= max_queries]
-        errors = errors[: left[-1]]
-    once = examples + probes + errors
+        more = _affordable(more, len(examples) + len(probes), max_queries)
+        errors = _affordable(errors, len(examples) + len(probes) + len(more), max_queries)
+    once = examples + probes + more + errors
     twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
     order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])
     seen: set[int] = set()
@@ -115,6 +121,16 @@ def count_queries(questions: Sequence[Question]) -> dict[str, int]:
     """Return how many there are of each kind, repeats included; ``akh`` only where there are any."""
     counts = {kind: sum(question.kind == kind for question in questions) for kind in ("fingerprint", "benign", "akh")}
     return {kind: count for kind, count in counts.items() if count or kind != "akh"}
+
+
+def queries_for(fingerprint: Fingerprint, examples: int) -> int:
+    """Return the queries that so many examples take, with the least number of benign probes and the repeats."""
+    return _total(examples, min(MIN_BENIGN, len(fingerprint.probe_images)))
+
+
+def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
+    """Return as many of ``images`` as the budget allows beside ``others``, repeats included."""
+    return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
 
 
 def _kind(index: int, n: int, q: int) -> tuple[Kind, int]:

@@ -28,6 +28,7 @@ _OPTION_TYPES: dict[str, tuple[type, ...]] = {
     "max_queries": (int, NoneType),
     "allow_extrapolation": (bool,),
     "claimed_accuracy": (int, float, NoneType),
+    "rule": (int,),
 }
 
 _LARGEST_LABEL = 2**31
@@ -156,4 +157,4 @@ def _options(values: Mapping[str, Any]) -> VerificationOptions:
     for name, value in dict(values).items():
         if not isinstance(value, _OPTION_TYPES[name]):
             raise TypeError(f"option {name} {value!r}")
-    return VerificationOptions(**values)
+    return VerificationOptions(**{"rule": 1, **values})  # a record that names none was made when there was no other

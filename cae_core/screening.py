@@ -1,7 +1,8 @@
 """Choosing examples and weighing them, by the *screen* role alone.
 
-A pool that has chosen examples cannot calibrate them: choosing 100 of 300 on the calibration models accuses 47 % of
-independent models at a nominal 11 % (8 references). So the screen role's models appear in no threshold.
+A pool that has chosen examples cannot calibrate them: choosing 100 of 300 on the calibration models accuses 51 % of
+independent models at a nominal 11 % (8 references; ``docs/results/simulations.md``). So the screen role's models appear
+in no threshold.
 """
 
 from dataclasses import dataclass

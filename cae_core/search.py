@@ -101,7 +101,7 @@ class Search:
         goal = Goal(state.queue.original[state.position], state.queue.wanted[state.position])
         value = self.objective(parts.source, parts.surrogates, parts.references, goal)
         gradient = pull_back(value.stacked().astype(np.float32))
-        change, adam = adam_step(state.adam, gradient, self.settings.step_size)
+        change, adam = adam_step(state.adam, gradient, self.settings.step_size, form=self.settings.adam)
         seeds = as_unit_float(self.seeds_of(state, state.position))
         images = self.ball.project(state.images + change, seeds)
         return dataclasses.replace(state, step=state.step + 1, images=images, adam=adam), value.value

@@ -19,8 +19,8 @@ expected factor π q/p + (1-π)(1-q)/(1-p) <= p q/p + (1-p)(1-q)/(1-p) = 1. Wher
 is infinite.
 
 **Why these weights.** Of uniform, Beta-binomial and power weights, with n = 100, true rates 0.95, 0.87, 0.60 against k0
-of 50, 60, 75 and levels of 5, 2.5 and 1 %, K1 - k0 took 24, 26 and 30 queries on average, 6 to 8 % more than a bettor
-who knows K; none was better at every level, and these have no constant to tune (``docs/results/simulations.md``).
+of 50, 60, 75 and levels of 5, 2.5 and 1 %, K1 - k0 took 24, 26 and 30 queries on average, 6 to 8 % more than all weight
+on the true K; none was better at every level, and these have no constant to tune (``docs/results/simulations.md``).
 """
 
 import math
@@ -81,6 +81,19 @@ class SequentialTest:
             if not 0 < level < 1:
                 raise OptionError(f"{name} must lie between 0 and 1; found {level}.")
 
+    def fewest_answers(self) -> tuple[int | None, int | None]:
+        """Return after how few answers *surrogate* and *independent* can come, if all are matches or none is.
+
+        None: that outcome never comes.
+
+        Example:
+            >>> SequentialTest(examples=100, k0=50, k1=90, fpr=0.01, fnr=0.01).fewest_answers()
+            (8, 3)
+        """
+        surrogate = _fewest(self.examples, self.k0, self.fpr)
+        independent = None if self.k1 is None else _fewest(self.examples, self.examples - self.k1, self.fnr)
+        return surrogate, independent
+
     def start(self) -> "SequentialState":
         """Return the state before the first answer."""
         return _state(self, asked=0, matches=0, outcome=None)
@@ -133,6 +146,14 @@ def trace(test: SequentialTest, matches: Sequence[bool]) -> list[SequentialState
         state = state.updated(match)
         states.append(state)
     return states
+
+
+def _fewest(examples: int, k: int, level: float) -> int | None:
+    """Return after how many matches in a row E against K <= k reaches 1 / level; at the latest, after k + 1."""
+    if k >= examples:
+        return None
+    reached = (t for t in range(1, k + 2) if log_e_values(examples, t, t)[k] >= -math.log(level))
+    return next(reached)
 
 
 def _state(test: SequentialTest, *, asked: int, matches: int, outcome: Outcome | None) -> SequentialState:

@@ -13,17 +13,18 @@ import numpy as np
 from cae_core.arrays import Labels
 from cae_core.caeacc import CAEAcc
 from cae_core.calibration import Calibration
-from cae_core.decision import LITERATURE_THRESHOLD, Circumstances, limited
+from cae_core.decision import LITERATURE_THRESHOLD, NEITHER_KIND, Circumstances, limited
 from cae_core.errors import OptionError
 from cae_core.fingerprint import Fingerprint
-from cae_core.questions import Question
+from cae_core.questions import Question, queries_for
 from cae_core.ranks import exceeded_rank, models_needed
 from cae_core.sequential import SequentialState, SequentialTest, running_confidence_sequence
-from cae_core.verdict import Decision, Outcome, Provenance, SequentialEvidence
+from cae_core.verdict import Decision, Outcome, Provenance, SequentialEvidence, Sides
 
-__all__ = ["SequentialRun", "decide_sequential", "start_sequential"]
+__all__ = ["SequentialRun", "decide_sequential", "out_of_reach", "start_sequential"]
 
 _UNCALIBRATED_RATE = 0.05
+_OUTCOMES = ("surrogate", "independent")
 
 
 @dataclass
@@ -37,8 +38,10 @@ class SequentialRun:
         provenance: of k0: ``rank`` or ``literature``.
         fpr: the whole rate of false accusations, that of k0 included; None where k0 has none.
         fnr: likewise of surrogates called independent, that of k1 included.
-        references: how many stand behind k0.
+        counts: int64 (r,) and (r_S,), matches of the references that stand behind k0 and of the surrogates behind k1,
+            ascending; empty where uncalibrated.
         needed: what the rates would take where the calibration models are too few; empty otherwise.
+        out_of_reach: what this verification cannot say whatever the answers are, in sentences.
     """
 
     labels: Labels
@@ -47,8 +50,9 @@ class SequentialRun:
     provenance: Provenance
     fpr: float | None = None
     fnr: float | None = None
-    references: int = 0
+    counts: tuple[Labels, Labels] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
     needed: str = ""
+    out_of_reach: tuple[str, ...] = ()
     _matches: list[bool] = field(default_factory=list[bool])
     _trace: list[tuple[int, int, float, float]] = field(default_factory=list[tuple[int, int, float, float]])
 
@@ -96,7 +100,7 @@ def start_sequential(fingerprint: Fingerprint, calibration: Calibration | None) 
         )
     n = int(calibration.chosen.sum())
     groups = (calibration.references, calibration.surrogates)
-    counts = [np.sort(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1)) for group in groups]
+    counts = tuple(np.sort(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1)) for group in groups)
     rank, rank_surrogate = (
         exceeded_rank(len(c), rate / 2) for c, rate in zip(counts, (calibration.fpr, calibration.fnr), strict=True)
     )
@@ -122,9 +126,47 @@ def start_sequential(fingerprint: Fingerprint, calibration: Calibration | None) 
         "rank",
         calibration.fpr,
         calibration.fnr,
-        len(calibration.references),
+        (counts[0], counts[1]),
         " and ".join(needed),
     )
+
+
+def out_of_reach(run: SequentialRun, fingerprint: Fingerprint, questions: Sequence[Question]) -> tuple[str, ...]:
+    """Return what no answers to ``questions`` could lead to, in a sentence for an outcome.
+
+    Raises:
+        OptionError: they could lead to neither outcome; nothing need be asked to know that.
+    """
+    asked = sum(question.kind == "fingerprint" and not question.repeat for question in questions)
+    fewest = dict(zip(_OUTCOMES, run.test.fewest_answers(), strict=True))
+    lacking: dict[str, str] = {}
+    for side, outcome in enumerate(_OUTCOMES):
+        least = fewest[outcome]
+        if least is None:
+            lacking[outcome] = _models_for(run, side)
+        elif least > asked:
+            queries = queries_for(fingerprint, least)
+            lacking[outcome] = f"{least} examples, hence a budget of {queries} queries, and this one allows {asked}"
+    if len(lacking) == len(_OUTCOMES):
+        raise OptionError(
+            f"The sequential mode can decide nothing here: calling the suspect a surrogate takes {lacking['surrogate']}"
+            f", and calling it independent takes {lacking['independent']}; provide for one of them, or ask without "
+            "--sequential."
+        )
+    return tuple(
+        f"no answers can make it {outcome} in sequential mode: that takes {what}" for outcome, what in lacking.items()
+    )
+
+
+def _models_for(run: SequentialRun, side: int) -> str:
+    """Return what calibration models an outcome takes that none can lead to: of surrogate (0), of independent (1)."""
+    relation = ("references", "surrogates")[side]
+    found, rate = len(run.counts[side]), (run.fpr, run.fnr)[side]
+    least = 0 if rate is None else models_needed(rate / 2)
+    if found < least:
+        return f"at least {least} {relation}, and there are {found}"
+    extreme = f"all {run.test.examples} examples" if side == 0 else "none of the examples"
+    return f"{relation} of which fewer match {extreme}"
 
 
 def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circumstances) -> Decision:
@@ -134,9 +176,17 @@ def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circums
     and E reaches 1/x while K <= k0 with at most x, so that p <= rate happens with at most that rate.
     """
     test, state = run.test, run.state
+    sides = _sides(run, caeacc) if circumstances.two_sided and run.fpr is not None else None
     outcome: Outcome
     remedy = ""
-    if state.outcome == "surrogate":
+    if state.outcome == "surrogate" and sides is not None and sides.below_all_copies:
+        outcome, remedy = "inconclusive", NEITHER_KIND
+        reason = (
+            f"{state.matches} matches in {state.asked} of {test.examples} examples show more than {test.k0} on all of "
+            f"them ({_origin(run)}), and fewer than any of the {sides.surrogates} known copies has (at most "
+            f"{caeacc.high:.0%}), so that it fits neither kind"
+        )
+    elif state.outcome == "surrogate":
         outcome = "surrogate"
         reason = (
             f"{state.matches} matches in {state.asked} of {test.examples} examples show more than {test.k0} on all of "
@@ -166,6 +216,19 @@ def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circums
         p_value_surrogate=_p_value(run.fnr, state.log_e_independent),
         extrapolated=circumstances.extrapolated is not None,
         weak=outcome == "surrogate" and run.fpr is None and reaches_below,
+        sides=sides,
+    )
+
+
+def _sides(run: SequentialRun, caeacc: CAEAcc) -> Sides:
+    """Count the calibration models that may score so, by the end of the interval that is nearer to them."""
+    references, surrogates = (counts / run.test.examples for counts in run.counts)
+    return Sides(
+        references=len(references),
+        as_high=int((references >= caeacc.low).sum()),
+        surrogates=len(surrogates),
+        as_low=int((surrogates <= caeacc.high).sum()),
+        exact=False,
     )
 
 
@@ -188,4 +251,6 @@ def _remedy(run: SequentialRun) -> str:
 def _origin(run: SequentialRun) -> str:
     if run.fpr is None:
         return "the literature's threshold, which has no error rate"
-    return f"{run.fpr / 2:.3g} for that count among {run.references} references, and {run.test.fpr:.3g} for the order"
+    return (
+        f"{run.fpr / 2:.3g} for that count among {len(run.counts[0])} references, and {run.test.fpr:.3g} for the order"
+    )

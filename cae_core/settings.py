@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from cae_core.adam import AdamForm
 from cae_core.ball import Ball
 from cae_core.errors import OptionError
 from cae_core.models import Precision
@@ -42,6 +43,7 @@ class GenerationSettings:
         max_seeds: how many seeds may be tried; None: all that the source classifies correctly.
         precision: arithmetic of the search; acceptance is float32 always.
         akh: benign images wanted that the source gets wrong, see `cae_core.akh`; they decide nothing.
+        adam: ``"paper"``, or ``"keras"`` as the report's code computes it, see `cae_core.adam.AdamForm`.
     """
 
     eps: float
@@ -66,6 +68,7 @@ class GenerationSettings:
     max_seeds: int | None = None
     precision: Precision = "float32"
     akh: int = 0
+    adam: AdamForm = "paper"
 
     def __post_init__(self) -> None:
         self.ball()
@@ -118,9 +121,12 @@ class GenerationSettings:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON holds them; ``akh`` only where it is not 0, as before there was any."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "akh" or value}
+        """Return the settings as JSON holds them; what came later only where it is used, so that old ids stay."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if (name, value) not in _LATER.items()}
 
+
+_LATER: dict[str, Any] = {"akh": 0, "adam": "paper"}
+# Settings that fingerprints of before do not name, with the value that they had.
 
 _REPORT: dict[str, Any] = {
     "eps": 0.025,
@@ -128,20 +134,21 @@ _REPORT: dict[str, Any] = {
     "iterations": 300,
     "learning_rate": 5e-4,
     "tau": 0.95,
-    "check_every": 10,
+    "min_margin": 0.0,
+    "check_every": 0,
     "ranking": "random",
+    "adam": "keras",
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"eps": 8 / 255},
-    "report": _REPORT,  # the 2023 report's text
+    "report": _REPORT,  # the 2023 report's text: all iterations, then the filter
     "report-code": {  # its code
         **_REPORT,
         "eps": 0.15,
         "target": "source",
         "iterations": 100,
         "tau": 0.85,
-        "check_every": 0,
     },
 }
 """What each preset changes; the report's settings are kept so that its figures can be reproduced."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from cae_core.caeacc import CAEAcc
 from cae_core.questions import Question
 
-__all__ = ["Answer", "Decision", "Outcome", "Provenance", "RepeatedErrors", "SequentialEvidence", "Verdict"]
+__all__ = ["Answer", "Decision", "Outcome", "Provenance", "RepeatedErrors", "SequentialEvidence", "Sides", "Verdict"]
 
 Outcome: TypeAlias = Literal["surrogate", "independent", "inconclusive"]
 Provenance: TypeAlias = Literal["rank", "parametric", "literature"]
@@ -27,6 +27,58 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sides:
+    """Where the suspect stands among the calibration models of either kind, by the score that decides.
+
+    Attributes:
+        references: r, how many independent models there are.
+        as_high: of them, those that score at least as high as the suspect.
+        surrogates: r_S, how many known copies there are.
+        as_low: of them, those that score at most as high as the suspect.
+        exact: False in sequential mode: there the ends of the suspect's interval are compared, the lower one with the
+            references and the upper one with the copies, so that these are the models that *may* score so.
+    """
+
+    references: int
+    as_high: int
+    surrogates: int
+    as_low: int
+    exact: bool = True
+
+    @property
+    def below_all_copies(self) -> bool:
+        """Whether there are known copies and none scores as low as the suspect."""
+        return self.surrogates > 0 and self.as_low == 0
+
+    @property
+    def high(self) -> str:
+        """The references' side in words."""
+        return f"{self.as_high} of {self.references} independent models {self._score(self.as_high)} as high"
+
+    @property
+    def low(self) -> str:
+        """The copies' side in words; empty where none is known."""
+        if not self.surrogates:
+            return ""
+        return f"{self.as_low} of {self.surrogates} known copies {self._score(self.as_low)} as low"
+
+    @property
+    def words(self) -> str:
+        """Both sides in a clause; the references alone where no copy is known."""
+        return f"{self.high}, and {self.low}" if self.low else self.high
+
+    def _score(self, models: int) -> str:
+        if not self.exact:
+            return "may score"
+        return "scores" if models == 1 else "score"
+
+    def as_dict(self) -> dict[str, int]:
+        """Return it as JSON holds it."""
+        names = ("references", "as_high", "surrogates", "as_low")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """What the rule says.
 
@@ -34,15 +86,17 @@ class Decision:
         verdict: ``surrogate``, ``independent`` or ``inconclusive``.
         reason: in one sentence.
         remedy: what would resolve an ``inconclusive``, in one sentence; empty otherwise.
-        threshold: the least deciding score that is called a surrogate; None where no score is: the references are too
-            few for the rate, or match too often.
+        threshold: the least deciding score that speaks against the suspect by the references; None where no score
+            does: they are too few for the rate, or match too often.
         provenance: where the threshold comes from: ``rank``, ``parametric`` or ``literature``.
         score: the one that decides: ``caeacc`` or ``llr``.
         value: the suspect's.
-        p_value: how likely an independent model scores this high; None where uncalibrated.
-        p_value_surrogate: how likely a surrogate scores this low; None where uncalibrated.
+        p_value: the rank p-value against "independent": at most so often, on average over calibrations, does an
+            independent model get one as small; None where uncalibrated.
+        p_value_surrogate: the rank p-value against "surrogate", likewise; None where uncalibrated.
         extrapolated: the suspect's benign accuracy lies outside the calibration references'.
         weak: a surrogate by the literature's threshold whose interval reaches below it.
+        sides: how many models of either kind score so; None where uncalibrated, and in records of before.
     """
 
     verdict: Outcome
@@ -56,6 +110,7 @@ class Decision:
     p_value_surrogate: float | None = None
     extrapolated: bool = False
     weak: bool = False
+    sides: Sides | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +162,8 @@ class RepeatedErrors:
     Attributes:
         matches: answers equal to the source's wrong label.
         asked: how many such images were asked, at least 1.
-        p_value: how likely an independent model matches this often, by rank; None where uncalibrated.
-        p_value_surrogate: how likely a surrogate matches this seldom, by rank; None likewise.
+        p_value: the rank p-value against an independent model; None where uncalibrated.
+        p_value_surrogate: the rank p-value against a surrogate; None likewise.
     """
 
     matches: int
@@ -181,6 +236,7 @@ class Verdict:
             "threshold": {"value": decision.threshold, "provenance": decision.provenance},
             "p_value": decision.p_value,
             "p_value_surrogate": decision.p_value_surrogate,
+            "standing": None if decision.sides is None else decision.sides.as_dict(),
             "caeacc": self.caeacc.value,
             "matches": self.caeacc.matches,
             "asked": self.caeacc.asked,

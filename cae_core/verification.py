@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from cae_core.calibration_file import calibration_digest
 from cae_core.decision import Circumstances, decide, decide_uncalibrated
 from cae_core.errors import DataError, ModelError, OptionError
 from cae_core.evasion import signs_of_evasion
-from cae_core.exchangeability import benign_range, outside_range, unrepresented_ancestor
+from cae_core.exchangeability import benign_range, outside_range, unlike_references, unrepresented_ancestor
 from cae_core.fingerprint import Fingerprint
 from cae_core.first_answers import FirstAnswers, first_answers
 from cae_core.models import Model
@@ -42,16 +42,31 @@ class VerificationOptions:
         max_queries: budget, see `plan_questions`.
         allow_extrapolation: let a verdict stand although the references do not cover the suspect's accuracy.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
+        rule: by which the answers are judged. 2: the present one. 1, for records of before: 50 benign probes are asked,
+            an accuracy beyond the references' by a single image makes a verdict inconclusive, known copies cannot keep
+            a suspect from being accused, and a sequential run that can decide nothing is asked to its end.
     """
 
     sequential: bool = False
     max_queries: int | None = None
     allow_extrapolation: bool = False
     claimed_accuracy: float | None = None
+    rule: Literal[1, 2] = 2
 
     def __post_init__(self) -> None:
         if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
             raise OptionError(f"The claimed accuracy must lie in (0, 1]; found {self.claimed_accuracy}.")
+        if self.rule not in (1, 2):
+            raise OptionError(f"There are the rules 1 and 2; found {self.rule}. A later release may know it.")
+
+    @property
+    def all_probes(self) -> bool:
+        """Whether every benign probe is asked that the budget allows: not where few queries are the point."""
+        return self.rule > 1 and not self.sequential
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options as JSON holds them; ``rule`` only where it is not 1, as before there was any other."""
+        return {name: value for name, value in asdict(self).items() if name != "rule" or value != 1}
 
 
 def verify(
@@ -66,7 +81,7 @@ def verify(
     nonce: bytes | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Verdict:
-    """Ask the suspect the fingerprint's examples and some benign probes, in one random order, and decide.
+    """Ask the suspect the fingerprint's examples and benign probes, in one random order, and decide.
 
     Args:
         suspect: any `Model`; labels are enough.
@@ -80,7 +95,8 @@ def verify(
         progress: called with the queries done and the most that there can be.
 
     Raises:
-        OptionError: the budget is too small, or the sequential mode is asked for where another score decides.
+        OptionError: the budget is too small, or the sequential mode is asked for where another score decides, or
+            where it could decide nothing whatever the answers are.
         ModelError: the suspect answers another number of labels than it was asked, classes that do not exist, or
             scores in the place of labels.
     """
@@ -92,12 +108,15 @@ def verify(
         nonce=nonce,
         max_queries=options.max_queries,
         chosen=chosen,
+        all_probes=options.all_probes,
         akh=not options.sequential,
     )
     if options.sequential:
-        from cae_core.sequential_verification import start_sequential
+        from cae_core.sequential_verification import out_of_reach, start_sequential
 
         run = start_sequential(fingerprint, calibration)
+        if options.rule > 1:
+            run.out_of_reach = out_of_reach(run, fingerprint, questions)
         blocks = _until_decided(questions, run)
     else:
         run, blocks = None, iter([questions])
@@ -224,13 +243,13 @@ def judge_answers(
         nondeterministic=answers.changed,
         unanswered=int((labels < 0).sum()),
         evasion=circumstances.evasion,
-        warnings=_warnings(fingerprint, calibration),
+        warnings=_warnings(fingerprint, calibration) + (() if run is None else run.out_of_reach),
         calibration=_provenance(calibration),
         sequential=evidence,
         suspect=suspect,
         fingerprint={"id": fingerprint.id, "sha256": fingerprint_sha256},
         nonce=nonce.hex(),
-        options=asdict(options),
+        options=options.as_dict(),
         answers=tuple(Answer(question, label) for question, label in zip(questions, labels.tolist(), strict=True)),
     )
 
@@ -248,6 +267,11 @@ def circumstances_of(
     """
     labels = fingerprint.probe_labels[answers.probes]
     limits = None if calibration is None else benign_range(calibration, answers.probes)
+    right = answers.said == labels
+    if options.rule == 1 or calibration is None:
+        extrapolated = outside_range(right, limits)
+    else:
+        extrapolated = unlike_references(right, calibration.references.right[:, answers.probes])
     return Circumstances(
         benign_reason=check_benign(
             answers.said,
@@ -258,10 +282,11 @@ def circumstances_of(
         evasion=signs_of_evasion(
             fingerprint, answers, calibration=calibration, claimed_accuracy=options.claimed_accuracy
         ),
-        extrapolated=outside_range(answers.said == labels, limits),
+        extrapolated=extrapolated,
         benign_range=limits,
         shared_ancestor=unrepresented_ancestor(fingerprint, calibration),
         allow_extrapolation=options.allow_extrapolation,
+        two_sided=options.rule > 1,
     )
 
 

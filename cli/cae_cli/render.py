@@ -51,5 +51,7 @@ def print_verdict(verdict: Verdict) -> None:
         " (weak)" if decision.weak else "",
         f"  {verdict.suspect['name']}",
     )
+    if decision.sides is not None:
+        title.append(f"\n{decision.sides.words}", "not bold")
     facts = verdict_facts(verdict).items()
     print_facts({name: Text(value, "yellow" if name in _DOUBTS else "") for name, value in facts}, title=title)

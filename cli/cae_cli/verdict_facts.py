@@ -1,9 +1,9 @@
 """What a verdict rests on, in lines for people."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
-from cae_core.verdict import RepeatedErrors, SequentialEvidence, Verdict
+from cae_core.verdict import RepeatedErrors, SequentialEvidence, Sides, Verdict
 
 __all__ = ["NO_THRESHOLD", "describe_models", "verdict_facts"]
 
@@ -52,12 +52,18 @@ def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
     if decision.p_value is None:
         yield "p-value", "none: uncalibrated"
     else:
-        yield "p-value, independent", f"{decision.p_value:.4g}  (how likely an independent model scores this high)"
+        yield "p-value, independent", f"{decision.p_value:.4g}{_side(decision.sides, 'high')}"
     if decision.p_value_surrogate is not None:
-        yield "p-value, surrogate", f"{decision.p_value_surrogate:.4g}  (how likely a surrogate scores this low)"
+        yield "p-value, surrogate", f"{decision.p_value_surrogate:.4g}{_side(decision.sides, 'low')}"
     for name, other in verdict.other_scores.items():
         values = f"{other['value']:.4g}, p = {other['p_value']:.4g}"
         yield _SCORE_NAMES[name], f"{values}  (for information; it decides nothing)"
+
+
+def _side(sides: Sides | None, side: Literal["high", "low"]) -> str:
+    """Return what a p-value is the rank of."""
+    words = "" if sides is None else sides.high if side == "high" else sides.low
+    return f"  ({words})" if words else ""
 
 
 def _source(verdict: Verdict) -> str:

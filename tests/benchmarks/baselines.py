@@ -1,8 +1,8 @@
 """What our code is measured against: the report's loop, and a good batched loop, both in PyTorch.
 
-Both compute what the preset ``report-code`` computes: the composite loss with Keras' clipping and the source's label as
-target, Adam with its state kept, the L-infinity ball, acceptance of the rounded image by every model. They take the
-same dropout masks as our code.
+Both compute what the preset ``report-code`` computes, but for the form of Adam: the composite loss with Keras' clipping
+and the source's label as target, Adam with its state kept, the L-infinity ball, acceptance of the rounded image by all
+models. They take the same dropout masks as our code.
 """
 
 from collections.abc import Callable, Sequence

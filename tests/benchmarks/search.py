@@ -36,7 +36,8 @@ class Bench:
         modules: the models; `Modules.pools` copies them, so that one side's changes do not reach the other.
         data: labelled images.
         queue: the seeds, in the order in which both sides take them.
-        settings: of the generation: preset ``report-code``, every seed searched to the end.
+        settings: of the generation: preset ``report-code`` with torch's form of Adam and a least margin, every seed
+            searched to the end.
     """
 
     modules: Modules
@@ -63,7 +64,9 @@ def make_bench(modules: Modules, *, images: int, iterations: int) -> Bench:
     data = digits_32("test")
     queue = rank_seeds(modules.pools(), data, ranking="screened", seed=0)
     first = SeedQueue(queue.index[:images], queue.original[:images], queue.wanted[:images], queue.source_accuracy)
-    settings = GenerationSettings.from_preset("report-code", batch=images, count=images + 1, iterations=iterations)
+    settings = GenerationSettings.from_preset(
+        "report-code", batch=images, count=images + 1, iterations=iterations, min_margin=0.1, adam="paper"
+    )
     return Bench(modules, data, first, settings)
 
 

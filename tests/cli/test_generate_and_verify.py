@@ -79,7 +79,7 @@ def test_the_fingerprint_file_may_come_from_the_environment(
 
 def test_a_dry_run_counts_the_queries_and_asks_nothing(fingerprint: Path, run_cae: Run) -> None:
     plan = run_cae("verify", "-s", "http://not.asked.example", "-f", fingerprint, "--dry-run", "--json").json()
-    assert plan["total"] == plan["queries"]["fingerprint"] + plan["queries"]["benign"] == 74
+    assert plan["total"] == plan["queries"]["fingerprint"] + plan["queries"]["benign"] == 231
 
 
 def test_a_budget_is_kept(pool: Pool, fingerprint: Path, run_cae: Run) -> None:

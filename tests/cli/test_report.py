@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     "parametric": {"rate": 0.9, "parametric": True},
     "few references": {"rate": 0.9, "references": 3, "surrogates": 0},
     "extrapolated": {"rate": 0.9, "right": 0.6, "options": VerificationOptions(allow_extrapolation=True)},
+    "neither kind": {"rate": 0.45},
     "budget": {"rate": 0.9, "options": VerificationOptions(max_queries=90, claimed_accuracy=0.95)},
 }
 
@@ -96,7 +98,8 @@ def test_the_page_says_the_verdict_and_all_its_evidence(reported: tuple[ReportCo
     content, page = reported
     text = page.text
     verdict = content.verdict
-    for words in (content.sentence, *content.method, *content.replay, verdict["verdict"]):
+    assert bool(content.sides) == (verdict["calibration"] is not None)
+    for words in (content.sentence, content.sides, *content.method, *content.replay, verdict["verdict"]):
         assert words in text
     for row in content.evidence:
         assert row.name in text
@@ -186,8 +189,12 @@ def test_every_table_cell_has_a_head(reported: tuple[ReportContent, Page]) -> No
     ("name", "words"),
     [
         ("surrogate", ("judged to be derived", "0 of 99 independently trained models", "at most 5 %")),
-        ("independent", ("No evidence was found", "known derived models", "does not prove that it is independent")),
+        (
+            "independent",
+            ("No evidence was found", "known copies do so as seldom", "does not prove that it is independent"),
+        ),
         ("inconclusive", ("does not decide",)),
+        ("neither kind", ("does not decide", "above all 99 references and below all 39 known copies")),
         ("uncalibrated", ("rule of thumb", "error rates are unknown", "at or above 75 %")),
         ("sequential surrogate", ("would do so for more than", "of all 45")),
         ("sequential independent", ("would do so for fewer than", "of all 45")),
@@ -201,6 +208,46 @@ def test_the_sentence_for_people_who_do_not_know_the_method(tmp_path: Path, name
     for word in words:
         assert word in content.sentence
     assert content.sentence.endswith(".")
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.get("calibrated", True)])
+def test_every_calibrated_report_names_both_sides(tmp_path: Path, name: str) -> None:
+    files = make(tmp_path, name)
+    content = gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+    standing, models = content.verdict["standing"], content.models
+    assert standing is not None
+    high, low = (content.verdict["score"]["value"],) * 2
+    if content.verdict["sequential"] is not None:
+        low, high = content.verdict["interval"]
+        low, high = high, low
+    counted = {"as_high": 0, "as_low": 0}
+    for model in models:
+        counted["as_high"] += model.relation == "reference" and model.score >= high
+        counted["as_low"] += model.relation == "surrogate" and model.score <= low
+    assert {key: standing[key] for key in counted} == counted
+    groups = [sum(model.relation == relation for model in models) for relation in ("reference", "surrogate")]
+    assert f"{standing['as_high']} of {groups[0]} independent models" in content.sides
+    assert re.search("independent(ly trained)? model|references", content.sentence)
+    if groups[1]:
+        assert f"{standing['as_low']} of {groups[1]} known copies" in content.sides
+        assert "known cop" in content.sentence
+    (row,) = (row for row in content.evidence if row.name == "Where it stands")
+    assert row.value == content.sides
+
+
+def test_a_verdict_by_the_first_rule_is_reported_with_both_sides_and_says_so(tmp_path: Path) -> None:
+    first, present = (
+        gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+        for rule in (1, 2)
+        if (files := make(tmp_path, "neither kind", options=VerificationOptions(rule=rule)))
+    )
+    assert (first.verdict["verdict"], present.verdict["verdict"]) == ("surrogate", "inconclusive")
+    assert first.verdict["standing"] is None
+    assert first.sides == present.sides
+    assert "0 of 39 known copies as seldom" in first.sentence
+    titles = [{limit.title for limit in content.limits} for content in (first, present)]
+    assert titles[0] - titles[1] == {"What the present rule would say"}
+    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(first.as_dict())))
 
 
 def test_what_a_verdict_does_not_prove_depends_on_it(tmp_path: Path) -> None:

@@ -42,10 +42,12 @@ class TestVerdicts:
     def test_the_three_outcomes_and_their_exit_codes(
         self, mode: tuple[str, ...], own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
     ) -> None:
+        # fifty probes do not show that the source's accuracy is no reference's; all do
+        unlike = ("surrogate", 3) if mode else ("inconclusive", 4)
         for suspect, more, verdict, code in (
             (pool.source, (ALLOWED,), "surrogate", 3),
             (calibration_pool.members("calibrate", "reference")[2], (ALLOWED,), "independent", 0),
-            (pool.source, (), "inconclusive", 4),
+            (pool.source, (), *unlike),
         ):
             outcome = run_cae("verify", "-s", suspect, "-f", own, *NONCE, *mode, *more, "--exit-code", "--json")
             assert (outcome.json()["verdict"], outcome.code) == (verdict, code), outcome.err
@@ -55,7 +57,10 @@ class TestVerdicts:
         assert (verdict["p_value"], verdict["threshold"]["provenance"]) == (0.1, "rank")
         assert verdict["calibration"]["references"] == verdict["calibration"]["surrogates"] == 9
         low, high = verdict["benign_range"]
-        assert verdict["extrapolated"] == (not low <= verdict["benign_accuracy"] <= high)
+        assert verdict["extrapolated"]
+        assert not low <= verdict["benign_accuracy"] <= high
+        assert verdict["standing"] == {"references": 9, "as_high": 0, "surrogates": 9, "as_low": 9}
+        assert (verdict["queries"]["benign"], verdict["options"]["rule"]) == (210, 2)
         assert verdict["options"]["allow_extrapolation"]
         assert verdict["p_value_surrogate"] > 0.2
 
@@ -95,8 +100,10 @@ class TestForPeople:
     def test_a_calibrated_verdict(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         text = self.text(run_cae, "-s", pool.source, "-f", own, *NONCE, ALLOWED, monkeypatch=monkeypatch)
         for words in (
-            *("SURROGATE", "20 of 20 examples", "by rank among the references", "how likely an independent model"),
-            *("how likely a surrogate scores this low", "0.2 false accusations, 0.2 surrogates missed"),
+            "\n0 of 9 independent models score as high, and 9 of 9 known copies score as low\n",
+            *("SURROGATE", "20 of 20 examples", "by rank among the references"),
+            *("0.1  (0 of 9 independent models score as high)", "1  (9 of 9 known copies score as low)"),
+            "0.2 false accusations, 0.2 surrogates missed",
             *("9: 9 unnamed", "(references: 0.", "allowed although its accuracy", NONCE[1]),
         ):
             assert words in text, words
@@ -130,13 +137,34 @@ class TestForPeople:
         """No number stands where there is none."""
         given = ("--references", calibration_pool.folder("calibrate", "reference"), "--fpr", "0.05")
         assert run_cae("calibrate", "-f", own, *given).code == 0
-        for mode, needed in (((), "at least 19 references"), (("--sequential",), "at least 39 references")):
-            options = ("-s", pool.source, "-f", own, *NONCE, ALLOWED, *mode)
-            text = self.text(run_cae, *options, monkeypatch=monkeypatch)
-            assert "none: the references are too few for the rate" in text
-            assert needed in text
-            lines = {line.split("  ")[0]: line.split()[-1] for line in text.splitlines()}
-            assert lines["surrogates"] == "none"
+        options = ("-s", pool.source, "-f", own, *NONCE, ALLOWED)
+        text = self.text(run_cae, *options, monkeypatch=monkeypatch)
+        assert "none: the references are too few for the rate" in text
+        assert "at least 19 references" in text
+        lines = {line.split("  ")[0]: line.split()[-1] for line in text.splitlines()}
+        assert lines["surrogates"] == "none"
+
+    def test_a_sequential_one_that_can_decide_nothing_is_refused_before_it_is_asked(
+        self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
+    ) -> None:
+        given = ("--references", calibration_pool.folder("calibrate", "reference"), "--fpr", "0.05")
+        assert run_cae("calibrate", "-f", own, *given).code == 0
+        for more in ((), ("--dry-run",)):
+            outcome = run_cae("verify", "-s", pool.source, "-f", own, "--sequential", *more)
+            words = ("at least 39 references, and there are 9", "at least 39 surrogates, and there are 0")
+            assert_one_sentence(outcome, "can decide nothing here", *words, code=2)
+        assert not ledger_of(own).read_bytes()
+
+    def test_a_sequential_one_that_can_decide_one_side_says_so(
+        self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = ("--references", calibration_pool.folder("calibrate", "reference"), "--fpr", "0.2")
+        assert run_cae("calibrate", "-f", own, *given).code == 0
+        words = "no answers can make it independent in sequential mode: that takes at least 39 surrogates"
+        sequential = ("-s", pool.source, "-f", own, "--sequential")
+        assert words in self.text(run_cae, *sequential, ALLOWED, monkeypatch=monkeypatch)
+        assert words in self.text(run_cae, *sequential, "--dry-run", monkeypatch=monkeypatch)
+        assert words in run_cae("verify", *sequential, "--dry-run", "--json").json()["warnings"][0]
 
     def test_the_other_score_and_the_screen_role(
         self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
@@ -247,11 +275,11 @@ class TestDryRun:
     def test_what_it_costs(self, own: Path, run_cae: Run) -> None:
         """Nothing is opened: there is no such suspect."""
         plan = run_cae("verify", "-s", "http://x.example", "-f", own, "--dry-run", "--cost", "0.5", "--json").json()
-        assert plan == {"queries": plan["queries"], "total": 74, "at_most": False, "cost": 37.0}
-        assert sum(plan["queries"].values()) == 74
+        assert plan == {"queries": plan["queries"], "total": 231, "at_most": False, "cost": 115.5}
+        assert sum(plan["queries"].values()) == 231
         text = run_cae("verify", "-s", "x", "-f", own, "--dry-run", "--cost", "0.5").out
-        assert text.startswith("74 queries: ")
-        assert "4 of them repeats); cost 37" in text
+        assert text.startswith("231 queries: ")
+        assert "11 of them repeats); cost 115.5" in text
         assert "cost" not in run_cae("verify", "-s", "x", "-f", own, "--dry-run").out
         assert not ledger_of(own).exists()
 
@@ -267,7 +295,7 @@ class TestDryRun:
         assert run_cae(*given, "--max-queries", "65").json()["total"] <= 65
         options = ("--pool", calibration_pool.manifest, "--keep", "12")
         assert run_cae("calibrate", "-f", own, *options).code == 0
-        assert run_cae(*given).json()["total"] == 62 + 4
+        assert run_cae(*given).json()["total"] == 12 + 200 + 11
 
     def test_what_cannot_be_sequential(
         self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
@@ -319,7 +347,7 @@ class TestReplay:
 
     def test_missing_answers(self, own: Path, record: Path, run_cae: Run) -> None:
         edit(record, answers=json.loads(record.read_text())["answers"][:-1])
-        assert_one_sentence(run_cae("verify", "--replay", record, "-f", own), "holds 73 answers")
+        assert_one_sentence(run_cae("verify", "--replay", record, "-f", own), "answers and its order takes more")
 
     def test_another_fingerprint_and_another_calibration(
         self, own: Path, fingerprint: Path, pool: Pool, *, tmp_path: Path, record: Path, run_cae: Run

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cae_backends.tensorflow.runtime import load_keras
 from cae_core.adam import AdamState, adam_step, init_adam
 from cae_core.arrays import Floats32, Floats64
 
@@ -49,6 +50,22 @@ def test_adam_is_torchs() -> None:
         x.grad = torch.from_numpy(gradient)
         optimiser.step()
     np.testing.assert_allclose(run(steps, 0.01)[0], x.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-7, 1e-5, 1.0])
+def test_the_other_form_is_keras(scale: float) -> None:
+    """Gradients around epsilon, where the two forms part."""
+    keras = load_keras()
+    steps = [np.float32(scale) * gradient for gradient in gradients(30, seed=2)]
+    variable, optimiser = keras.Variable(np.zeros(SHAPE, np.float32)), keras.optimizers.Adam(0.01, epsilon=1e-7)
+    x, state = np.zeros(SHAPE, np.float32), init_adam(SHAPE)
+    for gradient in steps:
+        optimiser.apply([gradient], [variable])
+        change, state = adam_step(state, gradient, 0.01, form="keras")
+        x = x + change
+    np.testing.assert_allclose(x, np.asarray(variable), rtol=2e-5, atol=1e-7)
+    apart = np.abs(x - run(steps, 0.01)[0]).max()
+    assert (apart > 1e-3) == (scale < 1e-4)
 
 
 def test_the_first_step_is_the_rate_against_the_gradients_sign() -> None:

@@ -213,7 +213,7 @@ class TestAsking:
             first = [q for q in plan if not q.repeat]
             assert sorted(q.index for q in first if q.kind == "akh") == list(range(12))
             places += [place / len(plan) for place, q in enumerate(plan) if q.kind == "akh"]
-            assert len(plan) == 20 + 50 + 12 + 5  # 5 % of 82, rounded up
+            assert len(plan) == 20 + 60 + 12 + 5  # 5 % of 92, rounded up
         assert 0.45 < np.mean(places) < 0.55
 
     def test_their_images_are_asked(self) -> None:
@@ -231,13 +231,18 @@ class TestAsking:
         assert count_queries(plan).keys() == {"fingerprint", "benign"}
 
     @pytest.mark.parametrize(
-        ("budget", "examples", "akh"), [(74, 20, 0), (80, 20, 6), (86, 20, 11), (90, 20, 12), (70, 16, 0)]
+        ("budget", "examples", "probes", "akh"),
+        [(70, 16, 50, 0), (74, 20, 50, 0), (80, 20, 56, 0), (84, 20, 60, 0), (90, 20, 60, 5), (100, 20, 60, 12)],
     )
-    def test_a_budget_spares_them_first(self, budget: int, examples: int, akh: int) -> None:
+    def test_a_budget_spares_them_first(self, budget: int, examples: int, probes: int, akh: int) -> None:
         plan = [
             q for q in plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, max_queries=budget) if not q.repeat
         ]
-        assert [sum(q.kind == kind for q in plan) for kind in ("fingerprint", "benign", "akh")] == [examples, 50, akh]
+        assert [sum(q.kind == kind for q in plan) for kind in ("fingerprint", "benign", "akh")] == [
+            examples,
+            probes,
+            akh,
+        ]
 
     def test_the_sequential_mode_does_not_ask_them(self) -> None:
         verdict = ask(Scripted(oracle(FINGERPRINT)), FINGERPRINT, options=VerificationOptions(sequential=True))
@@ -304,7 +309,7 @@ class TestEvidence:
     def test_the_rank_is_taken_on_the_images_that_were_asked(self) -> None:
         """References repeat the first errors only; of the last ones none."""
         calibration = calibrated([6, 6, 6])
-        answers = first_answers(plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE), np.zeros(87, np.int64))
+        answers = first_answers(plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE), np.zeros(97, np.int64))
         for asked, p in ((np.array([8, 9, 11]), 1 / 4), (np.array([0, 1, 9]), 1.0)):
             some = dataclasses.replace(answers, akh=asked, akh_given=FINGERPRINT.akh_labels[asked] * (asked > 8))
             some = dataclasses.replace(some, akh_given=np.where(asked > 7, FINGERPRINT.akh_labels[asked], -1))

@@ -1,5 +1,7 @@
 """The ball: everything projected or rounded lies inside it and inside the pixel range."""
 
+import math
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -40,6 +42,53 @@ def test_projected_images_lie_in_the_ball_and_in_the_pixel_range(
     assert size <= eps + 1e-6
 
 
+def most_squared(eps: float) -> int:
+    """Return the largest squared length in levels, in whole numbers; 8/255 as a float32 is 8 levels."""
+    levels = 255 * Fraction(eps)
+    near = abs(levels - round(levels)) * 2**23 <= round(levels)
+    return round(levels) ** 2 if near else math.floor(levels**2)
+
+
+@given(eps=st.floats(1 / 255, 12.0), seed=st.integers(0, 10_000))
+def test_an_l2_ball_holds_exactly_what_is_not_longer(eps: float, seed: int) -> None:
+    """Lengths around the radius, reached by a single pixel value on the way: whole squares one more and one less."""
+    random, limit = np.random.default_rng(seed), most_squared(eps)
+    side = 80
+    images = np.zeros((3, side, side, 1), np.uint8)
+    for image, total in zip(images, (limit - 1, limit, limit + 1), strict=True):
+        image.reshape(-1)[:] = differences(total, image.size, random)
+    ball = Ball(eps, "l2")
+    assert ball.contains(images, np.zeros_like(images)).tolist() == [True, True, False]
+    np.testing.assert_array_equal(ball.quantise(as_unit_float(images), np.zeros_like(images))[:2], images[:2])
+    assert ball.contains(ball.quantise(as_unit_float(images), np.zeros_like(images)), np.zeros_like(images)).all()
+
+
+def differences(total: int, size: int, random: np.random.Generator) -> list[int]:
+    """Return whole numbers below 256 whose squares sum to ``total``."""
+    found: list[int] = []
+    while total:
+        most = min(255, math.isqrt(total))
+        found.append(int(random.integers(most // 2 + 1, most + 1)) if total > 255**2 else most)
+        total -= found[-1] ** 2
+    return found + [0] * (size - len(found))
+
+
+def test_a_thousandth_of_a_level_is_too_long() -> None:
+    """765² + 1 = 585 226 is 765.0007 levels."""
+    images = np.zeros((1, 10, 1, 1), np.uint8)
+    images.reshape(-1)[:] = [255] * 9 + [1]
+    assert np.square(images.astype(int)).sum() == 765**2 + 1
+    assert not Ball(3.0, "l2").contains(images, np.zeros_like(images)).any()
+    images[0, 9] = 0
+    assert Ball(3.0, "l2").contains(images, np.zeros_like(images)).all()
+
+
+@pytest.mark.parametrize("level", [1, 2, 7, 8, 100, 254, 765])
+def test_a_whole_number_of_levels_is_itself_whatever_its_rounding(level: int) -> None:
+    assert Ball(level / 255, "l2").most_squared == level**2
+    assert Ball(float(np.float32(level / 255)), "l2").most_squared == level**2
+
+
 @given(eps=EPS, seed=st.integers(0, 10_000), spread=st.sampled_from([0.0, 0.01, 0.3, 100.0]))
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_rounded_images_lie_in_the_ball(norm: Norm, eps: float, seed: int, spread: float) -> None:
@@ -53,7 +102,7 @@ def test_rounded_images_lie_in_the_ball(norm: Norm, eps: float, seed: int, sprea
         if norm == "linf":
             assert np.abs(delta).max() <= np.floor(255 * eps + 1e-3)
         else:
-            assert np.sqrt(np.square(delta).sum(axis=(1, 2, 3))).max() <= 255 * eps + 1e-3
+            assert np.square(delta).sum(axis=(1, 2, 3)).max() <= most_squared(eps)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

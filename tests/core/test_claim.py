@@ -182,6 +182,11 @@ def test_the_judge_may_change_the_claims_settings(claimed: Fingerprint) -> None:
         claimed_settings(claimed, count=0)
 
 
+def test_the_form_of_adam_is_a_setting_of_the_claim(claimed: Fingerprint) -> None:
+    assert claimed_settings(with_settings(claimed, {"eps": 0.1, "adam": "keras"})).adam == "keras"
+    assert claimed_settings(with_settings(claimed, {"eps": 0.1})).adam == "paper"
+
+
 def test_what_is_no_setting_has_no_effect(claimed: Fingerprint) -> None:
     assert claimed_settings(with_settings(claimed, {"eps": 0.1, "attack": "targeted"})).eps == 0.1
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cae_core.caeacc import cae_accuracy
 from cae_core.calibration import Calibration
 from cae_core.decision import Circumstances, decide, decide_uncalibrated, limited
 from cae_core.parametric import beta_binomial_p_value
-from cae_core.verdict import Decision, Outcome
+from cae_core.verdict import Decision, Outcome, Sides
 from tests.core.toys import toy_calibration, toy_fingerprint
 
 FINGERPRINT = toy_fingerprint(n=100)
@@ -34,7 +36,11 @@ class TestTheThreeOutcomes:
     def test_surrogate(self, calibration: Calibration) -> None:
         decision = judge(75, calibration)
         assert (decision.verdict, decision.p_value, decision.provenance) == ("surrogate", 1 / 20, "rank")
-        assert decision.reason == "CAEAcc 0.75 is reached by 0 of 19 independent models (p = 0.0500)"
+        assert decision.reason == (
+            "CAEAcc 0.75 is reached by 0 of 19 independent models (p = 0.0500), and 6 of 19 known copies score as low "
+            "(p = 0.3500)"
+        )
+        assert decision.sides == Sides(references=19, as_high=0, surrogates=19, as_low=6)
         assert decision.remedy == ""
         assert (decision.score, decision.value, decision.threshold) == ("caeacc", 0.75, 0.29)
         assert decision.p_value_surrogate == (1 + 6) / 20
@@ -44,7 +50,10 @@ class TestTheThreeOutcomes:
     def test_independent(self, calibration: Calibration) -> None:
         decision = judge(20, calibration)
         assert (decision.verdict, decision.p_value, decision.p_value_surrogate) == ("independent", 10 / 20, 1 / 20)
-        assert "0 of 19 known surrogates score as low (p = 0.0500)" in decision.reason
+        assert decision.reason.startswith(
+            "CAEAcc 0.20: 0 of 19 known surrogates score as low (p = 0.0500), and 9 of 19 independent models score as "
+            "high (p = 0.5000); "
+        )
         assert "does not prove independence" in decision.reason
         assert decision.remedy == ""
 
@@ -56,17 +65,75 @@ class TestTheThreeOutcomes:
         assert decision.remedy == "Make a fingerprint with larger pools, or with more examples."
         assert judge(10, overlapping, asked=50).remedy == "Ask more examples (raise --max-queries)."
 
-    def test_the_boundary_is_the_highest_reference(self, calibration: Calibration) -> None:
+    def test_the_boundaries_are_the_highest_reference_and_the_lowest_copy(self, calibration: Calibration) -> None:
         verdicts = [judge(matches, calibration).verdict for matches in range(101)]
-        assert [verdicts.count(outcome) for outcome in ("independent", "surrogate")] == [29, 72]
-        assert verdicts[28:30] == ["independent", "surrogate"]
+        assert verdicts == ["independent"] * 29 + ["inconclusive"] * 41 + ["surrogate"] * 31
 
-    def test_a_score_between_both_kinds_is_said_to_be(self, calibration: Calibration) -> None:
-        """The rule calls it a surrogate; a reader should know that no surrogate is known to score this low."""
-        decision = judge(50, calibration)
-        assert decision.verdict == "surrogate"
+    def test_by_the_first_rule_references_alone_accuse(self, calibration: Calibration) -> None:
+        first = dataclasses.replace(FINE, two_sided=False)
+        verdicts = [judge(matches, calibration, first).verdict for matches in range(101)]
+        assert verdicts == ["independent"] * 29 + ["surrogate"] * 72
+        decision = judge(50, calibration, first)
         assert decision.reason.endswith("but also lower than known surrogates score (p = 0.0500)")
-        assert "also lower" not in judge(71, calibration).reason
+        assert decision.sides is None
+        assert "also lower" not in judge(71, calibration, first).reason
+
+    @pytest.mark.parametrize("copies", [1, 2, 3, 9, 19])
+    def test_above_all_references_and_below_all_copies_is_neither(self, copies: int) -> None:
+        """However few copies are known: the rate that they support does not matter."""
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:copies])
+        decision = judge(69, calibration)
+        assert (decision.verdict, decision.p_value) == ("inconclusive", 1 / 20)
+        assert decision.p_value_surrogate == 1 / (copies + 1)
+        assert f"above all 19 references and below all {copies} known copies" in decision.reason
+        assert "weaker copies" in decision.remedy
+        assert judge(70, calibration).verdict == "surrogate"  # as low as a known copy is a copy
+
+    @given(
+        references=st.lists(st.integers(0, 100), min_size=19, max_size=45),
+        copies=st.lists(st.integers(0, 100), max_size=25),
+        matches=st.integers(0, 100),
+        parametric=st.booleans(),
+    )
+    @settings(max_examples=200, deadline=None)
+    def test_whoever_is_accused_convicts_by_the_references_and_is_not_below_every_copy(
+        self,
+        references: list[int],
+        copies: list[int],
+        matches: int,
+        parametric: bool,  # noqa: FBT001 - drawn
+    ) -> None:
+        """And the second side takes accusations away only: it never adds one, and turns none into an acquittal."""
+        calibration = toy_calibration(FINGERPRINT, references, copies, parametric=parametric)
+        present, first = (judge(matches, calibration, Circumstances(two_sided=two)) for two in (True, False))
+        low = not copies or min(copies) <= matches
+        assert (present.verdict == "surrogate") == (first.verdict == "surrogate" and low)
+        if first.verdict != "surrogate":
+            assert present.verdict == first.verdict
+        elif not low:
+            assert (present.verdict, bool(present.remedy)) == ("inconclusive", True)
+        assert (present.p_value, present.p_value_surrogate) == (first.p_value, first.p_value_surrogate)
+
+    def test_where_some_references_score_as_high_they_are_counted(self) -> None:
+        calibration = toy_calibration(FINGERPRINT, [*range(10, 47), 50, 60], SURROGATES, fpr=0.1)
+        assert "reached by 2 of 39 references and below all 19 known copies" in judge(50, calibration).reason
+
+    def test_without_a_known_copy_the_references_decide(self) -> None:
+        decision = judge(50, toy_calibration(FINGERPRINT, REFERENCES))
+        assert decision.verdict == "surrogate"
+        assert decision.reason == "CAEAcc 0.50 is reached by 0 of 19 independent models (p = 0.0500)"
+        assert decision.sides is not None
+        assert decision.sides.words == "0 of 19 independent models score as high"
+
+    @pytest.mark.parametrize("matches", range(0, 101, 5))
+    def test_a_calibrations_verdict_names_both_sides(self, calibration: Calibration, matches: int) -> None:
+        sides = judge(matches, calibration).sides
+        assert sides is not None
+        high, low = sum(x >= matches for x in REFERENCES), sum(x <= matches for x in SURROGATES)
+        some = ["scores" if count == 1 else "score" for count in (high, low)]
+        assert sides.words == (
+            f"{high} of 19 independent models {some[0]} as high, and {low} of 19 known copies {some[1]} as low"
+        )
 
     def test_the_likelihood_ratio_decides_where_it_was_fixed(self) -> None:
         weights = np.stack([np.where(np.arange(100) < 5, 1.0, -0.01), np.zeros(100)])
@@ -111,9 +178,10 @@ class TestRatesThatTheModelsCannotSupport:
         few = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:9], fpr=0.05, fnr=0.1)
         assert judge(20, few).verdict == "independent"
         other = toy_calibration(FINGERPRINT, REFERENCES[:9], SURROGATES, fpr=0.1, fnr=0.05)
-        assert [judge(matches, other).verdict for matches in (15, 18, 19)] == [
+        assert [judge(matches, other).verdict for matches in (15, 18, 19, 70)] == [
             "independent",
             "independent",
+            "inconclusive",
             "surrogate",
         ]
 

@@ -103,8 +103,9 @@ def test_one_that_fails_the_probes_on_purpose(calibration: Calibration | None, *
     suspect = Scripted(table(FINGERPRINT, FINGERPRINT.labels, wrong))
     verdict = judged(suspect, calibration, sequential=sequential, claimed=0.9)
     assert verdict.decision.verdict == "inconclusive"
-    assert "accuracy 0% on 50 benign images" in verdict.decision.reason
-    assert "accuracy 0% on 50 benign images, where its owner claims 90%" in verdict.evasion
+    asked = 50 if sequential else 60
+    assert f"accuracy 0% on {asked} benign images" in verdict.decision.reason
+    assert f"accuracy 0% on {asked} benign images, where its owner claims 90%" in verdict.evasion
 
 
 @MODES
@@ -118,7 +119,7 @@ def test_one_that_is_worse_than_its_owner_claims(calibration: Calibration | None
     verdict = ask(suspect, FINGERPRINT, calibration=calibration, options=allowed)
     assert verdict.decision.verdict == "inconclusive"
     (sign,) = verdict.evasion
-    assert sign.endswith("on 50 benign images, where its owner claims 95%")
+    assert sign.endswith(f"on {50 if sequential else 60} benign images, where its owner claims 95%")
     assert verdict.decision.reason == f"possible evasion: {sign}"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cae_core.calibration import Calibration
-from cae_core.exchangeability import benign_range, outside_range, unrepresented_ancestor
+from cae_core.exchangeability import benign_range, outside_range, unlike_references, unrepresented_ancestor
 from cae_core.fingerprint import Fingerprint
 from tests.core.suspects import ask, matching
 from tests.core.toys import toy_calibration, toy_fingerprint, toy_group
@@ -61,6 +61,69 @@ def test_one_more_independent_model_is_seldom_outside() -> None:
         outside += outside_range(right[0], (accuracy[1:].min(), accuracy[1:].max())) is not None
     bound = 2 / (r + 1)
     assert 0 < outside / rounds < bound + 3 * math.sqrt(bound / rounds)
+
+
+class TestAccuracyBeyondChance:
+    @pytest.mark.parametrize(("wrong", "outside"), [(0, False), (1, False), (5, False), (6, True), (30, True)])
+    @pytest.mark.parametrize("probes", [50, 200])
+    def test_one_image_decides_nothing(self, probes: int, wrong: int, *, outside: bool) -> None:
+        """References are right everywhere; six errors are 1 in 32 by the sign test, five 1 in 16."""
+        references = np.ones((19, probes), bool)
+        assert (unlike_references(np.arange(probes) >= wrong, references) is not None) == outside
+
+    @pytest.mark.parametrize("right", range(150, 201, 5))
+    def test_near_an_end_of_the_range_one_image_more_or_less_changes_nothing(self, right: int) -> None:
+        """Suspects as accurate as the least and the most accurate reference, by other errors than theirs."""
+        random = np.random.default_rng(right)
+        references = np.array([random.permutation(200) < count for count in (right, right, right)])
+        for moved in (-1, 0, 1):
+            suspect = random.permutation(200) < min(200, right + moved)
+            assert unlike_references(suspect, references) is None
+
+    def test_the_more_accurate_are_outside_as_the_less_accurate_are(self) -> None:
+        references = np.tile(np.arange(60) >= 20, (5, 1))
+        assert unlike_references(np.arange(60) >= 0, references) is not None
+        assert unlike_references(np.arange(60) >= 40, references) is not None
+        assert unlike_references(np.arange(60) >= 22, references) is None
+
+    def test_it_has_to_differ_from_every_reference(self) -> None:
+        references = np.stack([np.arange(60) >= wrong for wrong in (0, 20, 40)])
+        for wrong in range(61):
+            outside = unlike_references(np.arange(60) >= wrong, references) is not None
+            assert outside == (wrong >= 46)
+
+    def test_errors_on_both_sides_cancel(self) -> None:
+        """Eight more errors of forty on which the two differ are chance; eight of eight are not."""
+        reference = np.arange(200) >= 16
+        suspect = np.arange(200) < 176
+        assert (reference & ~suspect).sum() == 24
+        assert unlike_references(suspect, reference[np.newaxis]) is None
+        assert unlike_references(np.arange(200) >= 24, reference[np.newaxis]) is not None
+
+    def test_without_references_or_probes_nothing_is_said(self) -> None:
+        assert unlike_references(np.zeros(0, bool), np.zeros((3, 0), bool)) is None
+        assert unlike_references(np.zeros(9, bool), np.zeros((0, 9), bool)) is None
+
+    def test_a_model_of_the_references_kind_is_hardly_ever_outside(self) -> None:
+        random, outside, rounds = np.random.default_rng(22), 0, 1000
+        for _ in range(rounds):
+            difficulty = random.random(200)
+            skill = random.uniform(0.85, 0.99, 20)
+            right = random.random((20, 200)) < np.where(difficulty < 0.7, 0.999, skill[:, np.newaxis] - 0.3)
+            outside += unlike_references(right[0], right[1:]) is not None
+        assert outside / rounds < 0.01
+
+    def test_a_verdict_says_so_and_stands_one_image_away(self) -> None:
+        """Of twenty references all are right; the suspect errs once, and then eight times."""
+        calibration = toy_calibration(FINGERPRINT, [0] * 19, [18] * 3)
+        near = ask(matching(FINGERPRINT, 20, wrong_probes=1), FINGERPRINT, calibration=calibration)
+        assert (near.decision.verdict, near.decision.extrapolated, near.benign_range) == ("surrogate", False, (1, 1))
+        far = ask(matching(FINGERPRINT, 20, wrong_probes=8), FINGERPRINT, calibration=calibration)
+        assert (far.decision.verdict, far.decision.extrapolated) == ("inconclusive", True)
+        assert far.decision.reason.startswith(
+            "its accuracy on the benign images, 87%, is outside the 100% to 100% of the calibration references by more "
+            "than chance, so that they say nothing about such a model (CAEAcc 1.00"
+        )
 
 
 def with_ancestors(source: str, references: tuple[str, ...]) -> tuple[Fingerprint, Calibration]:

@@ -22,6 +22,19 @@ def test_the_interval_is_scipys(successes: int, trials: int, confidence: float) 
     assert clopper_pearson(successes, trials, confidence) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
+@pytest.mark.parametrize("confidence", [0.95, 1 - 1e-6, 1 - 1e-9])
+@pytest.mark.parametrize(("successes", "trials"), CASES)
+def test_each_limit_leaves_its_share_outside(successes: int, trials: int, confidence: float) -> None:
+    """Relative to the share, however small; the upper limit only as near to 1 as numbers go."""
+    side = (1 - confidence) / 2
+    low, high = clopper_pearson(successes, trials, confidence)
+    if successes:
+        assert float(scipy.stats.binom.sf(successes - 1, trials, low)) == pytest.approx(side, rel=1e-8)
+    if successes < trials:
+        rounding = trials * np.finfo(float).eps / (1 - high)
+        assert float(scipy.stats.binom.cdf(successes, trials, high)) == pytest.approx(side, rel=1e-8 + rounding)
+
+
 def test_random_intervals_are_scipys() -> None:
     random = np.random.default_rng(0)
     for trials in random.integers(1, 400, 60).tolist():

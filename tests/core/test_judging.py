@@ -215,6 +215,31 @@ def test_an_accuracy_that_no_reference_has_cannot_be_judged(dispute: Dispute, re
     assert "is outside the 0% to 0% of the calibration references" in found.reason
 
 
+def test_above_the_references_and_below_every_known_copy_is_neither(
+    dispute: Dispute, regeneration: Regeneration
+) -> None:
+    """One match more than any reference has, and fewer than the judge's own copies."""
+    fingerprint, calibration = regeneration.fingerprint, regeneration.calibration
+    groups = (calibration.references, calibration.surrogates)
+    highest, lowest = (group.matches(fingerprint).sum(axis=1) for group in groups)
+    assert highest.max() + 1 < lowest.min()
+
+    def suspect(matches: int) -> LabelsOnly:
+        def answer(place: int) -> int:
+            return int((fingerprint.labels if place < matches else fingerprint.ground_truth)[place])
+
+        return LabelsOnly(opened(dispute.copy), on_examples(regeneration, answer))
+
+    found = judge(regeneration, suspect(int(highest.max()) + 1))
+    assert (found.outcome, found.p_value) == ("cannot judge", 0.01)
+    assert "0 of 99 independent models, p = 0.0100, and 0 of 3 known copies score as low" in found.reason
+    assert "fits neither kind" in found.reason
+    assert "weaker copies" in found.remedy
+    upheld = judge(regeneration, suspect(int(lowest.min())))
+    assert upheld.outcome == "upheld"
+    assert "1 of 3 known copies scores as low" in upheld.reason or lowest.tolist().count(lowest.min()) > 1
+
+
 def test_a_shared_ancestor_that_no_reference_has_cannot_be_judged(dispute: Dispute) -> None:
     source = dataclasses.replace(dispute.source, ancestor="public weights")
     found = judge(dispute.regenerated(dataclasses.replace(dispute.judge, source=source)), opened(dispute.copy))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cae_core.errors import OptionError
 from cae_core.fingerprint import Fingerprint
-from cae_core.questions import MIN_BENIGN, Question, plan_questions, question_images
+from cae_core.questions import MIN_BENIGN, Question, plan_questions, queries_for, question_images
 from tests.core.toys import toy_fingerprint
 
 BIG = toy_fingerprint(n=100, probes=200)
@@ -29,14 +29,31 @@ def test_the_same_arguments_give_the_same_order_and_others_another() -> None:
     assert len({plan(), plan(b"m"), plan(suspect="ac"), plan(fingerprint=other)}) == 4
 
 
-def test_every_example_and_fifty_probes_are_asked_and_one_in_twenty_again() -> None:
+def few(nonce: bytes = b"n", *, budget: int | None = None) -> tuple[Question, ...]:
+    return plan_questions(BIG, suspect_id="ab", nonce=nonce, max_queries=budget, all_probes=False)
+
+
+def test_every_example_and_every_probe_is_asked_and_one_in_twenty_again() -> None:
     for nonce in NONCES:
-        counts = Counter((q.kind, q.repeat) for q in plan(nonce))
-        assert counts["fingerprint", False] == 100
-        assert counts["benign", False] == MIN_BENIGN == 50
-        assert counts["fingerprint", True] + counts["benign", True] == 8  # 5 % of 150, rounded up
-        first = [(q.kind, q.index) for q in plan(nonce) if not q.repeat]
-        assert len(set(first)) == 150
+        for questions, probes in ((plan(nonce), 200), (few(nonce), MIN_BENIGN)):
+            counts = Counter((q.kind, q.repeat) for q in questions)
+            assert counts["fingerprint", False] == 100
+            assert counts["benign", False] == probes
+            repeats = -(-(100 + probes) // 20)  # 5 %, rounded up
+            assert counts["fingerprint", True] + counts["benign", True] == repeats
+            first = [(q.kind, q.index) for q in questions if not q.repeat]
+            assert len(set(first)) == 100 + probes
+
+
+def test_fifty_probes_are_the_first_that_a_budget_keeps() -> None:
+    """So that the least budgets ask what they asked before there was a choice."""
+    for nonce in NONCES:
+        assert plan(nonce, budget=100) == few(nonce, budget=100)
+        asked = [
+            {q.index for q in questions if q.kind == "benign"} for questions in (few(nonce), plan(nonce, budget=200))
+        ]
+        assert asked[0] < asked[1]
+    assert queries_for(BIG, 100) == len(few())
 
 
 def test_a_repeat_comes_after_its_first_question() -> None:
@@ -73,7 +90,7 @@ def test_every_probe_and_every_example_of_a_budget_has_its_turn() -> None:
     assert sum(kind == "fingerprint" for kind, _ in chosen) > 95
 
 
-@given(n=st.integers(1, 40), probes=st.integers(1, 80), budget=st.integers(0, 150))
+@given(n=st.integers(1, 40), probes=st.integers(1, 80), budget=st.integers(0, 180))
 @settings(max_examples=60)
 def test_a_budget_is_kept_or_refused(n: int, probes: int, budget: int) -> None:
     fingerprint = toy_fingerprint(n=n, probes=probes)
@@ -87,8 +104,11 @@ def test_a_budget_is_kept_or_refused(n: int, probes: int, budget: int) -> None:
     asked = sum(q.kind == "fingerprint" and not q.repeat for q in questions)
     assert len(questions) <= budget
     assert min(n, 10) <= asked <= n
-    assert sum(q.kind == "benign" and not q.repeat for q in questions) == min(probes, 50)
-    if asked < n:  # one more example, and perhaps its repeat, would not fit
+    benign = sum(q.kind == "benign" and not q.repeat for q in questions)
+    assert min(probes, 50) <= benign <= probes
+    if asked < n:  # examples come before further probes
+        assert benign == min(probes, 50)
+    if (asked, benign) != (n, probes):  # one more image, and perhaps its repeat, would not fit
         assert len(questions) + 2 > budget
 
 

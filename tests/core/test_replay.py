@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from cae_core.calibration import Calibration
 from cae_core.errors import VerdictError
 from cae_core.replay import replay_verdict
 from cae_core.verification import VerificationOptions
+from tests.core import earlier_records
+from tests.core.earlier_records import CASES
 from tests.core.suspects import Scripted, ask, matching, oracle
 from tests.core.toys import toy_calibration, toy_fingerprint
 
@@ -62,6 +66,41 @@ def test_a_record_is_derived_again(mode: str, matches: int) -> None:
     found = replay_verdict(told, FINGERPRINT, calibration)
     assert found.differences == ()
     assert json.loads(json.dumps(found.verdict.as_dict())) == told
+
+
+EARLIER: dict[str, Record] = json.loads((Path(__file__).parents[1] / "data" / "verdicts-0.1.0.json").read_bytes())
+
+
+class TestRecordsOfBefore:
+    def test_every_case_is_recorded(self) -> None:
+        assert set(EARLIER) == set(CASES)
+
+    @pytest.mark.parametrize("name", CASES)
+    def test_they_are_derived_for_ever(self, name: str) -> None:
+        calibration, *_ = CASES[name]
+        found = replay_verdict(EARLIER[name], earlier_records.FINGERPRINT, calibration)
+        assert found.differences == ()
+        assert found.verdict.decision.verdict == EARLIER[name]["verdict"]
+        assert "rule" not in found.verdict.options
+
+    @pytest.mark.parametrize("name", CASES)
+    def test_they_are_not_of_the_present_rule(self, name: str) -> None:
+        calibration, *_ = CASES[name]
+        told = copy.deepcopy(EARLIER[name])
+        told["options"]["rule"] = 2
+        try:
+            assert replay_verdict(told, earlier_records.FINGERPRINT, calibration).differences
+        except VerdictError as error:
+            assert re.search("not those that the nonce gives|its order takes more|can decide nothing", str(error))  # noqa: PT017 - either way it is noticed
+
+    def test_a_present_one_is_not_of_the_first_rule(self) -> None:
+        for mode, (calibration, options) in MODES.items():
+            told = record(calibration, **options)
+            del told["options"]["rule"]
+            try:
+                assert replay_verdict(told, FINGERPRINT, calibration).differences or calibration is None, mode
+            except VerdictError:
+                continue
 
 
 @pytest.mark.parametrize("suspect", ["refusing", "fickle"])
@@ -257,6 +296,8 @@ def without(name: str) -> Callable[[Record], object]:
         lambda told: told["options"].update(max_queries="10"),
         lambda told: told["options"].update(claimed_accuracy=[1]),
         lambda told: told["options"].update(claimed_accuracy=3),
+        lambda told: told["options"].update(rule=3),
+        lambda told: told["options"].update(rule="2"),
     ],
 )
 def test_what_is_no_verdict(change: Callable[[Record], object]) -> None:

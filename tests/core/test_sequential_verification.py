@@ -11,11 +11,11 @@ import pytest
 from cae_core.calibration import Calibration
 from cae_core.errors import OptionError
 from cae_core.fingerprint import Fingerprint
-from cae_core.questions import plan_questions
+from cae_core.questions import plan_questions, queries_for
 from cae_core.ranks import rank_p_value
 from cae_core.sequential import SequentialTest, trace
 from cae_core.sequential_verification import SequentialRun, _p_value, start_sequential
-from cae_core.verdict import Verdict
+from cae_core.verdict import Sides, Verdict
 from cae_core.verification import VerificationOptions
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle, table
 from tests.core.toys import toy_calibration, toy_fingerprint
@@ -96,7 +96,7 @@ class TestVerdicts:
 
     def test_nothing_is_asked_after_the_decision_but_probes_and_repeats(self) -> None:
         verdict = judged(matching(FINGERPRINT, 95))
-        plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE)
+        plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, all_probes=False)
         asked = [answer.question for answer in verdict.answers]
         decided = max(i for i, q in enumerate(asked) if q.kind == "fingerprint" and not q.repeat)
         assert asked[: decided + 1] == list(plan[: decided + 1])
@@ -113,7 +113,8 @@ class TestVerdicts:
         assert set(suspect.batches[:-1]) == {1}
         assert suspect.batches[-1] > 10
         assert [done for done, _ in told] == np.cumsum(suspect.batches).tolist()
-        assert {total for _, total in told} == {len(plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE))}
+        plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, all_probes=False)
+        assert {total for _, total in told} == {len(plan)}
         assert told[-1][0] == len(verdict.answers)
 
     def test_the_evidence_is_that_of_the_sequential_test(self) -> None:
@@ -212,9 +213,58 @@ class TestWhatCannotBeDecided:
         assert low.decision.remedy == "Calibrate with at least 39 surrogates: the sequential mode halves the rates."
         assert judged(matching(FINGERPRINT, 95), few).decision.verdict == "surrogate"
 
-    def test_both(self) -> None:
-        decision = judged(matching(FINGERPRINT, 50), toy_calibration(FINGERPRINT, [3], [], fpr=0.01)).decision
-        assert "at least 199 references and at least 39 surrogates" in decision.remedy
+    @pytest.mark.parametrize(
+        ("references", "surrogates", "options", "words"),
+        [
+            ([3], [], {}, ("39 references, and there are 1,", "39 surrogates, and there are 0;")),
+            (
+                REFERENCES[:38],
+                SURROGATES[:38],
+                {},
+                ("39 references, and there are 38", "39 surrogates, and there are 38"),
+            ),
+            ([100] * 39, [0] * 39, {}, ("fewer match all 100 examples", "fewer match none of the examples")),
+            ([95] * 39, SURROGATES[:5], {}, ("surrogate takes", "39 surrogates, and there are 5")),
+            ([95] * 39, [5] * 39, {}, ("surrogate takes", "a budget of 114 queries", "this one allows 12")),
+        ],
+    )
+    def test_where_nothing_can_be_decided_nothing_is_asked(
+        self, references: list[int], surrogates: list[int], options: dict[str, Any], words: tuple[str, ...]
+    ) -> None:
+        suspect = matching(FINGERPRINT, 95)
+        budget = {"max_queries": 66} if references[0] == 95 else {}
+        with pytest.raises(OptionError, match="can decide nothing here") as caught:
+            judged(suspect, toy_calibration(FINGERPRINT, references, surrogates), **budget, **options)
+        assert suspect.batches == []
+        for word in words:
+            assert word in str(caught.value)
+
+    def test_a_budget_that_no_answers_can_be_enough_for(self) -> None:
+        """All matches cannot show more than 95 of 100 in so few answers; one budget more and they can."""
+        run = start_sequential(FINGERPRINT, toy_calibration(FINGERPRINT, [95] * 39, [5] * 39))
+        fewest = run.test.fewest_answers()
+        assert fewest[0] == fewest[1]
+        assert fewest[0] is not None
+        enough = queries_for(FINGERPRINT, fewest[0])
+        for budget, decided in ((enough - 1, False), (enough, True)):
+            suspect = Scripted(oracle(FINGERPRINT))
+            calibration = toy_calibration(FINGERPRINT, [95] * 39, [5] * 39)
+            if decided:
+                assert judged(suspect, calibration, max_queries=budget).sequential is not None
+                continue
+            with pytest.raises(OptionError, match=f"a budget of {enough} queries"):
+                judged(suspect, calibration, max_queries=budget)
+
+    @pytest.mark.parametrize(("blocked", "side"), [("surrogate", 0), ("independent", 1)])
+    def test_one_side_out_of_reach_is_said(self, blocked: str, side: int) -> None:
+        groups = [REFERENCES, SURROGATES]
+        groups[side] = groups[side][:38]
+        (warning,) = judged(matching(FINGERPRINT, 50), toy_calibration(FINGERPRINT, *groups)).warnings
+        relation = ("references", "surrogates")[side]
+        assert warning == (
+            f"no answers can make it {blocked} in sequential mode: that takes at least 39 {relation}, and there are 38"
+        )
+        assert judged(matching(FINGERPRINT, 50)).warnings == ()
 
     def test_counts_that_fit_both_kinds(self) -> None:
         overlapping = toy_calibration(FINGERPRINT, [*REFERENCES[1:], 80], SURROGATES)
@@ -235,11 +285,24 @@ class TestWhatCannotBeDecided:
         assert judged(matching(FINGERPRINT, 52)).decision.verdict != "inconclusive"
 
     def test_a_budget_and_too_few_models(self) -> None:
-        few = toy_calibration(FINGERPRINT, REFERENCES[:38], SURROGATES[:38])
+        few = toy_calibration(FINGERPRINT, REFERENCES[:38], SURROGATES)
         remedy = judged(matching(FINGERPRINT, 95), few, max_queries=68).decision.remedy
-        assert remedy.startswith(
-            "Raise --max-queries. Calibrate with at least 39 references and at least 39 surrogates"
-        )
+        assert remedy.startswith("Raise --max-queries. Calibrate with at least 39 references")
+
+    def test_above_the_references_and_below_every_copy(self) -> None:
+        """Far from both kinds: where it stops, the interval excludes all known copies, too few as they are for k1."""
+        calibration = toy_calibration(FINGERPRINT, [i % 20 for i in range(39)], [95 + i % 5 for i in range(9)])
+        verdict = judged(matching(FINGERPRINT, 45), calibration)
+        assert verdict.sequential is not None
+        assert (verdict.sequential.outcome, verdict.decision.verdict) == ("surrogate", "inconclusive")
+        assert "fewer than any of the 9 known copies has" in verdict.decision.reason
+        assert verdict.decision.sides == Sides(references=39, as_high=0, surrogates=9, as_low=0, exact=False)
+        assert verdict.decision.sides is not None
+        assert "may score as low" in verdict.decision.sides.words
+        high = judged(matching(FINGERPRINT, 97), calibration)
+        assert high.decision.verdict == "surrogate"
+        assert high.decision.sides is not None
+        assert high.decision.sides.as_low == 9  # it stopped where all may still match
 
 
 def final(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,7 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"objective": "fgsm"}, "objective"),
         ({"target": "min"}, "target"),
         ({"ranking": "best"}, "ranking"),
+        ({"adam": "tensorflow"}, "adam must be one of paper, keras; found 'tensorflow'"),
         ({"precision": "float16"}, "precision must be one of float32, bfloat16"),
     ],
 )
@@ -69,8 +71,9 @@ def test_the_reports_presets_are_its_text_and_its_code() -> None:
     assert (text.iterations, text.step_size, text.eps, text.tau, text.dropout) == (300, 5e-4, 0.025, 0.95, 0.3)
     assert (code.iterations, code.step_size, code.eps, code.tau, code.dropout) == (100, 5e-4, 0.15, 0.85, 0.3)
     assert (text.target, code.target) == ("max", "source")
-    assert (text.check_every, code.check_every) == (10, 0)
     for settings in (text, code):
+        # all iterations, and then the filter, which knows no margin; Adam is Keras'
+        assert (settings.check_every, settings.min_margin, settings.adam) == (0, 0, "keras")
         assert (settings.w_confer, settings.w_adversarial, settings.w_transfer) == (1, 1, 1)
         assert settings.objective == "composite-keras"
 
@@ -94,8 +97,14 @@ def test_the_objective_has_the_settings_weights() -> None:
 
 def test_the_settings_are_json_and_come_back() -> None:
     names = {field.name for field in dataclasses.fields(GenerationSettings)}
-    for akh, told in ((3, names), (0, names - {"akh"})):  # ids from before there was akh stay as they are
-        settings = GenerationSettings(eps=8 / 255, norm="l2", max_seeds=50, akh=akh)
+    later = {"akh", "adam"}  # ids from before there were these stay as they are
+    used: tuple[tuple[dict[str, Any], set[str]], ...] = (
+        ({"akh": 3, "adam": "keras"}, names),
+        ({"akh": 3}, names - {"adam"}),
+        ({}, names - later),
+    )
+    for changes, told in used:
+        settings = GenerationSettings(eps=8 / 255, norm="l2", max_seeds=50, **changes)
         again = GenerationSettings(**json.loads(canonical_json(settings.as_dict())))
         assert again == settings
         assert set(settings.as_dict()) == told

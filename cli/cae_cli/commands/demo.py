@@ -10,6 +10,7 @@ from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
     from cae_cli.demo import DemoResult
+    from cae_core.verdict import Verdict
 
 __all__ = ["run"]
 
@@ -51,14 +52,15 @@ def _show(result: "DemoResult") -> None:
             member.kind,
             "" if member.accuracy is None else f"{member.accuracy:.3f}",
             f"{verdict.caeacc.value:.2f}",
-            "" if verdict.decision.p_value is None else f"{verdict.decision.p_value:.3f}",
+            "" if verdict.decision.p_value is None else f"{verdict.decision.p_value:.2f}",
+            _sides(verdict),
             Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
         ]
         for member, verdict in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)
     ]
     behind = result.verdicts[0][1].calibration or {}
     print_rows(
-        ["what it is", "kind", "accuracy#", "CAEAcc#", "p#", "verdict"],
+        ["what", "kind", "acc.#", "CAEAcc#", "p#", "high, low#", "verdict"],
         rows,
         title="Held-out suspects: no one of them was used to make the fingerprint",
     )
@@ -66,7 +68,14 @@ def _show(result: "DemoResult") -> None:
         f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
         f"\nCalibrated by {behind['references']} references and {behind['surrogates']} surrogates of their own: "
         f"false accusations {behind['fpr']:g}, surrogates missed {behind['fnr']:g}.\n"
+        "High: references that score as high; low: surrogates that score as low.\n"
         "\nEach step by hand:"
     )
     for command in result.commands():
         typer.echo(f"  {command}")
+
+
+def _sides(verdict: "Verdict") -> str:
+    """Return how many references score as high, and how many surrogates as low."""
+    sides = verdict.decision.sides
+    return "" if sides is None else f"{sides.as_high}, {sides.as_low}"

@@ -52,7 +52,10 @@ def run(
 
     A calibrated fingerprint (cae calibrate) gives p-values at known error rates; without a calibration the threshold
     is the literature's 0.75, which carries no error rate. "independent" means that no evidence was found, not that
-    independence is proven.
+    independence is proven. A suspect that scores above the independent models and below every known copy is
+    "inconclusive".
+
+    All benign images of the fingerprint are asked, as far as --max-queries allows, and 50 with --sequential.
 
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
@@ -115,13 +118,12 @@ def _plan(
     from cae_core.calibration_file import load_calibration
     from cae_core.fingerprint import load_fingerprint
     from cae_core.questions import count_queries, plan_questions
-    from cae_core.sequential_verification import start_sequential
+    from cae_core.sequential_verification import out_of_reach, start_sequential
+    from cae_core.verification import VerificationOptions
     from cae_core.workflows import suspect_digest
 
     loaded = load_fingerprint(fingerprint)
     calibration = load_calibration(fingerprint, loaded)
-    if sequential:
-        start_sequential(loaded, calibration)  # refuses what cannot be asked so
     # how many questions there are does not depend on the nonce
     plan = plan_questions(
         loaded,
@@ -129,12 +131,16 @@ def _plan(
         nonce=b"",
         max_queries=max_queries,
         chosen=None if calibration is None else calibration.chosen,
+        all_probes=VerificationOptions(sequential=sequential).all_probes,
         akh=not sequential,
     )
+    # refuses what cannot be asked so, and what could decide nothing
+    warnings = out_of_reach(start_sequential(loaded, calibration), loaded, plan) if sequential else ()
     counts = count_queries(plan)
     total_cost = None if cost is None else len(plan) * cost
     if json:
-        print_json({"queries": counts, "total": len(plan), "at_most": sequential, "cost": total_cost})
+        told = {"queries": counts, "total": len(plan), "at_most": sequential, "cost": total_cost}
+        print_json(told | ({"warnings": list(warnings)} if warnings else {}))
         return
     akh = f", {counts['akh']} that the source gets wrong" if "akh" in counts else ""
     typer.echo(
@@ -142,3 +148,5 @@ def _plan(
         f"{counts['benign']} benign{akh} ({sum(question.repeat for question in plan)} of them repeats)"
         + ("" if total_cost is None else f"; cost {total_cost:g}")
     )
+    for warning in warnings:
+        typer.echo(f"warning: {warning}")

@@ -16,7 +16,7 @@ from cae_core.file_digest import sha256_of_file
 from cae_core.fingerprint import Fingerprint, load_fingerprint
 from cae_core.first_answers import FirstAnswers, first_answers
 from cae_core.replay import replay_verdict
-from cae_core.verdict import Verdict
+from cae_core.verdict import Sides, Verdict
 from cae_core.workflows import read_record
 
 __all__ = ["Case", "open_case"]
@@ -58,6 +58,28 @@ class Case:
         if self.calibration is not None and self.verdict.sequential is not None:
             return np.flatnonzero(self.calibration.chosen)
         return self.answers.examples
+
+    @cached_property
+    def sides(self) -> Sides | None:
+        """Where the suspect stands among the calibration models of either kind; None where uncalibrated.
+
+        Records of before do not say it; it is counted again for them.
+        """
+        found, calibration = self.verdict.decision.sides, self.calibration
+        if found is not None or calibration is None:
+            return found
+        references, surrogates = (
+            calibration.scored(group.matches(self.fingerprint)[:, self.compared], self.compared, calibration.score)
+            for group in (calibration.references, calibration.surrogates)
+        )
+        value, caeacc, exact = self.verdict.decision.value, self.verdict.caeacc, self.verdict.sequential is None
+        return Sides(
+            references=len(references),
+            as_high=int((references >= (value if exact else caeacc.low)).sum()),
+            surrogates=len(surrogates),
+            as_low=int((surrogates <= (value if exact else caeacc.high)).sum()),
+            exact=exact,
+        )
 
 
 def open_case(record: Path, fingerprint: Path) -> Case:

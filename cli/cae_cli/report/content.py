@@ -35,6 +35,7 @@ class ReportContent:
 
     Attributes:
         sentence: the verdict for a reader who knows nothing of the method.
+        sides: how many independent models score as high, and how many known copies as low; empty where uncalibrated.
         method: how the test works, in paragraphs.
         replay: what deriving the verdict again has shown, in sentences.
         verdict: as ``cae verify --json`` prints it.
@@ -54,6 +55,7 @@ class ReportContent:
     """
 
     sentence: str
+    sides: str
     method: tuple[str, ...]
     replay: tuple[str, ...]
     verdict: dict[str, Any]
@@ -87,6 +89,7 @@ def gather_content(case: Case, *, examples: int) -> ReportContent:
     models = model_rows(case)
     return ReportContent(
         sentence=verdict_in_words(case),
+        sides="" if case.sides is None else case.sides.words,
         method=method_in_words(case),
         replay=replay_in_words(case),
         verdict=case.verdict.as_dict(),

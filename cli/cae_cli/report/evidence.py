@@ -42,6 +42,13 @@ def _decision(case: Case) -> Iterator[EvidenceRow]:
     decision = case.verdict.decision
     weak = ", weak: the interval of CAEAcc reaches below the threshold" if decision.weak else ""
     yield EvidenceRow("Verdict", decision.verdict + weak, decision.reason)
+    if case.sides is not None:
+        note = "by the score that decides; ties count on both sides"
+        if not case.sides.exact:
+            note = (
+                "by the ends of the suspect's interval, the lower one for independent models, the upper one for copies"
+            )
+        yield EvidenceRow("Where it stands", case.sides.words, note)
     if decision.remedy:
         yield EvidenceRow("What would help", decision.remedy.replace("`", ""))
 
@@ -82,13 +89,12 @@ def _rule(case: Case) -> Iterator[EvidenceRow]:
         yield EvidenceRow("p-value", "none", "there is no calibration, hence no rate behind the threshold")
     elif calibration is not None:
         how = _how(case, len(calibration.references), "reference", lambda run: run.level_surrogate)
-        yield EvidenceRow(
-            "p-value", number(decision.p_value), f"how likely an independent model scores this high: {how}"
-        )
+        note = f"against an independent model: {how}; an average over calibrations, no probability of guilt"
+        yield EvidenceRow("p-value", number(decision.p_value), note)
     if decision.p_value_surrogate is not None and calibration is not None:
         how = _how(case, len(calibration.surrogates), "surrogate", lambda run: run.level_independent)
         value = number(decision.p_value_surrogate)
-        yield EvidenceRow("p-value of a surrogate", value, f"how likely a surrogate scores this low: {how}")
+        yield EvidenceRow("p-value of a surrogate", value, f"against a known kind of copy: {how}")
     if calibration is not None:
         note = "asked for beforehand: independent models called surrogates, over calibrations and suspects together"
         yield EvidenceRow("Rate of false accusations", percent(calibration.fpr), note)
@@ -124,6 +130,8 @@ def _asking(case: Case) -> Iterator[EvidenceRow]:
     if verdict.benign_range is not None:
         low, high = verdict.benign_range
         source = f"the references have {percent(low)} to {percent(high)} on the same images, {source}"
+        if not verdict.decision.extrapolated and not low <= verdict.benign_accuracy <= high:
+            source += "; outside by no more than chance"
     right = int((answers.said == case.fingerprint.probe_labels[answers.probes]).sum())
     value = f"{percent(verdict.benign_accuracy)}, {right} of {len(answers.said)}"
     yield EvidenceRow("Accuracy on benign images", value, source)

@@ -45,6 +45,13 @@ def _of_this_verdict(case: Case) -> Iterator[Limit]:
             "way, with other data or from other pretrained weights, it says nothing. It is an average over "
             "calibrations: that of this one may lie above or below it.",
         )
+    if case.verdict.options.get("rule", 1) == 1:
+        yield Limit(
+            "What the present rule would say",
+            "The verdict was made by the rule of an earlier release. There the rank among independent models alone "
+            "decided an accusation, whatever known copies score, and one benign image could decide whether the "
+            "suspect's accuracy is covered.",
+        )
     if decision.provenance == "parametric":
         yield Limit(
             "A bound on error rates",

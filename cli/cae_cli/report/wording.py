@@ -29,8 +29,11 @@ def verdict_in_words(case: Case) -> str:
             f"No evidence was found that the suspect is derived from the source: it {answers}{_extrapolation(case)}; "
             f"{_comparison(case)}; this does not prove that it is independent."
         )
+    sides = case.sides
+    both = "" if sides is None or "known copies" in decision.reason else f"; {sides.words}"
     return (
-        f"The test does not decide whether the suspect, which {answers}, is derived from the source: {decision.reason}."
+        f"The test does not decide whether the suspect, which {answers}, is derived from the source: "
+        f"{decision.reason}{both}."
     )
 
 
@@ -55,21 +58,42 @@ def _comparison(case: Case) -> str:
             if accused
             else f"that is below the literature's rule of thumb, {limit}"
         )
-    group = calibration.references if accused else calibration.surrogates
-    models = counted(len(group), "independently trained model" if accused else "known derived model")
+    group, other = calibration.references, calibration.surrogates
+    if not accused:
+        group, other = other, group
+    models = _models(len(group), independent=accused)
     if decision.provenance == "parametric":
-        return f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
+        doubt = f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
+        return doubt if case.sides is None else f"{doubt}; {case.sides.words}"
     rate = (
-        f"at most {percent(calibration.fpr)} of such models are wrongly accused by this procedure"
+        f"at most {percent(calibration.fpr)} of independent models like these are wrongly accused by this procedure"
         if accused
-        else f"at most {percent(calibration.fnr)} of such models are missed by this procedure"
+        else f"at most {percent(calibration.fnr)} of copies like these are missed by this procedure"
     )
     alike = _as_extreme(case, calibration, group, accused=accused)
     if decision.score == "llr":  # weighs the examples, so that it is not the count that is compared
         how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by the examples' weights"
     else:
         how = f"{'does' if alike == 1 else 'do'} so as {'often' if accused else 'seldom'}"
-    return f"{alike} of {models} {how}, and {rate}"
+    return f"{alike} of {models} {how}{_other_side(case, other, accused=accused)}, and {rate}"
+
+
+def _models(count: int, *, independent: bool) -> str:
+    if independent:
+        return counted(count, "independently trained model")
+    return "1 known copy" if count == 1 else f"{count} known copies"
+
+
+def _other_side(case: Case, other: Group, *, accused: bool) -> str:
+    """Return how many models of the other kind are as extreme the other way; empty where there are none."""
+    sides = case.sides
+    if sides is None or not len(other):
+        return ""
+    alike = sides.as_low if accused else sides.as_high
+    perhaps = "" if sides.exact else "perhaps "
+    low, high = ("low", "high") if case.verdict.decision.score == "llr" else ("seldom", "often")
+    how = low if accused else high
+    return f", {perhaps}{alike} of {_models(len(other), independent=not accused)} as {how}"
 
 
 def _as_extreme(case: Case, calibration: Calibration, group: Group, *, accused: bool) -> int:
