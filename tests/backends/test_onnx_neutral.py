@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cae_backends.torch.onnx_import import convert_onnx
 from cae_backends.torch.onnx_neutral import neutral
 from cae_backends.torch.opening import open_onnx
+from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError
 from cae_core.loaders import open_model
@@ -45,14 +47,14 @@ def classifier(
     kind: int = TensorProto.FLOAT,
     batch: int | str = "n",
     opset: int = 18,
-    **weights: NDArray[Any],
+    weights: Mapping[str, NDArray[Any]] = {},
 ) -> onnx.ModelProto:
     graph = helper.make_graph(
         [helper.make_node(*node) for node in nodes],
         "g",
         [helper.make_tensor_value_info("x", kind, (batch, 3, 8, 8))],
         [helper.make_tensor_value_info("y", kind, None)],
-        [numpy_helper.from_array(value, name) for name, value in (WEIGHTS | weights).items()],
+        [numpy_helper.from_array(value, name) for name, value in (WEIGHTS | dict(weights)).items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
 
@@ -134,7 +136,7 @@ def test_code_in_names_is_not_run(tmp_path: Path, place: str) -> None:
     proto = hostile_files(canary)[place]
     model = open_model(saved(proto, tmp_path), gradients=True, contract=LOGITS, device="cpu")
     model.predict(IMAGES)
-    _, pull_back = model.vjp(IMAGES.astype(np.float32) / 255)
+    _, pull_back = model.vjp(as_unit_float(IMAGES))
     pull_back(np.ones((5, 5), np.float32))
     assert not canary.exists()
 
@@ -222,7 +224,7 @@ def test_sparse_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("dtype", "kind", "atol"), [("float16", 10, 4e-3), ("float64", 11, 1e-5)])
 def test_other_floats(tmp_path: Path, dtype: str, kind: int, atol: float) -> None:
     nodes = [("Flatten", ["x"], ["f"]), ("Gemm", ["f", "fc"], ["y"])]  # the runtime has no convolution in float64
-    proto = classifier(nodes, kind=kind, fc=numbers(192, 5).astype(dtype), w=np.zeros(1, np.float32))
+    proto = classifier(nodes, kind=kind, weights={"fc": numbers(192, 5).astype(dtype)})
     assert_the_same_in_both(proto, tmp_path, atol=atol)
     assert neutral(proto, origin="m").resolution == (2.0**-10 if dtype == "float16" else 2.0**-23)
 
@@ -246,7 +248,7 @@ PARTS: dict[str, list[tuple[str, list[str], list[str]]]] = {
 def test_the_answer_is_a_part_of_what_a_node_makes(
     tmp_path: Path, nodes: list[tuple[str, list[str], list[str]]]
 ) -> None:
-    proto = classifier(nodes, z=np.array([2, 3]), k=np.array([3]))
+    proto = classifier(nodes, weights={"z": np.array([2, 3]), "k": np.array([3])})
     if proto.graph.node[-1].op_type == "Split":
         proto.graph.node[-1].attribute.append(helper.make_attribute("axis", 1))
     assert_the_same_in_both(proto, tmp_path)
@@ -309,7 +311,7 @@ def test_batch_norms_of_old_opsets_in_training_mode() -> None:
             ("Relu", ["n"], ["h"]),
             *NODES[2:],
         ]
-        proto = classifier(nodes, opset=11, **constants)
+        proto = classifier(nodes, opset=11, weights=constants)
         if refused:
             with pytest.raises(ModelError, match="has training_mode"):
                 convert_onnx(proto, origin="m.onnx")
@@ -338,7 +340,7 @@ def test_probabilities_are_no_logits(tmp_path: Path, tail: list[tuple[str, list[
     """Seen in the graph where a softmax stands near its end, else by the answers."""
     constants = {"rows": np.array([0, -1]), "one": np.float32(1), "low": np.float32(0), "axis": np.array([1])}
     proto = classifier(
-        [*NODES[:-1], ("Gemm", ["f", "fc"], ["z"]), *tail], **{k: np.asarray(v) for k, v in constants.items()}
+        [*NODES[:-1], ("Gemm", ["f", "fc"], ["z"]), *tail], weights={k: np.asarray(v) for k, v in constants.items()}
     )
     path = saved(proto, tmp_path)
     with pytest.raises(ContractError, match="ends in a softmax"):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, PoolError
 from cae_core.loaders import open_model, runs_code
@@ -112,7 +113,7 @@ def test_ones_own_is_opened_with_consent(honest: Path) -> None:
     net = network()
     with torch.no_grad():
         expected = net(torch.tensor(IMAGES).permute(0, 3, 1, 2) / 255)
-    np.testing.assert_allclose(model.vjp(IMAGES.astype(np.float32) / 255)[0], expected, atol=1e-5)
+    np.testing.assert_allclose(model.vjp(as_unit_float(IMAGES))[0], expected.numpy(), atol=1e-5)
     (member,) = collect_members([honest], relation="surrogate", role="generate", trusted=True)
     assert member.trusted
 

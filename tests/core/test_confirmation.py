@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cae_core.arrays import Floats32
+from cae_core.arrays import Floats32, as_unit_float
 from cae_core.confirmation import confirmed_by_witnesses, witness_of
 from cae_core.generation import GenerationResult, generate
 from cae_core.models import DifferentiableModel
@@ -29,7 +30,7 @@ class Told:
         return np.where((odd & self.liar)[:, None], -logits, logits)
 
 
-def odd(images: np.ndarray) -> int:
+def odd(images: NDArray[np.uint8]) -> int:
     return int((images.reshape(len(images), -1)[:, 0] % 2).sum())
 
 
@@ -47,7 +48,7 @@ def made(world: World, *, liars: tuple[int, ...], checkpoint: Path | None = None
 def test_only_images_to_which_every_file_gives_the_same_label_are_confirmed() -> None:
     model = LinearModel(np.random.default_rng(0).standard_normal((12, 3)))
     images = np.random.default_rng(1).integers(0, 256, (20, 2, 2, 3), dtype=np.uint8)
-    logits = model.vjp(images.astype(np.float32) / 255)[0]
+    logits = model.vjp(as_unit_float(images))[0]
     assert witness_of(model) is None
     assert confirmed_by_witnesses([model], images, logits[None]).all()
     model.witness = Told(model, liar=True)  # type: ignore[attr-defined]
