@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels, as_unit_float, check_images
-from cae_core.errors import ContractError
+from cae_core.errors import ContractError, first_line
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.resize import RESIZE_RULES, resize, resize_matrix
 
@@ -31,6 +31,17 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "output": ("logits", "probabilities", "labels"),
     "resize": RESIZE_RULES,
 }
+
+_LISTS = ("size", "mean", "std", "classes")
+"""The fields that metadata hold as JSON."""
+
+_LARGEST_SIZE = 4096
+"""Pixels: what a classifier takes at most in height and width."""
+
+_LARGEST_VALUE = 1e15
+"""Of range, mean and std: their quotients still fit into float32."""
+
+_CLASSES = 1 << 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +84,42 @@ class Contract:
         for field, choices in _CHOICES.items():
             value = getattr(self, field)
             if value is not None and value not in choices:
-                raise ContractError(f"The contract's {field} must be one of {', '.join(choices)}; found {value!r}.")
+                raise ContractError(
+                    f"The contract's {field} must be one of {', '.join(choices)}; found {_quoted(value)}."
+                )
         if len(self.range) != 2 or (self.size is not None and len(self.size) != 2):
             raise ContractError("The contract's range and size take two values each.")
         low, high = self.range
         if not low < high:
             raise ContractError(f"The contract's range must be (black, white) with black < white; found {self.range}.")
-        if self.std is not None and min(self.std) <= 0:
-            raise ContractError(f"The contract's std must be positive; found {self.std}.")
+        if self.std and min(self.std) <= 0:
+            raise ContractError(f"The contract's std must be positive; found {_quoted(self.std)}.")
+        self._check_numbers()
         if self.mean is not None and self.mean_image is not None:
             raise ContractError("A contract has a mean per channel or a mean image, not both. Remove one.")
         normalised = bool(self.mean or self.std) or self.mean_image is not None
         if self.dtype == "uint8" and (normalised or self.range != (0.0, 255.0)):
             raise ContractError("A uint8 model takes the range [0, 255] without mean or std. Put them into the graph.")
+
+    def _check_numbers(self) -> None:
+        """Refuse what no model can mean: values that are not finite, sizes that no image has, no class at all."""
+        for name in ("range", "mean", "std"):
+            values = getattr(self, name)
+            if values is not None and not (values and all(abs(v) <= _LARGEST_VALUE for v in values)):
+                raise ContractError(
+                    f"The contract's {name} must hold ordinary finite numbers; found {_quoted(values)}."
+                )
+        if self.size is not None and not all(1 <= v <= _LARGEST_SIZE for v in self.size):
+            raise ContractError(
+                f"The contract's size must hold numbers of pixels, 1 to {_LARGEST_SIZE}; found {_quoted(self.size)}."
+            )
+        if self.std is not None and min(self.std) * _LARGEST_VALUE < 1:
+            raise ContractError(f"The contract's std must be a divisor; found {_quoted(self.std)}, which is next to 0.")
+        known = self.classes is None or (min(self.classes, default=-2) >= -1 and -1 < max(self.classes) < _CLASSES)
+        if not known:
+            raise ContractError(
+                f"The contract's classes must hold numbers of classes, or -1 for none; found {_quoted(self.classes)}."
+            )
 
     def to_input(self, images: Images) -> NDArray[Any]:
         """Make the model's tensor from canonical ``images`` (n, h, w, k)."""
@@ -186,6 +220,11 @@ class Contract:
     def to_canonical(self, scores: NDArray[Any]) -> Floats32:
         """Bring the columns of scores (n, c) into the order of the data set's classes."""
         columns = self._columns()
+        if columns is not None and columns.max() >= scores.shape[1]:
+            raise ContractError(
+                f"The contract's classes name {len(cast('tuple[int, ...]', self.classes))} outputs and the model has "
+                f"{scores.shape[1]}. Name the class of each output."
+            )
         ordered = scores if columns is None else scores[:, columns]
         return np.ascontiguousarray(ordered, dtype=np.float32)
 
@@ -217,6 +256,12 @@ class Contract:
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - the fields have different types
         """Return a copy with ``changes``."""
         return dataclasses.replace(self, **changes)
+
+
+def _quoted(value: object) -> str:
+    """Return a foreign value as one short piece of a sentence."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _per_channel(values: tuple[float, ...], channels: int, name: str) -> NDArray[np.float64]:
@@ -259,8 +304,8 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
         return Contract(**values)
     except ContractError as error:
         raise ContractError(f"{origin}: {error}") from error
-    except (TypeError, ValueError, OSError) as error:
-        raise ContractError(f"{origin}: the contract is malformed ({error}).") from error
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise ContractError(f"{origin}: the contract is malformed ({first_line(error)}).") from error
 
 
 def read_contract(text_or_path: str) -> Contract:
@@ -304,23 +349,29 @@ def metadata_of(contract: Contract) -> dict[str, str]:
 def contract_from_metadata(metadata: Mapping[str, str], *, origin: str) -> Contract | None:
     """Read back what `metadata_of` wrote; None where the model carries no contract.
 
+    A model's file is somebody else's text, so it may not name a file of this machine: a mean image is refused.
+
     Raises:
-        ContractError: the model carries a contract that is malformed.
+        ContractError: the model carries a contract that is malformed, or that names a mean image.
     """
     known = {field.name for field in dataclasses.fields(Contract)}
     found = {k.removeprefix(METADATA_PREFIX): v for k, v in metadata.items() if k.startswith(METADATA_PREFIX)}
     found = {k: v for k, v in found.items() if k in known}  # other keys, such as the data set's name, are free
     if not found:
         return None
-    table: dict[str, Any] = {}
-    for name, value in found.items():
+    if "mean_image" in found:
+        raise ContractError(
+            f"{origin}: its metadata name a file, cae.mean_image, and a model cannot name files of this machine. "
+            "Put the mean image into the graph, or name it in a contract of your own (--contract)."
+        )
+    return parse_contract({k: _from_text(k, v, origin) for k, v in found.items()}, origin=origin)
+
+
+def _from_text(name: str, value: str, origin: str) -> Any:  # noqa: ANN401 - the fields have different types
+    """Return what a line of metadata says, as TOML would give it."""
+    try:
         if name == "range":
-            table[name] = value.split("..")
-        elif name in ("size", "mean", "std", "classes"):
-            try:
-                table[name] = json.loads(value)
-            except json.JSONDecodeError as error:
-                raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {value!r}.") from error
-        else:
-            table[name] = value
-    return parse_contract(table, origin=origin)
+            return value.split("..")
+        return json.loads(value) if name in _LISTS else value
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {_quoted(value)}.") from error

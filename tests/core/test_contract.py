@@ -1,6 +1,7 @@
 """The input contract is affine with an exact adjoint; the output contract maps classes; nothing is guessed."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,36 @@ def test_refuses_colour_images_for_a_grey_model() -> None:
         {"mean": (0.5,), "mean_image": np.zeros((1, 1, 1), np.float32)},
         {"dtype": "uint8"},
         {"size": (1, 2, 3)},
+        {"size": (0, 8)},
+        {"size": (4097, 8)},
+        {"range": (0.0, math.inf)},
+        {"range": (math.nan, 1.0)},
+        {"mean": (math.nan,)},
+        {"mean": ()},
+        {"std": (math.nan,)},
+        {"std": (1e-300,)},
+        {"std": ()},
+        {"classes": ()},
+        {"classes": (-1, -1)},
+        {"classes": (0, -2)},
+        {"classes": (0, 1 << 70)},
     ],
 )
 def test_refuses_malformed_fields(wrong: dict[str, Any]) -> None:
     with pytest.raises(ContractError):
         Contract(**{**PLAIN, **wrong})
+
+
+def test_the_largest_size_and_the_widest_numbers_are_taken() -> None:
+    contract = Contract(**{**PLAIN, "range": (-1e15, 1e15)}, size=(4096, 1), resize="nearest", std=(1e-15,))
+    scale, shift = contract.affine(3)
+    assert np.isfinite(scale).all()
+    assert np.isfinite(shift).all()
+
+
+def test_refuses_more_classes_than_the_model_has_outputs() -> None:
+    with pytest.raises(ContractError, match="name 4 outputs and the model has 3"):
+        Contract(**PLAIN, classes=(0, 1, 2, 3)).to_predictions(np.zeros((1, 3), np.float32))
 
 
 def test_class_map_and_its_adjoint() -> None:
@@ -146,6 +172,32 @@ def test_metadata_without_a_contract_and_with_a_broken_one() -> None:
         contract_from_metadata({"cae.layout": "NHWC"}, origin="model.onnx")
     with pytest.raises(ContractError, match=r"cae\.mean is malformed"):
         contract_from_metadata({"cae.mean": "[0.5"}, origin="model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", "[30000, 30000]"), ("size", "[0, 0]"), ("size", "[1152921504606846976, 8]"), ("size", "{}"),
+        ("size", "8"), ("size", "[" * 5000), ("size", "[NaN, 8]"), ("size", "[Infinity, 8]"),
+        ("mean", "[" * 100_000), ("mean", "[[0.5]]"), ("mean", "NaN"), ("mean", "1e400"), ("mean", "null"),
+        ("std", "[0.5, -1]"), ("std", '"wide"'), ("std", "9" * 5000), ("std", "[]"),
+        ("classes", "9" * 5000), ("classes", "9" * 4000), ("classes", "[1e400]"), ("classes", "[]"),
+        ("range", ""), ("range", "0"), ("range", "0..1..2"), ("range", "nan..1"), ("range", "0..1e400"),
+        ("range", "black..white"), ("layout", "N" * 5000), ("channels", "\ud800"), ("dtype", ""),
+    ],
+)  # fmt: skip
+def test_malformed_metadata_end_in_one_short_sentence(name: str, value: str) -> None:
+    metadata = {**metadata_of(Contract(**PLAIN)), f"cae.{name}": value}
+    with pytest.raises(ContractError, match=r"^model\.onnx: ") as caught:
+        contract_from_metadata(metadata, origin="model.onnx")
+    assert len(str(caught.value)) < 400
+
+
+def test_metadata_do_not_name_a_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "mean.npy", np.ones((2, 2, 3), np.float32))
+    metadata = {**metadata_of(Contract(**PLAIN)), "cae.mean_image": str(tmp_path / "mean.npy")}
+    with pytest.raises(ContractError, match=r"cae\.mean_image, and a model cannot name files"):
+        contract_from_metadata(metadata, origin="model.onnx")
 
 
 def test_reading_a_file_and_a_mean_image_beside_it(tmp_path: Path) -> None:
