@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -114,11 +115,6 @@ def usable_device() -> str:
 
 
 def _check_file(path: Path) -> None:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as exc:
-        name = str(path).encode(errors="backslashreplace").decode()
-        raise ModelError(f"{name}: ONNX Runtime opens paths that are UTF-8, and this one is not. Rename it.") from exc
     if not path.is_file():
         raise ModelError(f"{path}: no such model file. Give the path of an existing .onnx file.")
     try:
@@ -130,12 +126,21 @@ def _check_file(path: Path) -> None:
         raise ModelError(f"{path}: the model file is empty. Export or copy the model again.")
 
 
+def _utf8(path: Path) -> str:
+    """Return ``path`` as ONNX Runtime takes it, whatever encoding this process has for names of files."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError as exc:
+        name = str(path).encode(errors="backslashreplace").decode()
+        raise ModelError(f"{name}: ONNX Runtime opens paths that are UTF-8, and this one is not. Rename it.") from exc
+
+
 def _new_session(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = _FATAL
     # The runtime's own fallback prints to stdout what went wrong.
-    return runtime.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
+    return runtime.InferenceSession(_utf8(path), options, providers=list(providers), enable_fallback=0)
 
 
 def _cuda_options(index: int) -> dict[str, str]:
