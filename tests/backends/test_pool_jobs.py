@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed.scheduler import KilledWorker
 
 from cae_backends.training import executors
 from cae_backends.training.executors import Crew, cluster
@@ -390,3 +391,22 @@ class TestCluster:
             pytest.fail("somebody answered")
         with pytest.raises(PoolError, match="No Dask scheduler answers at nonsense"), cluster("nonsense"):
             pytest.fail("somebody answered")
+
+    def test_a_worker_that_dask_calls_killed_is_told_with_its_memory(self) -> None:
+        inner: Future[Result] = Future()
+        outer = executors._told_why(inner)
+        worker = type("Worker", (), {"address": "tcp://127.0.0.1:1"})()
+        inner.set_exception(KilledWorker("task", worker, 3))
+        with pytest.raises(PoolError, match=r"died, 4 times: killed, or out of memory\? Give .*--memory-limit"):
+            outer.result(timeout=1)
+
+    def test_other_outcomes_are_passed_on(self) -> None:
+        done, failed, cancelled = (Future[Any]() for _ in range(3))
+        outers = [executors._told_why(x) for x in (done, failed, cancelled)]
+        done.set_result("result")
+        failed.set_exception(ValueError("x"))
+        cancelled.cancel()
+        cancelled.set_running_or_notify_cancel()
+        assert outers[0].result(timeout=1) == "result"
+        assert isinstance(outers[1].exception(timeout=1), ValueError)
+        assert outers[2].cancelled()
