@@ -266,7 +266,10 @@ def _quoted(value: object) -> str:
 
 def _per_channel(values: tuple[float, ...], channels: int, name: str) -> NDArray[np.float64]:
     if len(values) not in (1, channels):
-        raise ContractError(f"The contract's {name} must have 1 or {channels} values; found {len(values)}.")
+        raise ContractError(
+            f"The contract's {name} has {len(values)} values and the tensor made from these images has {channels} "
+            'channels. Give one value, or name the channels that the model takes, such as channels = "RGB".'
+        )
     return np.broadcast_to(np.asarray(values, np.float64), (channels,))
 
 

@@ -93,15 +93,16 @@ def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an Infere
             session = _new_session(path, [("CUDAExecutionProvider", _cuda_options(index)), "CPUExecutionProvider"])
             if "CUDAExecutionProvider" in session.get_providers():
                 return session
-        if device != "auto":
-            raise ModelError(
-                f"{path}: ONNX Runtime cannot use {device!r} for this model. "
-                "Install the CUDA and cuDNN libraries of its version, or use the device cpu."
-            )
     try:
-        return _new_session(path, ["CPUExecutionProvider"])
+        session = _new_session(path, ["CPUExecutionProvider"])
     except runtime_failures() as exc:
         raise not_opened(path, exc, str(_runtime().__version__)) from exc
+    if index is not None and device != "auto":  # only now: it is not the file that is at fault
+        raise ModelError(
+            f"{path}: ONNX Runtime cannot use {device!r} for this model. "
+            "Install the CUDA and cuDNN libraries of its version, or use the device cpu."
+        )
+    return session
 
 
 def usable_device() -> str:

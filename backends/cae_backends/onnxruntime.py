@@ -86,7 +86,7 @@ class OnnxRuntimeModel:
     def _answers(self, images: Images) -> Iterator[NDArray[Any]]:
         fixed = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
         size = fixed or self._batch_size(images.shape)
-        self._check_fit((size, *self._image_shape(images.shape)))  # before anything of that size is made
+        self._check_fit(size, images.shape)  # before anything of that size is made
         for start in range(0, len(images), size):
             x = self.contract.to_input(images[start : start + size]).astype(self._dtype, copy=False)
             count = len(x)
@@ -99,18 +99,23 @@ class OnnxRuntimeModel:
         pixels = _BATCH_PIXELS * (1 if self.providers == ("CPUExecutionProvider",) else _ACCELERATOR_BATCHES)
         return max(1, pixels // max(1, height * width))
 
-    def _image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape that the contract gives one image of ``shape`` (n, h, w, k)."""
-        height, width = self.contract.size or shape[1:3]
-        channels = len(self.contract.channel_matrix(shape[3]))
-        return (channels, height, width) if self.contract.layout == "NCHW" else (height, width, channels)
-
-    def _check_fit(self, shape: tuple[int, ...]) -> None:
-        wanted = self._input.shape[1:]
-        if any(isinstance(size, int) and size != found for size, found in zip(wanted, shape[1:], strict=True)):
+    def _check_fit(self, batch: int, images: tuple[int, ...]) -> None:
+        """Refuse images of shape (n, h, w, k) that the model cannot take, ``batch`` of them at a time."""
+        height, width = self.contract.size or images[1:3]
+        try:
+            self.contract.check_size(images[1], images[2])
+            channels = len(self.contract.channel_matrix(images[3]))
+            self.contract.affine(channels)
+            self.contract.check_mean_image((height, width, channels))
+        except ContractError as error:
+            raise ContractError(f"{self._path}: {error}") from error
+        image = (channels, height, width) if self.contract.layout == "NCHW" else (height, width, channels)
+        wanted, shape = self._input.shape[1:], (batch, *image)
+        if any(isinstance(size, int) and size != found for size, found in zip(wanted, image, strict=True)):
             raise ContractError(
-                f"{self._path}: the model takes images of shape {tuple(wanted)} and its contract makes {shape[1:]} "
-                "from these. Correct layout, channels or size in the contract, or name a resize rule."
+                f"{self._path}: the model takes images of shape {tuple(wanted)} and its contract makes {image} from "
+                "these. Is it a model of this task? Correct layout, channels or size in the contract, or name a resize "
+                "rule."
             )
         size = math.prod(shape) * np.dtype(self._dtype).itemsize
         if size > _LARGEST_INPUT:

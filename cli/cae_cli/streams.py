@@ -21,7 +21,7 @@ class _Ascii(io.TextIOWrapper):
     """A stream of ASCII. Its user is told of a wider encoding, because typer writes UTF-8 to one that says ASCII."""
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override] # io's is a read-only attribute as well
         return "latin-1"
 
 

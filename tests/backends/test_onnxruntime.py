@@ -441,3 +441,23 @@ print([x for x in ("torch", "tensorflow", "onnx", "scipy", "sklearn") if x in sy
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_images_of_another_task_are_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    spec = save(tmp_path / "m.onnx", shape=("n", 3, "h", "w"))
+    for contract, words in (
+        (CONTRACT.replace(size=(32, 32)), "32x32 images and the images are 4x4"),
+        (CONTRACT.replace(channels="GRAY"), "takes GRAY and the images have 3 channels"),
+        (CONTRACT.replace(std=(0.5, 0.5)), "std has 2 values and the tensor made from these images has 3 channels"),
+    ):
+        with pytest.raises(ContractError) as caught:
+            opened(spec, contract).predict(images(2))
+        assert str(caught.value).startswith(f"{spec}: ")
+        assert words in str(caught.value)
+
+
+def test_a_device_is_not_blamed_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_session, "_usable_cuda_devices", lambda: 99)
+    spec = changed(save(tmp_path / "m.onnx"), lambda model: setattr(model, "ir_version", 99))
+    with pytest.raises(ModelError, match="IR version 99"):
+        LOADER.open(spec, contract=None, device="cuda:98")

@@ -75,11 +75,11 @@ def _is_row(row: object) -> bool:
 
 
 def _outside(made: NDArray[Any]) -> bool:
-    return made.dtype != np.uint8 and made.size > 0 and not 0 <= made.min() <= made.max() < 256
+    return bool(made.size) and not 0 <= int(made.min()) <= int(made.max()) < 256
 
 
 def _small(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < 256
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < 256
 
 
 def _kind(value: object) -> str:

@@ -107,7 +107,7 @@ def fill_array(array: NDArray[Any], state: object) -> None:
         raise DataError("the pickle fills an array as no data set does.")
     _, shape, kind, by_columns, raw = state
     made = _array(raw, kind, shape, by_columns=bool(by_columns))
-    array.__setstate__((1, made.shape, made.dtype, bool(by_columns), made.tobytes("A")))
+    array.__setstate__((1, made.shape, made.dtype, bool(by_columns), made.tobytes("A")))  # type: ignore[arg-type] # a bool will do
 
 
 def _array(raw: object, kind: object, shape: object, *, by_columns: bool = False) -> NDArray[Any]:
