@@ -43,6 +43,11 @@ _LARGEST_VALUE = 1e15
 
 _CLASSES = 1 << 31
 
+_LARGEST_FILE = 1 << 20
+"""Bytes of a contract's file at most."""
+
+_POINTS = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
@@ -260,7 +265,10 @@ class Contract:
 
 def _quoted(value: object) -> str:
     """Return a foreign value as one short piece of a sentence."""
-    text = repr(value)
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
@@ -303,12 +311,29 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
                 values[name] = tuple(convert(v) for v in given)
         if "mean_image" in values:
             path = (folder or Path()) / str(values["mean_image"])
-            values["mean_image"] = np.load(path, allow_pickle=False).astype(np.float32)
+            values["mean_image"] = _mean_image(path)
         return Contract(**values)
     except ContractError as error:
         raise ContractError(f"{origin}: {error}") from error
     except (TypeError, ValueError, OverflowError, OSError) as error:
         raise ContractError(f"{origin}: the contract is malformed ({first_line(error)}).") from error
+
+
+def _mean_image(path: Path) -> Floats32:
+    """Read an ``.npy`` file.
+
+    Raises:
+        ContractError: it holds something else, or more than there is memory for.
+        OSError, ValueError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            image = np.load(file, allow_pickle=False)
+        except MemoryError as error:
+            raise ContractError(f"the mean image {path} is larger than the memory.") from error
+        if not isinstance(image, np.ndarray):
+            raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
+    return image.astype(np.float32)
 
 
 def read_contract(text_or_path: str) -> Contract:
@@ -321,22 +346,36 @@ def read_contract(text_or_path: str) -> Contract:
     Raises:
         ContractError: neither a file nor TOML, or a field is wrong.
     """
-    import tomllib  # most models carry their contract: a verification starts without it
-
     path = Path(text_or_path)
-    inline = "=" in text_or_path
+    inline = "=" in text_or_path and path.suffix != ".toml"
     try:
-        if inline:
-            table = tomllib.loads(f"contract = {{{text_or_path}}}")
-        else:
-            with path.open("rb") as file:
-                table = tomllib.load(file)
+        table = _parse_toml(f"contract = {{{text_or_path}}}" if inline else _read_text(path))
     except OSError as error:
         raise ContractError(f"{text_or_path}: no such contract file ({error.strerror}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ContractError(f"{text_or_path}: this is not TOML ({error}).") from error
+    except (ValueError, RecursionError) as error:  # of the text, its encoding, its numbers, its depth
+        raise ContractError(f"{_short(text_or_path)}: this is not TOML ({first_line(error)}).") from error
     where = "the contract option" if inline else str(path)
-    return parse_contract(table.get("contract", table), origin=where, folder=None if inline else path.parent)
+    found = table.get("contract", table)
+    if not isinstance(found, dict):
+        raise ContractError(f"{where}: contract must be a table, [contract]; found {_quoted(found)}.")
+    return parse_contract(found, origin=where, folder=None if inline else path.parent)
+
+
+def _read_text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise ValueError(f"a contract has at most {_LARGEST_FILE} bytes")
+    return content.decode()
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    import tomllib  # most models carry their contract: a verification starts without it
+
+    # the time that a key of many parts takes grows with their square
+    if any(line.count(".") > _POINTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {_POINTS} points")
+    return tomllib.loads(text)
 
 
 def metadata_of(contract: Contract) -> dict[str, str]:

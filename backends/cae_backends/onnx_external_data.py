@@ -117,7 +117,9 @@ def _needed(tensor: "TensorProto") -> int | None:
         kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     except (KeyError, TypeError, ValueError):  # a type of a newer onnx
         return None
-    return count * kind.itemsize if kind.kind != "O" and name not in ("INT2", "UINT2", "STRING") else None
+    if kind.kind == "O" or name in ("INT2", "UINT2", "STRING"):
+        return None
+    return count * int(kind.itemsize)
 
 
 def shown(text: str) -> str:

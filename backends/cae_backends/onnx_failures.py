@@ -88,7 +88,7 @@ def _foreign(path: Path, operator: str, domain: str, runtime: str) -> ModelError
 
 def _weights_fault(path: Path) -> ModelError | None:
     """Return what is wrong with the files of weights beside the model; None where nothing is."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import ModelProto
 
     try:
@@ -96,8 +96,8 @@ def _weights_fault(path: Path) -> ModelError | None:
             check_external_data(ModelProto.FromString(path.read_bytes()), path)
     except ModelError as error:
         return error
-    except (DecodeError, OSError, MemoryError):
-        pass  # it is said anyway that the file cannot be opened
+    except (DecodeError, OSError, MemoryError):  # it is said anyway that the file cannot be opened
+        return None
     return None
 
 

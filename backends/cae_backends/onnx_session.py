@@ -79,8 +79,13 @@ def readable_texts(path: Path) -> Iterator[None]:
         ) from exc
 
 
-def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an InferenceSession, typed by nobody
+def open_session(path: Path, device: Device, *, optimised: bool = True) -> Any:  # noqa: ANN401 - typed by nobody
     """Return an ``InferenceSession`` of ``path`` on ``device``: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
+
+    Args:
+        path: the file.
+        device: where to run it.
+        optimised: whether the runtime may change the graph to run it faster.
 
     Raises:
         BackendMissing: ONNX Runtime is not installed.
@@ -90,11 +95,12 @@ def open_session(path: Path, device: Device) -> Any:  # noqa: ANN401 - an Infere
     index = _cuda_index(device)
     if index is not None:
         with contextlib.suppress(*runtime_failures()):
-            session = _new_session(path, [("CUDAExecutionProvider", _cuda_options(index)), "CPUExecutionProvider"])
+            providers = [("CUDAExecutionProvider", _cuda_options(index)), "CPUExecutionProvider"]
+            session = _new_session(path, providers, optimised=optimised)
             if "CUDAExecutionProvider" in session.get_providers():
                 return session
     try:
-        session = _new_session(path, ["CPUExecutionProvider"])
+        session = _new_session(path, ["CPUExecutionProvider"], optimised=optimised)
     except runtime_failures() as exc:
         raise not_opened(path, exc, str(_runtime().__version__)) from exc
     if index is not None and device != "auto":  # only now: it is not the file that is at fault
@@ -136,10 +142,12 @@ def _utf8(path: Path) -> str:
         raise ModelError(f"{name}: ONNX Runtime opens paths that are UTF-8, and this one is not. Rename it.") from exc
 
 
-def _new_session(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
+def _new_session(path: Path, providers: Sequence[Any], *, optimised: bool) -> Any:  # noqa: ANN401
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = _FATAL
+    if not optimised:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # The runtime's own fallback prints to stdout what went wrong.
     return runtime.InferenceSession(_utf8(path), options, providers=list(providers), enable_fallback=0)
 

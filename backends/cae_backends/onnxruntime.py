@@ -21,7 +21,7 @@ from cae_core.errors import ContractError, ModelError
 from cae_core.loaders import Device
 from cae_core.models import Predictions
 
-__all__ = ["LOADER", "OnnxRuntimeLoader", "OnnxRuntimeModel"]
+__all__ = ["LOADER", "OnnxRuntimeLoader", "OnnxRuntimeModel", "open_with_runtime"]
 
 _BATCH_PIXELS = 128 * 32 * 32
 """Height times width times images in one run: 128 images of 32x32 were fastest on CPUs (MobileNetV2: 16 images
@@ -164,14 +164,20 @@ class OnnxRuntimeLoader:
             ModelError: no usable file, not one image input, or no such device.
             ContractError: neither ``contract`` nor the file says what the model takes, or it does not fit.
         """
-        path = Path(spec)
-        session = open_session(path, device)
-        with readable_texts(path):
-            shape, kind = _image_input(path, session.get_inputs())
-            metadata = session.get_modelmeta().custom_metadata_map
-        found = find_contract(path, metadata, shape, contract, dtype=kind)
-        with readable_texts(path):
-            return OnnxRuntimeModel(path, session, found)
+        return open_with_runtime(Path(spec), contract=contract, device=device)
+
+
+def open_with_runtime(
+    path: Path, *, contract: Contract | None, device: Device, optimised: bool = True
+) -> OnnxRuntimeModel:
+    """Open an ONNX file; ``optimised``: with the runtime's changes to its graph. See `OnnxRuntimeLoader.open`."""
+    session = open_session(path, device, optimised=optimised)
+    with readable_texts(path):
+        shape, kind = _image_input(path, session.get_inputs())
+        metadata = session.get_modelmeta().custom_metadata_map
+    found = find_contract(path, metadata, shape, contract, dtype=kind)
+    with readable_texts(path):
+        return OnnxRuntimeModel(path, session, found)
 
 
 LOADER = OnnxRuntimeLoader()

@@ -131,7 +131,8 @@ def test_nothing_outside_of_the_folder_is_opened(tmp_path: Path, way: str) -> No
 def test_a_store_of_links_into_one_folder_is_taken(tmp_path: Path) -> None:
     """As a cache of downloads has it: names on one side, contents under their hashes on the other."""
     blobs, names = tmp_path / "blobs", tmp_path / "names"
-    blobs.mkdir(), names.mkdir()
+    blobs.mkdir()
+    names.mkdir()
     path = saved(blobs)
     os.rename(blobs / DATA, blobs / "hash")  # noqa: PTH104
     (names / "model.onnx").symlink_to(path)

@@ -401,12 +401,14 @@ class TestCluster:
             outer.result(timeout=1)
 
     def test_other_outcomes_are_passed_on(self) -> None:
-        done, failed, cancelled = (Future[Any]() for _ in range(3))
+        futures: list[Future[Any]] = [Future() for _ in range(3)]
+        done, failed, cancelled = futures
         outers = [executors._told_why(x) for x in (done, failed, cancelled)]
-        done.set_result("result")
+        made: Any = object()
+        done.set_result(made)
         failed.set_exception(ValueError("x"))
         cancelled.cancel()
         cancelled.set_running_or_notify_cancel()
-        assert outers[0].result(timeout=1) == "result"
+        assert outers[0].result(timeout=1) is made
         assert isinstance(outers[1].exception(timeout=1), ValueError)
         assert outers[2].cancelled()

@@ -225,6 +225,37 @@ def test_reading_names_what_is_wrong(text: str, message: str) -> None:
         read_contract(text)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# caf\xe9\n", b"contract = 5\n", b"contract = [1]\n", b"a = " + b"[" * 20_000, b"a = " + b"1" * 9000,
+        b"#" * (1 << 20) + b"#", b"a." * 30_000 + b"a = 1\n",
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nsize = [inf, 8]\n',
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nmean_image = "m.npz"\n',
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nmean_image = "large.npy"\n',
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nmean_image = "\\u0000"\n',
+        b"layout = 5\nrange = 5\noutput = 5\n", b"layout = []\nrange = [0, 1]\noutput = {}\n",
+    ],
+)  # fmt: skip
+def test_an_odd_file_ends_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    with (tmp_path / "m.npz").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000000,)}"
+    (tmp_path / "large.npy").write_bytes(b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header.encode())
+    (tmp_path / "model.toml").write_bytes(content)
+    with pytest.raises(ContractError) as caught:
+        read_contract(str(tmp_path / "model.toml"))
+    assert str(caught.value).startswith(str(tmp_path))
+    assert len(str(caught.value)) < 500
+
+
+def test_a_folder_may_have_a_sign_of_equality_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "rate=0.1" / "model.toml"
+    path.parent.mkdir()
+    path.write_text('layout = "NCHW"\nrange = [0, 1]\noutput = "logits"\n')
+    assert read_contract(str(path)).layout == "NCHW"
+
+
 def test_parsing_takes_one_value_for_all_channels() -> None:
     contract = parse_contract({**PLAIN, "mean": 0.5, "std": [0.25]}, origin="test")
     assert (contract.mean, contract.std) == ((0.5,), (0.25,))

@@ -70,7 +70,7 @@ def _stacked(data: object) -> NDArray[Any] | None:
 
 def _is_row(row: object) -> bool:
     if isinstance(row, np.ndarray):
-        return row.shape == (3072,)
+        return bool(row.shape == (3072,))
     return isinstance(row, list | tuple) and len(row) == 3072 and all(_small(x) for x in row)
 
 
