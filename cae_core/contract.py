@@ -249,7 +249,8 @@ class Contract:
         known = sorted(c for c in self.classes if c != NO_ANSWER)
         if known != list(range(len(known))):
             raise ContractError(f"A class map names each class 0 .. c-1 once (-1: none); found {list(self.classes)}.")
-        return np.array([self.classes.index(c) for c in known], np.int64)
+        place = {c: j for j, c in enumerate(self.classes)}
+        return np.array([place[c] for c in known], np.int64)
 
     def _mapped(self, labels: Labels) -> Labels:
         if self.classes is None:

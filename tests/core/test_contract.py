@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,14 @@ def test_class_map_and_its_adjoint() -> None:
     assert contract.from_canonical(np.array([[3.0, 2.0, 1.0]], np.float32), 4).tolist() == [[1.0, 0.0, 3.0, 2.0]]
     labels = Contract(**{**PLAIN, "output": "labels"}, classes=(2, -1, 0, 1))
     assert labels.to_predictions(np.array([0, 1, 2, 3, 4, -1])).labels.tolist() == [2, -1, 0, 1, -1, -1]
+
+
+def test_a_class_map_of_many_classes_is_read_at_once() -> None:
+    contract = Contract(**PLAIN, classes=tuple(range(100_000)))
+    start = time.process_time()
+    with pytest.raises(ContractError, match="name 100000 outputs and the model has 3"):
+        contract.to_canonical(np.zeros((1, 3), np.float32))
+    assert time.process_time() - start < 5
 
 
 def test_refuses_a_class_map_that_names_a_class_twice() -> None:
