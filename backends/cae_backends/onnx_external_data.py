@@ -109,7 +109,7 @@ def _needed(tensor: "TensorProto") -> int | None:
     """Return how many bytes the tensor takes; None for a type without a size."""
     from onnx import TensorProto, helper
 
-    count = math.prod(max(0, size) for size in tensor.dims)
+    count = int(math.prod(max(0, size) for size in tensor.dims))
     name = TensorProto.DataType.Name(tensor.data_type) if tensor.data_type in TensorProto.DataType.values() else ""
     if name.endswith("INT4") or name == "FLOAT4E2M1":  # two numbers a byte
         return (count + 1) // 2
