@@ -276,8 +276,8 @@ def _short(text: str) -> str:
 def _per_channel(values: tuple[float, ...], channels: int, name: str) -> NDArray[np.float64]:
     if len(values) not in (1, channels):
         raise ContractError(
-            f"The contract's {name} has {len(values)} values and the tensor made from these images has {channels} "
-            'channels. Give one value, or name the channels that the model takes, such as channels = "RGB".'
+            f"The contract's {name} must have 1 or {channels} values, for the tensor made from these images; found "
+            f'{len(values)}. Correct it, or name the channels that the model takes, such as channels = "RGB".'
         )
     return np.broadcast_to(np.asarray(values, np.float64), (channels,))
 
@@ -329,12 +329,12 @@ def _mean_image(path: Path) -> Floats32:
     """
     with path.open("rb") as file:
         try:
-            image = np.load(file, allow_pickle=False)
+            image: Any = np.load(file, allow_pickle=False)
         except MemoryError as error:
             raise ContractError(f"the mean image {path} is larger than the memory.") from error
         if not isinstance(image, np.ndarray):
             raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
-    return image.astype(np.float32)
+    return np.asarray(image, np.float32)
 
 
 def read_contract(text_or_path: str) -> Contract:
@@ -356,10 +356,10 @@ def read_contract(text_or_path: str) -> Contract:
     except (ValueError, RecursionError) as error:  # of the text, its encoding, its numbers, its depth
         raise ContractError(f"{_short(text_or_path)}: this is not TOML ({first_line(error)}).") from error
     where = "the contract option" if inline else str(path)
-    found = table.get("contract", table)
+    found: Any = table.get("contract", table)
     if not isinstance(found, dict):
         raise ContractError(f"{where}: contract must be a table, [contract]; found {_quoted(found)}.")
-    return parse_contract(found, origin=where, folder=None if inline else path.parent)
+    return parse_contract(cast("dict[str, Any]", found), origin=where, folder=None if inline else path.parent)
 
 
 def _read_text(path: Path) -> str:

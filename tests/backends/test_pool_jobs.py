@@ -395,7 +395,7 @@ class TestCluster:
     def test_a_worker_that_dask_calls_killed_is_told_with_its_memory(self) -> None:
         inner: Future[Result] = Future()
         outer = executors._told_why(inner)
-        worker = type("Worker", (), {"address": "tcp://127.0.0.1:1"})()
+        worker: Any = type("Worker", (), {"address": "tcp://127.0.0.1:1"})()
         inner.set_exception(KilledWorker("task", worker, 3))
         with pytest.raises(PoolError, match=r"died, 4 times: killed, or out of memory\? Give .*--memory-limit"):
             outer.result(timeout=1)
