@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -393,22 +393,45 @@ class TestCluster:
             pytest.fail("somebody answered")
 
     def test_a_worker_that_dask_calls_killed_is_told_with_its_memory(self) -> None:
-        inner: Future[Result] = Future()
-        outer = executors._told_why(inner)
         worker: Any = type("Worker", (), {"address": "tcp://127.0.0.1:1"})()
-        inner.set_exception(KilledWorker("task", worker, 3))
+        future = passed_on(Outcome("error", KilledWorker("task", worker, 3)))
         with pytest.raises(PoolError, match=r"died, 4 times: killed, or out of memory\? Give .*--memory-limit"):
-            outer.result(timeout=1)
+            future.result(timeout=1)
 
     def test_other_outcomes_are_passed_on(self) -> None:
-        futures: list[Future[Any]] = [Future() for _ in range(3)]
-        done, failed, cancelled = futures
-        outers = [executors._told_why(x) for x in (done, failed, cancelled)]
         made: Any = object()
-        done.set_result(made)
-        failed.set_exception(ValueError("x"))
-        cancelled.cancel()
-        cancelled.set_running_or_notify_cancel()
-        assert outers[0].result(timeout=1) is made
-        assert isinstance(outers[1].exception(timeout=1), ValueError)
-        assert outers[2].cancelled()
+        assert passed_on(Outcome("finished", made)).result(timeout=1) is made
+        assert isinstance(passed_on(Outcome("error", ValueError("x"))).exception(timeout=1), ValueError)
+        assert isinstance(passed_on(Outcome("error", OSError("its disk"))).exception(timeout=1), OSError)
+        assert isinstance(passed_on(Outcome("finished", ValueError("x"))).exception(timeout=1), ValueError)
+
+    @pytest.mark.parametrize("lost", [OSError("closed"), TimeoutError(), CancelledError()])
+    def test_a_result_that_cannot_be_fetched_is_made_again(self, lost: Exception) -> None:
+        future = passed_on(Outcome("finished", lost))
+        assert future in wait([future], timeout=1).done
+        assert future.cancelled()
+        assert passed_on(Outcome("cancelled", None)).cancelled()
+        assert passed_on(Outcome("lost", None)).cancelled()
+
+
+@dataclass
+class Outcome:
+    """A future of Dask that is done."""
+
+    status: str
+    value: Any
+
+    def exception(self) -> BaseException:
+        error: BaseException = self.value
+        return error
+
+    def result(self, timeout: float) -> Any:  # noqa: ANN401, ARG002
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+def passed_on(outcome: Outcome) -> "Future[Any]":
+    future: Future[Any] = Future()
+    executors._pass_on(outcome, future)
+    return future

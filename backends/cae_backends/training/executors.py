@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ __all__ = ["Crew", "ExecutorCrew", "cluster", "local_processes"]
 _ANSWER_SECONDS = 5
 _WORKER_SECONDS = 30
 _RECONNECT_SECONDS = 30
+_RESULT_SECONDS = 120
 _POLL_SECONDS = 0.2
 _RETRIES = 3
 
@@ -102,7 +103,7 @@ def local_processes(workers: int) -> Iterator[Crew]:
 
 
 class _DaskCrew:
-    """The workers of a Dask cluster, through the executor of its client. They need no folder of ours.
+    """The workers of a Dask cluster, through its client. They need no folder of ours.
 
     Where the connection to the scheduler is lost, Dask cancels what was in flight, and takes further jobs as if nothing
     had happened; so no job is given to it before the connection is there again.
@@ -110,8 +111,7 @@ class _DaskCrew:
 
     def __init__(self, client: Any, address: str, resources: Mapping[str, float]) -> None:  # noqa: ANN401 - imported lazily
         self._client, self._address = client, address
-        options = {"resources": dict(resources)} if resources else {}
-        self._executor: Executor = client.get_executor(retries=_RETRIES, **options)
+        self._options = {"resources": dict(resources)} if resources else {}
         self._packed, self._key = b"", ""
         self._data: Any = None
         self._limit = 2
@@ -138,7 +138,10 @@ class _DaskCrew:
         self._reach()
         if self._data.cancelled():  # with the connection, of which a new scheduler knows nothing
             self._send()
-        return _told_why(self._executor.submit(_work, task, self._data))
+        future: Future[Result] = Future()
+        inner = self._client.submit(_work, task, self._data, retries=_RETRIES, **self._options)
+        inner.add_done_callback(lambda done: _pass_on(done, future))
+        return future
 
     def restart(self) -> None:
         """The cluster's own business."""
@@ -164,32 +167,39 @@ class _DaskCrew:
             time.sleep(_POLL_SECONDS)
 
 
-def _told_why(inner: "Future[Result]") -> "Future[Result]":
-    """Return a future like ``inner`` that says what Dask means by a killed worker."""
+def _pass_on(done: Any, future: "Future[Result]") -> None:  # noqa: ANN401 - a future of Dask
+    """Give ``future`` the outcome of Dask's; where that is lost with a worker or with the scheduler, it is cancelled.
+
+    The client's own executor does the same, but never says anything where fetching the result fails.
+    """
+    if done.status == "error":
+        future.set_exception(_told_why(done.exception()))
+        return
+    try:
+        if done.status == "finished":
+            future.set_result(done.result(timeout=_RESULT_SECONDS))
+            return
+    except (OSError, CancelledError):
+        pass
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
+        future.set_exception(error)
+        return
+    future.cancel()
+    future.set_running_or_notify_cancel()
+
+
+def _told_why(error: BaseException) -> BaseException:
+    """Return what Dask means by a killed worker; any other error as it is."""
     from distributed.scheduler import KilledWorker
 
-    outer: Future[Result] = Future()
-
-    def pass_on(done: "Future[Result]") -> None:
-        if done.cancelled():
-            outer.cancel()
-            outer.set_running_or_notify_cancel()
-            return
-        error = done.exception()
-        if isinstance(error, KilledWorker):
-            told = PoolError(
-                f"the worker that ran it died, {error.allowed_failures + 1} times: killed, or out of memory? Give the "
-                "workers more memory (`dask worker --memory-limit`), or one thread each (--nthreads 1)"
-            )
-            told.__cause__ = error
-            error = told
-        if error is not None:
-            outer.set_exception(error)
-        else:
-            outer.set_result(done.result())
-
-    inner.add_done_callback(pass_on)
-    return outer
+    if not isinstance(error, KilledWorker):
+        return error
+    told = PoolError(
+        f"the worker that ran it died, {error.allowed_failures + 1} times: killed, or out of memory? Give the workers "
+        "more memory (`dask worker --memory-limit`), or one thread each (--nthreads 1)"
+    )
+    told.__cause__ = error
+    return told
 
 
 @contextlib.contextmanager
