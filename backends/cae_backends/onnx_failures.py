@@ -10,6 +10,9 @@ __all__ = ["not_opened", "shortened"]
 
 _CODE = re.compile(r"^.*?\[ONNXRuntimeError\] : -?\d+ : [A-Z_]+ : ", re.DOTALL)
 _LOADING = re.compile(r"^Load model from .*? failed:", re.DOTALL)
+_RUNNING = re.compile(
+    r"Non-zero status code returned while running (\S+) node\. Name:'.*?' Status Message: ", re.DOTALL
+)
 _PLACE = re.compile(
     r"[^\s:()]*\.(?:cc|cpp|h|hpp|cu|cuh|inc):\d+ "  # a source file and its line
     r"(?:[^()\n]*::[\w~]+\((?:[^()]|\([^()]*\))*\)(?: const)? |\w+ (?=\w))?"  # and its function
@@ -30,8 +33,8 @@ def shortened(exc: Exception) -> str:
     """Return the reason that ONNX Runtime gives, without its code, the file's path and the places in its sources."""
     if isinstance(exc, UnicodeDecodeError):
         return "it holds names or texts that are not UTF-8"
-    text = _LOADING.sub("", _CODE.sub("", str(exc)))
-    return first_line(RuntimeError(_PLACE.sub("", text)))
+    text = _RUNNING.sub(r"\1: ", _LOADING.sub("", _CODE.sub("", str(exc))))
+    return first_line(RuntimeError(" ".join(_PLACE.sub("", text).split())))
 
 
 def not_opened(path: Path, exc: Exception, version: str) -> ModelError:

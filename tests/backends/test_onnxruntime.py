@@ -329,6 +329,16 @@ def test_a_reason_is_not_cut_by_the_place_in_foreign_sources() -> None:
     )
 
 
+def test_a_reason_in_the_middle_or_on_the_next_line_is_kept() -> None:
+    place = "/onnxruntime_src/a.h:45 onnxruntime::Helper::Helper(const onnxruntime::TensorShape&, bool) "
+    run = f"Non-zero status code returned while running Reshape node. Name:'{'n' * 300}' Status Message: {place}x == y"
+    found = shortened(RuntimeError(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : {run} was false."))
+    assert found == "Reshape: x == y was false"
+    indices = "Got invalid dimensions for the following indices\n index: 0 Got: 2 Expected: 0\n"
+    found = shortened(RuntimeError(f"[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : {indices}"))
+    assert found == "Got invalid dimensions for the following indices index: 0 Got: 2 Expected: 0"
+
+
 @pytest.mark.parametrize("place", ["metadata", "key", "input", "node"])
 def test_texts_that_are_not_utf8_are_told(tmp_path: Path, place: str) -> None:
     mark = "MARK"
