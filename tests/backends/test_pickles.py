@@ -8,6 +8,7 @@ import pickle
 import struct
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_other_ways_to_write_the_same_numbers_are_read(tmp_path: Path, rows: obj
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_numbers_of_numpy_are_labels(tmp_path: Path, protocol: int) -> None:
-    batch = {"data": ROWS, "labels": [np.int64(x) for x in LABELS]}
+    batch = OrderedDict(data=ROWS, labels=[np.int64(x) for x in LABELS])
     assert open_data(str(written(tmp_path, batch, {"label_names": NAMES}, protocol))).labels.tolist() == LABELS
 
 
