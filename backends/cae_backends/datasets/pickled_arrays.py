@@ -59,6 +59,9 @@ def answers() -> Mapping[tuple[str, str], Callable[..., Any]]:
     def empty(*_: object) -> NDArray[np.uint8]:
         return np.empty(0, np.uint8)  # its numbers come later
 
+    def table() -> dict[object, object]:
+        return {}  # its items come later
+
     def kind(code: object, *_: object) -> PickledKind:
         if _text(code) not in _KINDS:
             raise DataError("the pickle holds an array of something other than plain numbers.")
@@ -87,7 +90,7 @@ def answers() -> Mapping[tuple[str, str], Callable[..., Any]]:
         ("numpy", "ndarray"): nothing,  # passed on, never called
         ("numpy", "dtype"): kind,
         ("_codecs", "encode"): encoded,
-        ("collections", "OrderedDict"): lambda: {},  # its items come later
+        ("collections", "OrderedDict"): table,
     }
     for core in ("numpy.core", "numpy._core"):
         names[f"{core}.multiarray", "_reconstruct"] = empty
