@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels, as_unit_float, check_images
-from cae_core.errors import ContractError
+from cae_core.errors import ContractError, first_line
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.resize import RESIZE_RULES, resize, resize_matrix
 
@@ -31,6 +31,22 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "output": ("logits", "probabilities", "labels"),
     "resize": RESIZE_RULES,
 }
+
+_LISTS = ("size", "mean", "std", "classes")
+"""The fields that metadata hold as JSON."""
+
+_LARGEST_SIZE = 4096
+"""Pixels: what a classifier takes at most in height and width."""
+
+_LARGEST_VALUE = 1e15
+"""Of range, mean and std: their quotients still fit into float32."""
+
+_CLASSES = 1 << 31
+
+_LARGEST_FILE = 1 << 20
+"""Bytes of a contract's file at most."""
+
+_POINTS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +89,42 @@ class Contract:
         for field, choices in _CHOICES.items():
             value = getattr(self, field)
             if value is not None and value not in choices:
-                raise ContractError(f"The contract's {field} must be one of {', '.join(choices)}; found {value!r}.")
+                raise ContractError(
+                    f"The contract's {field} must be one of {', '.join(choices)}; found {_quoted(value)}."
+                )
         if len(self.range) != 2 or (self.size is not None and len(self.size) != 2):
             raise ContractError("The contract's range and size take two values each.")
         low, high = self.range
         if not low < high:
             raise ContractError(f"The contract's range must be (black, white) with black < white; found {self.range}.")
-        if self.std is not None and min(self.std) <= 0:
-            raise ContractError(f"The contract's std must be positive; found {self.std}.")
+        if self.std and min(self.std) <= 0:
+            raise ContractError(f"The contract's std must be positive; found {_quoted(self.std)}.")
+        self._check_numbers()
         if self.mean is not None and self.mean_image is not None:
             raise ContractError("A contract has a mean per channel or a mean image, not both. Remove one.")
         normalised = bool(self.mean or self.std) or self.mean_image is not None
         if self.dtype == "uint8" and (normalised or self.range != (0.0, 255.0)):
             raise ContractError("A uint8 model takes the range [0, 255] without mean or std. Put them into the graph.")
+
+    def _check_numbers(self) -> None:
+        """Refuse what no model can mean: values that are not finite, sizes that no image has, no class at all."""
+        for name in ("range", "mean", "std"):
+            values = getattr(self, name)
+            if values is not None and not (values and all(abs(v) <= _LARGEST_VALUE for v in values)):
+                raise ContractError(
+                    f"The contract's {name} must hold ordinary finite numbers; found {_quoted(values)}."
+                )
+        if self.size is not None and not all(1 <= v <= _LARGEST_SIZE for v in self.size):
+            raise ContractError(
+                f"The contract's size must hold numbers of pixels, 1 to {_LARGEST_SIZE}; found {_quoted(self.size)}."
+            )
+        if self.std is not None and min(self.std) * _LARGEST_VALUE < 1:
+            raise ContractError(f"The contract's std must be a divisor; found {_quoted(self.std)}, which is next to 0.")
+        known = self.classes is None or (min(self.classes, default=-2) >= -1 and -1 < max(self.classes) < _CLASSES)
+        if not known:
+            raise ContractError(
+                f"The contract's classes must hold numbers of classes, or -1 for none; found {_quoted(self.classes)}."
+            )
 
     def to_input(self, images: Images) -> NDArray[Any]:
         """Make the model's tensor from canonical ``images`` (n, h, w, k)."""
@@ -186,6 +225,11 @@ class Contract:
     def to_canonical(self, scores: NDArray[Any]) -> Floats32:
         """Bring the columns of scores (n, c) into the order of the data set's classes."""
         columns = self._columns()
+        if columns is not None and columns.max() >= scores.shape[1]:
+            raise ContractError(
+                f"The contract's classes name {len(cast('tuple[int, ...]', self.classes))} outputs and the model has "
+                f"{scores.shape[1]}. Name the class of each output."
+            )
         ordered = scores if columns is None else scores[:, columns]
         return np.ascontiguousarray(ordered, dtype=np.float32)
 
@@ -205,7 +249,8 @@ class Contract:
         known = sorted(c for c in self.classes if c != NO_ANSWER)
         if known != list(range(len(known))):
             raise ContractError(f"A class map names each class 0 .. c-1 once (-1: none); found {list(self.classes)}.")
-        return np.array([self.classes.index(c) for c in known], np.int64)
+        place = {c: j for j, c in enumerate(self.classes)}
+        return np.array([place[c] for c in known], np.int64)
 
     def _mapped(self, labels: Labels) -> Labels:
         if self.classes is None:
@@ -219,9 +264,21 @@ class Contract:
         return dataclasses.replace(self, **changes)
 
 
+def _quoted(value: object) -> str:
+    """Return a foreign value as one short piece of a sentence."""
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
 def _per_channel(values: tuple[float, ...], channels: int, name: str) -> NDArray[np.float64]:
     if len(values) not in (1, channels):
-        raise ContractError(f"The contract's {name} must have 1 or {channels} values; found {len(values)}.")
+        raise ContractError(
+            f"The contract's {name} must have 1 or {channels} values, for the tensor made from these images; found "
+            f'{len(values)}. Correct it, or name the channels that the model takes, such as channels = "RGB".'
+        )
     return np.broadcast_to(np.asarray(values, np.float64), (channels,))
 
 
@@ -255,12 +312,29 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
                 values[name] = tuple(convert(v) for v in given)
         if "mean_image" in values:
             path = (folder or Path()) / str(values["mean_image"])
-            values["mean_image"] = np.load(path, allow_pickle=False).astype(np.float32)
+            values["mean_image"] = _mean_image(path)
         return Contract(**values)
     except ContractError as error:
         raise ContractError(f"{origin}: {error}") from error
-    except (TypeError, ValueError, OSError) as error:
-        raise ContractError(f"{origin}: the contract is malformed ({error}).") from error
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise ContractError(f"{origin}: the contract is malformed ({first_line(error)}).") from error
+
+
+def _mean_image(path: Path) -> Floats32:
+    """Read an ``.npy`` file.
+
+    Raises:
+        ContractError: it holds something else, or more than there is memory for.
+        OSError, ValueError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            image: Any = np.load(file, allow_pickle=False)
+        except MemoryError as error:
+            raise ContractError(f"the mean image {path} is larger than the memory.") from error
+        if not isinstance(image, np.ndarray):
+            raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
+    return np.asarray(image, np.float32)
 
 
 def read_contract(text_or_path: str) -> Contract:
@@ -273,22 +347,36 @@ def read_contract(text_or_path: str) -> Contract:
     Raises:
         ContractError: neither a file nor TOML, or a field is wrong.
     """
-    import tomllib  # most models carry their contract: a verification starts without it
-
     path = Path(text_or_path)
-    inline = "=" in text_or_path
+    inline = "=" in text_or_path and path.suffix != ".toml"
     try:
-        if inline:
-            table = tomllib.loads(f"contract = {{{text_or_path}}}")
-        else:
-            with path.open("rb") as file:
-                table = tomllib.load(file)
+        table = _parse_toml(f"contract = {{{text_or_path}}}" if inline else _read_text(path))
     except OSError as error:
         raise ContractError(f"{text_or_path}: no such contract file ({error.strerror}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ContractError(f"{text_or_path}: this is not TOML ({error}).") from error
+    except (ValueError, RecursionError) as error:  # of the text, its encoding, its numbers, its depth
+        raise ContractError(f"{_short(text_or_path)}: this is not TOML ({first_line(error)}).") from error
     where = "the contract option" if inline else str(path)
-    return parse_contract(table.get("contract", table), origin=where, folder=None if inline else path.parent)
+    found: Any = table.get("contract", table)
+    if not isinstance(found, dict):
+        raise ContractError(f"{where}: contract must be a table, [contract]; found {_quoted(found)}.")
+    return parse_contract(cast("dict[str, Any]", found), origin=where, folder=None if inline else path.parent)
+
+
+def _read_text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise ValueError(f"a contract has at most {_LARGEST_FILE} bytes")
+    return content.decode()
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    import tomllib  # most models carry their contract: a verification starts without it
+
+    # the time that a key of many parts takes grows with their square
+    if any(line.count(".") > _POINTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {_POINTS} points")
+    return tomllib.loads(text)
 
 
 def metadata_of(contract: Contract) -> dict[str, str]:
@@ -304,23 +392,29 @@ def metadata_of(contract: Contract) -> dict[str, str]:
 def contract_from_metadata(metadata: Mapping[str, str], *, origin: str) -> Contract | None:
     """Read back what `metadata_of` wrote; None where the model carries no contract.
 
+    A model's file is somebody else's text, so it may not name a file of this machine: a mean image is refused.
+
     Raises:
-        ContractError: the model carries a contract that is malformed.
+        ContractError: the model carries a contract that is malformed, or that names a mean image.
     """
     known = {field.name for field in dataclasses.fields(Contract)}
     found = {k.removeprefix(METADATA_PREFIX): v for k, v in metadata.items() if k.startswith(METADATA_PREFIX)}
     found = {k: v for k, v in found.items() if k in known}  # other keys, such as the data set's name, are free
     if not found:
         return None
-    table: dict[str, Any] = {}
-    for name, value in found.items():
+    if "mean_image" in found:
+        raise ContractError(
+            f"{origin}: its metadata name a file, cae.mean_image, and a model cannot name files of this machine. "
+            "Put the mean image into the graph, or name it in a contract of your own (--contract)."
+        )
+    return parse_contract({k: _from_text(k, v, origin) for k, v in found.items()}, origin=origin)
+
+
+def _from_text(name: str, value: str, origin: str) -> Any:  # noqa: ANN401 - the fields have different types
+    """Return what a line of metadata says, as TOML would give it."""
+    try:
         if name == "range":
-            table[name] = value.split("..")
-        elif name in ("size", "mean", "std", "classes"):
-            try:
-                table[name] = json.loads(value)
-            except json.JSONDecodeError as error:
-                raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {value!r}.") from error
-        else:
-            table[name] = value
-    return parse_contract(table, origin=origin)
+            return value.split("..")
+        return json.loads(value) if name in _LISTS else value
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {_quoted(value)}.") from error

@@ -8,18 +8,25 @@ import contextlib
 import ctypes
 import importlib
 import io
+import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from cae_backends.onnx_failures import not_opened, shortened
 from cae_core.errors import BackendMissing, ModelError, first_line
 from cae_core.loaders import Device
 
-__all__ = ["open_session", "runtime_failures", "shortened", "usable_device"]
+__all__ = ["REINSTALL", "open_session", "readable_texts", "runtime_failures", "shortened", "usable_device"]
+
+_PACKAGE = "onnxruntime" if sys.platform == "darwin" else "onnxruntime-gpu"
+
+REINSTALL = f"pip uninstall -y onnxruntime onnxruntime-gpu, and then pip install {_PACKAGE}"
+"""What mends an ONNX Runtime whose files two packages have overwritten: to remove one of them takes the other's too."""
 
 _FATAL = 4
 """ONNX Runtime's severity that silences everything below a crash."""
@@ -29,8 +36,17 @@ _FATAL = 4
 def _runtime() -> ModuleType:
     try:
         runtime = importlib.import_module("onnxruntime")
+    except ModuleNotFoundError as exc:
+        if exc.name != "onnxruntime":
+            raise BackendMissing(
+                f"ONNX Runtime is installed and lacks {exc.name}. Install it anew: {REINSTALL}."
+            ) from exc
+        raise BackendMissing(f"ONNX Runtime is not installed. Install it: pip install {_PACKAGE}.") from exc
     except ImportError as exc:
-        raise BackendMissing("ONNX Runtime is not installed. Install it: pip install onnxruntime.") from exc
+        reason = first_line(exc)
+        raise BackendMissing(f"ONNX Runtime cannot be loaded ({reason}). Install it anew: {REINSTALL}.") from exc
+    if not hasattr(runtime, "InferenceSession"):  # the folder that an uninstalled package has left
+        raise BackendMissing(f"ONNX Runtime is installed and most of it is missing. Install it anew: {REINSTALL}.")
     runtime.set_default_logger_severity(_FATAL)
     return runtime
 
@@ -48,9 +64,19 @@ def runtime_failures() -> tuple[type[Exception], ...]:
     return (*own, RuntimeError, ValueError)
 
 
-def shortened(exc: Exception) -> str:
-    """Return the first line of a message, without the code that ONNX Runtime puts in front of it."""
-    return first_line(exc).rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1]
+@contextlib.contextmanager
+def readable_texts(path: Path) -> Iterator[None]:
+    """Turn the failure of reading a text of the model ``path``, a name or a line of its metadata, into an error.
+
+    Raises:
+        ModelError: a text is not UTF-8.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as exc:
+        raise ModelError(
+            f"{path}: the model's names and metadata must be UTF-8; found other bytes. Export it again."
+        ) from exc
 
 
 def open_session(path: Path, device: Device, *, optimised: bool = True) -> Any:  # noqa: ANN401 - typed by nobody
@@ -73,18 +99,16 @@ def open_session(path: Path, device: Device, *, optimised: bool = True) -> Any: 
             session = _new_session(path, providers, optimised=optimised)
             if "CUDAExecutionProvider" in session.get_providers():
                 return session
-        if device != "auto":
-            raise ModelError(
-                f"{path}: ONNX Runtime cannot use {device!r} for this model. "
-                "Install the CUDA and cuDNN libraries of its version, or use the device cpu."
-            )
     try:
-        return _new_session(path, ["CPUExecutionProvider"], optimised=optimised)
+        session = _new_session(path, ["CPUExecutionProvider"], optimised=optimised)
     except runtime_failures() as exc:
+        raise not_opened(path, exc, str(_runtime().__version__)) from exc
+    if index is not None and device != "auto":  # only now: it is not the file that is at fault
         raise ModelError(
-            f"{path}: ONNX Runtime cannot open this file ({shortened(exc)}). "
-            "Is it a complete ONNX model? Export or copy it again."
-        ) from exc
+            f"{path}: ONNX Runtime cannot use {device!r} for this model. "
+            "Install the CUDA and cuDNN libraries of its version, or use the device cpu."
+        )
+    return session
 
 
 def usable_device() -> str:
@@ -109,6 +133,15 @@ def _check_file(path: Path) -> None:
         raise ModelError(f"{path}: the model file is empty. Export or copy the model again.")
 
 
+def _utf8(path: Path) -> str:
+    """Return ``path`` as ONNX Runtime takes it, whatever encoding this process has for names of files."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError as exc:
+        name = str(path).encode(errors="backslashreplace").decode()
+        raise ModelError(f"{name}: ONNX Runtime opens paths that are UTF-8, and this one is not. Rename it.") from exc
+
+
 def _new_session(path: Path, providers: Sequence[Any], *, optimised: bool) -> Any:  # noqa: ANN401
     runtime = _runtime()
     options = runtime.SessionOptions()
@@ -116,7 +149,7 @@ def _new_session(path: Path, providers: Sequence[Any], *, optimised: bool) -> An
     if not optimised:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # The runtime's own fallback prints to stdout what went wrong.
-    return runtime.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
+    return runtime.InferenceSession(_utf8(path), options, providers=list(providers), enable_fallback=0)
 
 
 def _cuda_options(index: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 ONNX Runtime is imported when the first model is opened, and the package onnx never: start-up is part of the product.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.contract_files import find_contract
-from cae_backends.onnx_session import open_session, runtime_failures, shortened
+from cae_backends.onnx_external_data import shown
+from cae_backends.onnx_session import open_session, readable_texts, runtime_failures, shortened
 from cae_core.arrays import Images, check_images
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError
@@ -27,6 +29,9 @@ _BATCH_PIXELS = 128 * 32 * 32
 
 _ACCELERATOR_BATCHES = 8
 """An accelerator is given this many times more at once."""
+
+_LARGEST_INPUT = 1 << 30
+"""Bytes of one run's input at most: of a fixed batch, or of one image that the contract enlarges."""
 
 _FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 _INPUT_DTYPES = {**_FLOATS, "tensor(uint8)": "uint8"}
@@ -81,9 +86,9 @@ class OnnxRuntimeModel:
     def _answers(self, images: Images) -> Iterator[NDArray[Any]]:
         fixed = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
         size = fixed or self._batch_size(images.shape)
+        self._check_fit(size, images.shape)  # before anything of that size is made
         for start in range(0, len(images), size):
             x = self.contract.to_input(images[start : start + size]).astype(self._dtype, copy=False)
-            self._check_fit(x.shape)
             count = len(x)
             if fixed and count < fixed:
                 x = np.concatenate([x, np.repeat(x[-1:], fixed - count, axis=0)])
@@ -94,12 +99,29 @@ class OnnxRuntimeModel:
         pixels = _BATCH_PIXELS * (1 if self.providers == ("CPUExecutionProvider",) else _ACCELERATOR_BATCHES)
         return max(1, pixels // max(1, height * width))
 
-    def _check_fit(self, shape: tuple[int, ...]) -> None:
-        wanted = self._input.shape[1:]
-        if any(isinstance(size, int) and size != found for size, found in zip(wanted, shape[1:], strict=True)):
+    def _check_fit(self, batch: int, images: tuple[int, ...]) -> None:
+        """Refuse images of shape (n, h, w, k) that the model cannot take, ``batch`` of them at a time."""
+        height, width = self.contract.size or images[1:3]
+        try:
+            self.contract.check_size(images[1], images[2])
+            channels = len(self.contract.channel_matrix(images[3]))
+            self.contract.affine(channels)
+            self.contract.check_mean_image((height, width, channels))
+        except ContractError as error:
+            raise ContractError(f"{self._path}: {error}") from error
+        image = (channels, height, width) if self.contract.layout == "NCHW" else (height, width, channels)
+        wanted, shape = self._input.shape[1:], (batch, *image)
+        if any(isinstance(size, int) and size != found for size, found in zip(wanted, image, strict=True)):
             raise ContractError(
-                f"{self._path}: the model takes images of shape {tuple(wanted)} and its contract makes {shape[1:]} "
-                "from these. Correct layout, channels or size in the contract, or name a resize rule."
+                f"{self._path}: the model takes images of shape {tuple(wanted)} and its contract makes {image} from "
+                "these. Is it a model of this task? Correct layout, channels or size in the contract, or name a resize "
+                "rule."
+            )
+        size = math.prod(shape) * np.dtype(self._dtype).itemsize
+        if size > _LARGEST_INPUT:
+            raise ModelError(
+                f"{self._path}: the model takes {shape[0]} images of shape {shape[1:]} at a time, {size} bytes; "
+                f"at most {_LARGEST_INPUT} are made. Export it with a smaller batch, or with a free one."
             )
 
     def _run(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -111,6 +133,11 @@ class OnnxRuntimeModel:
         if self.contract.output == "labels":
             expected, fits = "(n,)", answer.size == len(answer)
             answer = answer.reshape(-1)
+        if answer.ndim == 2 and answer.shape[1] == 1 and not fits:
+            raise ModelError(
+                f"{self._path}: the model answers one score an image, as two classes with one sigmoid do; a classifier "
+                "here has a score for each class. Export it with the two outputs 1 - p and p."
+            )
         if not fits or len(answer) != len(x):
             raise ModelError(
                 f"{self._path}: a classifier that answers {self.contract.output} has an output of shape {expected}; "
@@ -145,9 +172,12 @@ def open_with_runtime(
 ) -> OnnxRuntimeModel:
     """Open an ONNX file; ``optimised``: with the runtime's changes to its graph. See `OnnxRuntimeLoader.open`."""
     session = open_session(path, device, optimised=optimised)
-    shape, kind = _image_input(path, session.get_inputs())
-    metadata = session.get_modelmeta().custom_metadata_map
-    return OnnxRuntimeModel(path, session, find_contract(path, metadata, shape, contract, dtype=kind))
+    with readable_texts(path):
+        shape, kind = _image_input(path, session.get_inputs())
+        metadata = session.get_modelmeta().custom_metadata_map
+    found = find_contract(path, metadata, shape, contract, dtype=kind)
+    with readable_texts(path):
+        return OnnxRuntimeModel(path, session, found)
 
 
 LOADER = OnnxRuntimeLoader()
@@ -160,9 +190,12 @@ def _image_input(path: Path, inputs: Sequence[Any]) -> tuple[list[int | str | No
     Raises:
         ModelError: several inputs, or none that takes images.
     """
-    if len(inputs) != 1:
-        names = ", ".join(x.name for x in inputs) or "none"
-        raise ModelError(f"{path}: an image classifier has one input; found {len(inputs)} ({names}). Fix the others.")
+    if not inputs:
+        raise ModelError(
+            f"{path}: it has no input: a classifier has one, its images. Export it with the images as input."
+        )
+    if len(inputs) > 1:
+        raise ModelError(_several(path, inputs))
     shape: list[int | str | None] = list(inputs[0].shape)
     if len(shape) != 4:
         raise ModelError(
@@ -170,6 +203,16 @@ def _image_input(path: Path, inputs: Sequence[Any]) -> tuple[list[int | str | No
             "with an image input (a scikit-learn model: cae_converters.sklearn_to_onnx)."
         )
     return shape, _INPUT_DTYPES.get(inputs[0].type, str(inputs[0].type))
+
+
+def _several(path: Path, inputs: Sequence[Any]) -> str:
+    images = next((x for x in inputs if len(x.shape) == 4), inputs[0])
+    others = [shown(x.name) for x in inputs if x is not images]
+    constant, them = ("a constant", "it") if len(others) == 1 else ("constants", "them")
+    return (
+        f"{path}: its inputs are {', '.join(shown(x.name) for x in inputs)}: a classifier has one; make "
+        f"{', '.join(others)} {constant}, or export the model without {them}."
+    )
 
 
 def _input_dtype(path: Path, tensor: Any, contract: Contract) -> str:  # noqa: ANN401 - a NodeArg

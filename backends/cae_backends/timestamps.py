@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from cae_backends.certificate_order import sort_certificates
 from cae_core.errors import BackendMissing, VerdictError, first_line
 
 if TYPE_CHECKING:
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Timestamp", "timestamp_request", "verify_timestamp"]
 
 
-_UNSORTED = (
-    " Some authorities send their certificates in an order that DER forbids: ask again without them (`openssl ts "
-    "-query` without -cert), and give the authority's own certificate together with the root."
-)
+_STATUS = {2: "rejection", 3: "waiting", 4: "revocation warning", 5: "revocation notification"}
+"""What an authority answers instead of a timestamp; RFC 3161, 2.4.2."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +66,22 @@ def verify_timestamp(response: bytes, content: bytes, certificates: bytes, *, or
         VerdictError: this is no timestamp response, it dates something else, or these certificates do not vouch for it.
     """
     _require_library()
-    from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
+    from rfc3161_client import VerifierBuilder, decode_timestamp_response
 
     roots, others = _certificates(certificates)
     try:
-        decoded = decode_timestamp_response(response)
+        decoded = decode_timestamp_response(sort_certificates(response))
+        _check_granted(decoded, origin)
         own = None if decoded.signed_data.certificates else next((x for x in others if _signed(decoded, x)), None)
         verifier = VerifierBuilder(roots=roots, intermediates=others, tsa_certificate=own).build()
         verifier.verify_message(decoded, content)
         return Timestamp(_latest(decoded), _authority(decoded), hashlib.sha256(content).hexdigest())
-    except (VerificationError, ValueError) as error:
+    except VerdictError:
+        raise
+    except Exception as error:  # both libraries raise more about a broken certificate than they say
         raise VerdictError(
             f"{origin}: this timestamp does not verify ({first_line(error)}). Give the response for exactly this file, "
-            f"and the certificate of the authority's root.{_UNSORTED if 'InvalidSetOrdering' in str(error) else ''}"
+            "and the certificate of the authority's root."
         ) from error
 
 
@@ -99,16 +101,26 @@ def _certificates(pem: bytes) -> "tuple[list[Certificate], list[Certificate]]":
 
     try:
         found = list(dict.fromkeys(load_pem_x509_certificates(pem)))
-    except ValueError as error:
+        roots = [certificate for certificate in found if certificate.issuer == certificate.subject]
+    except Exception as error:  # a name is parsed when it is asked for, and there are many ways in which it can be odd
         raise VerdictError(
             f"These are no certificates in PEM form ({first_line(error)}). Give the file that the authority publishes."
         ) from error
-    roots = [certificate for certificate in found if certificate.issuer == certificate.subject]
     if not roots:
         raise VerdictError(
             "The certificates hold no root (one that signs itself). Give the authority's whole chain, root included."
         )
     return roots, [certificate for certificate in found if certificate not in roots]
+
+
+def _check_granted(response: "TimeStampResponse", origin: str) -> None:
+    if response.status in _STATUS:
+        said = ", ".join(response.status_string or ())
+        reason = f" ({first_line(ValueError(said))})" if said else ""
+        raise VerdictError(
+            f"{origin}: the authority has dated nothing: it answered {_STATUS[response.status]}{reason}. Ask it again, "
+            "with the request that was written beside the seal."
+        )
 
 
 def _signed(response: "TimeStampResponse", certificate: "Certificate") -> bool:

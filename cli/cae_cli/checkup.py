@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from cae_backends.onnx_session import REINSTALL
+
 __all__ = ["Finding", "check_up"]
 
 _TIMEOUT_S = 120
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ _PARTS = (
     _Part("core", ("numpy", "safetensors"), "import numpy, safetensors.numpy", None),
     _Part(
         "suspects (ONNX)",
-        ("onnx", "onnxruntime-gpu", "onnxruntime"),
+        ("onnx", *_RUNTIMES),
         "from cae_backends.onnx_session import usable_device; print('runs on', usable_device())",
         None,
     ),
@@ -84,21 +87,33 @@ def _examine(part: _Part) -> Finding:
         if part.extra
         else "pip install --force-reinstall cae-fingerprint"
     )
-    if {"onnxruntime", "onnxruntime-gpu"} <= set(installed):
-        return Finding(
-            part.name, "broken", listing, "both are installed and overwrite each other: uninstall onnxruntime"
-        )
+    runtimes = [package for package in installed if package in _RUNTIMES]
+    if len(runtimes) > 1:
+        return Finding(part.name, "broken", listing, f"both are installed and overwrite each other: {REINSTALL}")
     missing = [p for p in part.packages if p not in installed and not p.startswith("onnxruntime")]
     if missing and part.extra:
         return Finding(part.name, "missing", listing or "nothing", install)
-    result = subprocess.run(  # noqa: S603 - our own interpreter and our own text
-        [sys.executable, "-c", part.probe], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
-        return Finding(part.name, "broken", f"{listing}; {last}", install)
-    said = result.stdout.strip()
+    code, said = _probe(part.probe)
+    if code:  # a runtime that is there in part is not mended by installing it over what is there
+        return Finding(part.name, "broken", f"{listing}; {said}", REINSTALL if runtimes else install)
     return Finding(part.name, "ok", f"{listing}; {said}" if said else listing)
+
+
+def _probe(text: str) -> tuple[int, str]:
+    """Run ``text`` in a Python of its own; return its exit status, and what it printed or its last complaint."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and our own text
+            [sys.executable, "-c", text],
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"no answer within {_TIMEOUT_S} s"
+    complaint = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return done.returncode, complaint if done.returncode else done.stdout.strip()
 
 
 def _version(package: str) -> str | None:

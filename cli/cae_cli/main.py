@@ -8,6 +8,7 @@ import typer
 
 import cae_core
 from cae_cli.commands import calibrate, convert, demo, doctor, generate, inspect, judge, pool, report, seal, verify
+from cae_cli.streams import escape_what_cannot_be_written
 from cae_core.errors import CaeError, OptionError
 
 __all__ = ["app", "main"]
@@ -55,6 +56,7 @@ def _common(
 
 def main() -> None:
     """Run the command line: 0 done, 1 could not do it, 2 usage, 130 interrupted; see each command for more."""
+    escape_what_cannot_be_written()
     try:
         app()
     except CaeError as error:
@@ -62,6 +64,12 @@ def main() -> None:
         sys.exit(EXIT_USAGE if isinstance(error, OptionError) else EXIT_FAILED)
     except OSError as error:
         _explain(f"{error.filename or 'A file'}: {error.strerror or error}.", error)
+        sys.exit(EXIT_FAILED)
+    except MemoryError as error:
+        _explain("this takes more memory than there is. Give smaller files, or fewer images at a time.", error)
+        sys.exit(EXIT_FAILED)
+    except RecursionError as error:
+        _explain("a file is nested more deeply than any is that was written by a program of this kind.", error)
         sys.exit(EXIT_FAILED)
 
 

@@ -60,5 +60,8 @@ def parse_nonce(text: str) -> bytes:
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Print one JSON object on stdout: indented for a person, on one line (and much faster) for a program."""
-    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+    """Print one JSON object on stdout: indented for a person, on one line (and much faster) for a program.
+
+    All of it is ASCII, so that a program can read it whatever the encoding of the console.
+    """
+    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))

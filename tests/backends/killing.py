@@ -77,6 +77,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 from linear_trainer import export
+from cae_backends.training import executors
 from cae_backends.training.executors import cluster
 from cae_backends.training.jobs import PoolJob
 from cae_backends.training.pool_jobs import PoolData, train_pool
@@ -93,6 +94,7 @@ def jobs(count):
 
 if __name__ == "__main__":
     folder, count, address = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""
+    executors._RECONNECT_SECONDS = float(sys.argv[4]) if len(sys.argv) > 4 else 30
     crew = cluster(address) if address else None
     def tell(done, total, name):
         print(done, total, name, flush=True)
@@ -116,11 +118,12 @@ class Site:
         path = os.pathsep.join([str(folder), *roots, os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
-    def start(self, pool: str, address: str = "") -> "subprocess.Popen[str]":
-        """Start a run, in a process of its own."""
+    def start(self, pool: str, address: str = "", *, patience: float | None = None) -> "subprocess.Popen[str]":
+        """Start a run in a process of its own; ``patience``: the seconds that it looks for a lost scheduler."""
         (self.folder / pool).mkdir(exist_ok=True)
         command = [sys.executable, str(self.folder / "runner.py"), str(self.folder / pool), str(JOBS)]
         command += [address] if address else []
+        command += [str(patience)] if patience is not None else []
         return subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -212,13 +215,31 @@ class DaskCluster:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        file = site.folder / "scheduler.json"
-        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-        self._scheduler = self._start("scheduler", *options)
+        self._scheduler, self.address = self._start_scheduler("0")
+        self._workers = [self._start_worker(), self._start_worker()]
+
+    def _start_scheduler(self, port: str) -> "tuple[subprocess.Popen[bytes], str]":
+        file = self._site.folder / "scheduler.json"
+        file.unlink(missing_ok=True)
+        options = ["--host", "127.0.0.1", "--port", port, "--no-dashboard", "--scheduler-file", str(file)]
+        started = self._start("scheduler", *options)
         deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
+        while not (file.exists() and file.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        self.address = str(json.loads(file.read_text())["address"])
+        return started, str(json.loads(file.read_text())["address"])
+
+    def lose_scheduler(self) -> None:
+        """Kill the scheduler, and nothing else."""
+        self._scheduler.kill()
+        self._scheduler.wait()
+
+    def replace(self) -> None:
+        """Start a scheduler at the same address, and workers that it knows."""
+        for process in self._workers:
+            process.kill()
+            process.wait()
+        self._scheduler, found = self._start_scheduler(self.address.rpartition(":")[2])
+        assert found == self.address
         self._workers = [self._start_worker(), self._start_worker()]
 
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":

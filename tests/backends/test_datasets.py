@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,6 +170,31 @@ def test_idx_files_are_read(tmp_path: Path, packed: bool) -> None:  # noqa: FBT0
     assert everything.class_names == tuple("0123456789")
 
 
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("below", [".", "raw", "MNIST/raw", "FashionMNIST/raw"])
+@pytest.mark.parametrize("point", [True, False])
+def test_idx_files_are_found_under_the_names_that_they_get(
+    tmp_path: Path, below: str, packed: str, *, point: bool
+) -> None:
+    folder = tmp_path / below
+    folder.mkdir(parents=True, exist_ok=True)
+    expected = write_idx(folder, "t10k", 3, packed=bool(packed))
+    if point:  # as unpackers name them, one of the two only
+        (folder / f"t10k-images-idx3-ubyte{packed}").rename(folder / f"t10k-images.idx3-ubyte{packed}")
+    data = open_data(str(tmp_path))
+    np.testing.assert_array_equal(data.images, expected)
+    assert ("Sneaker" in data.class_names) == ("Fashion" in below)
+    assert "train-images-idx3-ubyte (or train-images-idx3-ubyte.gz) is missing" in refused(tmp_path, "train")
+
+
+def test_a_root_with_both_sets_is_refused(tmp_path: Path) -> None:
+    for name in ("MNIST", "FashionMNIST"):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        write_idx(tmp_path / name / "raw", "t10k", 3)
+    assert f"holds {tmp_path}/MNIST/raw and {tmp_path}/FashionMNIST/raw" in refused(tmp_path)
+    assert len(open_data(str(tmp_path / "MNIST"))) == 3
+
+
 def test_broken_idx_files_are_refused(tmp_path: Path) -> None:
     write_idx(tmp_path, "t10k", 3)
     images = tmp_path / "t10k-images-idx3-ubyte"
@@ -235,6 +261,67 @@ def test_broken_npz_files_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"text", whole[:200], single.getvalue(), pickle.dumps({"images": 1})):
         (tmp_path / "a.npz").write_bytes(content)
         assert "plain arrays" in refused(tmp_path / "a.npz")
+
+
+def npy(header: str, body: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + body
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        b"", b"text", npy(""), npy("{"), npy("(" * 9000), npy("{'descr': '<f8'}"),
+        npy("{'descr': '|u1', 'fortran_order': False, 'shape': (100000000000, 9000)}"),
+        npy("{'descr': '|u1', 'fortran_order': False, 'shape': (" + "9" * 90 + ",)}"),
+        npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}"),
+        npy("{'descr': '|V99999999999', 'fortran_order': False, 'shape': (1,)}"),
+        npy("{'descr': 'x', 'fortran_order': False, 'shape': (1,)}"),
+        npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", pickle.dumps(1)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["images", "labels", "class_names"])
+def test_an_odd_member_of_an_npz_file_is_refused(tmp_path: Path, name: str, member: bytes) -> None:
+    path = write_npz(tmp_path / "a.npz", images=IMAGES, labels=LABELS, class_names=["cat", "dog"])
+    with zipfile.ZipFile(path) as archive:
+        members = {x.filename: archive.read(x) for x in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, content in members.items():
+            archive.writestr(key, member if key == f"{name}.npy" else content)
+    assert len(refused(path)) < 500
+
+
+@pytest.mark.parametrize("place", [6, 8])  # of the flags (bit 0: encrypted) and of the method of compression
+def test_an_encrypted_or_oddly_compressed_npz_file_is_refused(tmp_path: Path, place: int) -> None:
+    path = write_npz(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    content = bytearray(path.read_bytes())
+    for signature, extra in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        start = content.find(signature)
+        while start >= 0:
+            content[start + place + extra] |= 1 if place == 6 else 77
+            start = content.find(signature, start + 1)
+    path.write_bytes(content)
+    assert "plain arrays" in refused(path)
+
+
+def test_an_npz_file_that_unpacks_to_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("images.npy", "w") as file:
+        for _ in range(1025):
+            file.write(bytes(1 << 20))
+    assert "unpack to 1074790400, which are hardly images" in refused(path)
+    np.savez_compressed(path, images=np.zeros((9, 99, 99), np.uint8), labels=np.arange(9))  # as small as it is empty
+    assert len(open_data(str(path))) == 9
+
+
+def test_labels_that_no_class_has_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", images=IMAGES, labels=np.array([0, 10**9]))
+    assert "found the label 1000000000" in refused(path)
+    assert len(open_data(str(write_npz(path, images=IMAGES, labels=np.array([0, 999])))).class_names) == 1000
+
+
+@pytest.mark.parametrize("option", ["size=99999", "size=4097x1", "classes=" + "9" * 5000, "seed=" + "9" * 5000])
+def test_options_that_are_too_large_are_refused(option: str) -> None:
+    refused(f"digits,{option}")
 
 
 def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """A folder of images by class, written by Pillow."""
 
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,9 +140,40 @@ def test_broken_images_are_refused(colours: Path, case: int) -> None:
     assert f"{path}: not a readable PNG or JPEG image" in refused(colours)
 
 
-def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
-    save(tmp_path / "a" / "1.png", Image.fromarray(np.zeros((3, 3), np.uint16)))
-    assert "images have 8 bits a channel; found mode I;16" in refused(tmp_path)
+def written_png(values: NDArray[np.integer[Any]], colour: int, *, bits: int, interlaced: bool = False) -> bytes:
+    """A PNG by hand; an interlaced one is 1x1, so that it has one pass, the first."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2" if bits == 16 else "u1").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("name", ["1.png", "1.jpg"])
+@pytest.mark.parametrize("interlaced", [{}, {"interlaced": True}])
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_are_refused_and_eight_are_read(
+    tmp_path: Path, colour: int, channels: int, interlaced: dict[str, bool], name: str
+) -> None:
+    values = pixels(4, 1, 1, channels) if interlaced else pixels(4, 3, 4, channels)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).write_bytes(written_png(values, colour, bits=8, **interlaced))
+    images = open_data(str(tmp_path)).images
+    np.testing.assert_array_equal(images[0], values[..., : images.shape[3]])
+    (tmp_path / "a" / name).write_bytes(written_png(values.astype(int) * 257 + 1, colour, bits=16, **interlaced))
+    assert f"{name}: images have 8 bits a channel; found 16" in refused(tmp_path)
+
+
+def test_sixteen_bits_are_refused_where_the_header_is_not_the_first_chunk(tmp_path: Path) -> None:
+    whole = written_png(pixels(4, 3, 4, 3).astype(int), 2, bits=16)
+    text = b"tEXtkey\0value"
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").write_bytes(whole[:8] + chunk + whole[8:])
+    assert "found 16" in refused(tmp_path)
 
 
 def test_without_pillow_the_extra_is_named(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,16 @@ def test_truncated_batches_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"text", single.getvalue(), whole[:50_000], whole[:40_000] + b"x" + whole[40_001:]):
         path.write_bytes(content)
         assert "not a readable ImageNet-32 batch" in refused(tmp_path)
+    header = "{'descr': '<i8', 'fortran_order': False, 'shape': (" + "9" * 40 + ",)}"
+    huge = b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header.encode()
+    for name in ("labels.npy", "data.npy"):
+        write_batch(path)
+        with zipfile.ZipFile(path) as archive:
+            members = {x: archive.read(x) for x in archive.namelist()} | {name: huge}
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, content in members.items():
+                archive.writestr(member, content)
+        assert str(path) in refused(tmp_path)
     write_batch(path)
     with zipfile.ZipFile(path) as archive:
         labels, data = archive.read("labels.npy"), archive.read("data.npy")

@@ -54,6 +54,35 @@ def test_kill_9_of_dask_workers(site: Site, dask: DaskCluster) -> None:
     assert killed >= 7
 
 
+def test_a_lost_scheduler_ends_the_run_and_keeps_what_is_finished(site: Site) -> None:
+    with closing(DaskCluster(site)) as dask:
+        with site.start("lost", dask.address, patience=2) as lost:
+            assert lost.stdout is not None
+            while int(lost.stdout.readline().split()[0]) < 2:
+                pass
+            dask.lose_scheduler()
+            _, errors = lost.communicate(timeout=40)
+        assert lost.returncode == 1
+        assert f"PoolError: The Dask scheduler at {dask.address} has ended, or cannot be reached any more." in errors
+        assert "are kept" in errors
+        assert 2 <= len(site.finished("lost")) < len(site.finished("undisturbed"))
+        dask.replace()
+        site.complete("lost", dask.address)
+    assert site.digest("lost") == site.digest("undisturbed")
+
+
+def test_a_scheduler_that_comes_back_is_used_again(site: Site) -> None:
+    with closing(DaskCluster(site)) as dask, site.start("back", dask.address, patience=40) as run:
+        assert run.stdout is not None
+        while int(run.stdout.readline().split()[0]) < 2:
+            pass
+        dask.lose_scheduler()
+        dask.replace()
+        _, errors = run.communicate(timeout=60)
+        assert run.returncode == 0, errors
+    assert site.digest("back") == site.digest("undisturbed")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_runs_leave_no_workers(number: signal.Signals, site: Site, tmp_path: Path) -> None:
     pool = f"stopped-{number}"

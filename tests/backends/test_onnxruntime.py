@@ -1,14 +1,19 @@
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from cae_backends import onnx_session
+from cae_backends.onnx_failures import shortened
 from cae_backends.onnxruntime import LOADER, OnnxRuntimeModel
 from cae_core.arrays import Floats32
 from cae_core.contract import Contract, metadata_of
@@ -242,7 +247,162 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 def test_a_model_without_one_image_input_is_refused(tmp_path: Path) -> None:
     assert "rank 4" in refused(ModelError, save(tmp_path / "m.onnx", shape=("n", PIXELS)))
     message = refused(ModelError, save(tmp_path / "m.onnx", more_inputs=("temperature",)))
-    assert "found 2 (image, temperature)" in message
+    assert "its inputs are image, temperature: a classifier has one; make temperature a constant" in message
+    message = refused(ModelError, save(tmp_path / "m.onnx", more_inputs=("a", "b")))
+    assert "make a, b constants, or export the model without them" in message
+
+
+def changed(spec: str, change: Callable[[onnx.ModelProto], object]) -> str:
+    model = onnx.load(spec)
+    change(model)
+    onnx.save(model, spec)
+    return spec
+
+
+def test_a_newer_format_is_told_with_both_versions(tmp_path: Path) -> None:
+    spec = save(tmp_path / "m.onnx")
+    newest = onnxruntime.__version__
+    message = refused(ModelError, changed(spec, lambda model: setattr(model, "ir_version", 99)))
+    assert re.search(rf"has the IR version 99, and ONNX Runtime {newest} knows versions up to \d+\. Install", message)
+    spec = save(tmp_path / "m.onnx")
+    message = refused(ModelError, changed(spec, lambda model: setattr(model.opset_import[0], "version", 4000)))
+    assert re.search(
+        rf"has the opset 4000 of ai\.onnx, and ONNX Runtime {newest} knows opsets up to \d+\. Ins", message
+    )
+    spec = save(tmp_path / "m.onnx")
+    message = refused(ModelError, changed(spec, lambda model: model.opset_import.add(domain="ai.onnx.ml", version=77)))
+    assert "the opset 77 of ai.onnx.ml" in message
+
+
+def test_a_version_that_is_none_is_refused_without_a_place_in_foreign_sources(tmp_path: Path) -> None:
+    for change in (lambda m: m.ClearField("ir_version"), lambda m: m.ClearField("opset_import")):
+        message = refused(ModelError, changed(save(tmp_path / "m.onnx"), change))
+        assert "Missing" in message
+        assert ".cc:" not in message
+
+
+@pytest.mark.parametrize("imported", [{"version": 1}, {}])
+@pytest.mark.parametrize("domain", ["my.tools", "com.microsoft", "org.pytorch.aten", "a:b(c)", 'q"\n'])
+def test_an_operator_of_another_domain_is_named(tmp_path: Path, domain: str, imported: dict[str, int]) -> None:
+    spec = save(tmp_path / "m.onnx", extra=(helper.make_node("Squash", ["logits"], ["s"], domain=domain),))
+    if imported:
+        changed(spec, lambda model: model.opset_import.add(domain=domain, **imported))
+    message = refused(ModelError, spec)
+    shown = domain if domain.isprintable() else ascii(domain)
+    assert f"uses the operator Squash of the domain {shown}, which ONNX Runtime" in message
+    assert "Export the model with standard operators" in message
+
+
+@pytest.mark.parametrize("operator", ["Squash", "Gelu"])  # there is none; it is younger than opset 18
+def test_an_operator_that_the_opset_lacks_is_named(tmp_path: Path, operator: str) -> None:
+    message = refused(ModelError, save(tmp_path / "m.onnx", extra=(helper.make_node(operator, ["logits"], ["s"]),)))
+    assert f"uses the operator {operator} of the domain ai.onnx, which ONNX Runtime" in message
+    assert "in opset 18" in message
+
+
+def test_an_operator_without_code_for_its_types_is_named(tmp_path: Path) -> None:
+    extra = (
+        helper.make_node("Cast", ["logits"], ["whole"], to=TensorProto.INT16),
+        helper.make_node("Mod", ["whole", "whole"], ["m"]),
+        helper.make_node("Cast", ["whole"], ["b"], to=TensorProto.BFLOAT16),
+        helper.make_node("Sigmoid", ["b"], ["s"]),
+        helper.make_node("Cast", ["s"], ["end"], to=FLOAT),
+    )
+    outputs = (("end", FLOAT, ("n", CLASSES)),)
+    message = refused(ModelError, save(tmp_path / "m.onnx", extra=extra, outputs=outputs))
+    assert "cannot run the operator Sigmoid (version 13)" in message
+
+
+def test_a_reason_is_not_cut_by_the_place_in_foreign_sources() -> None:
+    place = "/onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, "
+    place += "const std::function<void (int)>&, " * 20 + "bool) const "
+    found = shortened(
+        RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : Load model from /a b/m.onnx failed:{place}No weights.")
+    )
+    assert found == "No weights"
+    found = shortened(
+        RuntimeError("[ONNXRuntimeError] : 1 : FAIL : parse_string.h:116 ParseString Failed to parse (x)")
+    )
+    assert found == "Failed to parse (x)"
+    assert (
+        shortened(RuntimeError("Reshape: the sizes (1,2) and (3) differ")) == "Reshape: the sizes (1,2) and (3) differ"
+    )
+
+
+def test_a_reason_in_the_middle_or_on_the_next_line_is_kept() -> None:
+    place = "/onnxruntime_src/a.h:45 onnxruntime::Helper::Helper(const onnxruntime::TensorShape&, bool) "
+    run = f"Non-zero status code returned while running Reshape node. Name:'{'n' * 300}' Status Message: {place}x == y"
+    found = shortened(RuntimeError(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : {run} was false."))
+    assert found == "Reshape: x == y was false"
+    indices = "Got invalid dimensions for the following indices\n index: 0 Got: 2 Expected: 0\n"
+    found = shortened(RuntimeError(f"[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : {indices}"))
+    assert found == "Got invalid dimensions for the following indices index: 0 Got: 2 Expected: 0"
+
+
+@pytest.mark.parametrize("place", ["metadata", "key", "input", "node"])
+def test_texts_that_are_not_utf8_are_told(tmp_path: Path, place: str) -> None:
+    mark = "MARK"
+    spec = save(tmp_path / "m.onnx")
+    if place in ("metadata", "key"):
+        changed(spec, lambda m: m.metadata_props.add(key=mark, value="v") if place == "key" else m.metadata_props.add(
+            key="author", value=mark))  # fmt: skip
+    content = Path(spec).read_bytes()
+    old = {"input": b"image", "node": b"Flatten"}.get(place, mark.encode())
+    Path(spec).write_bytes(content.replace(old, b"\xff" * len(old)))
+    message = refused(ModelError, spec)
+    assert "UTF-8" in message
+
+
+def test_a_path_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"bad\xff.onnx")
+    Path(save(tmp_path / "m.onnx")).rename(path)
+    message = refused(ModelError, str(path))
+    assert "bad\\udcff.onnx: ONNX Runtime opens paths that are UTF-8" in message
+    assert message.isascii()
+    assert "no such model file" in refused(ModelError, str(tmp_path / "a\0b.onnx"))
+
+
+@pytest.mark.parametrize("batch", [1 << 31, 10_000_000])
+def test_a_fixed_batch_that_fills_the_memory_is_refused(tmp_path: Path, batch: int) -> None:
+    model = opened(save(tmp_path / "m.onnx", shape=(batch, 3, 4, 4)))
+    with pytest.raises(ModelError, match=rf"takes {batch} images of shape \(3, 4, 4\) at a time"):
+        model.predict(images(2))
+
+
+def test_an_image_size_that_does_not_fit_is_refused_before_an_image_is_resized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = opened(save(tmp_path / "m.onnx"), CONTRACT.replace(size=(4096, 4096), resize="nearest"))
+    monkeypatch.setattr(Contract, "to_input", lambda *_: pytest.fail("an image was made"))
+    with pytest.raises(ContractError, match=r"its contract makes \(3, 4096, 4096\)"):
+        model.predict(images(2))
+
+
+def test_one_score_an_image_is_told(tmp_path: Path) -> None:
+    extra = (helper.make_node("ReduceMax", ["logits", "axis"], ["p"]),)
+    spec = save(tmp_path / "m.onnx", extra=extra, outputs=(("p", FLOAT, ("n", 1)),))
+    changed(spec, lambda model: model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axis")))
+    with pytest.raises(ModelError, match="one score an image"):
+        opened(spec).predict(images(2))
+
+
+@pytest.mark.parametrize("left", ["", "from onnxruntime import capi", "import no_such_part"])
+def test_a_runtime_whose_files_are_gone_is_told_with_its_remedy(tmp_path: Path, left: str) -> None:
+    """What is left where one of two packages that share a folder was removed: nothing of the module, or some of it."""
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(left)
+    script = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from cae_core.loaders import open_model
+try:
+    open_model({save(tmp_path / "m.onnx")!r})
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"BackendMissing ONNX Runtime .* Install it anew: .*\n", done.stdout)
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu, and then pip install onnxruntime" in done.stdout
 
 
 def test_the_contract_is_never_guessed(tmp_path: Path) -> None:
@@ -291,3 +451,23 @@ print([x for x in ("torch", "tensorflow", "onnx", "scipy", "sklearn") if x in sy
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_images_of_another_task_are_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    spec = save(tmp_path / "m.onnx", shape=("n", 3, "h", "w"))
+    for contract, words in (
+        (CONTRACT.replace(size=(32, 32)), "32x32 images and the images are 4x4"),
+        (CONTRACT.replace(channels="GRAY"), "takes GRAY and the images have 3 channels"),
+        (CONTRACT.replace(std=(0.5, 0.5)), "std must have 1 or 3 values"),
+    ):
+        with pytest.raises(ContractError) as caught:
+            opened(spec, contract).predict(images(2))
+        assert str(caught.value).startswith(f"{spec}: ")
+        assert words in str(caught.value)
+
+
+def test_a_device_is_not_blamed_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_session, "_usable_cuda_devices", lambda: 99)
+    spec = changed(save(tmp_path / "m.onnx"), lambda model: setattr(model, "ir_version", 99))
+    with pytest.raises(ModelError, match="IR version 99"):
+        LOADER.open(spec, contract=None, device="cuda:98")

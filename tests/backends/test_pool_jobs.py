@@ -3,13 +3,14 @@
 import errno
 import os
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed.scheduler import KilledWorker
 
 from cae_backends.training import executors
 from cae_backends.training.executors import Crew, cluster
@@ -390,3 +391,47 @@ class TestCluster:
             pytest.fail("somebody answered")
         with pytest.raises(PoolError, match="No Dask scheduler answers at nonsense"), cluster("nonsense"):
             pytest.fail("somebody answered")
+
+    def test_a_worker_that_dask_calls_killed_is_told_with_its_memory(self) -> None:
+        worker: Any = type("Worker", (), {"address": "tcp://127.0.0.1:1"})()
+        future = passed_on(Outcome("error", KilledWorker("task", worker, 3)))
+        with pytest.raises(PoolError, match=r"died, 4 times: killed, or out of memory\? Give .*--memory-limit"):
+            future.result(timeout=1)
+
+    def test_other_outcomes_are_passed_on(self) -> None:
+        made: Any = object()
+        assert passed_on(Outcome("finished", made)).result(timeout=1) is made
+        assert isinstance(passed_on(Outcome("error", ValueError("x"))).exception(timeout=1), ValueError)
+        assert isinstance(passed_on(Outcome("error", OSError("its disk"))).exception(timeout=1), OSError)
+        assert isinstance(passed_on(Outcome("finished", ValueError("x"))).exception(timeout=1), ValueError)
+
+    @pytest.mark.parametrize("lost", [OSError("closed"), TimeoutError(), CancelledError()])
+    def test_a_result_that_cannot_be_fetched_is_made_again(self, lost: Exception) -> None:
+        future = passed_on(Outcome("finished", lost))
+        assert future in wait([future], timeout=1).done
+        assert future.cancelled()
+        assert passed_on(Outcome("cancelled", None)).cancelled()
+        assert passed_on(Outcome("lost", None)).cancelled()
+
+
+@dataclass
+class Outcome:
+    """A future of Dask that is done."""
+
+    status: str
+    value: Any
+
+    def exception(self) -> BaseException:
+        error: BaseException = self.value
+        return error
+
+    def result(self, timeout: float) -> Any:  # noqa: ANN401, ARG002
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+def passed_on(outcome: Outcome) -> "Future[Any]":
+    future: Future[Any] = Future()
+    executors._pass_on(outcome, future)
+    return future

@@ -1,5 +1,7 @@
 """Timestamps of a real, if local, authority: what verifies, and everything that must not."""
 
+import itertools
+import ssl
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cae_backends import timestamps
+from cae_backends.certificate_order import sort_certificates
 from cae_backends.timestamps import timestamp_request, verify_timestamp
 from cae_core.errors import BackendMissing, VerdictError
 from tests.backends.timestamping import Authority, make_authority, needs_openssl
@@ -94,7 +97,67 @@ def test_a_rejected_request_is_no_timestamp(authority: Authority, tmp_path: Path
     request = bytearray(timestamp_request(CONTENT))
     place = request.index(bytes.fromhex("608648016503040201"))  # SHA-256
     request[place + 8] = 4  # SHA-224, which is not served
-    refuses(authority.answer(bytes(request)), CONTENT, authority.root.read_bytes(), "this timestamp does not verify")
+    said = r"dated nothing: it answered rejection \(Message digest algorithm is not supported\)\. Ask it again"
+    refuses(authority.answer(bytes(request)), CONTENT, authority.root.read_bytes(), said)
+
+
+def in_order(response: bytes, order: tuple[int, ...]) -> bytes:
+    """The response with its certificates in another order."""
+    parts = certificates_of(response)
+    return response.replace(b"".join(parts), b"".join(parts[i] for i in order))
+
+
+def certificates_of(response: bytes) -> list[bytes]:
+    """The certificates as they stand in the response: all of them are longer than 256 bytes and than anything else."""
+    found, at = [], response.index(b"\xa0\x82", response.index(bytes.fromhex("2a864886f70d0109100104")) + 60) + 4
+    while response[at : at + 2] == b"\x30\x82":
+        end = at + 4 + int.from_bytes(response[at + 2 : at + 4])
+        found.append(response[at:end])
+        at = end
+    return found
+
+
+@pytest.fixture(scope="module")
+def chained(authority: Authority) -> bytes:
+    """A response that holds the authority's certificate, its root and another one."""
+    other = make_authority(authority.folder / "other").root.read_bytes()
+    chain = authority.folder / "chain.pem"
+    chain.write_bytes(authority.root.read_bytes() + other)
+    return authority.answer(timestamp_request(CONTENT), accuracy=f"certs = {chain}")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_certificates_in_any_order_are_taken(authority: Authority, chained: bytes, order: tuple[int, ...]) -> None:
+    assert len(certificates_of(chained)) == 3
+    response = in_order(chained, order)
+    found = verify_timestamp(response, CONTENT, authority.root.read_bytes(), origin="seal.tsr")
+    assert found.authority.startswith("CN=Root of the tests")
+    refuses(response, CONTENT + b" ", authority.root.read_bytes(), "does not verify")
+    refuses(response, CONTENT, make_authority(authority.folder / "third").root.read_bytes(), "does not verify")
+
+
+def test_sorting_touches_the_certificates_only(chained: bytes, response: bytes) -> None:
+    certificates = sorted(certificates_of(chained))
+    first = chained.index(certificates_of(chained)[0])
+    for order in itertools.permutations(range(3)):
+        made = sort_certificates(in_order(chained, order))
+        assert certificates_of(made) == certificates
+        size = sum(map(len, certificates))
+        assert (made[:first], made[first + size :]) == (chained[:first], chained[first + size :])
+    assert sort_certificates(response) == response
+    cut = chained[: len(chained) // 2]
+    for odd in (b"", b"\x30", b"<html>", cut, b"\x30\x80\x00\x00", b"\x3f" * 9, b"\x30\x89" + b"\xff" * 9):
+        assert sort_certificates(odd) == odd
+
+
+def test_an_odd_name_in_a_certificate_is_refused(authority: Authority, chained: bytes) -> None:
+    name = b"Root of the tests"
+    der = ssl.PEM_cert_to_DER_cert(authority.root.read_text())
+    odd = ssl.DER_cert_to_PEM_cert(der.replace(name, b"\xff" * len(name))).encode()
+    refuses(chained, CONTENT, odd, r"These are no certificates in PEM form \(.*\)\. Give")
+    refuses(chained, CONTENT, odd + authority.root.read_bytes(), "These are no certificates")
+    for old, new in ((name, b"\xff" * len(name)), (b"Authority", b"\xff" * 9)):
+        refuses(chained.replace(old, new), CONTENT, authority.root.read_bytes(), "this timestamp does not verify")
 
 
 def test_certificates_without_a_root_or_at_all_are_refused(authority: Authority, response: bytes) -> None:

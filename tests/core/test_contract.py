@@ -1,6 +1,8 @@
 """The input contract is affine with an exact adjoint; the output contract maps classes; nothing is guessed."""
 
 import itertools
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +102,36 @@ def test_refuses_colour_images_for_a_grey_model() -> None:
         {"mean": (0.5,), "mean_image": np.zeros((1, 1, 1), np.float32)},
         {"dtype": "uint8"},
         {"size": (1, 2, 3)},
+        {"size": (0, 8)},
+        {"size": (4097, 8)},
+        {"range": (0.0, math.inf)},
+        {"range": (math.nan, 1.0)},
+        {"mean": (math.nan,)},
+        {"mean": ()},
+        {"std": (math.nan,)},
+        {"std": (1e-300,)},
+        {"std": ()},
+        {"classes": ()},
+        {"classes": (-1, -1)},
+        {"classes": (0, -2)},
+        {"classes": (0, 1 << 70)},
     ],
 )
 def test_refuses_malformed_fields(wrong: dict[str, Any]) -> None:
     with pytest.raises(ContractError):
         Contract(**{**PLAIN, **wrong})
+
+
+def test_the_largest_size_and_the_widest_numbers_are_taken() -> None:
+    contract = Contract(**{**PLAIN, "range": (-1e15, 1e15)}, size=(4096, 1), resize="nearest", std=(1e-15,))
+    scale, shift = contract.affine(3)
+    assert np.isfinite(scale).all()
+    assert np.isfinite(shift).all()
+
+
+def test_refuses_more_classes_than_the_model_has_outputs() -> None:
+    with pytest.raises(ContractError, match="name 4 outputs and the model has 3"):
+        Contract(**PLAIN, classes=(0, 1, 2, 3)).to_predictions(np.zeros((1, 3), np.float32))
 
 
 def test_class_map_and_its_adjoint() -> None:
@@ -115,6 +142,14 @@ def test_class_map_and_its_adjoint() -> None:
     assert contract.from_canonical(np.array([[3.0, 2.0, 1.0]], np.float32), 4).tolist() == [[1.0, 0.0, 3.0, 2.0]]
     labels = Contract(**{**PLAIN, "output": "labels"}, classes=(2, -1, 0, 1))
     assert labels.to_predictions(np.array([0, 1, 2, 3, 4, -1])).labels.tolist() == [2, -1, 0, 1, -1, -1]
+
+
+def test_a_class_map_of_many_classes_is_read_at_once() -> None:
+    contract = Contract(**PLAIN, classes=tuple(range(100_000)))
+    start = time.process_time()
+    with pytest.raises(ContractError, match="name 100000 outputs and the model has 3"):
+        contract.to_canonical(np.zeros((1, 3), np.float32))
+    assert time.process_time() - start < 5
 
 
 def test_refuses_a_class_map_that_names_a_class_twice() -> None:
@@ -148,6 +183,32 @@ def test_metadata_without_a_contract_and_with_a_broken_one() -> None:
         contract_from_metadata({"cae.mean": "[0.5"}, origin="model.onnx")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", "[30000, 30000]"), ("size", "[0, 0]"), ("size", "[1152921504606846976, 8]"), ("size", "{}"),
+        ("size", "8"), ("size", "[" * 5000), ("size", "[NaN, 8]"), ("size", "[Infinity, 8]"),
+        ("mean", "[" * 100_000), ("mean", "[[0.5]]"), ("mean", "NaN"), ("mean", "1e400"), ("mean", "null"),
+        ("std", "[0.5, -1]"), ("std", '"wide"'), ("std", "9" * 5000), ("std", "[]"),
+        ("classes", "9" * 5000), ("classes", "9" * 4000), ("classes", "[1e400]"), ("classes", "[]"),
+        ("range", ""), ("range", "0"), ("range", "0..1..2"), ("range", "nan..1"), ("range", "0..1e400"),
+        ("range", "black..white"), ("layout", "N" * 5000), ("channels", "\ud800"), ("dtype", ""),
+    ],
+)  # fmt: skip
+def test_malformed_metadata_end_in_one_short_sentence(name: str, value: str) -> None:
+    metadata = {**metadata_of(Contract(**PLAIN)), f"cae.{name}": value}
+    with pytest.raises(ContractError, match=r"^model\.onnx: ") as caught:
+        contract_from_metadata(metadata, origin="model.onnx")
+    assert len(str(caught.value)) < 400
+
+
+def test_metadata_do_not_name_a_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "mean.npy", np.ones((2, 2, 3), np.float32))
+    metadata = {**metadata_of(Contract(**PLAIN)), "cae.mean_image": str(tmp_path / "mean.npy")}
+    with pytest.raises(ContractError, match=r"cae\.mean_image, and a model cannot name files"):
+        contract_from_metadata(metadata, origin="model.onnx")
+
+
 def test_reading_a_file_and_a_mean_image_beside_it(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", np.ones((2, 2, 3), np.float64))
     path = tmp_path / "model.toml"
@@ -171,6 +232,37 @@ def test_reading_a_file_and_a_mean_image_beside_it(tmp_path: Path) -> None:
 def test_reading_names_what_is_wrong(text: str, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         read_contract(text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# caf\xe9\n", b"contract = 5\n", b"contract = [1]\n", b"a = " + b"[" * 20_000, b"a = " + b"1" * 9000,
+        b"#" * (1 << 20) + b"#", b"a." * 30_000 + b"a = 1\n",
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nsize = [inf, 8]\n',
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nmean_image = "m.npz"\n',
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nmean_image = "large.npy"\n',
+        b'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nmean_image = "\\u0000"\n',
+        b"layout = 5\nrange = 5\noutput = 5\n", b"layout = []\nrange = [0, 1]\noutput = {}\n",
+    ],
+)  # fmt: skip
+def test_an_odd_file_ends_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    with (tmp_path / "m.npz").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000000,)}"
+    (tmp_path / "large.npy").write_bytes(b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header.encode())
+    (tmp_path / "model.toml").write_bytes(content)
+    with pytest.raises(ContractError) as caught:
+        read_contract(str(tmp_path / "model.toml"))
+    assert str(caught.value).startswith(str(tmp_path))
+    assert len(str(caught.value)) < 500
+
+
+def test_a_folder_may_have_a_sign_of_equality_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "rate=0.1" / "model.toml"
+    path.parent.mkdir()
+    path.write_text('layout = "NCHW"\nrange = [0, 1]\noutput = "logits"\n')
+    assert read_contract(str(path)).layout == "NCHW"
 
 
 def test_parsing_takes_one_value_for_all_channels() -> None:

@@ -23,10 +23,14 @@ def read_folder(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Read those of the files that are there.
 
     Raises:
-        DataError: a file is there and cannot be read.
+        DataError: a file is there and cannot be read, or is larger than any of a published set.
     """
     try:
-        return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+        found = [folder / name for name in names if (folder / name).is_file()]
+        large = [path for path in found if path.stat().st_size > _LARGEST]
+        if large:
+            raise DataError(f"{large[0]}: the file is larger than any of its data set. Download it again.")
+        return {path.name: path.read_bytes() for path in found}
     except OSError as exc:
         raise DataError(f"{folder}: the files cannot be read ({exc.strerror}).") from exc
 

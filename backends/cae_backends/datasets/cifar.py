@@ -49,11 +49,11 @@ class _Version:
 
 
 def _versions(labels: Literal["fine", "coarse"]) -> tuple[_Version, ...]:
-    python_labels, python_names = f"{labels}_labels".encode(), f"{labels}_label_names".encode()
+    python_labels, python_names = f"{labels}_labels", f"{labels}_label_names"
     return (
         _Version(
             "CIFAR-10", "cifar-10-batches-py", "batches.meta", _BATCHES, ("test_batch",),
-            partial(parse_pickle, labels=b"labels"), partial(parse_names, key=b"label_names"),
+            partial(parse_pickle, labels="labels"), partial(parse_names, key="label_names"),
         ),
         _Version(
             "CIFAR-10", "cifar-10-batches-bin", "batches.meta.txt",

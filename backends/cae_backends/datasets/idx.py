@@ -22,16 +22,39 @@ _FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 _PREFIXES = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
+_KINDS = {"images": "idx3-ubyte", "labels": "idx1-ubyte"}
+_ROOTS = ("", "raw", "MNIST/raw", "FashionMNIST/raw")
+"""Where a folder may have them: torchvision's root holds ``MNIST/raw``."""
 
 
-def holds_idx(folder: Path) -> bool:
-    """Whether ``folder`` holds any of MNIST's four files."""
-    names = (f"{prefix}-{kind}" for prefix in _PREFIXES["all"] for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
-    return any((folder / (name + suffix)).is_file() for name in names for suffix in ("", ".gz"))
+def holds_idx(path: Path) -> bool:
+    """Whether ``path``, or a folder in it that torchvision makes, holds any of MNIST's four files."""
+    return any(_holds(path / root) for root in _ROOTS)
 
 
-def read_idx(folder: Path, split: str) -> ImageSet:
+def _holds(folder: Path) -> bool:
+    return any(_find(folder, prefix, kind) for prefix in _PREFIXES["all"] for kind in _KINDS)
+
+
+def _find(folder: Path, prefix: str, kind: str) -> Path | None:
+    """The file, plain or packed, by its published name or with a point in it, as many unpackers write it."""
+    names = (f"{prefix}-{kind}{mark}{_KINDS[kind]}{packed}" for packed in ("", ".gz") for mark in "-.")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _folder(path: Path) -> Path:
+    """Return the one folder that holds the files."""
+    found = [path / root for root in _ROOTS if _holds(path / root)]
+    if len(found) > 1:
+        raise DataError(f"{path} holds {found[0]} and {found[1]}. Give the path of one of them.")
+    return found[0] if found else path
+
+
+def read_idx(path: Path, split: str) -> ImageSet:
     """Return the images, uint8 (n, h, w, 1), of ``"train"``, ``"test"`` (the files ``t10k-…``) or both.
+
+    ``path`` is the folder with the files, or torchvision's root. Their names may have a point, as in
+    ``t10k-images.idx3-ubyte``.
 
     The files do not name their classes. Below a folder called after fashion these are Fashion-MNIST's, such as in
     ``fashion-mnist`` or ``FashionMNIST/raw``; elsewhere a class is called by its number.
@@ -39,9 +62,9 @@ def read_idx(folder: Path, split: str) -> ImageSet:
     Raises:
         DataError: a file is missing, truncated, too long or no IDX file, or images and labels differ in number.
     """
-    prefixes = _PREFIXES[split]
-    images = np.concatenate([_read(folder, f"{prefix}-images-idx3-ubyte", axes=3) for prefix in prefixes])
-    labels = np.concatenate([_read(folder, f"{prefix}-labels-idx1-ubyte", axes=1) for prefix in prefixes])
+    folder, prefixes = _folder(path), _PREFIXES[split]
+    images = np.concatenate([_read(folder, prefix, "images", axes=3) for prefix in prefixes])
+    labels = np.concatenate([_read(folder, prefix, "labels", axes=1) for prefix in prefixes])
     return ImageSet(images[..., None], labels.astype(np.int64), _class_names(folder, labels), str(folder))
 
 
@@ -51,14 +74,14 @@ def _class_names(folder: Path, labels: NDArray[np.uint8]) -> tuple[str, ...]:
     return tuple(str(c) for c in range(max(10, int(labels.max(initial=0)) + 1)))
 
 
-def _read(folder: Path, name: str, *, axes: int) -> NDArray[np.uint8]:
-    packed, plain = folder / f"{name}.gz", folder / name
-    path = plain if plain.is_file() else packed
-    if not path.is_file():
+def _read(folder: Path, prefix: str, kind: str, *, axes: int) -> NDArray[np.uint8]:
+    path = _find(folder, prefix, kind)
+    if path is None:
+        name = f"{prefix}-{kind}-{_KINDS[kind]}"
         raise DataError(f"{folder}: the file {name} (or {name}.gz) is missing.")
     header = 4 + 4 * axes
     try:
-        with gzip.open(path, "rb") if path == packed else path.open("rb") as file:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             start = file.read(header)
             shape = _shape(path, start, axes)
             size = math.prod(shape)

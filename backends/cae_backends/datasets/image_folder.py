@@ -1,5 +1,7 @@
 """A folder of images by class: ``root/class/image.png``, or ``root/train/class/…`` and ``root/test/class/…``."""
 
+import os
+import struct
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,9 +138,27 @@ def _opened(path: Path) -> "Iterator[Image]":
 
 def _header(path: Path, label: int) -> _File:
     with _opened(path) as image:
+        if image.format == "PNG" and _bits(path) > 8:  # of coloured ones Pillow hands out the upper halves
+            raise DataError(f"{path}: images have 8 bits a channel; found {_bits(path)}. Convert it first.")
         if image.mode not in (*_GREY, *_COLOUR):
             raise DataError(f"{path}: images have 8 bits a channel; found mode {image.mode}. Convert it first.")
         return _File(path, label, (image.height, image.width), image.mode in _GREY)
+
+
+def _bits(path: Path) -> int:
+    """Return the most bits a channel that a header of a PNG file says; https://www.w3.org/TR/png-3/#11IHDR."""
+    bits = 0
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(start := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", start)
+            if kind == b"IDAT":
+                break
+            if kind == b"IHDR":
+                bits = max(bits, file.read(9)[8:9].ljust(1, b"\0")[0])
+                length -= 9
+            file.seek(length + 4, os.SEEK_CUR)
+    return bits
 
 
 def _pixels(path: Path, *, grey: bool) -> NDArray[np.uint8]:

@@ -1,7 +1,5 @@
 """Labelled images in an ``.npz`` file, read without pickle."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.datasets.zip_sizes import check_unpacked_sizes
 from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
-from cae_core.errors import DataError
+from cae_core.errors import DataError, first_line
 
 __all__ = ["read_npz"]
 
+_CLASSES = 100_000
 _KEYS = ("images", "labels", "class_names")
 
 
@@ -27,10 +27,14 @@ def read_npz(path: Path) -> ImageSet:
         DataError: no such arrays, or of another type or shape; the file is broken, or needs pickle.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in _KEYS if key in file}
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as exc:
-        raise DataError(f"{path}: not a readable .npz file of plain arrays ({exc}).") from exc
+        with path.open("rb") as stream:
+            check_unpacked_sizes(stream, str(path))
+            with np.load(stream, allow_pickle=False) as file:
+                arrays = {key: np.asarray(file[key]) for key in _KEYS if key in file}
+    except DataError:
+        raise
+    except Exception as exc:  # the list of what zipfile and NumPy raise about a broken file has no end
+        raise DataError(f"{path}: not a readable .npz file of plain arrays ({first_line(exc)}).") from exc
     missing = [key for key in ("images", "labels") if key not in arrays]
     if missing:
         raise DataError(f"{path}: the file has no array {missing[0]!r}. Write images, labels and class_names.")
@@ -51,7 +55,12 @@ def _labels(path: Path, labels: NDArray[Any]) -> Labels:
 def _class_names(path: Path, arrays: Mapping[str, NDArray[Any]], labels: Labels) -> tuple[str, ...]:
     names = arrays.get("class_names")
     if names is None:
-        return tuple(str(c) for c in range(int(labels.max(initial=-1)) + 1))
+        count = int(labels.max(initial=-1)) + 1
+        if count > _CLASSES:
+            raise DataError(
+                f"{path}: classes are numbered from 0, and at most {_CLASSES} get names; found the label {count - 1}."
+            )
+        return tuple(str(c) for c in range(count))
     if names.ndim != 1 or names.dtype.kind != "U":
         raise DataError(f"{path}: class_names must be strings of shape (c,); found {names.dtype} {names.shape}.")
     return tuple(str(name) for name in names)

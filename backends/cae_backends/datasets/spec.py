@@ -12,6 +12,9 @@ from cae_core.errors import DataError
 __all__ = ["DataSpec"]
 
 _OPTION = re.compile(r",([^,=/\\]*)=([^,/\\]*)$")
+_LARGEST = 4096
+"""Pixels, as in a model's contract."""
+
 _KNOWN = ("size", "classes", "seed", "labels")
 
 
@@ -34,8 +37,11 @@ class DataSpec:
     labels: Literal["fine", "coarse"] = "fine"
 
     def __post_init__(self) -> None:
-        if self.size is not None and min(self.size) < 1:
-            raise DataError(f"The images' size must be at least 1x1; found {self.size[0]}x{self.size[1]}.")
+        if self.size is not None and not 1 <= min(self.size) <= max(self.size) <= _LARGEST:
+            raise DataError(
+                f"The images' size must be at least 1x1 and at most {_LARGEST}x{_LARGEST}; "
+                f"found {self.size[0]}x{self.size[1]}."
+            )
         if self.classes is not None and self.classes < 2:
             raise DataError(f"A data set needs at least 2 classes; found classes={self.classes}.")
         if not 0 <= self.seed < 1 << 64:
@@ -76,8 +82,8 @@ class DataSpec:
 
 
 def _number(text: str, name: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        raise DataError(f"{text}: {name} must be a whole number; found {value!r}.")
+    if not (value.isascii() and value.isdigit() and len(value) <= 20):
+        raise DataError(f"{text}: {name} must be a whole number; found {value[:40]!r}.")
     return int(value)
 
 

@@ -9,6 +9,7 @@ import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
+from cae_backends.onnx_external_data import check_external_data
 from cae_backends.torch.onnx_neutral import Neutral, image_value, neutral
 from cae_core.contract import Contract
 from cae_core.errors import BackendMissing, ModelError, first_line
@@ -44,10 +45,12 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         ModelError: it cannot be read, or is no ONNX model.
     """
     try:
-        proto = onnx.load(path)
+        proto = onnx.load(path, load_external_data=False)
+        check_external_data(proto, path)
+        onnx.load_external_data_for_model(proto, str(path.parent))
     except OSError as exc:
         raise ModelError(f"{path}: the model cannot be read ({exc.strerror or exc}).") from exc
-    except (DecodeError, onnx.checker.ValidationError) as exc:
+    except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as exc:
         raise ModelError(f"{path}: this is not an ONNX model, or it is damaged. Export it again.") from exc
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{path}: this is not an ONNX model: it has no graph. Export it again.")

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,9 @@ __all__ = ["Crew", "ExecutorCrew", "cluster", "local_processes"]
 
 _ANSWER_SECONDS = 5
 _WORKER_SECONDS = 30
+_RECONNECT_SECONDS = 30
+_RESULT_SECONDS = 120
+_POLL_SECONDS = 0.2
 _RETRIES = 3
 
 
@@ -99,33 +103,103 @@ def local_processes(workers: int) -> Iterator[Crew]:
 
 
 class _DaskCrew:
-    """The workers of a Dask cluster, through the executor of its client. They need no folder of ours."""
+    """The workers of a Dask cluster, through its client. They need no folder of ours.
 
-    def __init__(self, client: Any, resources: Mapping[str, float]) -> None:  # noqa: ANN401 - imported lazily
-        self._client = client
-        options = {"resources": dict(resources)} if resources else {}
-        self._executor: Executor = client.get_executor(retries=_RETRIES, **options)
+    Where the connection to the scheduler is lost, Dask cancels what was in flight, and takes further jobs as if nothing
+    had happened; so no job is given to it before the connection is there again.
+    """
+
+    def __init__(self, client: Any, address: str, resources: Mapping[str, float]) -> None:  # noqa: ANN401 - imported lazily
+        self._client, self._address = client, address
+        self._options = {"resources": dict(resources)} if resources else {}
+        self._packed, self._key = b"", ""
         self._data: Any = None
+        self._limit = 2
 
     @property
     def limit(self) -> int:
         """Two for each thread, so that no worker waits for us; workers may come and go."""
-        threads: dict[str, int] = self._client.nthreads()
-        return max(2, 2 * sum(threads.values()))
+        with contextlib.suppress(OSError):  # the scheduler does not answer: `submit` sees to that
+            threads: dict[str, int] = self._client.nthreads()
+            self._limit = max(2, 2 * sum(threads.values()))
+        return self._limit
 
     def share(self, data: PoolData, store: PoolStore) -> None:  # noqa: ARG002 - the data travel
         """Send the data as a task's argument: unlike scattered data, they outlive every worker that holds them."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sending large graph")
-            key = f"cae-data-{data.sha256()}"
-            self._data = self._client.submit(unpack_data, pack_data(data), key=key)
+        self._packed, self._key = pack_data(data), f"cae-data-{data.sha256()}"
+        self._send()
 
     def submit(self, task: Task) -> "Future[Result]":
-        """See `Crew.submit`."""
-        return self._executor.submit(_work, task, self._data)
+        """Run a task; see `Crew.submit`.
+
+        Raises:
+            PoolError: the scheduler cannot be reached any more.
+        """
+        self._reach()
+        if self._data.cancelled():  # with the connection, of which a new scheduler knows nothing
+            self._send()
+        future: Future[Result] = Future()
+        inner = self._client.submit(_work, task, self._data, retries=_RETRIES, **self._options)
+        inner.add_done_callback(lambda done: _pass_on(done, future))
+        return future
 
     def restart(self) -> None:
         """The cluster's own business."""
+
+    def _send(self) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            self._data = self._client.submit(unpack_data, self._packed, key=self._key)
+
+    def _reach(self) -> None:
+        """Wait while the client looks for its scheduler.
+
+        Raises:
+            PoolError: it has given up, or should have.
+        """
+        deadline = time.monotonic() + 1.5 * _RECONNECT_SECONDS
+        while self._client.status != "running":
+            if self._client.status in ("closing", "closed") or time.monotonic() > deadline:
+                raise PoolError(
+                    f"The Dask scheduler at {self._address} has ended, or cannot be reached any more. The models that "
+                    "are finished are kept: start it again, and give the same command."
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def _pass_on(done: Any, future: "Future[Result]") -> None:  # noqa: ANN401 - a future of Dask
+    """Give ``future`` the outcome of Dask's; where that is lost with a worker or with the scheduler, it is cancelled.
+
+    The client's own executor does the same, but never says anything where fetching the result fails.
+    """
+    if done.status == "error":
+        future.set_exception(_told_why(done.exception()))
+        return
+    try:
+        if done.status == "finished":
+            future.set_result(done.result(timeout=_RESULT_SECONDS))
+            return
+    except (OSError, CancelledError):
+        pass
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
+        future.set_exception(error)
+        return
+    future.cancel()
+    future.set_running_or_notify_cancel()
+
+
+def _told_why(error: BaseException) -> BaseException:
+    """Return what Dask means by a killed worker; any other error as it is."""
+    from distributed.scheduler import KilledWorker
+
+    if not isinstance(error, KilledWorker):
+        return error
+    told = PoolError(
+        f"the worker that ran it died, {error.allowed_failures + 1} times: killed, or out of memory? Give the workers "
+        "more memory (`dask worker --memory-limit`), or one thread each (--nthreads 1)"
+    )
+    told.__cause__ = error
+    return told
 
 
 @contextlib.contextmanager
@@ -145,7 +219,8 @@ def cluster(address: str, *, resources: Mapping[str, float] | None = None) -> It
     except ImportError as error:
         message = f"A cluster needs {error.name}: pip install 'cae-fingerprint[cluster]'."
         raise BackendMissing(message) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    for name in ("distributed", "distributed.client"):  # what matters is raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client: Any = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
@@ -153,14 +228,18 @@ def cluster(address: str, *, resources: Mapping[str, float] | None = None) -> It
             f"No Dask scheduler answers at {address} within {_ANSWER_SECONDS} s. "
             "Start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`."
         ) from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_WORKER_SECONDS)
-        except TimeoutError as error:
-            raise PoolError(
-                f"The cluster at {address} has no workers. Start some with `dask worker {address} --nthreads 1`."
-            ) from error
-        yield _DaskCrew(client, resources or {})
+    client._timeout = _RECONNECT_SECONDS  # how long it looks for a scheduler that it has lost
+    try:
+        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+    except TimeoutError as error:
+        client.close(timeout=_ANSWER_SECONDS)
+        raise PoolError(
+            f"The cluster at {address} has no workers. Start some with `dask worker {address} --nthreads 1`."
+        ) from error
+    try:
+        yield _DaskCrew(client, address, resources or {})
+    finally:
+        client.close(timeout=_ANSWER_SECONDS)
 
 
 _STOPS: list[Event] = []
