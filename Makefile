@@ -3,12 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all check bench clean
+.PHONY: help demo test test-all test-lower check bench clean
 
 help:
 	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
 	@echo "make test      install what is needed and run the tests"
 	@echo "make test-all  the tests, slow ones included"
+	@echo "make test-lower  hostile files with the oldest versions that pyproject.toml allows (an environment of its own)"
 	@echo "make check     lint, format, types, import rules"
 	@echo "make bench     the benchmarks: ratios measured side by side"
 	@echo "make clean     remove the environment and everything generated"
@@ -38,6 +39,19 @@ test: .venv/dev
 test-all: .venv/dev
 	$(BIN)/python -m pytest -m ""
 
+.venv-lower/dev: pyproject.toml tests/lower_bounds.py .venv/pip
+	@echo "Installing the oldest allowed versions (PyTorch and TensorFlow among them) ..."
+	rm -rf .venv-lower
+	$(PYTHON) -m venv .venv-lower
+	$(BIN)/python tests/lower_bounds.py > .venv-lower/constraints.txt
+	.venv-lower/bin/pip install --quiet --constraint .venv-lower/constraints.txt \
+		--editable '.[torch,tensorflow,digits,data,images,seal]' 'pytest>=8.3'
+	@touch $@
+
+# Old packages warn about new ones: here a warning is no error.
+test-lower: .venv-lower/dev
+	.venv-lower/bin/python -m pytest -m "hostile and not slow" -o filterwarnings=default -p no:doctest $$(grep -rl "mark.hostile" tests)
+
 check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +63,4 @@ bench: .venv/dev
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-lower demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -99,7 +99,8 @@ def _weights_fault(path: Path) -> ModelError | None:
             check_external_data(ModelProto.FromString(path.read_bytes()), path)
     except ModelError as error:
         return error
-    except (DecodeError, OSError, MemoryError):  # it is said anyway that the file cannot be opened
+    # UnicodeDecodeError: of protobuf before its own error covered it
+    except (DecodeError, UnicodeDecodeError, OSError, MemoryError):  # it is said anyway that the file cannot be opened
         return None
     return None
 

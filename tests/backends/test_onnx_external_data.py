@@ -14,6 +14,8 @@ from cae_backends.onnxruntime import LOADER
 from cae_core.contract import Contract, metadata_of
 from cae_core.errors import ModelError
 
+pytestmark = pytest.mark.hostile
+
 CONTRACT = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")
 DATA = "model.onnx.data"
 BYTES = 48 * 5 * 4

@@ -21,7 +21,7 @@ from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError
 from cae_core.loaders import open_model
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
 
 LOGITS = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")
 IMAGES: NDArray[np.uint8] = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)

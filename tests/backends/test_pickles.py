@@ -206,6 +206,8 @@ def test_no_pickle_fills_the_memory(tmp_path: Path) -> None:
 import tracemalloc
 from cae_backends.datasets import open_data
 from cae_core.errors import DataError
+
+pytestmark = pytest.mark.hostile
 tracemalloc.start()
 for i in range({len(BOMBS)}):
     try:

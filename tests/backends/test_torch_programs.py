@@ -19,7 +19,7 @@ from cae_core.loaders import open_model, runs_code
 from cae_core.members import collect_members, open_member, open_white_box
 from cae_core.pool import parse_member
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
 
 NCHW = Contract(layout="NCHW", range=(0.0, 1.0), output="logits", size=(8, 8), channels="RGB")
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
@@ -120,6 +120,9 @@ def test_ones_own_is_opened_with_consent(honest: Path) -> None:
 
 def test_the_canary_would_sing(honest: Path, tmp_path: Path) -> None:
     """What consent means: torch runs the code of the file."""
+    with zipfile.ZipFile(honest) as archive:
+        if not any(name.endswith("models/model.json") for name in archive.namelist()):
+            pytest.skip("this torch writes archives of another form")
     canary = tmp_path / "canary"
     hostile = hostile_files(honest, tmp_path, canary)["symbols"]
     with contextlib.suppress(ModelError):
