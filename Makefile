@@ -50,7 +50,7 @@ test-all: .venv/dev
 
 # Old packages warn about new ones: here a warning is no error.
 test-lower: .venv-lower/dev
-	.venv-lower/bin/python -m pytest -m "hostile and not slow" -o filterwarnings=default -p no:doctest $$(grep -rl "mark.hostile" tests)
+	.venv-lower/bin/python -m pytest -m "hostile and not slow" -o filterwarnings=default $$(grep -rl "mark.hostile" tests)
 
 check: .venv/dev
 	$(BIN)/ruff check .
