@@ -113,6 +113,8 @@ def _needed(tensor: "TensorProto") -> int | None:
     name = TensorProto.DataType.Name(tensor.data_type) if tensor.data_type in TensorProto.DataType.values() else ""
     if name.endswith("INT4") or name == "FLOAT4E2M1":  # two numbers a byte
         return (count + 1) // 2
+    if name == "BFLOAT16" or name.startswith("FLOAT8"):  # an older onnx hands them to NumPy as float32
+        return count * (2 if name == "BFLOAT16" else 1)
     try:
         kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     except (KeyError, TypeError, ValueError):  # a type of a newer onnx
