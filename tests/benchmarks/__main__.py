@@ -10,6 +10,7 @@ from cae_cli.render import print_rows
 from tests.benchmarks.figures import Figure, Scale
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.mixed import measure_mixed
+from tests.benchmarks.opening import measure_opening
 from tests.benchmarks.pool_training import measure_pool_training
 from tests.benchmarks.search import measure_generation, measure_iteration, measure_overhead
 from tests.benchmarks.verification import measure_verification
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
     "verification": measure_verification,
     "memory": measure_memory,
     "pool": measure_pool_training,
+    "opening": measure_opening,
 }
 
 
