@@ -26,6 +26,7 @@ __all__ = [
     "installed_loaders",
     "is_model",
     "open_model",
+    "refusal",
     "runs_code",
 ]
 
@@ -187,14 +188,21 @@ def check_consent(path: Path, *, trusted: bool) -> None:
         )
 
 
-def _unknown(spec: str, loaders: Sequence[Loader], *, gradients: bool) -> str:
-    path = Path(spec)
-    for loader in loaders:
+def refusal(path: Path) -> str | None:
+    """Return the sentence that says why no backend opens what is at ``path``, and what to do; None where none knows."""
+    for loader in installed_loaders():
         if path.name in loader.folders:
-            return f"{spec}: this is a part of a model. Give the folder that holds {path.name}: {path.parent}."
+            return f"{path}: this is a part of a model. Give the folder that holds {path.name}: {path.parent}."
         refused: Mapping[str, str] = getattr(loader, "refused", {})
         if path.suffix.lower() in refused:
-            return f"{spec}: {refused[path.suffix.lower()]}"
+            return f"{path}: {refused[path.suffix.lower()]}"
+    return None
+
+
+def _unknown(spec: str, loaders: Sequence[Loader], *, gradients: bool) -> str:
+    told = refusal(Path(spec))
+    if told is not None:
+        return told
     known = sorted({s for x in loaders if x.gradients or not gradients for s in (*x.suffixes, *x.schemes)})
     folders = sorted({marker for x in loaders if x.gradients or not gradients for marker in x.folders})
     need = "with gradients " if gradients else ""

@@ -20,7 +20,7 @@ from cae_core.contract import Contract, metadata_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.generation import Progress
-from cae_core.loaders import check_consent, open_model
+from cae_core.loaders import check_consent, open_model, refusal
 from cae_core.models import Model
 from cae_core.storage import replacing
 
@@ -79,6 +79,9 @@ def convert(
         raise ModelError(f"{source}: no such model file. Give the path of an existing model.")
     suffixes = (source.suffix.lower(), target.suffix.lower())
     known = source.is_dir() or suffixes[0] in (".keras", ".h5", ".hdf5", ".onnx", ".pt2")
+    told = None if known else refusal(source)
+    if told is not None:
+        raise ModelError(told)
     if not known or suffixes[1] not in (".onnx", ".pt2") or suffixes == (".pt2", ".pt2"):
         raise ModelError(
             f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel, "

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from cae_converters.conversion import convert
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, PoolError
@@ -164,5 +165,14 @@ def batch_norm() -> nn.Module:
 def test_pickled_files_get_the_way_out(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"m{suffix}"
     torch.save(network().state_dict(), path)
-    with pytest.raises(ModelError, match=r"pickled torch files are not opened.*torch\.onnx\.export"):
-        open_model(str(path))
+    for opened in (lambda: open_model(str(path)), lambda: convert(path, tmp_path / "m.onnx")):
+        with pytest.raises(ModelError, match=r"pickled torch files are not opened.*torch\.onnx\.export"):
+            opened()
+
+
+def test_a_file_of_a_folder_names_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "saved_model.pb"
+    path.touch()
+    for opened in (lambda: open_model(str(path)), lambda: convert(path, tmp_path / "m.onnx")):
+        with pytest.raises(ModelError, match=rf"Give the folder that holds saved_model\.pb: {tmp_path}"):
+            opened()
