@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cae_backends.tensorflow.frozen import FrozenGraph, freeze, without_softmax
+from cae_backends.tensorflow.endings import without_softmax
+from cae_backends.tensorflow.frozen import FrozenGraph, freeze
 from cae_backends.tensorflow.model import TensorflowModel
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_backends.tensorflow.tracing import trace_keras

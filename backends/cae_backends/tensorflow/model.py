@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cae_backends.batches import images_at_once
 from cae_backends.contract_files import check_end
-from cae_backends.tensorflow.frozen import FrozenGraph, without_softmax
+from cae_backends.tensorflow.endings import ends_in_softmax, without_softmax
+from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.programs import Linearised, Program, compile_answer, linearise
 from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow, resolve_device
 from cae_backends.tensorflow.tracing import trace_keras
@@ -47,7 +48,7 @@ class TensorflowModel:
     ) -> None:
         _check_input(graph, contract, origin)
         bare = without_softmax(graph)
-        check_end(contract, softmax=bare is not None, origin=origin)
+        check_end(contract, softmax=ends_in_softmax(graph), origin=origin)
         self.contract = contract
         self._origin, self._shape = origin, graph.shape
         self._device = resolve_device(device)

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from cae_backends.contract_files import find_contract
-from cae_backends.tensorflow.frozen import SAVER, FrozenGraph, hidden_operations
+from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.model import TensorflowModel
-from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
-from cae_backends.tensorflow.tracing import keras_input, trace_keras, trace_signature
+from cae_backends.tensorflow.runtime import load_keras
+from cae_backends.tensorflow.saved_model import read_saved_model
+from cae_backends.tensorflow.tracing import keras_input, trace_keras
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, first_line
 from cae_core.loaders import Device
 
-__all__ = ["SAVED_MODEL", "load_graph", "open_tensorflow", "read_keras"]
-
-SAVED_MODEL = "saved_model.pb"
-"""The file by which a SavedModel folder is recognised."""
+__all__ = ["load_graph", "open_tensorflow", "read_keras"]
 
 _PICKLED = ("Lambda", "__lambda__", "TorchModuleWrapper")
 
@@ -53,7 +51,7 @@ def load_graph(
         BackendMissing, ModelError, ContractError: see `open_tensorflow`.
     """
     if path.is_dir():
-        graph = trace_signature(_load_saved_model(path), origin=str(path))
+        graph = read_saved_model(path)
         return graph, find_contract(path, {}, graph.shape, contract, dtype=graph.dtype)
     model = read_keras(path, allow_lambda=allow_lambda)
     shape, dtype = keras_input(model, origin=str(path))
@@ -118,26 +116,6 @@ def _code_holders(config: Any, owner: str = "the model") -> Iterator[str]:  # no
             return
         for part in config.values():
             yield from _code_holders(part, owner)
-
-
-def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
-    tf = load_tensorflow()
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    description = SavedModel()
-    try:
-        description.ParseFromString((path / SAVED_MODEL).read_bytes())
-        found = {op for graph in description.meta_graphs for op in hidden_operations(graph.graph_def)}
-        outside = sorted(found - SAVER)
-        if outside:  # loading a SavedModel runs its initialisers already
-            raise ModelError(
-                f"{path}: the SavedModel calls {', '.join(outside)}, which runs code or touches files outside of the "
-                "graph; such a model is never run. Export it without them."
-            )
-        return tf.saved_model.load(str(path))
-    except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as exc:
-        raise ModelError(f"{path}: this SavedModel cannot be loaded ({first_line(exc)}). Export it again.") from exc
 
 
 def _explain(path: Path, exc: Exception) -> str:

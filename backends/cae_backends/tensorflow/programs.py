@@ -4,7 +4,7 @@ The pullback is wanted after the logits of all models are known, so forward and 
 from a ``tf.GradientTape``, the second one gets the weights as arguments and TensorFlow can simplify neither (eight
 ResNet20s, 100 images, two cores: 1.7 times as slow as both in one function). Here one graph of both is cut where the
 backward pass reads the forward pass: what depends on the images is handed over, and constants stand in both halves
-(1.2 times).
+(1.2 times). A graph with loops cannot be cut, and its forward pass is computed twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,8 @@ from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_core.errors import ModelError
 
 __all__ = ["Linearised", "Program", "compile_answer", "linearise"]
+
+_CALLS = frozenset({"Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"})
 
 _SMALLEST_PROBABILITY = 1e-30
 # Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass.
@@ -74,15 +76,15 @@ def linearise(program: Program, *, origin: str) -> Linearised:
     Raises:
         ModelError: the answer does not depend on the input in a differentiable way.
     """
+    if any(node.op in _CALLS for node in program.graph.graph_def.node):
+        return _computed_twice(program, origin=origin)
     tf = load_tensorflow()
     graph = tf.Graph()
     with graph.as_default():
         x = tf.compat.v1.placeholder(program.input_spec.dtype, program.input_spec.shape)
         scores = program.answer(x)
         cotangent = tf.compat.v1.placeholder(scores.dtype, scores.shape)
-        (gradient,) = tf.gradients(scores, x, grad_ys=cotangent)
-    if gradient is None:
-        raise ModelError(f"{origin}: its answer does not depend on the input in a way that can be differentiated.")
+        gradient = _gradient(scores, x, cotangent, origin)
     residuals = _residuals(graph, x, cotangent)
     graph_def, names = graph.as_graph_def(), [tensor.name for tensor in residuals]
 
@@ -99,6 +101,33 @@ def linearise(program: Program, *, origin: str) -> Linearised:
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in residuals]
     cotangent_spec = tf.TensorSpec(cotangent.shape, cotangent.dtype)
     return Linearised(_compiled(forward, program.input_spec), _compiled(backward, specs, cotangent_spec))
+
+
+def _computed_twice(program: Program, *, origin: str) -> Linearised:
+    """Return a forward pass, and a backward pass that begins with the forward pass.
+
+    The gradient of a loop or branch makes the function of its forward pass another one, so a graph of both cannot be
+    cut between them.
+    """
+
+    def forward(images: Any) -> Any:  # noqa: ANN401 - tensors
+        return program.answer(images), [images]
+
+    def backward(kept: Sequence[Any], upstream: Any) -> Any:  # noqa: ANN401
+        return _gradient(program.answer(kept[0]), kept[0], upstream, origin)
+
+    answering = _compiled(forward, program.input_spec)
+    scores, _ = answering.structured_outputs
+    return Linearised(
+        answering, _compiled(backward, [program.input_spec], load_tensorflow().TensorSpec(scores.shape, scores.dtype))
+    )
+
+
+def _gradient(scores: Any, x: Any, cotangent: Any, origin: str) -> Any:  # noqa: ANN401 - tensors, inside of a graph
+    (gradient,) = load_tensorflow().gradients(scores, x, grad_ys=cotangent)
+    if gradient is None:
+        raise ModelError(f"{origin}: its answer does not depend on the input in a way that can be differentiated.")
+    return gradient
 
 
 def _compiled(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:  # noqa: ANN401 - TensorSpecs
