@@ -12,13 +12,15 @@ __all__ = ["ends_in_softmax", "without_softmax"]
 _SAME = frozenset({"CheckNumerics", "Identity", "PreventGradient", "Snapshot", "StopGradient"})
 """They answer their input."""
 
-_REARRANGED = _SAME | frozenset(
-    "Cast ConjugateTranspose EnsureShape ExpandDims Gather GatherNd GatherV2 Reshape ReverseV2 Slice Squeeze "
-    "StridedSlice Transpose".split()
-)
+_ORDERS = """
+    Cast ConjugateTranspose EnsureShape ExpandDims Gather GatherNd GatherV2 Reshape ReverseV2 Slice Squeeze StridedSlice
+    Transpose
+"""
+_REARRANGED = _SAME.union(_ORDERS.split())
 """They answer the values of their first input, perhaps others in place or kind."""
 
-_SCALED = frozenset("Add AddV2 ClipByValue Div DivNoNan Maximum Minimum Mul RealDiv Sub".split())
+_SCALES = "Add AddV2 ClipByValue Div DivNoNan Maximum Minimum Mul RealDiv Sub"
+_SCALED = frozenset(_SCALES.split())
 """With a constant, they answer probabilities where they are given some: rounded, smoothed or clipped."""
 
 

@@ -13,10 +13,11 @@ __all__ = ["READS", "WRITES", "check_operations"]
 READS = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})
 """Read a variable through its handle, the first input."""
 
-WRITES = frozenset(
-    "Assign AssignAdd AssignSub ScatterAdd ScatterSub ScatterUpdate AssignVariableOp AssignAddVariableOp "
-    "AssignSubVariableOp ResourceScatterAdd ResourceScatterSub ResourceScatterUpdate".split()
-)
+_WRITES = """
+    Assign AssignAdd AssignSub ScatterAdd ScatterSub ScatterUpdate AssignVariableOp AssignAddVariableOp
+    AssignSubVariableOp ResourceScatterAdd ResourceScatterSub ResourceScatterUpdate
+"""
+WRITES = frozenset(_WRITES.split())
 """Change a variable, the first input. They are taken out of a graph before it is run."""
 
 _VALUES = """

@@ -1,7 +1,8 @@
-"""Which value of a checkpoint belongs to which variable: what a SavedModel's restore function would do, not done.
+"""Which value of a checkpoint belongs to which variable of a SavedModel, found without restoring anything.
 
-A meta graph names the operation that restores it. Followed statically, through calls, it assigns the outputs of
-``RestoreV2``, whose constants are the names in the checkpoint, to variables' handles.
+TensorFlow 2 binds the arguments of each function to objects, and the checkpoint knows the objects by the same paths.
+TensorFlow 1 has a restore operation only: followed statically, through calls, it assigns the outputs of ``RestoreV2``,
+whose constants are the names in the checkpoint, to variables.
 """
 
 from collections.abc import Mapping
@@ -35,13 +36,56 @@ _Value: TypeAlias = str | Saved | None
 """What a tensor is: a variable's handle (its name), a value of the checkpoint, or something else."""
 
 
-def saved_values(meta: Any) -> dict[str, Saved]:  # noqa: ANN401 - a MetaGraphDef
-    """Return where the values of a meta graph's variables are, by the name of the variable's node."""
+def saved_values(meta: Any, tracked: bytes) -> dict[str, Saved]:  # noqa: ANN401 - a MetaGraphDef
+    """Return where the values of a meta graph's variables are, by the name of the variable's node.
+
+    Args:
+        meta: graph, functions, objects and restore operation.
+        tracked: the checkpoint's description of its objects; empty: it has none.
+    """
+    return {**_by_restorer(meta), **_by_objects(meta, tracked)}
+
+
+def _by_objects(meta: Any, tracked: bytes) -> dict[str, Saved]:  # noqa: ANN401 - a MetaGraphDef
+    keys = _checkpoint_keys(meta.object_graph_def, tracked)
+    bound = {name: list(function.bound_inputs) for name, function in meta.object_graph_def.concrete_functions.items()}
+    found = {}
+    for node in meta.graph_def.node:
+        called = node.attr["f"].func.name if node.op in _CALLS else ""
+        inputs = [one for one in node.input if not one.startswith("^")]
+        for one, place in zip(reversed(inputs), reversed(bound.get(called, [])), strict=False):  # the last arguments
+            if place in keys:
+                found[node_of(one)] = Saved(keys[place])
+    return found
+
+
+def _checkpoint_keys(objects: Any, tracked: bytes) -> dict[int, str]:  # noqa: ANN401 - a SavedObjectGraph
+    """Return the name in the checkpoint of each object that is a variable: both graphs are walked by one path."""
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+    described = TrackableObjectGraph()
+    described.ParseFromString(tracked)
+    keys: dict[int, str] = {}
+    waiting, seen = [(0, 0)] if objects.nodes and described.nodes else [], set[tuple[int, int]]()
+    while waiting:
+        here, there = waiting.pop()
+        if (here, there) in seen:
+            continue
+        seen.add((here, there))
+        for attribute in described.nodes[there].attributes:
+            if attribute.name == "VARIABLE_VALUE":
+                keys[here] = attribute.checkpoint_key
+        children = {child.local_name: child.node_id for child in described.nodes[there].children}
+        both = (child for child in objects.nodes[here].children if child.local_name in children)
+        waiting.extend((child.node_id, children[child.local_name]) for child in both)
+    return keys
+
+
+def _by_restorer(meta: Any) -> dict[str, Saved]:  # noqa: ANN401 - a MetaGraphDef
     restorer = _Restorer({function.signature.name: function for function in meta.graph_def.library.function}, {})
     nodes = {node.name: node for node in meta.graph_def.node}
-    operation = node_of(meta.saver_def.restore_op_name)
     reached: Nodes = {}
-    waiting = [operation]
+    waiting = [node_of(meta.saver_def.restore_op_name)]
     while waiting:
         name = waiting.pop()
         if name in nodes and name not in reached:
@@ -105,6 +149,6 @@ def _region(text: str) -> tuple[slice, ...]:
     """Return the part that RestoreV2's text names: "10 5 0,4:-" is rows 0 to 3, all columns, of a (10, 5) tensor."""
     if not text:
         return ()
-    axes = text.split()[-1].split(":")
+    axes = text.rpartition(" ")[2].split(":")
     spans = [[int(number) for number in axis.split(",")] if axis != "-" else None for axis in axes]
     return tuple(slice(None) if span is None else slice(span[0], span[0] + span[1]) for span in spans)

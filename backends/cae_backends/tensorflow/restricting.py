@@ -35,8 +35,8 @@ class Restricted:
 
     Attributes:
         graph_def: the nodes and functions that the answer is computed from.
-        run: the nodes, by name, that would run while the graph (``""``) or a function of it answers; the operations
-            of all are on the list, but for those that change variables.
+        run: the nodes, by name, that run before the graph (``""``) or a function of it has answered, those that
+            change variables apart; the operations of all are on the list.
         written: the nodes in each that change a variable; they are not in ``graph_def``.
     """
 
@@ -75,8 +75,10 @@ def restrict(graph_def: Any, *, given: str, wanted: str, origin: str) -> Restric
         part.node_def.extend(body.needed(results, bodies[name]))
         waiting.extend(_called_by(bodies[name].values(), library, origin))
     _check_size(bodies, library, origin)
-    operations = (node.op for nodes in bodies.values() for node in nodes.values())
-    check_operations((op for op in operations if op not in library), origin=origin)
+    # an operation with an effect may run in a function although no result waits for it
+    anywhere = (node for name in bodies if name for node in library[name].node_def)
+    operations = {node.op for node in (*run.values(), *anywhere)}
+    check_operations(operations - _DROPPED - set(library), origin=origin)
     return Restricted(made, bodies, changing)
 
 

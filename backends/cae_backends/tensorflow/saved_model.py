@@ -26,6 +26,7 @@ SAVED_MODEL = "saved_model.pb"
 
 _SIGNATURES = ("serving_default", "serve")
 _OWN = ("__saved_model_init_op", "__saved_model_train_op")  # what TensorFlow notes among the signatures
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the checkpoint's own name for the description of its objects
 _VARIABLES = ("VarHandleOp", "Variable", "VariableV2")
 _LARGEST = 1 << 31  # bytes; no message of protobuf can be larger
 
@@ -122,11 +123,11 @@ def _variables(path: Path, meta: Any, restricted: Restricted) -> tuple[dict[str,
         raise _damaged(path, f"the function {inside[0]!r} makes a variable of its own")
     if not nodes:
         return {}, []
-    saved = saved_values(meta)
+    reader = _reader(path)
+    saved = saved_values(meta, reader.get_tensor(_OBJECTS) if reader.has_tensor(_OBJECTS) else b"")
     unsaved = sorted(node.name for node in nodes if node.name not in saved)
     if unsaved:
         raise _damaged(path, f"the variable {unsaved[0]!r} has no value in its checkpoint")
-    reader = _reader(path)
     captured, variables = {}, []
     for node in nodes:
         value = _value(path, reader, saved[node.name], tf.dtypes.as_dtype(node.attr["dtype"].type))
