@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cae_backends.tensorflow.restricting import Restricted, node_of, restrict
+from cae_backends.tensorflow.restricting import Restricted, node_of, restrict, with_own_functions
 from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_backends.tensorflow.state import check_state
 from cae_core.errors import ModelError
@@ -93,7 +93,7 @@ def freeze_graph(
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     check_state(restricted, origin=origin)
-    graph_def, held = _without_captured(restricted.graph_def, captured)
+    graph_def, held = _without_captured(with_own_functions(restricted.graph_def), captured)
     missing = sorted(node.name for node in graph_def.node if node.op == "Placeholder")
     if missing:
         raise ModelError(
@@ -113,7 +113,8 @@ def freeze_graph(
         )
         return scores
 
-    function = tf.function(answer, autograph=False).get_concrete_function(taken)
+    # tf.function would have Merge wait for other nodes, which TensorFlow 1's loops cannot
+    function = tf.compat.v1.wrap_function(answer, [taken])
     function.graph.variables = variables
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
     image, scores = only(frozen.inputs, "input", origin), only(frozen.outputs, "output", origin)

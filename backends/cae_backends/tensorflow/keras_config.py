@@ -5,6 +5,7 @@ known to be harmful; here only what belongs into a model is let through.
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -35,6 +36,7 @@ _CLASSES = re.compile(
     r"keras(\.src)?(\.(activations|constraints|dtype_policies|initializers|layers|losses|metrics|models|ops|"
     r"optimizers|quantizers|random|regularizers)(\.[a-z0-9_.]+)?)?"
 )
+_APPLICATIONS = "keras.src.applications."
 _FUNCTIONS = re.compile(r"keras(\.src)?\.(activations|losses|metrics|ops)(\.[a-z0-9_.]+)?")
 _BUILTIN = ("activations", "losses", "metrics", "ops")
 """Where Keras looks for a function of which only the name is written."""
@@ -77,6 +79,10 @@ def _reason_against_foreign(name: str, described: Mapping[str, _Json]) -> str:
     module = described.get("module") or ""
     if name == "function":
         return _reason_against_function(described.get("config"), module)
+    if isinstance(module, str) and module.startswith(_APPLICATIONS):  # such as ConvNeXt's layers; functions download
+        return (
+            "" if isinstance(getattr(sys.modules.get(module), name, None), type) else f"{name!r} is no class of layers"
+        )
     if not isinstance(module, str) or (module and not _CLASSES.fullmatch(module)):
         return f"the layer class {name!r} is not registered"
     return "" if re.fullmatch(r"[A-Z]\w*", name) else f"the layer class {name!r} is not registered"

@@ -120,7 +120,7 @@ class TensorflowModel:
             upstream = np.zeros(raw.shape, np.float32)  # it has a row where there is no image
             upstream[: shape[0]] = self.contract.from_canonical(np.asarray(gradient, np.float32), raw.shape[1])
             with self._running():
-                pulled = backward(residuals, load_tensorflow().constant(upstream)).numpy()
+                pulled = backward(load_tensorflow().constant(upstream), *residuals).numpy()
             return self.contract.pull_back(pulled[: shape[0]], shape)
 
         return logits, pull_back

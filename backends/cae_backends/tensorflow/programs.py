@@ -58,11 +58,11 @@ class Linearised:
 
     Attributes:
         forward: takes the model's tensor to the scores and the residuals.
-        backward: takes the residuals and a cotangent of the scores to the gradient of the model's tensor.
+        backward: takes a cotangent of the scores and the residuals to the gradient of the model's tensor.
     """
 
     forward: Callable[[Any], tuple[Any, Sequence[Any]]]
-    backward: Callable[[Sequence[Any], Any], Any]
+    backward: Callable[..., Any]
 
 
 def compile_answer(program: Program) -> Callable[[Any], Any]:
@@ -95,12 +95,11 @@ def linearise(program: Program, *, origin: str) -> Linearised:
         answer, *kept = run({x.name: images}, [scores.name, *names])
         return answer, kept
 
-    def backward(kept: Sequence[Any], upstream: Any) -> Any:  # noqa: ANN401
+    def backward(upstream: Any, *kept: Any) -> Any:  # noqa: ANN401
         return run({**dict(zip(names, kept, strict=True)), cotangent.name: upstream}, [gradient.name])[0]
 
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in residuals]
-    cotangent_spec = tf.TensorSpec(cotangent.shape, cotangent.dtype)
-    return Linearised(_compiled(forward, program.input_spec), _compiled(backward, specs, cotangent_spec))
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (cotangent, *residuals)]
+    return Linearised(_compiled(forward, program.input_spec), _compiled(backward, *specs))
 
 
 def _computed_twice(program: Program, *, origin: str) -> Linearised:
@@ -113,14 +112,11 @@ def _computed_twice(program: Program, *, origin: str) -> Linearised:
     def forward(images: Any) -> Any:  # noqa: ANN401 - tensors
         return program.answer(images), [images]
 
-    def backward(kept: Sequence[Any], upstream: Any) -> Any:  # noqa: ANN401
-        return _gradient(program.answer(kept[0]), kept[0], upstream, origin)
+    def backward(upstream: Any, images: Any) -> Any:  # noqa: ANN401
+        return _gradient(program.answer(images), images, upstream, origin)
 
-    answering = _compiled(forward, program.input_spec)
-    scores, _ = answering.structured_outputs
-    return Linearised(
-        answering, _compiled(backward, [program.input_spec], load_tensorflow().TensorSpec(scores.shape, scores.dtype))
-    )
+    any_scores = load_tensorflow().TensorSpec(None)  # float32
+    return Linearised(_compiled(forward, program.input_spec), _compiled(backward, any_scores, program.input_spec))
 
 
 def _gradient(scores: Any, x: Any, cotangent: Any, origin: str) -> Any:  # noqa: ANN401 - tensors, inside of a graph
@@ -131,8 +127,11 @@ def _gradient(scores: Any, x: Any, cotangent: Any, origin: str) -> Any:  # noqa:
 
 
 def _compiled(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:  # noqa: ANN401 - TensorSpecs
-    """Return the one trace of a function; TensorFlow counts those of all its namesakes, and warns."""
-    traced: Callable[..., Any] = load_tensorflow().function(function, autograph=False).get_concrete_function(*specs)
+    """Return the one trace of a function of tensors, without the order that ``tf.function`` adds.
+
+    Nothing in a frozen graph has to be put in order, and TensorFlow 1's loops bear none.
+    """
+    traced: Callable[..., Any] = load_tensorflow().compat.v1.wrap_function(function, list(specs))
     return traced
 
 

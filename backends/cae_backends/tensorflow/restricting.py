@@ -4,6 +4,7 @@ Whatever else a file holds (initialisers, savers, functions that nothing calls) 
 it. What remains is checked against `cae_backends.tensorflow.operations`.
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 from cae_backends.tensorflow.operations import WRITES, check_operations
 from cae_core.errors import ModelError
 
-__all__ = ["Nodes", "Restricted", "node_of", "restrict"]
+__all__ = ["Nodes", "Restricted", "node_of", "restrict", "with_own_functions"]
 
 Nodes: TypeAlias = dict[str, Any]
 """TensorFlow's ``NodeDef`` by name, of a graph or of a function's body."""
@@ -80,6 +81,27 @@ def restrict(graph_def: Any, *, given: str, wanted: str, origin: str) -> Restric
     operations = {node.op for node in (*run.values(), *anywhere)}
     check_operations(operations - _DROPPED - set(library), origin=origin)
     return Restricted(made, bodies, changing)
+
+
+def with_own_functions(graph_def: Any) -> Any:  # noqa: ANN401 - GraphDefs
+    """Return a copy whose functions are named after what they hold.
+
+    A process has one function of a name, and two files may use one name for two functions.
+    """
+    copy = type(graph_def)()
+    copy.CopyFrom(graph_def)
+    digest = hashlib.sha256(copy.library.SerializeToString(deterministic=True)).hexdigest()[:16]
+    names = {f.signature.name: f"function_{digest}_{place}" for place, f in enumerate(copy.library.function)}
+    for function in copy.library.function:
+        function.signature.name = names[function.signature.name]
+    parts = (copy.node, *(function.node_def for function in copy.library.function))
+    for node in (node for part in parts for node in part):
+        node.op = names.get(node.op, node.op)
+        for value in node.attr.values():
+            for called in (*([value.func] if value.HasField("func") else []), *value.list.func):
+                if called.name:
+                    called.name = names[called.name]
+    return copy
 
 
 def node_of(tensor: str) -> str:
