@@ -417,7 +417,17 @@ def test_the_witness_is_the_file_as_keras_answers_it(folder: Path, tmp_path: Pat
         if output == "probabilities":
             expected = expected - np.log(np.exp(expected).sum(1, keepdims=True))
         np.testing.assert_allclose(model.witness.logits(IMAGES), expected, atol=1e-5)
-        assert model.witness.logits(IMAGES).dtype == np.float32
+        assert model.witness.logits(IMAGES, plain=True).dtype == np.float32
+        assert model.witness.resolution == 2.0**-23
+        assert model.image_shape == (8, 8, 3)
+
+
+def test_a_witness_that_computes_in_half_precision_says_so(tmp_path: Path) -> None:
+    with saving():
+        convnet(0, dtype="mixed_float16").save(tmp_path / "net.keras")
+    model: Any = LOADER.open(str(tmp_path / "net.keras"), contract=NHWC, device="cpu")
+    assert model.witness.resolution == 2.0**-10
+    np.testing.assert_allclose(model.witness.logits(IMAGES), model.vjp(as_unit_float(IMAGES))[0], atol=0.01)
 
 
 def test_a_saved_model_has_no_witness(tmp_path: Path) -> None:

@@ -41,6 +41,15 @@ class FrozenGraph:
         )
         return scores
 
+    @property
+    def resolution(self) -> float:
+        """Relative, of its coarsest arithmetic: 2**-23 where all floats are float32."""
+        parts = (self.graph_def.node, *(function.node_def for function in self.graph_def.library.function))
+        types = {node.attr["T"].type for part in parts for node in part if "T" in node.attr}
+        tf = load_tensorflow()
+        coarse = {tf.bfloat16.as_datatype_enum: 2.0**-7, tf.float16.as_datatype_enum: 2.0**-10}
+        return max((coarse[kind] for kind in types & coarse.keys()), default=2.0**-23)
+
 
 def freeze(function: Any, *, origin: str) -> FrozenGraph:  # noqa: ANN401 - a ConcreteFunction
     """Return a concrete function's graph with its variables as constants.

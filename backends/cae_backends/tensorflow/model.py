@@ -75,8 +75,16 @@ class TensorflowModel:
             ContractError: see the class.
         """
         graph = trace_keras(model, contract=contract, origin=model.name)
-        witness = KerasWitness(lambda: model, contract=contract)
+        witness = KerasWitness(lambda: model, contract=contract, resolution=graph.resolution)
         return cls(graph, contract=contract, device=device, origin=model.name, witness=witness)
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None]:
+        """(h, w, k) of the canonical images that the graph takes; None: any."""
+        if len(self._shape) != 4:
+            return None, None, None
+        first, second, third = self._shape[1:]
+        return (first, second, third) if self.contract.layout == "NHWC" else (second, third, first)
 
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.

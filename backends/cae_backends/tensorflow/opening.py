@@ -32,7 +32,9 @@ def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) ->
         ContractError: nobody says what it takes, or what is said does not fit.
     """
     graph, found = load_graph(path, contract=contract)
-    witness = None if path.is_dir() else KerasWitness(lambda: read_keras(path), contract=found)
+    witness = None
+    if not path.is_dir():
+        witness = KerasWitness(lambda: read_keras(path), contract=found, resolution=graph.resolution)
     return TensorflowModel(graph, contract=found, device=device, origin=str(path), witness=witness)
 
 
@@ -66,7 +68,7 @@ def read_keras(path: Path, *, allow_lambda: Sequence[str] = ()) -> Any:  # noqa:
         ModelError: the file is no Keras model, names what is none of Keras' own or registered layers, keeps weights in
             other files, or holds code in a Lambda layer that is not allowed.
     """
-    load_keras()
+    keras = load_keras()
     if path.suffix != path.suffix.lower():
         raise ModelError(f"{path}: Keras knows its files by small letters. Rename it to {path.suffix.lower()}.")
     try:
@@ -83,10 +85,13 @@ def read_keras(path: Path, *, allow_lambda: Sequence[str] = ()) -> Any:  # noqa:
         ) from exc
     _check_config(path, file, allow_lambda)
     try:
-        return load_mended(path, file, safe_mode=not code_holders(file.config))
+        model = load_mended(path, file, safe_mode=not code_holders(file.config))
     except Exception as exc:
         # Keras builds the model here, from what a foreign file says
         raise ModelError(_explain(path, exc, file)) from exc
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{path}: Keras cannot load this model (it is a {type(model).__name__}). Save a whole model.")
+    return model
 
 
 def _check_config(path: Path, file: KerasFile, allow_lambda: Sequence[str]) -> None:

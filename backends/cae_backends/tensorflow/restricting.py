@@ -26,6 +26,8 @@ _PLACES = ("config", "config_proto", "executor_type")
 _LARGEST = 1_000_000
 # Nodes after all calls are written out; the largest Keras application has some 10 000.
 
+_ODD_TYPES = (20, 21)  # DT_RESOURCE and DT_VARIANT, in TensorFlow's enumeration: objects, and not values
+
 _BRANCHES = frozenset({"Switch", "Merge", "Enter", "Exit"})
 # TensorFlow 1's control flow, in which waiting for a node decides whether a value exists at all.
 
@@ -78,7 +80,7 @@ def restrict(graph_def: Any, *, given: str, wanted: str, origin: str) -> Restric
     _check_size(bodies, library, origin)
     # an operation with an effect may run in a function although no result waits for it
     anywhere = (node for name in bodies if name for node in library[name].node_def)
-    operations = {node.op for node in (*run.values(), *anywhere)}
+    operations = {_operation(node) for node in (*run.values(), *anywhere)}
     check_operations(operations - _DROPPED - set(library), origin=origin)
     return Restricted(made, bodies, changing)
 
@@ -187,6 +189,12 @@ def _cleaned(node: Any, kept: Collection[str]) -> Any:  # noqa: ANN401 - NodeDef
         elif name in _PLACES:
             copy.attr[name].s = b""
     return copy
+
+
+def _operation(node: Any) -> str:  # noqa: ANN401 - a NodeDef
+    """Return the name of a node's operation; a constant that is no array of numbers or texts has one of its own."""
+    odd = node.op == "Const" and node.attr["dtype"].type in _ODD_TYPES
+    return "Const of a handle" if odd else node.op
 
 
 def _unique(parts: Iterable[Any], name_of: Callable[[Any], str], origin: str) -> dict[str, Any]:

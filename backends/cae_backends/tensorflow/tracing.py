@@ -6,7 +6,7 @@ from typing import Any
 from cae_backends.tensorflow.frozen import FrozenGraph, freeze
 from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_core.contract import Contract
-from cae_core.errors import ModelError, first_line
+from cae_core.errors import CaeError, ModelError, first_line
 
 __all__ = ["keras_input", "trace_keras"]
 
@@ -31,12 +31,15 @@ def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph: 
     function = tf.function(lambda images: model(images, training=False), autograph=False)
     try:
         concrete = function.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype, name="images"))
-    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as exc:
+        return freeze(concrete, origin=origin)
+    except CaeError:
+        raise
+    except Exception as exc:
+        # the layers of a foreign model run here, as Python, for the first time
         raise ModelError(
             f"{origin}: the Keras model cannot be called on a batch of shape {shape} ({first_line(exc)}). "
             "Check that it works with model(images, training=False)."
         ) from exc
-    return freeze(concrete, origin=origin)
 
 
 def keras_input(model: Any, *, origin: str) -> tuple[tuple[int | None, ...] | None, str]:  # noqa: ANN401
