@@ -65,7 +65,8 @@ _LAYERS = """
     DepthwiseConv2dNativeBackpropInput Dilation2D Elu ExtractImagePatches ExtractVolumePatches FakeQuantWithMinMaxArgs
     FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel FractionalAvgPool FractionalMaxPool FusedBatchNorm
     FusedBatchNormV2 FusedBatchNormV3 FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell LRN LSTMBlockCell LeakyRelu
-    LogSoftmax MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax Dequantize QuantizeV2 QuantizeAndDequantize QuantizeAndDequantizeV2
+    LogSoftmax MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax Dequantize QuantizeV2 QuantizeAndDequantize
+    QuantizeAndDequantizeV2
     QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 Relu Relu6 Selu Softmax SoftmaxCrossEntropyWithLogits
     SparseSoftmaxCrossEntropyWithLogits
 """
