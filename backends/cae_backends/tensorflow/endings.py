@@ -1,15 +1,13 @@
 """Whether a frozen graph ends in a softmax, and the same graph without it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.restricting import Nodes, node_of
 
 __all__ = ["ends_in_softmax", "without_softmax"]
 
-_SAME = frozenset({"CheckNumerics", "Identity", "PreventGradient", "Snapshot", "StopGradient"})
+_SAME = frozenset({"CheckNumerics", "Identity", "IdentityN", "PreventGradient", "Snapshot", "StopGradient"})
 """They answer their input."""
 
 _ORDERS = """
@@ -30,9 +28,10 @@ def without_softmax(graph: FrozenGraph) -> FrozenGraph | None:
     Only what leaves the values as they are may stand behind it; see `ends_in_softmax` for the rest.
     """
     nodes = {node.name: node for node in graph.graph_def.node}
-    node = nodes[node_of(graph.output)]
-    while node.op in _SAME:
-        node = nodes[node_of(node.input[0])]
+    tensor = graph.output
+    while nodes[node_of(tensor)].op in _SAME:
+        tensor = _passed_on(tensor, nodes)
+    node = nodes[node_of(tensor)]
     if node.op != "Softmax":
         return None
     before = node.input[0]
@@ -42,32 +41,35 @@ def without_softmax(graph: FrozenGraph) -> FrozenGraph | None:
 def ends_in_softmax(graph: FrozenGraph) -> bool:
     """Whether the answer is that of a softmax, be it in another shape or type, scaled, smoothed or clipped."""
     nodes = {node.name: node for node in graph.graph_def.node}
-    name, seen = node_of(graph.output), set[str]()
-    while name not in seen:
-        seen.add(name)
-        node = nodes[name]
+    tensor, seen = graph.output, set[str]()
+    while tensor not in seen:
+        seen.add(tensor)
+        node = nodes[node_of(tensor)]
         if node.op == "Softmax":
             return True
         if node.op in _REARRANGED:
-            name = node_of(node.input[0])
+            tensor = _passed_on(tensor, nodes)
         elif node.op in _SCALED:
-            told = [one for one in _inputs(node) if not _constant(one, nodes)]
-            name = told[0] if len(told) == 1 else name
+            told = [one for one in node.input if not one.startswith("^") and not _constant(one, nodes)]
+            tensor = told[0] if len(told) == 1 else tensor
     return False
 
 
-def _inputs(node: Any) -> Iterator[str]:  # noqa: ANN401 - a NodeDef
-    return (node_of(one) for one in node.input if not one.startswith("^"))
+def _passed_on(tensor: str, nodes: Nodes) -> str:
+    """Return the input that a node answers as this output: the first one, but where it answers several."""
+    node = nodes[node_of(tensor)]
+    place = int(tensor.rpartition(":")[2]) if node.op == "IdentityN" and ":" in tensor else 0
+    return str(node.input[place])
 
 
-def _constant(name: str, nodes: Nodes) -> bool:
-    """Whether a node's value is known without an image."""
-    waiting, seen = [name], set[str]()
+def _constant(tensor: str, nodes: Nodes) -> bool:
+    """Whether a tensor's value is known without an image."""
+    waiting, seen = [tensor], set[str]()
     while waiting:
-        name = waiting.pop()
+        name = node_of(waiting.pop())
         if nodes[name].op in ("Placeholder", "Shape"):
             return False
         if name not in seen:
             seen.add(name)
-            waiting.extend(_inputs(nodes[name]))
+            waiting.extend(one for one in nodes[name].input if not one.startswith("^"))
     return True
