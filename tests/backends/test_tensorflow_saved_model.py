@@ -84,9 +84,9 @@ def first_control_flow() -> Iterator[None]:
 def test_branches_and_loops_of_tensorflow_1(tmp_path: Path, first_control_flow: None) -> None:
     path = save_in_session(tmp_path / "saved", in_branches)
     v1.enable_control_flow_v2()
-    expected = told_by_tensorflow(path)
-    assert len(set(expected.argmax(1))) > 1
-    np.testing.assert_array_equal(opened(path).predict(IMAGES).labels, expected.argmax(1))
+    told = opened(path).predict(IMAGES).probabilities
+    assert told is not None
+    np.testing.assert_allclose(told, tf.nn.softmax(told_by_tensorflow(path)), atol=1e-5)
 
 
 @pytest.mark.parametrize("function", [of_references, of_resources, in_two_parts])

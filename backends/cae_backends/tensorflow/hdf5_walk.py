@@ -59,4 +59,4 @@ def _declared_bytes(dataset: Any, label: str) -> int:  # noqa: ANN401 - an h5py.
         raise UnsafeFile(f"the weights' {label!r} is a virtual data set, whose values lie in other files")
     if made.get_external_count():
         raise UnsafeFile(f"the weights' {label!r} is stored in another file")
-    return math.prod(dataset.shape) * dataset.get_type().get_size()
+    return int(math.prod(dataset.shape) * dataset.get_type().get_size())

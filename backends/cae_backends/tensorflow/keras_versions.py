@@ -56,11 +56,9 @@ def _in_todays_words(config: _Json) -> _Json:
         for key, part in config.items()
     }
     inner = mended.get("config")
-    shape = inner.pop("batch_input_shape", None) if isinstance(inner, dict) else None
-    if isinstance(shape, list) and mended.get("class_name") == "InputLayer":
-        inner["batch_shape"] = shape
-    elif isinstance(shape, list):
-        inner["input_shape"] = shape[1:]
+    if isinstance(inner, dict) and isinstance(inner.get("batch_input_shape"), list):
+        shape = inner.pop("batch_input_shape")
+        inner |= {"batch_shape": shape} if mended.get("class_name") == "InputLayer" else {"input_shape": shape[1:]}
     return mended
 
 
