@@ -24,6 +24,7 @@ from cae_core.models import DifferentiableModel
 from tests.backends.keras_nets import Tensor, convnet, saving
 
 tf, keras = load_tensorflow(), load_keras()
+Layer: Any = keras.layers.Layer
 
 NHWC = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
 IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
@@ -276,7 +277,7 @@ def function(name: str, module: str = "builtins") -> Json:
     [
         (inserted(layer("TFSMLayer", filepath="MARK", call_endpoint="serve")), "TFSMLayer"),
         (inserted(layer("JaxLayer", call_fn=None)), "JaxLayer"),
-        (inserted(layer("FlaxLayer", module=None)), "FlaxLayer"),
+        (inserted(layer("FlaxLayer", "keras.src.utils.jax_layer")), "FlaxLayer"),
         (inserted(layer("StringLookup", vocabulary="/etc/passwd")), "StringLookup"),
         (inserted(layer("IntegerLookup", vocabulary="/etc/passwd")), "IntegerLookup"),
         (inserted(layer("TextVectorization", vocabulary="/etc/passwd")), "TextVectorization"),
@@ -333,14 +334,16 @@ def test_what_keras_holds_safe_stays_so(folder: Path, tmp_path: Path) -> None:
 
 
 @keras.saving.register_keras_serializable("tests.files")
-class Twice(keras.layers.Layer):  # type: ignore[misc] # Keras is untyped
+class Twice(Layer):  # type: ignore[misc] # Keras is untyped
     def call(self, x: Tensor) -> Tensor:
         return 2 * x
 
 
-@keras.saving.register_keras_serializable("tests.files")
 def half(x: Tensor) -> Tensor:
     return x / 2
+
+
+keras.saving.register_keras_serializable("tests.files")(half)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -25,6 +25,7 @@ from cae_core.testing import check_differentiable, check_ensemble, check_model
 from tests.backends.keras_nets import KerasModel, Tensor, answering, convnet, tape_vjp
 
 tf, keras = load_tensorflow(), load_keras()
+Layer: Any = keras.layers.Layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -482,7 +483,7 @@ def test_augmentation_changes_nothing_in_inference(name: str) -> None:
 
 
 @keras.saving.register_keras_serializable("tests.model")
-class Counting(keras.layers.Layer):  # type: ignore[misc] # Keras is untyped
+class Counting(Layer):  # type: ignore[misc] # Keras is untyped
     """Counts its calls, and answers by the count where it is told to."""
 
     def __init__(self, *, by_the_count: bool) -> None:
