@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cae_backends.tensorflow.frozen import FrozenGraph, freeze, without_softmax
+from cae_backends.tensorflow.endings import without_softmax
+from cae_backends.tensorflow.frozen import FrozenGraph, freeze
 from cae_backends.tensorflow.model import TensorflowModel
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_backends.tensorflow.tracing import trace_keras
@@ -24,6 +25,7 @@ from cae_core.testing import check_differentiable, check_ensemble, check_model
 from tests.backends.keras_nets import KerasModel, Tensor, answering, convnet, tape_vjp
 
 tf, keras = load_tensorflow(), load_keras()
+Layer: Any = keras.layers.Layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -376,3 +378,157 @@ def test_a_pool_of_two_frameworks() -> None:
         wrap(convnet(6, end="softmax"), TOLD),
     ]
     check_ensemble(build_ensemble(members), members, IMAGES)
+
+
+def reshaped(told: Tensor) -> Tensor:
+    return keras.layers.Reshape((5,))(told)
+
+
+def flattened(told: Tensor) -> Tensor:
+    return keras.layers.Flatten()(keras.layers.Reshape((5, 1))(told))
+
+
+def squeezed(told: Tensor) -> Tensor:
+    return keras.ops.squeeze(keras.ops.expand_dims(told, 2), 2)
+
+
+def in_half_precision(told: Tensor) -> Tensor:
+    return keras.ops.cast(keras.ops.cast(told, "float16"), "float32")
+
+
+def scaled(told: Tensor) -> Tensor:
+    return told * 1.0
+
+
+def smoothed(told: Tensor) -> Tensor:
+    return 0.9 * told + 0.02
+
+
+def clipped(told: Tensor) -> Tensor:
+    return keras.ops.clip(told, 1e-7, 1.0)
+
+
+def dropped(told: Tensor) -> Tensor:
+    return keras.layers.Dropout(0.5)(told)
+
+
+def stopped(told: Tensor) -> Tensor:
+    return keras.ops.stop_gradient(told)
+
+
+def reordered(told: Tensor) -> Tensor:
+    return keras.ops.take(told, [4, 3, 2, 1, 0], axis=1)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        reshaped,
+        flattened,
+        squeezed,
+        in_half_precision,
+        scaled,
+        smoothed,
+        clipped,
+        dropped,
+        stopped,
+        reordered,
+    ],
+)
+def test_a_softmax_is_seen_through_what_follows_it(end: Callable[[Tensor], Tensor]) -> None:
+    network = convnet(0, end="softmax")
+    ended = keras.Model(network.inputs, end(network.outputs[0]))
+    with pytest.raises(ContractError, match="the model ends in a softmax"):
+        wrap(ended)
+    np.testing.assert_allclose(told_by(wrap(ended, TOLD)).sum(1), 1, atol=0.01)
+    bare = convnet(0)
+    check_model(wrap(keras.Model(bare.inputs, end(bare.outputs[0]))), IMAGES, classes=5)
+
+
+def test_scores_that_a_softmax_only_weighs_are_no_probabilities() -> None:
+    layers, images = keras.layers, keras.Input((8, 8, 3))
+    features = layers.GlobalAveragePooling2D()(images)
+    gates = layers.Dense(5, activation="softmax")(features)
+    scores = layers.Multiply()([gates, layers.Dense(5)(features)])
+    check_model(wrap(keras.Model(images, scores)), IMAGES, classes=5)
+
+
+AUGMENTING = (
+    "RandomFlip",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPosterization",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomColorDegeneration",
+    "RandomErasing",
+    "MixUp",
+    "CutMix",
+)
+
+
+@pytest.mark.parametrize("name", AUGMENTING)
+def test_augmentation_changes_nothing_in_inference(name: str) -> None:
+    options: dict[str, tuple[Any, ...]] = {"RandomPosterization": (4,)}
+    plain = ("RandomFlip", "RandomGrayscale", "RandomInvert", "RandomErasing", "MixUp", "CutMix")
+    augmenting = getattr(keras.layers, name)(*options.get(name, () if name in plain else (0.3,)))
+    network = keras.Sequential([keras.Input((8, 8, 3)), augmenting, *convnet(0).layers])
+    x = as_unit_float(IMAGES)
+    logits, pullback = wrap(network).vjp(x)
+    v = upstream_for(logits)
+    expected, gradient = tape_vjp(network, x, v)
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    np.testing.assert_allclose(pullback(v), gradient, atol=1e-5 * max(1.0, float(np.abs(gradient).max())))
+
+
+@keras.saving.register_keras_serializable("tests.model")
+class Counting(Layer):  # type: ignore[misc] # Keras is untyped
+    """Counts its calls, and answers by the count where it is told to."""
+
+    def __init__(self, *, by_the_count: bool) -> None:
+        super().__init__()
+        self._by_the_count = by_the_count
+        self.calls = self.add_weight(shape=(), name="calls", initializer="zeros", trainable=False)
+
+    def call(self, x: Tensor) -> Tensor:
+        self.calls.assign(self.calls + 1.0)
+        return x * self.calls if self._by_the_count else x
+
+
+def test_a_layer_that_counts_its_calls() -> None:
+    counting = keras.Sequential([keras.Input((8, 8, 3)), Counting(by_the_count=False), *convnet(0).layers])
+    expected = convnet(0)(as_unit_float(IMAGES), training=False).numpy()
+    np.testing.assert_allclose(wrap(counting).vjp(as_unit_float(IMAGES))[0], expected, atol=1e-6)
+    deciding = keras.Sequential([keras.Input((8, 8, 3)), Counting(by_the_count=True), *convnet(0).layers])
+    with pytest.raises(ModelError, match="changes at every call"):
+        wrap(deciding)
+
+
+RECURRENT: dict[str, Callable[[], Any]] = {
+    "LSTM": lambda: keras.layers.LSTM(4),
+    "GRU": lambda: keras.layers.GRU(4),
+    "SimpleRNN": lambda: keras.layers.SimpleRNN(4),
+    "bidirectional": lambda: keras.layers.Bidirectional(keras.layers.GRU(4)),
+    "unrolled": lambda: keras.layers.LSTM(4, unroll=True),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_gradients_through_time(name: str) -> None:
+    images = keras.Input((8, 8, 3))
+    rows = keras.layers.Reshape((8, 24))(images)
+    network = keras.Model(images, keras.layers.Dense(5)(RECURRENT[name]()(rows)))
+    x = as_unit_float(IMAGES)
+    logits, pullback = wrap(network).vjp(x)
+    v = upstream_for(logits)
+    expected, gradient = tape_vjp(network, x, v)
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    assert np.abs(gradient).max() > 1e-3
+    np.testing.assert_allclose(pullback(v), gradient, atol=1e-6)
+
+
+def test_gradients_through_a_recurrent_convolution() -> None:
+    images = keras.Input((8, 8, 3))
+    network = keras.Model(images, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.ConvLSTM1D(2, 3)(images))))
+    check_differentiable(wrap(network), IMAGES)

@@ -211,7 +211,8 @@ def test_a_configuration_that_is_none(folder: Path, tmp_path: Path, config: byte
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
 def test_contents_of_another_kind(folder: Path, tmp_path: Path, member: str, config: bytes) -> None:
     path = rewritten(folder / "net.keras", tmp_path / "net.keras", {member: config})
-    assert "Keras cannot load this model" in sentence(path, ModelError)
+    expected = "Keras cannot load this model" if member == "config.json" else "this is no Keras model, or it is damaged"
+    assert expected in sentence(path, ModelError)
 
 
 def test_a_file_of_weights_alone(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_a_file_with_two_faces_runs_nothing(folder: Path, tmp_path: Path) -> Non
     save_with_lambda(tmp_path / "lambda.h5")
     path = tmp_path / "net.h5"
     path.write_bytes((tmp_path / "lambda.h5").read_bytes() + (folder / "net.keras").read_bytes())
-    assert "Keras cannot load this model (Requested the deserialization of a `Lambda`" in sentence(path, ModelError)
+    assert "holds pickled code (twice)" in sentence(path, ModelError)
 
 
 class Unregistered(Layer):  # type: ignore[misc] # Keras is untyped

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from cae_backends.batches import images_at_once
 from cae_backends.contract_files import check_end
-from cae_backends.tensorflow.frozen import FrozenGraph, without_softmax
+from cae_backends.tensorflow.endings import ends_in_softmax, without_softmax
+from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.programs import Linearised, Program, compile_answer, linearise
 from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow, resolve_device
 from cae_backends.tensorflow.tracing import trace_keras
+from cae_backends.tensorflow.witness import KerasWitness
 from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
 from cae_core.errors import CaeError, ContractError, ModelError, first_line
@@ -33,9 +35,11 @@ class TensorflowModel:
         contract: what the graph takes and answers.
         device: ``"auto"`` (a GPU where one is usable), ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
         origin: what the model is called in messages.
+        witness: another implementation of the same file; None: there is none.
 
     Attributes:
         contract: what this model takes and answers.
+        witness: see above.
 
     Raises:
         ContractError: the contract does not fit the graph's input or its end.
@@ -43,12 +47,18 @@ class TensorflowModel:
     """
 
     def __init__(
-        self, graph: FrozenGraph, *, contract: Contract, device: Device = "auto", origin: str = "The model"
+        self,
+        graph: FrozenGraph,
+        *,
+        contract: Contract,
+        device: Device = "auto",
+        origin: str = "The model",
+        witness: KerasWitness | None = None,
     ) -> None:
         _check_input(graph, contract, origin)
         bare = without_softmax(graph)
-        check_end(contract, softmax=bare is not None, origin=origin)
-        self.contract = contract
+        check_end(contract, softmax=ends_in_softmax(graph), origin=origin)
+        self.contract, self.witness = contract, witness
         self._origin, self._shape = origin, graph.shape
         self._device = resolve_device(device)
         self._told = Program(graph, logarithm=False)
@@ -65,7 +75,16 @@ class TensorflowModel:
             ContractError: see the class.
         """
         graph = trace_keras(model, contract=contract, origin=model.name)
-        return cls(graph, contract=contract, device=device, origin=model.name)
+        witness = KerasWitness(lambda: model, contract=contract, resolution=graph.resolution)
+        return cls(graph, contract=contract, device=device, origin=model.name, witness=witness)
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None]:
+        """(h, w, k) of the canonical images that the graph takes; None: any."""
+        if len(self._shape) != 4:
+            return None, None, None
+        first, second, third = self._shape[1:]
+        return (first, second, third) if self.contract.layout == "NHWC" else (second, third, first)
 
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.
@@ -109,7 +128,7 @@ class TensorflowModel:
             upstream = np.zeros(raw.shape, np.float32)  # it has a row where there is no image
             upstream[: shape[0]] = self.contract.from_canonical(np.asarray(gradient, np.float32), raw.shape[1])
             with self._running():
-                pulled = backward(residuals, load_tensorflow().constant(upstream)).numpy()
+                pulled = backward(load_tensorflow().constant(upstream), *residuals).numpy()
             return self.contract.pull_back(pulled[: shape[0]], shape)
 
         return logits, pull_back

@@ -1,30 +1,26 @@
 """Keras files and SavedModel folders as `TensorflowModel`; nothing in them is run that is not a graph of layers."""
 
-import json
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cae_backends.contract_files import find_contract
-from cae_backends.tensorflow.frozen import SAVER, FrozenGraph, hidden_operations
+from cae_backends.tensorflow.frozen import FrozenGraph
+from cae_backends.tensorflow.hdf5_walk import UnsafeFile
+from cae_backends.tensorflow.keras_config import code_holders, refusals
+from cae_backends.tensorflow.keras_files import KerasFile, look_at
+from cae_backends.tensorflow.keras_versions import load_mended
 from cae_backends.tensorflow.model import TensorflowModel
-from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
-from cae_backends.tensorflow.tracing import keras_input, trace_keras, trace_signature
+from cae_backends.tensorflow.runtime import load_keras
+from cae_backends.tensorflow.saved_model import read_saved_model
+from cae_backends.tensorflow.tracing import keras_input, trace_keras
+from cae_backends.tensorflow.witness import KerasWitness
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, first_line
 from cae_core.loaders import Device
 
-__all__ = ["SAVED_MODEL", "load_graph", "open_tensorflow", "read_keras"]
-
-SAVED_MODEL = "saved_model.pb"
-"""The file by which a SavedModel folder is recognised."""
-
-_PICKLED = ("Lambda", "__lambda__", "TorchModuleWrapper")
-
-_LOADING_ERRORS = (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, NotImplementedError)
+__all__ = ["load_graph", "open_tensorflow", "read_keras"]
 
 
 def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) -> TensorflowModel:
@@ -36,7 +32,10 @@ def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) ->
         ContractError: nobody says what it takes, or what is said does not fit.
     """
     graph, found = load_graph(path, contract=contract)
-    return TensorflowModel(graph, contract=found, device=device, origin=str(path))
+    witness = None
+    if not path.is_dir():
+        witness = KerasWitness(lambda: read_keras(path), contract=found, resolution=graph.resolution)
+    return TensorflowModel(graph, contract=found, device=device, origin=str(path), witness=witness)
 
 
 def load_graph(
@@ -53,7 +52,7 @@ def load_graph(
         BackendMissing, ModelError, ContractError: see `open_tensorflow`.
     """
     if path.is_dir():
-        graph = trace_signature(_load_saved_model(path), origin=str(path))
+        graph = read_saved_model(path)
         return graph, find_contract(path, {}, graph.shape, contract, dtype=graph.dtype)
     model = read_keras(path, allow_lambda=allow_lambda)
     shape, dtype = keras_input(model, origin=str(path))
@@ -66,89 +65,67 @@ def read_keras(path: Path, *, allow_lambda: Sequence[str] = ()) -> Any:  # noqa:
 
     Raises:
         BackendMissing: TensorFlow is not installed.
-        ModelError: the file is no Keras model, holds code in a Lambda layer that is not allowed, or a layer of a class
-            that is not registered.
+        ModelError: the file is no Keras model, names what is none of Keras' own or registered layers, keeps weights in
+            other files, or holds code in a Lambda layer that is not allowed.
     """
     keras = load_keras()
     if path.suffix != path.suffix.lower():
         raise ModelError(f"{path}: Keras knows its files by small letters. Rename it to {path.suffix.lower()}.")
-    config = _read_config(path)
-    holders = sorted(set(_code_holders(config)))
-    refused = [name for name in holders if name not in allow_lambda]
-    if refused:
+    try:
+        file = look_at(path)
+    except UnsafeFile as exc:
         raise ModelError(
-            f"{path}: the file holds pickled code ({', '.join(refused)}), which is never run unless you name it. If "
+            f"{path}: {exc}; such a file is never read. Save the model again with model.save(path)."
+        ) from exc
+    except Exception as exc:
+        # zipfile, h5py and json read a foreign file here, and no list of what they raise is complete
+        raise ModelError(
+            f"{path}: this is no Keras model, or it is damaged; a file of weights alone holds no model "
+            f"({first_line(exc)}). Save it again with model.save(path)."
+        ) from exc
+    _check_config(path, file, allow_lambda)
+    try:
+        model = load_mended(path, file, safe_mode=not code_holders(file.config))
+    except Exception as exc:
+        # Keras builds the model here, from what a foreign file says
+        raise ModelError(_explain(path, exc, file)) from exc
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{path}: Keras cannot load this model (it is a {type(model).__name__}). Save a whole model.")
+    return model
+
+
+def _check_config(path: Path, file: KerasFile, allow_lambda: Sequence[str]) -> None:
+    pickled = [name for name in code_holders(file.config) if name not in allow_lambda]
+    if pickled:
+        raise ModelError(
+            f"{path}: the file holds pickled code ({', '.join(pickled)}), which is never run unless you name it. If "
             "the file is your own, convert it once: cae convert MODEL.keras MODEL.onnx --allow-lambda NAME."
         )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not holders)
-    except _LOADING_ERRORS as exc:
-        raise ModelError(_explain(path, exc)) from exc
+    for owner, reason in refusals(file.config):
+        raise ModelError(_refused(path, owner, reason))
 
 
-def _read_config(path: Path) -> Any:  # noqa: ANN401 - JSON
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("config.json"))
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            text: Any = file.attrs["model_config"]
-        return json.loads(text)
-    # RuntimeError: it is encrypted, or its JSON is nested without end
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as exc:
-        raise ModelError(
-            f"{path}: this is no Keras model, or it is damaged; a file of weights alone holds no model. "
-            "Save it again with model.save(path)."
-        ) from exc
+def _refused(path: Path, owner: str, reason: str) -> str:
+    if reason.endswith("is not registered"):
+        return (
+            f"{path}: {reason}, so the file alone does not say what it computes. Export the model with "
+            "model.export(folder) or as ONNX, or register the class before it is opened."
+        )
+    return (
+        f"{path}: Keras cannot load this model ({owner}: {reason}, which is never done). Export it with "
+        "model.export(folder) or as ONNX, without that layer."
+    )
 
 
-def _code_holders(config: Any, owner: str = "the model") -> Iterator[str]:  # noqa: ANN401 - JSON
-    """Yield the names of the layers that are pickled code, or that have some among their arguments."""
-    if isinstance(config, list):
-        for part in config:
-            yield from _code_holders(part, owner)
-    elif isinstance(config, dict):
-        inner = config.get("config")
-        named = inner.get("name") if isinstance(inner, dict) else None
-        owner = named if isinstance(named, str) else owner
-        if config.get("class_name") in _PICKLED:
-            yield owner
-            return
-        for part in config.values():
-            yield from _code_holders(part, owner)
-
-
-def _load_saved_model(path: Path) -> Any:  # noqa: ANN401
-    tf = load_tensorflow()
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    description = SavedModel()
-    try:
-        description.ParseFromString((path / SAVED_MODEL).read_bytes())
-        found = {op for graph in description.meta_graphs for op in hidden_operations(graph.graph_def)}
-        outside = sorted(found - SAVER)
-        if outside:  # loading a SavedModel runs its initialisers already
-            raise ModelError(
-                f"{path}: the SavedModel calls {', '.join(outside)}, which runs code or touches files outside of the "
-                "graph; such a model is never run. Export it without them."
-            )
-        return tf.saved_model.load(str(path))
-    except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as exc:
-        raise ModelError(f"{path}: this SavedModel cannot be loaded ({first_line(exc)}). Export it again.") from exc
-
-
-def _explain(path: Path, exc: Exception) -> str:
+def _explain(path: Path, exc: Exception, file: KerasFile) -> str:
     reason = str(exc).rpartition("Exception encountered: ")[2]  # Keras wraps it once for each layer around it
     unknown = re.search(r"(?:Could not locate class|Unknown layer:) '([^']+)'", reason)
     if unknown:
-        return (
-            f"{path}: the layer class {unknown[1]!r} is not registered, so the file alone does not say what it "
-            "computes. Export the model with model.export(folder) or as ONNX, or register the class before it is "
-            "opened."
+        return _refused(path, "", f"the layer class {unknown[1]!r} is not registered")
+    remedy = "Save it again with model.save(path)."
+    if file.version and file.version.partition(".")[0] != load_keras().__version__.partition(".")[0]:
+        remedy = (
+            f"It was written by Keras {file.version}: open it with that version, and export it from there with "
+            "model.export(folder) or as ONNX."
         )
-    return (
-        f"{path}: Keras cannot load this model ({first_line(ValueError(reason))}). Save it again with model.save(path)."
-    )
+    return f"{path}: Keras cannot load this model ({first_line(ValueError(reason))}). {remedy}"

@@ -4,7 +4,7 @@ The pullback is wanted after the logits of all models are known, so forward and 
 from a ``tf.GradientTape``, the second one gets the weights as arguments and TensorFlow can simplify neither (eight
 ResNet20s, 100 images, two cores: 1.7 times as slow as both in one function). Here one graph of both is cut where the
 backward pass reads the forward pass: what depends on the images is handed over, and constants stand in both halves
-(1.2 times).
+(1.2 times). A graph with loops cannot be cut, and its forward pass is computed twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +15,12 @@ from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_core.errors import ModelError
 
-__all__ = ["Linearised", "Program", "compile_answer", "linearise"]
+__all__ = ["SMALLEST_PROBABILITY", "Linearised", "Program", "compile_answer", "linearise"]
 
-_SMALLEST_PROBABILITY = 1e-30
-# Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass.
+_CALLS = frozenset({"Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"})
+
+SMALLEST_PROBABILITY = 1e-30
+"""Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Program:
         if not scores.dtype.is_floating:
             return scores
         scores = tf.cast(scores, tf.float32)
-        return tf.math.log(tf.maximum(scores, _SMALLEST_PROBABILITY)) if self.logarithm else tf.identity(scores)
+        return tf.math.log(tf.maximum(scores, SMALLEST_PROBABILITY)) if self.logarithm else tf.identity(scores)
 
     @property
     def input_spec(self) -> Any:  # noqa: ANN401 - a TensorSpec
@@ -56,11 +58,11 @@ class Linearised:
 
     Attributes:
         forward: takes the model's tensor to the scores and the residuals.
-        backward: takes the residuals and a cotangent of the scores to the gradient of the model's tensor.
+        backward: takes a cotangent of the scores and the residuals to the gradient of the model's tensor.
     """
 
     forward: Callable[[Any], tuple[Any, Sequence[Any]]]
-    backward: Callable[[Sequence[Any], Any], Any]
+    backward: Callable[..., Any]
 
 
 def compile_answer(program: Program) -> Callable[[Any], Any]:
@@ -74,15 +76,15 @@ def linearise(program: Program, *, origin: str) -> Linearised:
     Raises:
         ModelError: the answer does not depend on the input in a differentiable way.
     """
+    if any(node.op in _CALLS for node in program.graph.graph_def.node):
+        return _computed_twice(program, origin=origin)
     tf = load_tensorflow()
     graph = tf.Graph()
     with graph.as_default():
         x = tf.compat.v1.placeholder(program.input_spec.dtype, program.input_spec.shape)
         scores = program.answer(x)
         cotangent = tf.compat.v1.placeholder(scores.dtype, scores.shape)
-        (gradient,) = tf.gradients(scores, x, grad_ys=cotangent)
-    if gradient is None:
-        raise ModelError(f"{origin}: its answer does not depend on the input in a way that can be differentiated.")
+        gradient = _gradient(scores, x, cotangent, origin)
     residuals = _residuals(graph, x, cotangent)
     graph_def, names = graph.as_graph_def(), [tensor.name for tensor in residuals]
 
@@ -93,17 +95,43 @@ def linearise(program: Program, *, origin: str) -> Linearised:
         answer, *kept = run({x.name: images}, [scores.name, *names])
         return answer, kept
 
-    def backward(kept: Sequence[Any], upstream: Any) -> Any:  # noqa: ANN401
+    def backward(upstream: Any, *kept: Any) -> Any:  # noqa: ANN401
         return run({**dict(zip(names, kept, strict=True)), cotangent.name: upstream}, [gradient.name])[0]
 
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in residuals]
-    cotangent_spec = tf.TensorSpec(cotangent.shape, cotangent.dtype)
-    return Linearised(_compiled(forward, program.input_spec), _compiled(backward, specs, cotangent_spec))
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (cotangent, *residuals)]
+    return Linearised(_compiled(forward, program.input_spec), _compiled(backward, *specs))
+
+
+def _computed_twice(program: Program, *, origin: str) -> Linearised:
+    """Return a forward pass, and a backward pass that begins with the forward pass.
+
+    The gradient of a loop or branch makes the function of its forward pass another one, so a graph of both cannot be
+    cut between them.
+    """
+
+    def forward(images: Any) -> Any:  # noqa: ANN401 - tensors
+        return program.answer(images), [images]
+
+    def backward(upstream: Any, images: Any) -> Any:  # noqa: ANN401
+        return _gradient(program.answer(images), images, upstream, origin)
+
+    any_scores = load_tensorflow().TensorSpec(None)  # float32
+    return Linearised(_compiled(forward, program.input_spec), _compiled(backward, any_scores, program.input_spec))
+
+
+def _gradient(scores: Any, x: Any, cotangent: Any, origin: str) -> Any:  # noqa: ANN401 - tensors, inside of a graph
+    (gradient,) = load_tensorflow().gradients(scores, x, grad_ys=cotangent)
+    if gradient is None:
+        raise ModelError(f"{origin}: its answer does not depend on the input in a way that can be differentiated.")
+    return gradient
 
 
 def _compiled(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:  # noqa: ANN401 - TensorSpecs
-    """Return the one trace of a function; TensorFlow counts those of all its namesakes, and warns."""
-    traced: Callable[..., Any] = load_tensorflow().function(function, autograph=False).get_concrete_function(*specs)
+    """Return the one trace of a function of tensors, without the order that ``tf.function`` adds.
+
+    Nothing in a frozen graph has to be put in order, and TensorFlow 1's loops bear none.
+    """
+    traced: Callable[..., Any] = load_tensorflow().compat.v1.wrap_function(function, list(specs))
     return traced
 
 

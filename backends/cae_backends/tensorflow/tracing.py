@@ -1,4 +1,4 @@
-"""Keras models and the signatures of SavedModels as frozen graphs."""
+"""Keras models as frozen graphs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,9 @@ from typing import Any
 from cae_backends.tensorflow.frozen import FrozenGraph, freeze
 from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_core.contract import Contract
-from cae_core.errors import ModelError, first_line
+from cae_core.errors import CaeError, ModelError, first_line
 
-__all__ = ["keras_input", "trace_keras", "trace_signature"]
-
-_SIGNATURES = ("serving_default", "serve")
+__all__ = ["keras_input", "trace_keras"]
 
 
 def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph:  # noqa: ANN401 - Keras has no types
@@ -33,12 +31,15 @@ def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph: 
     function = tf.function(lambda images: model(images, training=False), autograph=False)
     try:
         concrete = function.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype, name="images"))
-    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as exc:
+        return freeze(concrete, origin=origin)
+    except CaeError:
+        raise
+    except Exception as exc:
+        # the layers of a foreign model run here, as Python, for the first time
         raise ModelError(
             f"{origin}: the Keras model cannot be called on a batch of shape {shape} ({first_line(exc)}). "
             "Check that it works with model(images, training=False)."
         ) from exc
-    return freeze(concrete, origin=origin)
 
 
 def keras_input(model: Any, *, origin: str) -> tuple[tuple[int | None, ...] | None, str]:  # noqa: ANN401
@@ -57,25 +58,6 @@ def keras_input(model: Any, *, origin: str) -> tuple[tuple[int | None, ...] | No
         return tuple(inputs[0].shape), str(inputs[0].dtype)
     built = (model.get_build_config() or {}).get("input_shape")
     return (tuple(built) if isinstance(built, list | tuple) and len(built) == 4 else None), "float32"
-
-
-def trace_signature(loaded: Any, *, origin: str) -> FrozenGraph:  # noqa: ANN401 - what tf.saved_model.load returns
-    """Return the graph of a SavedModel's serving signature.
-
-    Raises:
-        ModelError: it has no signature, or several and none of the usual names.
-    """
-    signatures = dict(loaded.signatures)
-    name = next((name for name in _SIGNATURES if name in signatures), None)
-    if name is None and len(signatures) == 1:
-        (name,) = signatures
-    if name is None:
-        found = ", ".join(sorted(signatures)) or "none"
-        raise ModelError(
-            f"{origin}: a SavedModel needs a signature called {_SIGNATURES[0]}; found {found}. A subclassed model gets "
-            "one by model.export(folder), or by tf.saved_model.save(model, folder, signatures=...)."
-        )
-    return freeze(signatures[name], origin=origin)
 
 
 def _with_size(shape: tuple[int | None, ...], contract: Contract) -> tuple[int | None, ...]:

@@ -1,0 +1,73 @@
+"""The Keras model itself, asked beside the frozen graph that was made of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cae_backends.batches import images_at_once
+from cae_backends.tensorflow.programs import SMALLEST_PROBABILITY
+from cae_backends.tensorflow.runtime import exact_float32
+from cae_core.arrays import Floats32, Images, check_images
+from cae_core.contract import Contract
+from cae_core.errors import ModelError, first_line
+
+__all__ = ["KerasWitness"]
+
+
+class KerasWitness:
+    """Answers as Keras does, by ``model(images, training=False)``.
+
+    The model is loaded when it is asked, and not kept: a witness that nobody asks costs nothing, and one that was asked
+    holds no second copy of the weights.
+
+    Args:
+        load: makes the Keras model.
+        contract: what it takes and answers.
+        resolution: relative, of the model's arithmetic.
+
+    Attributes:
+        name: as messages call it.
+        resolution: see above.
+    """
+
+    def __init__(self, load: Callable[[], Any], *, contract: Contract, resolution: float = 2.0**-23) -> None:
+        self.name, self.resolution = "Keras", resolution
+        self._load, self._contract = load, contract
+        self._last: tuple[Images, Floats32] | None = None
+
+    def logits(self, images: Images, *, plain: bool = False) -> Floats32:  # noqa: ARG002 - see below
+        """Return the canonical logits (n, c); the logarithms of the probabilities where the model answers these.
+
+        Args:
+            images: uint8 or float32 in [0, 1], (n, h, w, k).
+            plain: says nothing here: Keras runs layer by layer, and has no other way of computing.
+
+        Raises:
+            DataError: the images are not canonical.
+            ContractError: they do not fit the contract.
+            ModelError: the model can no longer be loaded, fails, or answers labels.
+        """
+        check_images(images)
+        if self._contract.output == "labels":
+            raise ModelError("A model that answers labels only has no logits. Use one that answers logits.")
+        if self._last is None or not np.array_equal(self._last[0], images):
+            self._last = (images.copy(), self._answer(images))
+        return self._last[1].copy()
+
+    def _answer(self, images: Images) -> Floats32:
+        model, step = self._load(), images_at_once(self._contract, images.shape)
+        starts = range(0, max(1, len(images)), step)
+        try:
+            with exact_float32():
+                parts = [self._ask(model, images[start : start + step]) for start in starts]
+        except Exception as exc:
+            # Keras runs a foreign model's layers here
+            raise ModelError(f"{model.name}: Keras cannot run the model ({first_line(exc)}).") from exc
+        return self._contract.to_canonical(np.concatenate(parts))
+
+    def _ask(self, model: Any, images: Images) -> Floats32:  # noqa: ANN401 - a Keras model
+        answer: Floats32 = np.array(model(self._contract.to_input(images), training=False), np.float32)
+        if self._contract.output == "probabilities":
+            answer = np.log(np.maximum(answer, np.float32(SMALLEST_PROBABILITY)))
+        return answer
