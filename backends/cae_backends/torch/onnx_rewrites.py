@@ -34,7 +34,7 @@ def rewritten(proto: ModelProto) -> ModelProto:
             node.input.pop()
         while node.op_type in _ONE_OUTPUT and len(node.output) > 1 and node.output[-1] not in used:
             node.output.pop()
-        if node.op_type in ("Conv", "MaxPool", "AveragePool"):
+        if node.op_type == "Conv":
             _make_padding_explicit(node, shapes)
     if max((entry.version for entry in copy.opset_import if not entry.domain), default=0) >= _SLICE_WITH_INPUTS:
         _crop_after_transposed(copy.graph)
@@ -51,14 +51,8 @@ def changed_part(node: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> 
     told = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if told.get("training_mode", 0) or (node.op_type == "Dropout" and _is_set(node.input[2:], constants)):
         return "training_mode"
-    if node.op_type == "ConvTranspose" and "output_shape" in told:
-        return "output_shape"
     if node.op_type in _ONE_OUTPUT and len(node.output) > 1:
         return f"further outputs ({', '.join(node.output[1:])})"
-    pads = told.get("pads", [])
-    # torch drops a last window that would lie in its own padding, but not one in padding that was added before
-    if node.op_type == "MaxPool" and told.get("ceil_mode", 0) and pads[: len(pads) // 2] != pads[len(pads) // 2 :]:
-        return "ceil_mode with pads that differ between both sides"
     return None
 
 

@@ -30,7 +30,7 @@ def _convolution(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
         return _TORCH_CONVOLUTION(node, graph)  # a module of torch's own, into which a batch norm can be folded
 
     def compute(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        windows = Windows.of({**told, "kernel_shape": weight.shape[2:]})
+        windows = Windows.of({**told, "kernel_shape": weight.shape[2:]}, of_convolution=True)
         convolve, x = _CONVOLUTIONS[x.ndim - 2], padded(x, windows.along(x.shape[2:]), 0.0)
         return convolve(x, weight, bias, windows.strides, 0, windows.dilations, told.get("group", 1))
 
@@ -66,12 +66,15 @@ def _transposed(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 
 
 def _cuts(sizes: Sequence[int], wanted: Sequence[int], automatic: str) -> list[int]:
-    """Return what is cut for the ``wanted`` sizes: at the beginnings of all axes, then at their ends."""
+    """Return what is cut for the ``wanted`` sizes: at the beginnings of all axes, then at their ends.
+
+    Where more is wanted than is computed, the end is negative.
+    """
     totals = [size - to for size, to in zip(sizes, wanted, strict=True)]
-    if min(totals) < 0:
-        raise NotImplementedError(f"an output_shape of {list(wanted)} where {list(sizes)} are computed")
-    smaller, larger = [total // 2 for total in totals], [total - total // 2 for total in totals]
-    return [*smaller, *larger] if automatic == "SAME_UPPER" else [*larger, *smaller]
+    smaller = [max(0, total) // 2 for total in totals]
+    larger = [max(0, total) - less for total, less in zip(totals, smaller, strict=True)]
+    begins = smaller if automatic == "SAME_UPPER" else larger
+    return [*begins, *(total - begin for total, begin in zip(totals, begins, strict=True))]
 
 
 def _has_constants(node: OnnxNode, graph: OnnxGraph) -> bool:

@@ -122,7 +122,7 @@ def _largest(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 
     def compute(x: Tensor, k: Numbers) -> tuple[Tensor, Tensor] | Tensor:
         # torch's own topk promises no order among equal values; ONNX takes the first
-        values, places = x.sort(axis, descending=descending, stable=True)
+        values, places = x.sort(dim=axis, descending=descending, stable=True)
         count = scalar(k)
         return values.narrow(axis, 0, count), places.narrow(axis, 0, count)
 

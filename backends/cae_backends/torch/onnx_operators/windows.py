@@ -44,7 +44,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Windows:
-    """What a pooling node says about its windows; the size of the image is known only when it is run."""
+    """What a node says about its windows; the size of the image is known only when it is run."""
 
     widths: Sequence[int]
     strides: Sequence[int]
@@ -52,10 +52,11 @@ class Windows:
     pads: Sequence[int]
     automatic: str
     ceil: bool
+    of_convolution: bool
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "Windows":
-        """Read the attributes of a pooling node.
+    def of(cls, told: Mapping[str, Any], *, of_convolution: bool = False) -> "Windows":
+        """Read the attributes of a pooling node, or of a convolution.
 
         Raises:
             NotImplementedError: an ``auto_pad`` that ONNX does not have.
@@ -72,26 +73,32 @@ class Windows:
             pads if automatic == "NOTSET" else [0, 0] * len(widths),
             automatic,
             bool(told.get("ceil_mode", 0)),
+            of_convolution,
         )
 
     def along(self, sizes: Sequence[int]) -> list[Window]:
         """Return the windows along each spatial axis of an image of ``sizes``."""
-        half = len(self.widths)
-        numbers = zip(sizes, self.widths, self.strides, self.dilations, self.pads[:half], self.pads[half:], strict=True)
-        return [self._window(*of_axis) for of_axis in numbers]
+        return [self._window(axis, size) for axis, size in enumerate(sizes)]
 
-    def _window(self, size: int, width: int, stride: int, dilation: int, before: int, after: int) -> Window:
-        reach = (width - 1) * dilation + 1
+    def _window(self, axis: int, size: int) -> Window:
+        width, stride, dilation = self.widths[axis], self.strides[axis], self.dilations[axis]
+        before, after = self.pads[axis], self.pads[len(self.widths) + axis]
         if self.automatic.startswith("SAME"):
-            count = -(-size // stride)
-            total = max(0, (count - 1) * stride + reach - size)
-            before = total // 2 if self.automatic == "SAME_UPPER" else total - total // 2
-            return Window(size, width, stride, dilation, before, total - before, count)
-        room = size + before + after - reach
-        count = (-(-room // stride) if self.ceil else room // stride) + 1
+            # The runtime leaves the dilation out here, against the specification, and may end at less than nothing.
+            total = (-(-size // stride) - 1) * stride + width - size
+            total = max(0, total) if self.of_convolution else total
+            before = _truncated(total if self.automatic == "SAME_UPPER" else total + 1, 2)
+            after = total - before
+        room = size + before + after - (width - 1) * dilation - 1
+        count = (-(-room // stride) if self.ceil else _truncated(room, stride)) + 1
         if self.ceil and (count - 1) * stride >= size + before:
             count -= 1  # a window that would begin in the padding at the end
         return Window(size, width, stride, dilation, before, after, count)
+
+
+def _truncated(number: int, divisor: int) -> int:
+    """Divide as C does, towards zero: one window is left where it is wider than the image."""
+    return -(-number // divisor) if number < 0 else number // divisor
 
 
 def padded(x: Tensor, windows: Sequence[Window], value: float) -> Tensor:
