@@ -145,7 +145,8 @@ _NARROW = {"Acos": 0.8, "Asin": 0.8, "Atanh": 0.8, "Tan": 1.0}
 def functions(s: Sketch) -> None:
     """Write a function without attributes."""
     name = s.pick(*_SMOOTH, *_KINKED, *_NARROW)
-    if name in _NARROW:
+    if name in _NARROW:  # which are functions of numbers from -1 to 1
+        s.then("Tanh")
         s.then("Mul", s.constant(_NARROW[name]))
     s.then(name)
 
@@ -257,16 +258,24 @@ def infinities(s: Sketch) -> None:
     (s.value,) = s.node("Where", [found, s.value, s.node("Neg", [s.value])[0]])
 
 
+def _sides(s: Sketch) -> tuple[int, ...]:
+    """Return the sides of the maps, which are put in one row in some cases."""
+    s.needs(len(s.shape) >= 3)
+    if len(s.shape) == 4 and s.chance(0.2):
+        s.then("Reshape", s.constant([*s.shape[:2], -1], "int64"))
+        return (s.shape[2] * s.shape[3],)
+    return s.shape[2:]
+
+
 def convolution(s: Sketch) -> None:
     """Write a Conv."""
-    s.needs(len(s.shape) == 4)
-    channels, sides = s.shape[1], s.shape[2:]
+    channels, sides = s.shape[1], _sides(s)
     group = s.pick(*(g for g in (1, 2, channels) if channels % g == 0))
     kernel = [min(s.whole(1, 3), side) for side in sides]
     weight = s.floats(group * s.whole(1, 2), channels // group, *kernel)
-    told = {"strides": [s.whole(1, 2), s.whole(1, 2)], "group": group, **_padding(s, kernel)}
+    told = {"strides": [s.whole(1, 3) for _ in sides], "group": group, **_padding(s, kernel)}
     if s.chance(0.2):
-        told["dilations"] = [s.whole(1, 2), s.whole(1, 2)]
+        told["dilations"] = [s.whole(1, 2) for _ in sides]
     bias = [s.floats(s.constants[weight].shape[0])] if s.chance() else []
     if s.chance(0.15):  # weights that are computed
         weight = s.node("Mul", [weight, s.constant(0.5)])[0]
@@ -275,10 +284,9 @@ def convolution(s: Sketch) -> None:
 
 def transposed(s: Sketch) -> None:
     """Write a ConvTranspose."""
-    s.needs(len(s.shape) == 4)
-    channels = s.shape[1]
+    channels, sides = s.shape[1], _sides(s)
     group = s.pick(*(g for g in (1, 2, channels) if channels % g == 0))
-    kernel, strides = [s.whole(1, 3), s.whole(1, 3)], [s.whole(1, 3), s.whole(1, 2)]
+    kernel, strides = [s.whole(1, 3) for _ in sides], [s.whole(1, 3) for _ in sides]
     weight = s.floats(channels, s.whole(1, 2), *kernel)
     told: dict[str, Any] = {"strides": strides, "group": group}
     kind = s.pick("plain", "pads", "output padding", "automatic", "output shape")
@@ -289,10 +297,10 @@ def transposed(s: Sketch) -> None:
     if kind == "automatic":
         told["auto_pad"] = s.pick("SAME_UPPER", "SAME_LOWER", "VALID")
     if kind == "output shape":
-        whole = [(side - 1) * stride + width for side, stride, width in zip(s.shape[2:], strides, kernel, strict=True)]
-        told["output_shape"] = [max(1, size - s.whole(0, 1)) for size in whole]
+        whole = [(side - 1) * stride + width for side, stride, width in zip(sides, strides, kernel, strict=True)]
+        told["output_shape"] = [max(1, size + s.whole(-1, 1)) for size in whole]
     if s.chance(0.2):
-        told["dilations"] = [1, 2]
+        told["dilations"] = [s.whole(1, 2) for _ in sides]
     s.then("ConvTranspose", weight, *([s.floats(s.constants[weight].shape[1] * group)] if s.chance() else []), **told)
 
 
@@ -308,15 +316,15 @@ def _padding(s: Sketch, kernel: Sequence[int]) -> dict[str, Any]:
 
 def pooling(s: Sketch) -> None:
     """Write a MaxPool, an AveragePool or an LpPool."""
-    s.needs(len(s.shape) == 4)
+    sides = _sides(s)
     name = s.pick("MaxPool", "AveragePool", "MaxPool", "AveragePool", "LpPool")
-    kernel = [s.whole(1, 3), s.whole(1, 3)]
+    kernel = [s.whole(1, 3) for _ in sides]
     told: dict[str, Any] = {"kernel_shape": kernel, **_padding(s, kernel)}
     if s.chance(0.8):
-        told["strides"] = [s.whole(1, 3), s.whole(1, 3)]
+        told["strides"] = [s.whole(1, 3) for _ in sides]
     since = {"MaxPool": 10, "AveragePool": 19, "LpPool": 18}[name]
     if s.opset >= since and s.chance(0.4):
-        told["dilations"] = [s.whole(1, 3), s.whole(1, 3)]
+        told["dilations"] = [s.whole(1, 3) for _ in sides]
     if s.opset >= (18 if name == "LpPool" else 10) and s.chance(0.4):
         told["ceil_mode"] = 1
     if name == "AveragePool" and s.chance():
@@ -484,7 +492,7 @@ def shapes(s: Sketch) -> None:
         "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Split", "Concat", "Expand", "Tile", "Depth"
     )
     if name == "Reshape":
-        s.then("Reshape", s.constant(s.pick([0, -1], [-1, size], [n, *rest[::-1]], [0, 1, -1]), "int64"))
+        s.then("Reshape", s.constant(s.pick([0, -1], [-1, size], [n, *rest[::-1]], [0, 1, -1], [0, 0, -1]), "int64"))
     elif name == "Flatten":
         s.then("Flatten", axis=s.pick(None, 1, 2) if s.opset < 11 else s.pick(None, 1, -1, -2))
     elif name == "Transpose":
@@ -596,7 +604,7 @@ def making(s: Sketch) -> None:
     name = s.pick("Range", "ConstantOfShape", "Trilu", "EyeLike", "Size", "Shape")
     width = s.shape[-1]
     if name == "Range":
-        numbers = [s.one(0.0), s.one(float(width)), s.one(1.0)]
+        numbers = [s.constant(0.0), s.constant(width), s.constant(1.0)]
         s.then("Add", s.node("Range", numbers)[0])
     elif name == "ConstantOfShape":
         value = numpy_helper.from_array(np.array([1.5], np.float32))
@@ -700,7 +708,7 @@ def copies(s: Sketch) -> None:
     """Write an operator that changes nothing at inference."""
     name = s.pick("Dropout", "Dropout", "Identity", "CastLike", "Cast")
     if name == "Dropout" and s.opset >= 12:
-        further = [s.one(0.4)] + ([s.constant(0, "bool")] if s.chance() else [])
+        further = [s.constant(0.4)] + ([s.constant(0, "bool")] if s.chance() else [])
         s.then("Dropout", *further, seed=s.pick(None, 7))
     elif name == "Cast":
         (s.value,) = s.node("Cast", [s.node("Cast", [s.value], to=TensorProto.DOUBLE)[0]], to=TensorProto.FLOAT)

@@ -53,10 +53,11 @@ def _transposed(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
         sizes = [size + more for size, more in zip(whole.shape[2:], extra, strict=True)]
         wanted = told.get("output_shape", [])[-axes:]
         if not wanted and automatic.startswith("SAME"):
-            wanted = [size * stride for size, stride in zip(x.shape[2:], strides, strict=True)]
-        cuts = (
-            _cuts(sizes, wanted, automatic) if wanted else (pads if automatic == "NOTSET" and pads else [0, 0] * axes)
-        )
+            # the runtime never adds to what is computed here
+            least = zip(sizes, x.shape[2:], strides, strict=True)
+            wanted = [min(size, before * stride) for size, before, stride in least]
+        given = pads if pads and automatic == "NOTSET" else [0, 0] * axes
+        cuts = _cuts(sizes, wanted, automatic) if wanted else given
         # beyond the last window lies nothing but the bias
         sides = [side for axis in reversed(range(axes)) for side in (-cuts[axis], extra[axis] - cuts[axes + axis])]
         answer = F.pad(whole, sides)

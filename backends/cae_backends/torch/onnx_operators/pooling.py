@@ -1,6 +1,6 @@
 """Pooling: over everything and over windows, whatever their padding, dilation and rounding.
 
-onnx2torch has the forms that torch has; the runtime's windows are counted by `Windows`, and torch pools without padding.
+onnx2torch has the forms that torch has. Here the windows are counted by `Windows`, and torch pools without padding.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,10 @@ class _AveragePool(nn.Module):
         along = self.windows.along(x.shape[2:])
         if all(_is_plain(window) for window in along) and len(along) in _AVERAGES:
             return _AVERAGES[len(along)](x, tuple(self.windows.widths), tuple(self.windows.strides))
+        if self.count_pads and not self.windows.ceil and any(window.overhang > window.after for window in along):
+            raise NotImplementedError("a window that is wider than the image and its padding, which counts")
         number = torch.from_numpy(counts(along, with_padding=self.count_pads)).to(x)
-        return sums(x, along) / number
+        return sums(x, along) / number.clamp_min(1)  # a window without any pixel answers nothing
 
 
 def _is_plain(window: Window) -> bool:

@@ -93,6 +93,8 @@ class Windows:
         count = (-(-room // stride) if self.ceil else _truncated(room, stride)) + 1
         if self.ceil and (count - 1) * stride >= size + before:
             count -= 1  # a window that would begin in the padding at the end
+        if count < 1:
+            raise NotImplementedError(f"{size} pixels, into which no window of {width} fits")
         return Window(size, width, stride, dilation, before, after, count)
 
 
