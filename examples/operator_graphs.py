@@ -1,7 +1,7 @@
 """Random ONNX graphs of one to four operators, as `operator_sweep.py` tries them.
 
 An operator is written by one short function that draws its attributes, shapes and form from the sketch's random
-numbers; `FAMILIES` lists them. Most graphs are valid; those that are not, ONNX Runtime refuses, and they are counted as such.
+numbers; `FAMILIES` lists them. Most graphs are valid. Those that are not, ONNX Runtime refuses, and they are counted.
 """
 
 from collections.abc import Callable, Sequence

@@ -5,7 +5,7 @@
 Each graph is drawn from (seed, its number) alone, by `operator_graphs`: one operator, or two to four inside of a small
 classifier, at a random opset, of random shapes, in one of several written forms. It is converted without the check at
 the opening, and asked about two random images. Of every third graph the gradient is compared with central differences
-of ONNX Runtime's own answers, one pixel at a time: a step that crosses a kink or a jump is outvoted by the other pixels.
+of ONNX Runtime's own answers, one pixel at a time: a step that crosses a kink or a jump is outvoted by other pixels.
 The exit code is 1 where anything differs or breaks.
 """
 
@@ -92,32 +92,37 @@ def tried(seed: int, number: int) -> Outcome:
     rng = np.random.default_rng([seed, number])
     sketch, families, failure = _drawn(rng)
     form = str(rng.choice(FORMS))
-    told = (number, sketch.opset, form, tuple(families))
     x = rng.uniform(-1, 1, sketch.images).astype(np.float32)
-    proto = finished(sketch, form)
-    answer = _runtime(proto) if not failure else failure
-    expected = _asked(answer, x) if callable(answer) else answer
-    if isinstance(expected, str):
-        return Outcome(*told, "not run by ONNX Runtime", expected)
+    kind, why, with_slopes = "not run by ONNX Runtime", failure, False
+    if not failure:
+        kind, why, with_slopes = _compared(finished(sketch, form), x, rng, with_slopes=number % 3 == 0)
+    return Outcome(number, sketch.opset, form, tuple(families), kind, why, with_slopes)
+
+
+def _compared(
+    proto: onnx.ModelProto, x: NDArray[np.float32], rng: np.random.Generator, *, with_slopes: bool
+) -> tuple[str, str, bool]:
+    """Return one of `OUTCOMES`, the reason, and whether the gradient was compared."""
+    answer = _runtime(proto)
+    expected = answer if isinstance(answer, str) else _asked(answer, x)
+    if isinstance(answer, str) or isinstance(expected, str):
+        return "not run by ONNX Runtime", str(expected), False
+    images = torch.tensor(x, requires_grad=True)
     try:
         module = convert_onnx(proto, origin="graph")
     except CaeError as error:
-        return Outcome(*told, "refused", _reason(str(error)))
+        return "refused", _reason(str(error)), False
     except Exception as error:  # noqa: BLE001 - whatever comes out is the finding
-        return Outcome(*told, "CRASH", repr(error)[:300])
-    images = torch.tensor(x, requires_grad=True)
+        return "CRASH", repr(error)[:300], False
     try:
         found = module(images)
-    except FORWARD_ERRORS as error:
-        return Outcome(*told, "fails at the first image", f"{families[-1]}: {str(error).splitlines()[0][:200]}")
+    except FORWARD_ERRORS as error:  # which are mapped to a sentence where a model is opened
+        return "fails at the first image", str(error).splitlines()[0][:200], False
     difference = _difference(found, expected)
-    if difference:
-        return Outcome(*told, "DIFFERENT", difference)
-    if number % 3 or not np.isfinite(expected).all():
-        return Outcome(*told, "right")
-    assert callable(answer)
+    if difference or not with_slopes or not np.isfinite(expected).all():
+        return "DIFFERENT" if difference else "right", difference, False
     wrong = _wrong_slopes(answer, images, found, rng)
-    return Outcome(*told, "GRADIENT" if wrong else "right", wrong, with_slopes=True)
+    return "GRADIENT" if wrong else "right", wrong, True
 
 
 def _drawn(rng: np.random.Generator) -> tuple[Sketch, list[str], str]:

@@ -5,13 +5,14 @@ product with one matrix an axis, and its gradient is the transposed product. Pla
 runtime's own order, because at ties one unit of the last digit chooses another pixel.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Axis", "Sampling", "nearest_pixels", "weights"]
+__all__ = ["CENTRES", "Axis", "Sampling", "nearest_pixels", "weights"]
 
 _TIE = 1e-6
 """A place as near as this to the middle of two pixels lies in the middle for ONNX Runtime 1.31."""
@@ -60,32 +61,64 @@ class Axis:
         return self.scale == 1
 
 
+_ONE, _HALF = np.float32(1), np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """An axis' numbers as the runtime has them, all in float32."""
+
+    size: np.float32
+    to: np.float32
+    scale: np.float32
+    begin: np.float32
+    end: np.float32
+
+
+def _half_pixel(x: NDArray[np.float32], line: _Line) -> NDArray[np.float32]:
+    return (x + _HALF) / line.scale - _HALF
+
+
+def _half_pixel_symmetric(x: NDArray[np.float32], line: _Line) -> NDArray[np.float32]:
+    offset = line.size / np.float32(2) * (_ONE - line.to / (line.scale * line.size))
+    return offset + (x + _HALF) / line.scale - _HALF
+
+
+def _pytorch_half_pixel(x: NDArray[np.float32], line: _Line) -> NDArray[np.float32]:
+    return _half_pixel(x, line) if line.to > 1 else 0 * x
+
+
+def _align_corners(x: NDArray[np.float32], line: _Line) -> NDArray[np.float32]:
+    return x * (line.size - _ONE) / (line.to - _ONE) if line.to > 1 else 0 * x
+
+
+def _crop_and_resize(x: NDArray[np.float32], line: _Line) -> NDArray[np.float32]:
+    last = line.size - _ONE
+    if line.to <= 1:
+        return 0 * x + _HALF * (line.begin + line.end) * last
+    return line.begin * last + x * (line.end - line.begin) * last / (line.to - _ONE)
+
+
+_CENTRES: dict[str, Callable[[NDArray[np.float32], _Line], NDArray[np.float32]]] = {
+    "half_pixel": _half_pixel,
+    "half_pixel_symmetric": _half_pixel_symmetric,
+    "pytorch_half_pixel": _pytorch_half_pixel,
+    "align_corners": _align_corners,
+    "asymmetric": lambda x, line: x / line.scale,
+    "tf_half_pixel_for_nn": lambda x, line: (x + _HALF) / line.scale,
+    "tf_crop_and_resize": _crop_and_resize,
+}
+
+CENTRES = tuple(_CENTRES)
+"""The coordinate transformation modes."""
+
+
 def _places(axis: Axis, centres: str) -> NDArray[np.float32]:
     """Return the place in the input of each output pixel, (to,)."""
-    one, half = np.float32(1), np.float32(0.5)
     x = np.arange(axis.to, dtype=np.float32)
-    size, to, scale = np.float32(axis.size), np.float32(axis.to), np.float32(axis.scale)
     if axis.is_kept:
         return x
-    if centres == "half_pixel":
-        return (x + half) / scale - half
-    if centres == "half_pixel_symmetric":
-        offset = size / np.float32(2) * (one - to / (scale * size))
-        return offset + (x + half) / scale - half
-    if centres == "pytorch_half_pixel":
-        return (x + half) / scale - half if axis.to > 1 else 0 * x
-    if centres == "tf_half_pixel_for_nn":
-        return (x + half) / scale
-    if centres == "asymmetric":
-        return x / scale
-    if centres == "align_corners":
-        return x * (size - one) / (to - one) if axis.to > 1 else 0 * x
-    if centres == "tf_crop_and_resize":
-        begin, end = np.float32(axis.region[0]), np.float32(axis.region[1])
-        if axis.to <= 1:
-            return 0 * x + half * (begin + end) * (size - one)
-        return begin * (size - one) + x * (end - begin) * (size - one) / (to - one)
-    raise NotImplementedError(f"coordinate_transformation_mode {centres}")
+    return _CENTRES[centres](x, _Line(*map(np.float32, (axis.size, axis.to, axis.scale, *axis.region))))
 
 
 def _outside(places: NDArray[np.float32], axis: Axis, centres: str) -> NDArray[np.bool_]:
@@ -106,10 +139,8 @@ def nearest_pixels(axis: Axis, sampling: Sampling) -> tuple[NDArray[np.int64], N
         share = places.astype(np.float64) - below
         is_tie = np.abs(share - 0.5) <= _TIE
         chosen = below + np.where(is_tie, rounding == "round_prefer_ceil", share > 0.5)
-    elif rounding in ("floor", "ceil"):
-        chosen = np.floor(places) if rounding == "floor" else np.ceil(places)
     else:
-        raise NotImplementedError(f"nearest_mode {rounding}")
+        chosen = np.floor(places) if rounding == "floor" else np.ceil(places)
     return np.clip(chosen, 0, axis.size - 1).astype(np.int64), _outside(places, axis, sampling.centres)
 
 

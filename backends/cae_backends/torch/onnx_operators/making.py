@@ -32,7 +32,7 @@ def _cast_like(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  #
 
 OPERATORS: Operators = {
     "CastLike": (_cast_like, (15, 19, 21, 23, 24, 25)),
-    "Range": (_range, (11, 27)),
+    "Range": (_range, (11,)),
     "Size": (_size, (1, 13, 19, 21, 23, 24, 25)),
 }
 """Operator -> (its converter, the versions that take it)."""

@@ -142,7 +142,7 @@ OPERATORS: Operators = {
     "BatchNormalization": (_batch_norm, (7, 9, 14, 15)),
     "Dropout": (_dropout, (7, 10, 12, 13, 22)),
     "GroupNormalization": (_group_norm, (18, 21)),
-    "InstanceNormalization": (_instance_norm, (1, 6, 22)),
+    "InstanceNormalization": (_instance_norm, (6, 22)),
     "LRN": (_local_response, (1, 13)),
     "LayerNormalization": (_layer_norm, (17,)),
     "LpNormalization": (_lp_norm, (1, 22)),

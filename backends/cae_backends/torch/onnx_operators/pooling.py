@@ -95,7 +95,7 @@ def _spatial(x: Tensor) -> tuple[int, ...]:
 OPERATORS: Operators = {
     "AveragePool": (_average_pool, (7, 10, 11, 19, 22)),
     "GlobalAveragePool": (_global_average_pool, (1, 22)),
-    "GlobalLpPool": (_global_lp_pool, (2, 22)),
+    "GlobalLpPool": (_global_lp_pool, (2,)),
     "GlobalMaxPool": (_global_max_pool, (1, 22)),
     "LpPool": (_lp_pool, (2, 11, 18, 22)),
     "MaxPool": (_max_pool, (1, 8, 10, 11, 12, 22)),

@@ -17,20 +17,11 @@ from cae_backends.torch.onnx_operators.common import (
     attributes,
     with_numbers,
 )
-from cae_backends.torch.onnx_operators.interpolation import Axis, Sampling, nearest_pixels, weights
+from cae_backends.torch.onnx_operators.interpolation import CENTRES, Axis, Sampling, nearest_pixels, weights
 
 __all__ = ["OPERATORS"]
 
-_CENTRES = (
-    "half_pixel",
-    "half_pixel_symmetric",
-    "pytorch_half_pixel",
-    "align_corners",
-    "asymmetric",
-    "tf_half_pixel_for_nn",
-    "tf_crop_and_resize",
-)
-_ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple")
+_ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 _POLICIES: dict[str, Callable[[Sequence[np.float32]], np.float32]] = {"not_larger": min, "not_smaller": max}
 
 
@@ -77,7 +68,7 @@ def _by_scales(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 def _sampling(told: Mapping[str, Any]) -> Sampling:
     centres = told.get("coordinate_transformation_mode", "half_pixel")
     rounding = told.get("nearest_mode", "round_prefer_floor")
-    if centres not in _CENTRES or rounding not in _ROUNDINGS:
+    if centres not in CENTRES or rounding not in _ROUNDINGS:
         raise NotImplementedError(f"coordinates {centres}, rounding {rounding}")
     if centres == "half_pixel_symmetric" and _mode(told) == "nearest" and not rounding.startswith("round"):
         raise NotImplementedError(f"nearest {rounding} of {centres}, whose ties depend on the processor")

@@ -50,8 +50,11 @@ def _flatten(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # n
 
 
 def _squeeze(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    def compute(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
-        return x.squeeze(tuple(axes)) if axes else x.squeeze()  # the runtime takes no axes for all
+    def compute(x: Tensor, axes: Sequence[int] | int | None = None) -> Tensor:
+        if axes == []:  # all axes or none, as the runtime optimises the graph or does not
+            raise NotImplementedError("Squeeze with an empty list of axes, which ONNX Runtime reads in two ways")
+        listed = (axes,) if isinstance(axes, int) else axes
+        return x.squeeze() if listed is None else x.squeeze(tuple(listed))
 
     return attribute_or_input("axes", compute, node=node, graph=graph)
 
