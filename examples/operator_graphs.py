@@ -592,8 +592,8 @@ def gathering(s: Sketch) -> None:
         s.then("ReduceMax", **({"axes": [1]} if s.opset < 18 else {}), keepdims=1)
         s.then("Add", s.node("ReduceMean", [hot], keepdims=0)[0])
     elif name == "NonZero":
-        places = s.node("NonZero", [s.constant([[1.0, 0.0], [0.0, 1.0]])])[0]
-        number = s.node("Cast", [places], to=TensorProto.FLOAT)[0]
+        found = s.node("NonZero", [s.constant([[1.0, 0.0], [0.0, 1.0]])])[0]
+        number = s.node("Cast", [found], to=TensorProto.FLOAT)[0]
         s.then("Add", s.node("ReduceSum", [s.node("Mul", [number, s.constant([[1.0], [3.0]])])[0]], keepdims=0)[0])
     else:
         s.then("CumSum", s.one(axis - rank, "int64"), exclusive=s.pick(None, 0, 1), reverse=s.pick(None, 0, 1))
@@ -669,7 +669,7 @@ def recurrent(s: Sketch) -> None:
     weights = [s.floats(both, gates * hidden, c * w), s.floats(both, gates * hidden, hidden)]
     bias = s.floats(both, 2 * gates * hidden) if s.chance() else ""
     initial = [s.floats(both, n, hidden) for _ in range(2 if kind == "LSTM" else 1)] if s.chance(0.4) else []
-    told = {"linear_before_reset": s.whole(0, 1)} if kind == "GRU" else {}
+    told: dict[str, Any] = {"linear_before_reset": s.whole(0, 1)} if kind == "GRU" else {}
     if kind == "RNN" and s.chance():
         told["activations"] = ["Relu"] * both
     inputs = [s.value, *weights, bias, "", *initial]
@@ -702,6 +702,32 @@ def sampling(s: Sketch) -> None:
     grid = s.constant(s.rng.uniform(-1.2, 1.2, [s.shape[0], 4, 3, 2]))
     padded = s.pick("zeros", "border", "reflection")
     s.then("GridSample", grid, mode=s.pick(*modes), padding_mode=padded, align_corners=s.whole(0, 1))
+
+
+def attention(s: Sketch) -> None:
+    """Write an operator that the specification defines by others."""
+    s.needs(len(s.shape) == 4)
+    n, c, h, w = s.shape
+    name = s.pick("Attention", "RotaryEmbedding", "CenterCropPad", "AffineGrid")
+    if name == "Attention":
+        s.needs(c % 2 == 0)
+        s.then("Transpose", perm=[0, 2, 3, 1])
+        s.then("Reshape", s.constant([n, h * w, c], "int64"))
+        heads = s.pick(1, 2)
+        told = {"is_causal": s.pick(None, 1), "scale": s.pick(None, 0.4), "softcap": s.pick(None, 2.0)}
+        keys = s.node("MatMul", [s.value, s.floats(c, c)])[0]
+        values = s.node("MatMul", [s.value, s.floats(c, c)])[0]
+        mask = [s.floats(h * w, h * w)] if s.chance(0.3) else []
+        s.then("Attention", keys, values, *mask, q_num_heads=heads, kv_num_heads=heads, **told)
+    elif name == "RotaryEmbedding":
+        s.needs(w % 2 == 0)
+        further = [s.floats(n, h, w // 2), s.floats(n, h, w // 2)]
+        s.then("RotaryEmbedding", *further, interleaved=s.whole(0, 1))
+    elif name == "CenterCropPad":
+        s.then("CenterCropPad", s.constant([s.whole(1, 8), s.whole(1, 8)], "int64"), axes=[2, 3])
+    else:
+        grid = s.node("AffineGrid", [s.floats(n, 2, 3), s.constant([n, c, 3, 4], "int64")])[0]
+        s.then("GridSample", grid)
 
 
 def copies(s: Sketch) -> None:
@@ -750,6 +776,7 @@ FAMILIES: dict[str, Family] = {
         recurrent,
         quantization,
         sampling,
+        attention,
         copies,
     )
 }

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CENTRES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 
 
-def resized(shape: tuple[int, ...], numbers: NDArray[Any], opset: int, **told: object) -> onnx.ModelProto:
+def resized(shape: tuple[int, ...], numbers: NDArray[Any], opset: int, **told: str) -> onnx.ModelProto:
     """Return a model that resizes images of ``shape`` by scales, which are fractions, or to sizes."""
     inputs = ",by" if numbers.dtype == np.float32 else ",,by"
-    proto = model_of(unary("Resize", {"by": numbers}, inputs, opsets=(13, NEWEST), **told), opset)
+    proto = model_of(unary("Resize", {"by": numbers}, inputs, opsets=(13, NEWEST), low=-1.0, **told), opset)
     for axis, size in zip(proto.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
         axis.dim_value = size
     del proto.graph.value_info[:]

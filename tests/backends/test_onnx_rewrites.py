@@ -1,5 +1,7 @@
 """Graphs in forms that onnx2torch does not read: rewritten they give the same answers; and fixed batch sizes."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -72,7 +74,8 @@ def test_functions_of_the_file_are_entered() -> None:
 @pytest.mark.parametrize("operator", ["Conv", "ConvTranspose", "MaxPool"])
 def test_automatic_padding_waits_for_the_size(operator: str) -> None:
     value, pooling = helper.make_tensor_value_info, operator == "MaxPool"
-    told = {"auto_pad": "SAME_UPPER", "strides": [2, 3], **({"kernel_shape": [3, 3]} if pooling else {})}
+    told: dict[str, Any] = {"auto_pad": "SAME_UPPER", "strides": [2, 3]}
+    told |= {"kernel_shape": [3, 3]} if pooling else {}
     graph = helper.make_graph(
         [helper.make_node(operator, ["x"] if pooling else ["x", "w"], ["y"], name="stem", **told)],
         "case",

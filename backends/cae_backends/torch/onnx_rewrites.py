@@ -11,6 +11,8 @@ import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, helper, inliner, numpy_helper
 from onnx2torch.utils.safe_shape_inference import safe_shape_inference
 
+from cae_backends.torch.onnx_functions import written_out
+
 __all__ = ["changed_part", "rewritten"]
 
 _ONE_OUTPUT = ("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool")
@@ -26,6 +28,7 @@ def rewritten(proto: ModelProto) -> ModelProto:
     for named in (*copy.opset_import, *copy.graph.node):
         if named.domain == "ai.onnx":  # the other name of the standard operators
             named.domain = ""
+    copy = written_out(copy)
     _make_initializers(copy.graph)
     shapes = _static_shapes(copy.graph)
     used = _used_values(copy.graph)

@@ -162,7 +162,7 @@ def weights(axis: Axis, sampling: Sampling) -> tuple[NDArray[np.float32], NDArra
         values = np.where((taps >= 0) & (taps < axis.size), values, np.float32(0))
     if sampling.exclude_outside or sampling.antialias:
         totals = values.sum(axis=1, keepdims=True)
-        values = values / np.where(totals == 0, np.float32(1), totals)
+        values /= np.where(totals == 0, _ONE, totals)
     matrix = np.zeros((axis.to, axis.size), np.float32)
     np.add.at(matrix, (np.arange(axis.to)[:, None], np.clip(taps, 0, axis.size - 1)), values)
     return matrix, outside

@@ -34,7 +34,8 @@ def _batch_norm(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
     def compute(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         shape = [-1] + [1] * (x.ndim - 2)
         factor = scale * (variance + epsilon).rsqrt()
-        return (x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape)
+        answer: Tensor = (x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape)
+        return answer
 
     return function(node, compute)
 
@@ -90,7 +91,8 @@ def _rms_norm(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # 
 
     def compute(x: Tensor, scale: Tensor) -> Tensor:
         axes = tuple(range(first % x.ndim, x.ndim))
-        return x * (x.square().mean(axes, keepdim=True) + epsilon).rsqrt() * scale
+        answer: Tensor = x * (x.square().mean(axes, keepdim=True) + epsilon).rsqrt() * scale
+        return answer
 
     return function(node, compute)
 
@@ -104,7 +106,8 @@ def _local_response(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResul
     def compute(x: Tensor) -> Tensor:
         channels_last = x.square().movedim(1, -1)
         total = F.pad(channels_last, (before, size - 1 - before)).unfold(-1, size, 1).sum(-1).movedim(-1, 1)
-        return x * (bias + alpha / size * total).pow(-beta)
+        answer: Tensor = x * (bias + alpha / size * total).pow(-beta)
+        return answer
 
     return function(node, compute)
 
