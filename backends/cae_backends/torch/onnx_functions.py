@@ -27,6 +27,8 @@ def written_out(proto: ModelProto) -> ModelProto:
     except RuntimeError:  # an input of unknown type, on which the definition depends: the operator stays unknown
         return proto
     _drop_unused(inlined.graph)
+    if any(node.op_type == "Constant" and not node.attribute for node in inlined.graph.node):
+        return proto  # the definition depends on an option that the node leaves out
     written: ModelProto = safe_shape_inference(inlined)
     return written
 
