@@ -112,16 +112,9 @@ def _compared(
     if isinstance(answer, str) or isinstance(expected, str):
         return "not run by ONNX Runtime", str(expected), False
     images = torch.tensor(x, requires_grad=True)
-    try:
-        module = convert_onnx(proto, origin="graph")
-    except CaeError as error:
-        return "refused", _reason(str(error)), False
-    except Exception as error:  # noqa: BLE001 - whatever comes out is the finding
-        return "CRASH", repr(error)[:300], False
-    try:
-        found = module(images)
-    except FORWARD_ERRORS as error:  # which are mapped to a sentence where a model is opened
-        return "refused at the first image", str(error).splitlines()[0][:200], False
+    found = _opened(proto, images)
+    if isinstance(found, tuple):
+        return *found, False
     difference = _difference(found, expected)
     if difference and _jumps(answer, x, expected, rng):
         return "at a jump", difference, False
@@ -129,6 +122,21 @@ def _compared(
         return "DIFFERENT" if difference else "right", difference, False
     wrong = _wrong_slopes(answer, images, found, rng)
     return "GRADIENT" if wrong else "right", wrong, True
+
+
+def _opened(proto: onnx.ModelProto, images: torch.Tensor) -> torch.Tensor | tuple[str, str]:
+    """Return the white box's answer; or one of `OUTCOMES`, and why there is none."""
+    try:
+        module = convert_onnx(proto, origin="graph")
+    except CaeError as error:
+        return "refused", _reason(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever comes out is the finding
+        return "CRASH", repr(error)[:300]
+    try:
+        answer: torch.Tensor = module(images)
+    except FORWARD_ERRORS as error:  # which are mapped to a sentence where a model is opened
+        return "refused at the first image", str(error).splitlines()[0][:200]
+    return answer
 
 
 def _drawn(rng: np.random.Generator) -> tuple[Sketch, list[str], str]:
@@ -202,9 +210,7 @@ def _reason(message: str) -> str:
     return f"{found[1]}: {found[2] or found[3]}" if found else message[:200]
 
 
-def _difference(found: object, expected: NDArray[np.float32]) -> str:
-    if not isinstance(found, torch.Tensor):
-        return f"a {type(found).__name__}"
+def _difference(found: torch.Tensor, expected: NDArray[np.float32]) -> str:
     values = found.detach().numpy()
     if values.shape != expected.shape or values.dtype != expected.dtype:
         return f"{values.dtype} {values.shape} where ONNX Runtime has {expected.dtype} {expected.shape}"

@@ -57,7 +57,8 @@ def _is_defined(name: str, opset: int) -> bool:
     if not defs.has(name, opset, ""):
         return False
     schema = defs.get_schema(name, max_inclusive_version=opset)
-    return bool(schema.has_function or schema.has_context_dependent_function)
+    # both are missing in onnx's own type information
+    return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
 
 
 def _is_converted(name: str, opset: int) -> bool:
