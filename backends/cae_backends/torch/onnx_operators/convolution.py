@@ -31,6 +31,7 @@ def _convolution(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 
     def compute(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         windows = Windows.of({**told, "kernel_shape": weight.shape[2:]}, of_convolution=True)
+        _check_axes(x)
         convolve, x = _CONVOLUTIONS[x.ndim - 2], padded(x, windows.along(x.shape[2:]), 0.0)
         return convolve(x, weight, bias, windows.strides, 0, windows.dilations, told.get("group", 1))
 
@@ -46,6 +47,7 @@ def _transposed(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
         return _TORCH_CONVOLUTION(node, graph)
 
     def compute(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        _check_axes(x)
         axes = x.ndim - 2
         strides, dilations = told.get("strides") or [1] * axes, told.get("dilations") or [1] * axes
         extra = told.get("output_padding") or [0] * axes
@@ -76,6 +78,11 @@ def _cuts(sizes: Sequence[int], wanted: Sequence[int], automatic: str) -> list[i
     larger = [max(0, total) - less for total, less in zip(totals, smaller, strict=True)]
     begins = smaller if automatic == "SAME_UPPER" else larger
     return [*begins, *(total - begin for total, begin in zip(totals, begins, strict=True))]
+
+
+def _check_axes(x: Tensor) -> None:
+    if x.ndim - 2 not in _CONVOLUTIONS:
+        raise NotImplementedError(f"a convolution of {x.ndim - 2} axes; torch has those of one to three")
 
 
 def _has_constants(node: OnnxNode, graph: OnnxGraph) -> bool:
