@@ -182,6 +182,7 @@ POOLING = [
     unary("MaxPool", kernel_shape=[3, 3], dilations=[2, 2], pads=[2, 2, 2, 2], opsets=(10, NEWEST)),
     unary("MaxPool", kernel_shape=[3, 2], strides=[4, 3], pads=[0, 1, 2, 0], opsets=(10, NEWEST), ceil_mode=1),
     unary("MaxPool", kernel_shape=[2, 2], storage_order=1, opsets=(8, NEWEST)),
+    unary("MaxPool", kernel_shape=[2, 3], dilations=[2, 1], pads=[1, 1, 1, 1], opsets=(10, NEWEST)),
     unary("AveragePool", kernel_shape=[2, 2], dilations=[2, 3], opsets=(19, NEWEST)),
     unary("AveragePool", kernel_shape=[3, 2], strides=[4, 3], pads=[0, 1, 2, 0], opsets=(10, NEWEST), ceil_mode=1),
     unary("AveragePool", kernel_shape=[2, 1], strides=[2, 3], auto_pad="SAME_UPPER", opsets=(19, NEWEST)),

@@ -8,7 +8,19 @@ from onnx import defs
 from cae_backends.torch.onnx_import import convert_onnx
 from cae_backends.torch.onnx_operators import ADDED_TYPES_ONLY, WRITTEN_HERE, is_ours
 from cae_core.errors import ModelError
-from tests.backends.onnx_cases import NEWEST, SHAPE, Case, Node, check_case, floats, integers, model_of, number, unary
+from tests.backends.onnx_cases import (
+    NEWEST,
+    SHAPE,
+    Case,
+    Node,
+    check_case,
+    floats,
+    integers,
+    model_of,
+    number,
+    run_onnx,
+    unary,
+)
 from tests.backends.onnx_shape_cases import SHAPE_CASES
 from tests.backends.onnx_value_cases import VALUE_CASES
 
@@ -152,3 +164,12 @@ def test_numbers_that_carry_a_gradient_are_refused() -> None:
     assert module(torch.full(SHAPE, 2.0)).shape == (2, 4, 6, 12)
     with pytest.raises(NotImplementedError, match="carry a gradient"):
         module(torch.full(SHAPE, 2.0, requires_grad=True))
+
+
+def test_a_window_that_holds_padding_only() -> None:
+    """The runtime answers the least number there is, not minus infinity."""
+    case = unary("MaxPool", kernel_shape=[2, 1], dilations=[7, 1], pads=[1, 0, 1, 0])
+    proto, x = model_of(case, 18), np.ones(SHAPE, np.float32)
+    expected = run_onnx(proto, x)
+    assert (expected == np.finfo(np.float32).min).all()
+    np.testing.assert_array_equal(convert_onnx(proto, origin="case")(torch.tensor(x)).numpy(), expected)

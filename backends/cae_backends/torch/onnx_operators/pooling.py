@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cae_backends.torch.onnx_operators.common import Operators, attributes, function, unary
 from cae_backends.torch.onnx_operators.norms import power_norm
-from cae_backends.torch.onnx_operators.windows import Window, Windows, counts, padded, sums
+from cae_backends.torch.onnx_operators.windows import Windows, counts, padded, sums
 
 __all__ = ["OPERATORS"]
 
@@ -31,17 +31,15 @@ class _AveragePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         along = self.windows.along(x.shape[2:])
-        if all(_is_plain(window) for window in along) and len(along) in _AVERAGES:
-            return _AVERAGES[len(along)](x, tuple(self.windows.widths), tuple(self.windows.strides))
+        if all(window.is_native and window.dilation == 1 for window in along) and len(along) in _AVERAGES:
+            pads = [window.before for window in along]
+            return _AVERAGES[len(along)](
+                x, self.windows.widths, self.windows.strides, pads, count_include_pad=self.count_pads
+            )
         if self.count_pads and not self.windows.ceil and any(window.overhang > window.after for window in along):
             raise NotImplementedError("a window that is wider than the image and its padding, which counts")
         number = torch.from_numpy(counts(along, with_padding=self.count_pads)).to(x)
         return sums(x, along) / number.clamp_min(1)  # a window without any pixel answers nothing
-
-
-def _is_plain(window: Window) -> bool:
-    """Whether all windows lie inside of the image and have neighbours as taps: torch's own pooling is faster."""
-    return window.dilation == 1 and window.before == 0 and window.overhang <= 0
 
 
 def _average_pool(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # noqa: ARG001 - the registry's signature
@@ -57,9 +55,11 @@ class _MaxPool(nn.Module):
         self.windows, self.pool = windows, _MAXIMA[len(windows.widths)]
 
     def forward(self, x: Tensor) -> Tensor:
+        along, taps = self.windows.along(x.shape[2:]), (self.windows.widths, self.windows.strides)
+        if all(window.is_native for window in along):
+            return self.pool(x, *taps, [window.before for window in along], self.windows.dilations)
         least = torch.finfo(x.dtype).min if x.is_floating_point() else torch.iinfo(x.dtype).min
-        x = padded(x, self.windows.along(x.shape[2:]), least)
-        return self.pool(x, tuple(self.windows.widths), tuple(self.windows.strides), 0, tuple(self.windows.dilations))
+        return self.pool(padded(x, along, least), *taps, 0, self.windows.dilations)
 
 
 def _max_pool(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # noqa: ARG001

@@ -41,6 +41,12 @@ class Window:
         """How many places the last window reaches beyond the axis' end; negative where it ends before it."""
         return (self.count - 1) * self.stride + (self.width - 1) * self.dilation + 1 - self.before - self.size
 
+    @property
+    def is_native(self) -> bool:
+        """Whether torch pads so by itself: as much on both sides, and at most half a window; it is faster then."""
+        small = 2 * self.before <= self.width and (self.dilation == 1 or self.before == 0)
+        return 0 <= self.before == self.after and small and self.overhang <= self.after
+
 
 @dataclass(frozen=True)
 class Windows:
