@@ -102,6 +102,7 @@ SHAPES = [
     unary("SpaceToDepth", blocksize=2),
     unary("Trilu", opsets=(14, NEWEST), upper=0),
     unary("Trilu", {"k": np.array(1, np.int64)}, opsets=(14, NEWEST), upper=1),
+    unary("Trilu", {"k": integers(-1)}, opsets=(14, NEWEST), upper=1),
     unary("Tile", {"repeats": integers(1, 2, 1, 3)}),
     unary("Expand", {"shape": integers(3, 1, 1, 6, 1)}, opsets=(8, NEWEST)),
 ]
@@ -112,6 +113,15 @@ PADDING = [
     unary("Pad", {"pads": integers(0, 1, -1, 2, 0, 0, 0, 3), "value": number(0.5)}, opsets=(11, NEWEST)),
     unary("Pad", {"pads": integers(0, 0, 1, 2, 0, 0, 0, 3)}, opsets=(11, NEWEST), mode="edge"),
     unary("Pad", {"pads": integers(0, 0, 1, 2, 0, 0, 0, 3)}, opsets=(11, NEWEST), mode="reflect"),
+    *(
+        unary("Pad", {"pads": integers(0, 1, -1, 2, 0, 2, 3, 0)}, opsets=(since, NEWEST), mode=mode)
+        for mode, since in (("edge", 11), ("reflect", 11), ("wrap", 19))
+    ),
+    unary(
+        "Pad",
+        {"pads": integers(0, 0, 1, 2, 0, 0, 0, 3), "value": np.full(1, 0.5, np.float32)},
+        opsets=(11, NEWEST),
+    ),
     unary(
         "Pad",
         {"pads": integers(0, 1, 2, 1), "axes": integers(-1, 2)},
@@ -145,6 +155,15 @@ INDEXING = [
     sliced([1, -5], [-1, 5], [2, 3], [1, 2]),
     sliced([-1], [LEAST], [3], [-1]),
     sliced([4], [0], [-2], [-2]),
+    sliced([-1, LARGEST], [LEAST, 0], [1, 3], [-2, -1]),
+    sliced([5, 2], [-20, 1], [2, 3], [-3, -1]),
+    sliced([-20, 3], [20, -1], [1, 2], [3, 2]),
+    unary(
+        "Slice",
+        {"s": np.array([5, 1], np.int32), "e": np.array([-7, 9], np.int32), "a": np.array([3, 2], np.int32)}
+        | {"k": np.array([-2, 2], np.int32)},
+        opsets=(10, NEWEST),
+    ),
     unary("Gather", {"i": integers(0, 2, 1, 1).reshape(2, 2)}, axis=1),
     unary("Gather", {"i": np.array(-1, np.int64)}, opsets=(11, NEWEST), axis=2),
     unary("GatherElements", {"i": integers(0, 1, 2, 3, 4, -1).reshape(1, 1, 1, 6)}, opsets=(11, NEWEST), axis=3),
@@ -159,6 +178,69 @@ INDEXING = [
         reduction="add",
     ),
     unary("CumSum", {"axis": np.array(1, np.int64)}, opsets=(11, NEWEST)),
+    unary("CumSum", {"axis": integers(2)}, opsets=(11, NEWEST)),
+    unary("Scatter", {"i": integers(3, 1).reshape(1, 1, 1, 2), "u": floats(1, 1, 1, 1, 2)}, opsets=(9, 10), axis=3),
+    unary(
+        "ScatterElements",
+        {"i": integers(-1, 1).reshape(1, 1, 1, 2), "u": floats(1, 1, 1, 1, 2)},
+        opsets=(11, NEWEST),
+        axis=3,
+    ),
+    unary(
+        "ScatterElements",
+        {"i": integers(1, 1).reshape(1, 1, 1, 2), "u": floats(1, 1, 1, 1, 2)},
+        opsets=(16, NEWEST),
+        axis=3,
+        reduction="add",
+    ),
+    *(
+        Case(
+            "NonZero",
+            [
+                ("NonZero", ["mask"], ["places"], {}),
+                ("Gather", ["x", "places"], ["y"], {"axis": 3}),
+            ],
+            {"mask": mask},
+            (9, NEWEST),
+        )
+        for mask in (np.eye(6, dtype=np.float32), np.tri(6, 6, -4, np.float32) + np.eye(6, 6, 4, np.float32) * 2)
+    ),
+    Case(
+        "OneHot",
+        [
+            ("ArgMax", ["x"], ["places"], {"axis": 1, "keepdims": 0}),
+            ("OneHot", ["places", "depth", "values"], ["hot"], {"axis": 1}),
+            ("Mul", ["x", "hot"], ["y"], {}),
+        ],
+        {"depth": np.array(4, np.int64), "values": np.array([0.2, 0.9], np.float32)},
+        (9, NEWEST),
+    ),
+    Case(
+        "OneHot",
+        [("OneHot", ["places", "depth", "values"], ["hot"], {}), ("MatMul", ["x", "hot"], ["y"], {})],
+        {"places": integers(0, -1, 2, 1, 7, 2), "depth": integers(3), "values": np.array([0.2, 0.9], np.float32)},
+        (11, NEWEST),
+    ),
+    *(
+        Case("TopK", [("TopK", ["x"], ["t", "i"], {"k": 3, "axis": axis}), ("Neg", ["t"], ["y"], {})], opsets=(7, 9))
+        for axis in (1, 3)
+    ),
+    Case(
+        "TopK",
+        [("TopK", ["x", "k"], ["t", "i"], {"axis": 2}), ("Neg", ["t"], ["y"], {})],
+        {"k": integers(3)},
+        (10, NEWEST),
+    ),
+    Case(
+        "TopK",  # the places of equal values
+        [
+            ("Floor", ["x"], ["f"], {}),
+            ("TopK", ["f", "k"], ["v", "i"], {"axis": -1, "largest": 0}),
+            ("GatherElements", ["x", "i"], ["y"], {"axis": 3}),
+        ],
+        {"k": integers(3)},
+        (11, NEWEST),
+    ),
     unary("CumSum", {"axis": np.array(-1, np.int64)}, opsets=(11, NEWEST), reverse=1, exclusive=1),
 ]
 
@@ -169,6 +251,23 @@ def filled(operator: str, nodes: list[Node], constants: dict[str, NDArray[Any]])
 
 _ONE_AND_A_HALF = numpy_helper.from_array(np.array([1.5], np.float32))
 CONSTANTS = [
+    Case("Constant", [("Constant", [], ["c"], {"value": _ONE_AND_A_HALF}), ("Mul", ["x", "c"], ["y"], {})]),
+    Case(
+        "Size",
+        [("Size", ["x"], ["s"], {}), ("Cast", ["s"], ["f"], {"to": TensorProto.FLOAT}), ("Mul", ["x", "f"], ["y"], {})],
+    ),
+    Case(
+        "EyeLike",
+        [("EyeLike", ["s"], ["e"], {"k": 1}), ("MatMul", ["x", "e"], ["y"], {})],
+        {"s": floats(1, 6, 6)},
+        (9, NEWEST),
+    ),
+    Case("CastLike", [("CastLike", ["x", "l"], ["y"], {})], {"l": number(1)}, (15, NEWEST)),
+    filled(
+        "Range",
+        [("Range", ["a", "b", "d"], ["i"], {}), ("Cast", ["i"], ["c"], {"to": TensorProto.FLOAT})],
+        {"a": np.array(7, np.int32), "b": np.array(-4, np.int32), "d": np.array(-2, np.int32)},
+    ),
     Case(
         "Constant", [("Constant", [], ["c"], {"value_float": 1.5}), ("Mul", ["x", "c"], ["y"], {})], opsets=(12, NEWEST)
     ),
@@ -222,7 +321,65 @@ def resized(mode: str, centres: str, rounding: str = "round_prefer_floor", **num
 
 
 DOUBLE = np.array([1, 1, 2, 2], np.float32)
+UNEVEN = np.array([1, 1, 1.7, 0.6], np.float32)
 RESIZING = [
+    *(unary("Upsample", opsets=(7, 8), mode=mode, scales=[1.0, 1.0, 2.0, 1.4]) for mode in ("nearest", "linear")),
+    *(
+        unary("Upsample", {"scales": scales}, opsets=(9, 9), mode="linear")
+        for scales in (DOUBLE, np.array([1, 1, 1.5, 1], np.float32))
+    ),
+    *(unary("Resize", {"scales": UNEVEN}, opsets=(10, 10), mode=mode) for mode in ("nearest", "linear")),
+    *(
+        resized(mode, centres, "ceil" if centres == "asymmetric" else "round_prefer_ceil", scales=UNEVEN)
+        for mode in ("nearest", "linear", "cubic")
+        for centres in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+    ),
+    *(
+        unary("Resize", {"scales": UNEVEN}, ",scales", opsets=(18, NEWEST), mode=mode, antialias=1, exclude_outside=out)
+        for mode in ("linear", "cubic")
+        for out in (0, 1)
+    ),
+    unary(
+        "Resize",
+        {"scales": UNEVEN},
+        ",scales",
+        opsets=(13, NEWEST),
+        mode="cubic",
+        cubic_coeff_a=-0.5,
+        exclude_outside=1,
+    ),
+    *(
+        unary(
+            "Resize",
+            {"roi": np.array([0, 0, -0.1, 0.2, 1, 1, 1.1, 0.9], np.float32), "sizes": integers(2, 4, 5, 9)},
+            "roi,,sizes",
+            opsets=(13, NEWEST),
+            mode=mode,
+            coordinate_transformation_mode="tf_crop_and_resize",
+            extrapolation_value=0.5,
+        )
+        for mode in ("nearest", "linear", "cubic")
+    ),
+    *(
+        unary(
+            "Resize",
+            {"sizes": integers(5, 9)},
+            ",,sizes",
+            opsets=(18, NEWEST),
+            axes=[3, 2],
+            mode="linear",
+            keep_aspect_ratio_policy=policy,
+        )
+        for policy in ("not_larger", "not_smaller")
+    ),
+    unary(
+        "Resize",
+        {"scales": UNEVEN},
+        ",scales",
+        opsets=(19, NEWEST),
+        mode="linear",
+        coordinate_transformation_mode="half_pixel_symmetric",
+    ),
     unary("Resize", {"scales": DOUBLE}, opsets=(10, 10)),
     unary(
         "Resize",

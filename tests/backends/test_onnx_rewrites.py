@@ -1,5 +1,7 @@
 """Graphs in forms that onnx2torch does not read: rewritten they give the same answers; and fixed batch sizes."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -69,18 +71,23 @@ def test_functions_of_the_file_are_entered() -> None:
     np.testing.assert_allclose(answers(proto, X), -(X**2), rtol=1e-6)
 
 
-def test_automatic_padding_of_an_unknown_size_is_refused() -> None:
-    value = helper.make_tensor_value_info
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose", "MaxPool"])
+def test_automatic_padding_waits_for_the_size(operator: str) -> None:
+    value, pooling = helper.make_tensor_value_info, operator == "MaxPool"
+    told: dict[str, Any] = {"auto_pad": "SAME_UPPER", "strides": [2, 3]}
+    told |= {"kernel_shape": [3, 3]} if pooling else {}
     graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER", name="stem")],
+        [helper.make_node(operator, ["x"] if pooling else ["x", "w"], ["y"], name="stem", **told)],
         "case",
         [value("x", TensorProto.FLOAT, ("n", 4, "h", "w"))],
         [value("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(floats(1, 5, 4, 3, 3), "w")],
+        [numpy_helper.from_array(floats(1, 4, 4, 3, 3), "w")],
     )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    with pytest.raises(ModelError, match=r"operator Conv \(opset 18, node 'stem'\).*SAME_UPPER"):
-        convert_onnx(proto, origin="case")
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    module = convert_onnx(proto, origin="case")
+    for sides in ((6, 6), (7, 5)):
+        x = floats(2, 2, 4, *sides)
+        np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), run_onnx(proto, x), rtol=1e-5)
 
 
 def test_batch_norms_in_training_mode_are_refused() -> None:

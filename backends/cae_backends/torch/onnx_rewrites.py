@@ -11,6 +11,8 @@ import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx2torch.utils.safe_shape_inference import safe_shape_inference
 
+from cae_backends.torch.onnx_functions import written_out
+
 __all__ = ["changed_part", "rewritten"]
 
 _ONE_OUTPUT = ("Dropout", "LayerNormalization", "MaxPool")
@@ -22,7 +24,7 @@ _SLICE_WITH_INPUTS = 10
 
 def rewritten(proto: ModelProto) -> ModelProto:
     """Return a copy of a neutral ``proto`` with the same answers, its shapes inferred, that onnx2torch can read."""
-    copy: ModelProto = safe_shape_inference(proto)
+    copy: ModelProto = written_out(safe_shape_inference(proto))
     _make_initializers(copy.graph)
     shapes = _static_shapes(copy.graph)
     used = _used_values(copy.graph)
@@ -31,7 +33,7 @@ def rewritten(proto: ModelProto) -> ModelProto:
             node.input.pop()
         while node.op_type in _ONE_OUTPUT and len(node.output) > 1 and node.output[-1] not in used:
             node.output.pop()
-        if node.op_type in ("Conv", "MaxPool", "AveragePool"):
+        if node.op_type == "Conv":
             _make_padding_explicit(node, shapes)
     if max((entry.version for entry in copy.opset_import if not entry.domain), default=0) >= _SLICE_WITH_INPUTS:
         _crop_after_transposed(copy.graph)
@@ -52,14 +54,8 @@ def changed_part(node: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> 
         return "training_mode"
     if node.op_type == "BatchNormalization" and not told.get("spatial", 1):
         return "spatial = 0 (a mean for each pixel)"
-    if node.op_type == "ConvTranspose" and "output_shape" in told:
-        return "output_shape"
     if node.op_type in _ONE_OUTPUT and len(node.output) > 1:
         return "further outputs that are used"
-    pads = told.get("pads", [])
-    # torch drops a last window that would lie in its own padding, but not one in padding that was added before
-    if node.op_type == "MaxPool" and told.get("ceil_mode", 0) and pads[: len(pads) // 2] != pads[len(pads) // 2 :]:
-        return "ceil_mode with pads that differ between both sides"
     return None
 
 

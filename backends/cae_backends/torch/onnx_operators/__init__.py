@@ -11,11 +11,16 @@ from onnx2torch.node_converters import registry
 
 from cae_backends.torch.onnx_operators import (
     activations,
+    convolution,
     indexing,
+    making,
     normalization,
     pooling,
+    quantization,
+    recurrent,
     reductions,
     resizing,
+    sampling,
     shapes,
 )
 from cae_backends.torch.onnx_operators.common import Converter
@@ -24,32 +29,33 @@ __all__ = ["ADDED_TYPES_ONLY", "WRITTEN_HERE", "is_ours", "register_operators"]
 
 ADDED_TYPES_ONLY: dict[str, tuple[int, tuple[int, ...]]] = {
     "Acos": (7, (22,)),
+    "ArgMax": (11, (1,)),
+    "ArgMin": (11, (1,)),
     "Asin": (7, (22,)),
     "Atan": (7, (22,)),
-    "BatchNormalization": (9, (7,)),
     "Cast": (13, (6, 19, 21, 23, 24, 25)),
-    "Constant": (13, (19, 21, 23, 24, 25)),
+    "Constant": (13, (1, 19, 21, 23, 24, 25)),
     "ConstantOfShape": (9, (20, 21, 23, 24, 25)),
-    "Conv": (11, (22,)),
-    "ConvTranspose": (11, (22,)),
     "Cos": (7, (22,)),
-    "Dropout": (13, (7, 22)),
     "Elu": (6, (22,)),
+    "EyeLike": (9, (22,)),
     "Equal": (13, (19,)),
     "Gemm": (9, (7,)),
-    "GlobalAveragePool": (1, (22,)),
     "GreaterOrEqual": (12, (16,)),
     "HardSigmoid": (6, (22,)),
     "HardSwish": (14, (22,)),
     "Identity": (16, (19, 21, 23, 24, 25)),
-    "InstanceNormalization": (6, (22,)),
+    "IsNaN": (13, (9, 20)),
     "LessOrEqual": (12, (16,)),
-    "MaxPool": (12, (1, 22)),
+    "Max": (8, (6,)),
+    "Mean": (8, (6,)),
+    "Min": (8, (6,)),
     "Round": (11, (22,)),
     "Shape": (15, (19, 21, 23, 24, 25)),
     "Sin": (7, (22,)),
     "Softplus": (1, (22,)),
     "Softsign": (1, (22,)),
+    "Sum": (8, (6,)),
     "Tan": (7, (22,)),
     "Transpose": (13, (21, 23, 24, 25)),
 }
@@ -57,11 +63,16 @@ ADDED_TYPES_ONLY: dict[str, tuple[int, tuple[int, ...]]] = {
 
 WRITTEN_HERE: dict[str, tuple[Converter, tuple[int, ...]]] = (
     activations.OPERATORS
+    | convolution.OPERATORS
     | indexing.OPERATORS
+    | making.OPERATORS
     | normalization.OPERATORS
     | pooling.OPERATORS
+    | quantization.OPERATORS
+    | recurrent.OPERATORS
     | reductions.OPERATORS
     | resizing.OPERATORS
+    | sampling.OPERATORS
     | shapes.OPERATORS
 )
 """Operator -> (its converter, the versions that take it)."""

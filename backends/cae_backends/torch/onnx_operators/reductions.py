@@ -11,7 +11,7 @@ from onnx2torch.onnx_node import OnnxNode
 from onnx2torch.utils.common import OperationConverterResult
 from torch import Tensor
 
-from cae_backends.torch.onnx_operators.common import Operators, attribute_or_input
+from cae_backends.torch.onnx_operators.common import Operators, attribute_or_input, attributes
 
 __all__ = ["OPERATORS", "REDUCTIONS"]
 
@@ -37,14 +37,23 @@ REDUCTIONS: dict[str, Callable[..., Tensor]] = {
 """Operator -> its torch function, which takes ``dim`` and ``keepdim``."""
 
 
-def _reduce(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    reduction = REDUCTIONS[node.operation_type]
-    keepdims = bool(node.attributes.get("keepdims", 1))
-    idle_without_axes = bool(node.attributes.get("noop_with_empty_axes", 0))
+_OF_ONE: dict[str, Callable[[Tensor], Tensor]] = {
+    "ReduceL1": torch.abs,
+    "ReduceL2": torch.abs,
+    "ReduceLogSum": torch.log,
+    "ReduceSumSquare": torch.square,
+}
+"""What is left of a reduction over no axes: a function of each value; of the others nothing is left."""
 
-    def compute(x: Tensor, axes: Sequence[int] | None) -> Tensor:
+
+def _reduce(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
+    reduction, told = REDUCTIONS[node.operation_type], attributes(node)
+    keepdims, idle_without_axes = bool(told.get("keepdims", 1)), bool(told.get("noop_with_empty_axes", 0))
+    of_one = _OF_ONE.get(node.operation_type)
+
+    def compute(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
         if not axes and idle_without_axes:
-            return x
+            return of_one(x) if of_one else x
         return reduction(x, dim=tuple(axes or range(x.ndim)), keepdim=keepdims)
 
     return attribute_or_input("axes", compute, node=node, graph=graph)

@@ -1,79 +1,131 @@
-"""Interpolations that torch has exactly; any other would change the answers and is refused."""
+"""Resize and Upsample: a matrix an axis, or a choice of pixels an axis, as ONNX Runtime computes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
+import numpy as np
+import torch
 from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
-from onnx2torch.utils.common import OperationConverterResult, get_shape_from_value_info
+from onnx2torch.utils.common import OperationConverterResult
 from torch import Tensor
 
-from cae_backends.torch.onnx_operators.common import Numbers, Operators, constant, with_numbers
+from cae_backends.torch.onnx_operators.common import (
+    Numbers,
+    Operators,
+    attribute_or_input,
+    attributes,
+    with_numbers,
+)
+from cae_backends.torch.onnx_operators.interpolation import CENTRES, Axis, Sampling, nearest_pixels, weights
 
 __all__ = ["OPERATORS"]
 
-_TORCH_MODES = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}
+_ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+_POLICIES: dict[str, Callable[[Sequence[np.float32]], np.float32]] = {"not_larger": min, "not_smaller": max}
 
 
 def _resize(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    told = dict(node.attributes)
-    first_version = len(node.input_values) == 2  # of opset 10: scales only, without regions
-    if first_version:
-        told |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    scales = constant(node, graph, 1 if first_version else 2)
-    _check_extras(told, scales)
-    mode, centres = told.get("mode", "nearest"), told.get("coordinate_transformation_mode", "half_pixel")
-    if not (_is_exact_nearest(told, centres, _factors(node, graph, scales)) if mode == "nearest" else _is_exact(told)):
-        raise NotImplementedError(f"mode {mode} with {centres}")
-    aligned = None if mode == "nearest" else centres == "align_corners"
+    told = attributes(node)
+    if len(node.input_values) == 2:  # of opset 10: scales only, without regions
+        return _by_scales(node, graph)
+    sampling, policy = _sampling(told), told.get("keep_aspect_ratio_policy", "stretch")
+    if policy not in ("stretch", *_POLICIES):
+        raise NotImplementedError(f"keep_aspect_ratio_policy {policy}")
+    outside = told.get("extrapolation_value", 0.0)
 
-    def compute(x: Tensor, *numbers: Numbers) -> Tensor:
-        by, to = (numbers[0], None) if first_version else (numbers[1], numbers[2] if len(numbers) > 2 else None)
-        if to:  # an input that is left out may also be an empty one
-            if to[1] != x.shape[1]:
-                raise ValueError("resizing of the channels is not supported")
-            return F.interpolate(x, size=to[2:], mode=_TORCH_MODES[mode], align_corners=aligned)
-        return F.interpolate(x, scale_factor=by[2:], mode=_TORCH_MODES[mode], align_corners=aligned)
+    def compute(x: Tensor, regions: Numbers, scales: Numbers = None, sizes: Numbers = None) -> Tensor:
+        named = [axis % x.ndim for axis in told.get("axes") or range(x.ndim)]
+        before = [x.shape[axis] for axis in named]
+        if sizes:  # an input that is left out may also be an empty one
+            factors, to = _from_sizes(before, sizes, policy)
+        else:
+            factors = [np.float32(scale) for scale in scales]
+            to = [int(np.float32(size) * scale) for size, scale in zip(before, factors, strict=True)]
+        shares = regions if regions and sampling.centres == "tf_crop_and_resize" else [0.0] * len(to) + [1.0] * len(to)
+        edges = zip(shares[: len(to)], shares[len(to) :], strict=True)
+        axes = [Axis(*numbers) for numbers in zip(before, to, map(float, factors), edges, strict=True)]
+        return _resized(x, dict(zip(named, axes, strict=True)), sampling, outside)
 
     return with_numbers(node, graph, compute)
 
 
-def _check_extras(told: dict[str, Any], scales: Sequence[float] | None) -> None:
-    extras = [name for name in ("antialias", "axes", "exclude_outside") if told.get(name, 0)]
-    if extras:
-        raise NotImplementedError(f"resizing with {', '.join(extras)}")
-    if told.get("keep_aspect_ratio_policy", "stretch") != "stretch" or (scales and scales[:2] != [1, 1]):
-        raise NotImplementedError("resizing of batch or channels, or by aspect ratio")
+def _by_scales(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
+    """Convert Upsample, and the Resize that follows it."""
+    sampling = Sampling(_mode(attributes(node)), "asymmetric", "simple")
+
+    def compute(x: Tensor, scales: Sequence[float]) -> Tensor:
+        factors = [np.float32(scale) for scale in scales]
+        axes = [
+            Axis(size, int(np.float32(size) * scale), float(scale))
+            for size, scale in zip(x.shape, factors, strict=True)
+        ]
+        return _resized(x, dict(enumerate(axes)), sampling, 0.0)
+
+    return attribute_or_input("scales", compute, node=node, graph=graph)
 
 
-def _is_exact(told: dict[str, Any]) -> bool:
+def _sampling(told: Mapping[str, Any]) -> Sampling:
     centres = told.get("coordinate_transformation_mode", "half_pixel")
-    known = centres in ("half_pixel", "pytorch_half_pixel", "align_corners")
-    return known and (told["mode"] == "linear" or told.get("cubic_coeff_a", -0.75) == -0.75)
-
-
-def _is_exact_nearest(told: dict[str, Any], centres: str, factors: Sequence[float] | None) -> bool:
     rounding = told.get("nearest_mode", "round_prefer_floor")
-    if centres == "asymmetric" and rounding == "floor":
-        return True
-    # Enlarged a whole number of times, no half-pixel centre is a tie: every rounding gives floor(i / factor).
-    whole = factors is not None and all(factor >= 1 and factor == int(factor) for factor in factors)
-    return whole and centres in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round")
+    if centres not in CENTRES or rounding not in _ROUNDINGS:
+        raise NotImplementedError(f"coordinates {centres}, rounding {rounding}")
+    if centres == "half_pixel_symmetric" and _mode(told) == "nearest" and not rounding.startswith("round"):
+        raise NotImplementedError(f"nearest {rounding} of {centres}, whose ties depend on the processor")
+    return Sampling(
+        _mode(told),
+        centres,
+        rounding,
+        told.get("cubic_coeff_a", -0.75),
+        bool(told.get("exclude_outside", 0)),
+        bool(told.get("antialias", 0)),
+    )
 
 
-def _factors(node: OnnxNode, graph: OnnxGraph, scales: Sequence[float] | None) -> Sequence[float] | None:
-    """Return the factors of all axes after the channels; None where they are not known before the first image."""
-    if scales:
-        return scales[2:]
-    try:
-        sizes = constant(node, graph, 3)
-    except NotImplementedError:
-        return None
-    info = graph.value_info.get(node.input_values[0])
-    known = get_shape_from_value_info(info)[2:] if info else []
-    return [to / of for to, of in zip(sizes[2:], known, strict=True)] if sizes and all(known) and known else None
+def _mode(told: Mapping[str, Any]) -> str:
+    mode = told.get("mode", "nearest")
+    if mode not in ("nearest", "linear", "cubic"):
+        raise NotImplementedError(f"mode {mode}")
+    return str(mode)
 
 
-OPERATORS: Operators = {"Resize": (_resize, (10, 11, 13, 18, 19))}
+def _from_sizes(before: Sequence[int], sizes: Sequence[int], policy: str) -> tuple[Sequence[np.float32], Sequence[int]]:
+    factors = [np.float32(to) / np.float32(size) for to, size in zip(sizes, before, strict=True)]
+    if policy == "stretch":
+        return factors, sizes
+    factor = _POLICIES[policy](factors)
+    # C's round: half away from zero
+    return [factor] * len(before), [int(np.floor(factor * np.float32(size) + np.float32(0.5))) for size in before]
+
+
+def _resized(x: Tensor, axes: Mapping[int, Axis], sampling: Sampling, value: float) -> Tensor:
+    """Resize ``axes`` one after the other; what lies outside of a cropped region becomes ``value``."""
+    if sampling.mode != "nearest" and not x.is_floating_point():
+        raise NotImplementedError(f"{sampling.mode} interpolation of {x.dtype}")
+    if all(axis.to == axis.size for axis in axes.values()):
+        return x  # whatever the factors: the runtime copies, and with antialiasing it does so axis by axis
+    outside = []
+    for place, axis in axes.items():
+        if axis.to == axis.size and axis.is_kept:
+            continue
+        if sampling.mode == "nearest":
+            pixels, is_outside = nearest_pixels(axis, sampling)
+            x = x.index_select(place, torch.from_numpy(pixels).to(x.device))
+        else:
+            matrix, is_outside = weights(axis, sampling)
+            if axis.to != axis.size or not sampling.antialias:
+                x = torch.tensordot(x, torch.from_numpy(matrix).to(x), dims=([place], [1])).movedim(-1, place)
+        outside.append((place, is_outside))
+    for place, is_outside in outside:
+        if is_outside.any():
+            shape = [1] * x.ndim
+            shape[place] = -1
+            x = x.masked_fill(torch.from_numpy(is_outside).to(x.device).reshape(shape), value)
+    return x
+
+
+OPERATORS: Operators = {
+    "Resize": (_resize, (10, 11, 13, 18, 19)),
+    "Upsample": (_by_scales, (7, 9)),
+}
 """Operator -> (its converter, the versions that take it)."""

@@ -5,20 +5,25 @@ forgets the value in old opsets (Pad), refuses a flag that says nothing (Reshape
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
+from numpy.typing import NDArray
 from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from onnx2torch.utils.common import OperationConverterResult
 from torch import Tensor
 
 from cae_backends.torch.onnx_operators.common import (
+    Numbers,
     Operators,
     attribute_or_input,
+    attributes,
     constant,
     function,
+    scalar,
     with_numbers,
 )
 
@@ -26,7 +31,7 @@ __all__ = ["OPERATORS"]
 
 
 def _reshape(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    zero_is_zero = bool(node.attributes.get("allowzero", 0))
+    zero_is_zero = bool(attributes(node).get("allowzero", 0))
 
     def compute(x: Tensor, shape: Sequence[int]) -> Tensor:
         return x.reshape([x.shape[i] if size == 0 and not zero_is_zero else size for i, size in enumerate(shape)])
@@ -35,7 +40,7 @@ def _reshape(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 
 
 def _flatten(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # noqa: ARG001 - the registry's signature
-    axis = node.attributes.get("axis", 1)
+    axis = attributes(node).get("axis", 1)
 
     def compute(x: Tensor) -> Tensor:
         border = axis % x.ndim if axis < 0 else axis
@@ -45,8 +50,11 @@ def _flatten(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # n
 
 
 def _squeeze(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    def compute(x: Tensor, axes: Sequence[int] | None) -> Tensor:
-        return x.squeeze() if axes is None else x.squeeze(tuple(axes))
+    def compute(x: Tensor, axes: Sequence[int] | int | None = None) -> Tensor:
+        if axes == []:  # all axes or none, as the runtime optimises the graph or does not
+            raise NotImplementedError("Squeeze with an empty list of axes, which ONNX Runtime reads in two ways")
+        listed = (axes,) if isinstance(axes, int) else axes
+        return x.squeeze() if listed is None else x.squeeze(tuple(listed))
 
     return attribute_or_input("axes", compute, node=node, graph=graph)
 
@@ -63,9 +71,9 @@ def _unsqueeze(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 
 
 def _split(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    axis, parts = node.attributes.get("axis", 0), len(node.output_values)
+    axis, parts = attributes(node).get("axis", 0), len(node.output_values)
 
-    def compute(x: Tensor, sizes: Sequence[int] | None) -> Tensor | tuple[Tensor, ...]:
+    def compute(x: Tensor, sizes: Sequence[int] | None = None) -> Tensor | tuple[Tensor, ...]:
         if parts == 1:
             return x
         if sizes is None:  # equal parts, the last one smaller where need be
@@ -75,33 +83,58 @@ def _split(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
     return attribute_or_input("split", compute, node=node, graph=graph)
 
 
-_PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+_PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
 
 def _pad(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    mode, filling = node.attributes.get("mode", "constant"), node.attributes.get("value", 0.0)
+    told = attributes(node)
+    mode, filling = told.get("mode", "constant"), told.get("value", 0.0)
     if mode not in _PAD_MODES:
         raise NotImplementedError(f"mode {mode}")
     constant(node, graph, 2)  # a value that is computed could carry a gradient
 
     def compute(
-        x: Tensor, pads: Sequence[int], value: float | None = None, axes: Sequence[int] | None = None
+        x: Tensor, pads: Sequence[int], value: Numbers = None, axes: Sequence[int] | int | None = None
     ) -> Tensor:
-        named = range(x.ndim) if axes is None else [axis % x.ndim for axis in axes]
+        listed = [axes] if isinstance(axes, int) else axes
+        named = range(x.ndim) if listed is None else [axis % x.ndim for axis in listed]
         amounts = dict(zip(named, zip(pads[: len(named)], pads[len(named) :], strict=True), strict=True))
-        # torch counts from the last axis, and takes at most the spatial ones unless it fills with a constant
+        if mode != "constant":
+            return _continued(x, amounts, mode)
+        # torch counts from the last axis
         last_first = [amount for axis in reversed(range(x.ndim)) for amount in amounts.get(axis, (0, 0))]
-        if mode == "constant":
-            return F.pad(x, last_first, value=filling if value is None else value)
-        if any(last_first[-4:]):
-            raise ValueError(f"padding of batch or channels by {mode} is not supported")
-        return F.pad(x, last_first[:-4], mode=_PAD_MODES[mode])
+        number = scalar(value)
+        return F.pad(x, last_first, value=filling if number is None else number)
 
     return attribute_or_input("pads", compute, node=node, graph=graph)
 
 
+def _continued(x: Tensor, amounts: Mapping[int, tuple[int, int]], mode: str) -> Tensor:
+    """Pad with the image's own pixels, after cutting where an amount is negative."""
+    for axis, (before, after) in amounts.items():
+        kept = range(max(0, -before), x.shape[axis] - max(0, -after))
+        if before <= 0 and after <= 0 and len(kept) == x.shape[axis]:
+            continue
+        places = np.arange(-max(0, before), len(kept) + max(0, after))
+        if mode == "reflect" and max(before, after) >= len(kept):
+            raise ValueError(f"reflecting {max(before, after)} pixels of {len(kept)}")
+        chosen = np.asarray(kept)[_inside(places, len(kept), mode)]
+        x = x.index_select(axis, torch.from_numpy(chosen).to(x.device))
+    return x
+
+
+def _inside(places: NDArray[np.int64], size: int, mode: str) -> NDArray[np.int64]:
+    """Return the pixel of 0 ... size - 1 that stands at each place."""
+    if mode == "wrap":
+        return places % size
+    if mode == "reflect":
+        places = np.abs(places)
+        return np.where(places < size, places, 2 * (size - 1) - places)
+    return np.clip(places, 0, size - 1)
+
+
 def _depth_to_space(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # noqa: ARG001
-    size, depth_first = node.attributes["blocksize"], node.attributes.get("mode", "DCR") == "DCR"
+    size, depth_first = attributes(node)["blocksize"], attributes(node).get("mode", "DCR") == "DCR"
 
     def compute(x: Tensor) -> Tensor:
         if not depth_first:
@@ -114,7 +147,7 @@ def _depth_to_space(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResul
 
 
 def _space_to_depth(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:  # noqa: ARG001
-    size = node.attributes["blocksize"]
+    size = attributes(node)["blocksize"]
 
     def compute(x: Tensor) -> Tensor:
         n, c, h, w = x.shape
@@ -125,8 +158,8 @@ def _space_to_depth(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResul
 
 
 def _triangle(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
-    keep: Callable[[Tensor, int], Tensor] = torch.triu if node.attributes.get("upper", 1) else torch.tril
-    return with_numbers(node, graph, lambda x, diagonal=0: keep(x, diagonal))
+    keep: Callable[[Tensor, int], Tensor] = torch.triu if attributes(node).get("upper", 1) else torch.tril
+    return with_numbers(node, graph, lambda x, diagonal=None: keep(x, scalar(diagonal) or 0))
 
 
 OPERATORS: Operators = {
