@@ -18,8 +18,7 @@ __all__ = ["KerasWitness"]
 class KerasWitness:
     """Answers as Keras does, by ``model(images, training=False)``.
 
-    The model is loaded when it is asked, and not kept: a witness that nobody asks costs nothing, and one that was asked
-    holds no second copy of the weights.
+    The model is loaded when it is asked for the first time, and then kept: a generation asks again at each acceptance.
 
     Args:
         load: makes the Keras model.
@@ -34,7 +33,7 @@ class KerasWitness:
     def __init__(self, load: Callable[[], Any], *, contract: Contract, resolution: float = 2.0**-23) -> None:
         self.name, self.resolution = "Keras", resolution
         self._load, self._contract = load, contract
-        self._last: tuple[Images, Floats32] | None = None
+        self._model: Any = None
 
     def logits(self, images: Images, *, plain: bool = False) -> Floats32:  # noqa: ARG002 - see below
         """Return the canonical logits (n, c); the logarithms of the probabilities where the model answers these.
@@ -51,12 +50,9 @@ class KerasWitness:
         check_images(images)
         if self._contract.output == "labels":
             raise ModelError("A model that answers labels only has no logits. Use one that answers logits.")
-        if self._last is None or not np.array_equal(self._last[0], images):
-            self._last = (images.copy(), self._answer(images))
-        return self._last[1].copy()
-
-    def _answer(self, images: Images) -> Floats32:
-        model, step = self._load(), images_at_once(self._contract, images.shape)
+        if self._model is None:
+            self._model = self._load()
+        model, step = self._model, images_at_once(self._contract, images.shape)
         starts = range(0, max(1, len(images)), step)
         try:
             with exact_float32():
