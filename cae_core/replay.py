@@ -157,4 +157,5 @@ def _options(values: Mapping[str, Any]) -> VerificationOptions:
     for name, value in dict(values).items():
         if not isinstance(value, _OPTION_TYPES[name]):
             raise TypeError(f"option {name} {value!r}")
-    return VerificationOptions(**{"rule": 1, **values})  # a record that names none was made when there was no other
+    given: dict[str, Any] = {"rule": 1, **values}  # a record that names none was made when there was no other
+    return VerificationOptions(**given)

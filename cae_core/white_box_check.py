@@ -232,13 +232,12 @@ def _check_gradient(model: OpenedWhiteBox, drawn: Floats32, rng: np.random.Gener
 
 def _slopes(model: OpenedWhiteBox, drawn: Floats32, direction: Floats32, upstream: Floats32, step: float) -> Floats64:
     """Return central differences (n,) of the combination ``upstream`` of the logits, whose values were checked."""
-    ends = []
-    for sign in (1, -1):
-        moved = np.clip(drawn + np.float32(sign * step) * direction, 0, 1)
-        logits = model.vjp(moved)[0]
-        ends.append((logits.astype(np.float64) * upstream).sum(axis=1))
-    slopes: Floats64 = (ends[0] - ends[1]) / (2 * step)
-    return slopes
+
+    def value(sign: int) -> Floats64:
+        moved = np.clip(drawn + np.float32(sign * step) * direction, 0, 1).astype(np.float32)
+        return np.asarray((model.vjp(moved)[0].astype(np.float64) * upstream).sum(axis=1), np.float64)
+
+    return (value(1) - value(-1)) / (2 * step)
 
 
 def _log_probabilities(logits: NDArray[Any], floor: float) -> Floats64:

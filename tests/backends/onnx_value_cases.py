@@ -1,6 +1,7 @@
 """Operators that compute values, as image classifiers are exported with them, in the forms that differ."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -150,7 +151,7 @@ CONVOLUTIONS = [
     unary("Conv", {"w": floats(1, 3, 4, 2, 1)}, auto_pad="SAME_UPPER", strides=[3, 3]),
     Case("Conv", [("Mul", ["w0", "w0"], ["w"], {}), ("Conv", ["x", "w"], ["y"], {})], {"w0": floats(1, 3, 4, 3, 3)}),
     *(
-        unary("ConvTranspose", {"w": floats(1, 4, 3, 2, 1), "b": floats(2, 3)}, strides=[3, 2], **told)
+        unary("ConvTranspose", {"w": floats(1, 4, 3, 2, 1), "b": floats(2, 3)}, strides=[3, 2], **dict[str, Any](told))
         for told in (
             {"auto_pad": "SAME_UPPER"},
             {"auto_pad": "SAME_LOWER", "output_padding": [2, 0]},

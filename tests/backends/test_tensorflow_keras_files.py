@@ -79,7 +79,9 @@ def kernel_in(file: h5py.Group) -> tuple[str, NDArray[np.float32]]:
     """Return the name and values of the last layer's matrix, and take it out of the file."""
     found: list[str] = []
     file.visititems(lambda name, part: found.append(name) if getattr(part, "shape", None) == (6, 5) else None)
-    values: NDArray[np.float32] = file[found[0]][()]
+    dataset = file[found[0]]
+    assert isinstance(dataset, h5py.Dataset)
+    values: NDArray[np.float32] = dataset[()]
     del file[found[0]]
     return found[0], values
 
@@ -233,7 +235,7 @@ def with_config(source: Path, target: Path, change: Callable[[Json], None]) -> P
     if source.suffix == ".h5":
         shutil.copy(source, target)
         with h5py.File(target, "r+") as file:
-            config = json.loads(file.attrs["model_config"])
+            config = json.loads(str(file.attrs["model_config"]))
             change(config)
             file.attrs["model_config"] = json.dumps(config)
         return target
@@ -373,7 +375,9 @@ def test_a_loss_of_ones_own_is_not_asked_for(tmp_path: Path) -> None:
 
 def test_backslashes_in_the_names_of_the_weights(folder: Path, tmp_path: Path) -> None:
     def change(file: h5py.Group) -> None:
-        for name in list(file["layers"]):
+        layers = file["layers"]
+        assert isinstance(layers, h5py.Group)
+        for name in list(layers):
             file.move(f"layers/{name}", f"layers\\{name}")
         del file["layers"]
 
@@ -389,7 +393,7 @@ def test_a_file_of_tensorflow_1(folder: Path, tmp_path: Path) -> None:
             for key, value in one["config"].items():
                 if key.endswith("_initializer"):
                     value["config"] = {**value["config"], "dtype": "float32"}
-                    value.pop("module"), value.pop("registered_name")
+                    del value["module"], value["registered_name"]
 
     path = with_config(folder / "net.h5", tmp_path / "net.h5", change)
     np.testing.assert_array_equal(answers(path), answers(folder / "net.h5"))

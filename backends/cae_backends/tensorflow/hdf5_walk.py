@@ -4,6 +4,7 @@ HDF5 can keep an object's bytes in any other file: by an external link, external
 weights a model has would then depend on the reader's disk. A soft link stays inside, but a name may lead through it.
 """
 
+import importlib
 import math
 from typing import Any
 
@@ -29,8 +30,7 @@ def check_hdf5(file: Any, *, size: int) -> None:  # noqa: ANN401 - an h5py.File
     Raises:
         UnsafeFile: it says which object.
     """
-    import h5py
-
+    h5py = _h5py()
     declared, seen = 0, set[Any]()
     waiting = [(file["/"].id, "")]
     while waiting:
@@ -51,9 +51,12 @@ def check_hdf5(file: Any, *, size: int) -> None:  # noqa: ANN401 - an h5py.File
         raise UnsafeFile(f"its data sets unpack to {declared} bytes, and the file has {size}")
 
 
-def _declared_bytes(dataset: Any, label: str) -> int:  # noqa: ANN401 - an h5py.h5d.DatasetID
-    import h5py
+def _h5py() -> Any:  # noqa: ANN401 - the low-level half of h5py is in no type information
+    return importlib.import_module("h5py")
 
+
+def _declared_bytes(dataset: Any, label: str) -> int:  # noqa: ANN401 - an h5py.h5d.DatasetID
+    h5py = _h5py()
     made = dataset.get_create_plist()  # before the shape, which is looked up in the sources of a virtual data set
     if made.get_layout() == h5py.h5d.VIRTUAL:
         raise UnsafeFile(f"the weights' {label!r} is a virtual data set, whose values lie in other files")

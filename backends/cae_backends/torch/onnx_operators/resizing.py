@@ -114,7 +114,7 @@ def _resized(x: Tensor, axes: Mapping[int, Axis], sampling: Sampling, value: flo
         else:
             matrix, is_outside = weights(axis, sampling)
             if axis.to != axis.size or not sampling.antialias:
-                x = torch.tensordot(x, torch.from_numpy(matrix).to(x), dims=([place], [1])).movedim(-1, place)
+                x = (x.movedim(place, -1) @ torch.from_numpy(matrix).to(x).T).movedim(-1, place)
         outside.append((place, is_outside))
     for place, is_outside in outside:
         if is_outside.any():

@@ -119,7 +119,7 @@ def sums(x: Tensor, windows: Sequence[Window]) -> Tensor:
     """Sum over the windows of each spatial axis: one product with a matrix of zeros and ones an axis."""
     for axis, window in enumerate(windows, start=x.ndim - len(windows)):
         matrix = torch.from_numpy(_members(window)).to(x)
-        x = torch.tensordot(x, matrix, dims=([axis], [1])).movedim(-1, axis)
+        x = (x.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
     return x
 
 
