@@ -18,7 +18,6 @@ from cae_core.file_digest import sha256_of_file
 from cae_core.fingerprint import load_fingerprint, save_fingerprint
 from cae_core.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.loaders import Device, open_model, runs_code
-from cae_core.members import open_white_box
 from cae_core.models import DifferentiableModel
 from cae_core.verdict import Verdict
 from cae_core.verification import VerificationOptions, verify
@@ -76,6 +75,7 @@ def open_pools(
         PoolError: a pool is empty.
         ModelError: a member cannot be opened.
     """
+    from cae_core.members import open_white_box
     from cae_core.pools import Pools
 
     members = [source, *surrogates, *references]

@@ -20,6 +20,8 @@ from cae_backends.datasets import open_data
 from cae_backends.datasets.unpickling import unpickle_table
 from cae_core.errors import DataError
 
+pytestmark = pytest.mark.hostile
+
 ROWS = np.random.default_rng(5).integers(0, 256, (4, 3072), np.uint8)
 LABELS = [3, 1, 0, 9]
 IMAGES = ROWS.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -206,8 +208,6 @@ def test_no_pickle_fills_the_memory(tmp_path: Path) -> None:
 import tracemalloc
 from cae_backends.datasets import open_data
 from cae_core.errors import DataError
-
-pytestmark = pytest.mark.hostile
 tracemalloc.start()
 for i in range({len(BOMBS)}):
     try:

@@ -124,8 +124,8 @@ def test_an_embedding_a_branch_and_a_loop_over_variables(tmp_path: Path) -> None
 
 
 APPLICATIONS = sorted(name for name in dir(keras.applications) if name[0].isupper())
-SMALL = ("MobileNetV3Small", "EfficientNetV2B0", "ConvNeXtTiny")
-"""Between them, they have the operations of all: gates, normalisation of batches and layers, depthwise convolutions."""
+SMALL = ("MobileNetV3Small",)
+"""Tried each time: it has gates, normalisation of batches and depthwise convolutions."""
 
 
 def application(name: str) -> KerasModel:

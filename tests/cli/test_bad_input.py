@@ -133,10 +133,10 @@ def test_one_file_as_surrogate_and_reference(pool: Pool, tmp_path: Path, run_cae
 def test_a_surrogate_as_a_reference_in_another_format(pool: Pool, tmp_path: Path, run_cae: Run) -> None:
     copied = tmp_path / "competitor.pt2"
     assert run_cae("convert", sorted(pool.surrogates.iterdir())[1], copied, "--json").code == 0
-    outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--references", str(copied)))
+    outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--references", str(copied), "--trusted"))
     assert_one_sentence(outcome, "competitor", "answers all probes like copy-2", "which is a surrogate")
     run_cae("convert", pool.source, copied, "--json")
-    outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--references", str(copied)))
+    outcome = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", "--references", str(copied), "--trusted"))
     assert_one_sentence(outcome, "answers all probes like source, which is the source")
     assert not (tmp_path / "f.safetensors").exists()
 

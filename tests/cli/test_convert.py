@@ -210,7 +210,7 @@ def test_two_inputs(tmp_path: Path, run_cae: Run, kind: str) -> None:
     proto = onnx.load(tmp_path / "two.onnx")
     proto.graph.input.append(helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, ("n", 64)))
     onnx.save(proto, tmp_path / "two.onnx")
-    refused(run_cae("convert", tmp_path / "two.onnx", tmp_path / kind), tmp_path, "found 2 (image, more)")
+    refused(run_cae("convert", tmp_path / "two.onnx", tmp_path / kind), tmp_path, "its inputs are image, more")
 
 
 def test_a_saved_model_without_a_signature(tmp_path: Path, run_cae: Run) -> None:

@@ -79,10 +79,13 @@ def test_an_operation_that_onnx_lacks_is_named_with_its_node(operation: Any, nod
     assert "\n" not in message
 
 
-def test_a_resampling_that_onnx2torch_lacks_is_named_with_its_node() -> None:
-    proto = to_onnx(classifier_around(layers.Resizing(9, 4, interpolation="nearest")))
-    with pytest.raises(ModelError, match=r"m\.onnx: operator Resize \(opset 17, node '.*tf_half_pixel_for_nn"):
-        convert_onnx(proto, origin="m.onnx")
+def test_a_resampling_that_torch_lacks_answers_like_keras() -> None:
+    model = classifier_around(layers.Resizing(9, 4, interpolation="nearest"))
+    proto = to_onnx(model)
+    assert b"tf_half_pixel_for_nn" in proto.SerializeToString()
+    x = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32)
+    found = convert_onnx(proto, origin="m.onnx")(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(found, model(x, training=False), rtol=1e-4, atol=1e-5)
 
 
 def test_an_operator_that_onnx2torch_lacks_is_named_with_its_node() -> None:

@@ -12,7 +12,7 @@ from cae_core.generation import GenerationResult, generate
 from cae_core.models import DifferentiableModel
 from cae_core.pools import Pools
 from cae_core.run_state import load_checkpoint
-from tests.core.toys import PROVENANCE, LinearModel, World, quick_settings
+from tests.core.toys import PROVENANCE, LinearModel, make_world, quick_settings
 
 
 @dataclass
@@ -40,7 +40,8 @@ def witnessed(pools: Pools, *, liars: tuple[int, ...]) -> Pools:
     return pools
 
 
-def made(world: World, *, liars: tuple[int, ...], checkpoint: Path | None = None) -> GenerationResult:
+def made(*, liars: tuple[int, ...], checkpoint: Path | None = None) -> GenerationResult:
+    world = make_world()  # of its own: its models get witnesses
     pools = witnessed(world.pools, liars=liars)
     return generate(pools, world.data, quick_settings(count=8), provenance=PROVENANCE, checkpoint=checkpoint)
 
@@ -56,25 +57,26 @@ def test_only_images_to_which_every_file_gives_the_same_label_are_confirmed() ->
     assert (confirmed == (images[:, 0, 0, 0] % 2 == 0)).all()
 
 
-def test_files_that_agree_change_nothing(world: World) -> None:
+def test_files_that_agree_change_nothing() -> None:
+    world = make_world()
     plain = generate(world.pools, world.data, quick_settings(count=8), provenance=PROVENANCE)
-    asked = made(world, liars=())
+    asked = made(liars=())
     assert asked.fingerprint.id == plain.fingerprint.id
     assert asked.unconfirmed == asked.unconfirmed_probes == 0
 
 
-def test_examples_and_probes_that_differ_are_dropped_and_counted(world: World) -> None:
-    for liar in (0, len(world.pools.models) - 1):  # the source's file, and a reference's
-        result = made(world, liars=(liar,))
+def test_examples_and_probes_that_differ_are_dropped_and_counted() -> None:
+    for liar in (0, len(make_world().pools.models) - 1):  # the source's file, and a reference's
+        result = made(liars=(liar,))
         assert result.unconfirmed > 0
         assert result.unconfirmed_probes > 0
         assert odd(result.fingerprint.images) == odd(result.fingerprint.probe_images) == 0
 
 
-def test_the_count_survives_an_interruption(world: World, tmp_path: Path) -> None:
+def test_the_count_survives_an_interruption(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    result = made(world, liars=(0,), checkpoint=path)
-    again = made(world, liars=(0,), checkpoint=path)
+    result = made(liars=(0,), checkpoint=path)
+    again = made(liars=(0,), checkpoint=path)
     assert path.exists()
     assert load_checkpoint(path, run_id="another") is None
     assert again.unconfirmed == result.unconfirmed > 0
