@@ -209,8 +209,8 @@ def judge_files(
 
 
 def _consented(member: PoolMember, options: JudgeOptions, *, believed: bool) -> PoolMember:
-    """Return the member with the judge's consent to run code; ``believed``: a manifest's own word counts as well."""
-    return dataclasses.replace(member, trusted=options.trusted or (believed and member.trusted))
+    """Return the member with the judge's consent to run code; what is not ``believed`` never has it."""
+    return dataclasses.replace(member, trusted=believed and (options.trusted or member.trusted))
 
 
 def _opened(files: CaseFiles, source_sha256: str) -> Claim:
