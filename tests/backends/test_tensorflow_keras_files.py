@@ -31,6 +31,8 @@ IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (4, 8, 8, 
 Json: TypeAlias = Any
 SUFFIXES = (".keras", ".h5")
 
+pytestmark = pytest.mark.hostile
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -427,6 +429,28 @@ def test_the_witness_is_the_file_as_keras_answers_it(folder: Path, tmp_path: Pat
         assert model.witness.logits(IMAGES, plain=True).dtype == np.float32
         assert model.witness.resolution == 2.0**-23
         assert model.image_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("answer", [lambda scores: {"logits": scores}, lambda scores: [scores]])
+def test_a_witness_that_answers_a_structure(tmp_path: Path, suffix: str, answer: Callable[[Tensor], Any]) -> None:
+    plain = convnet(0)
+    path = tmp_path / f"net{suffix}"
+    with saving():
+        keras.Model(plain.inputs[0], answer(plain.outputs[0])).save(path)
+    model: Any = LOADER.open(str(path), contract=NHWC, device="cpu")
+    np.testing.assert_allclose(model.witness.logits(IMAGES), plain(as_unit_float(IMAGES), training=False), atol=1e-5)
+    np.testing.assert_allclose(model.witness.logits(IMAGES), model.vjp(as_unit_float(IMAGES))[0], atol=1e-5)
+
+
+def test_a_witness_that_fails_names_its_file(tmp_path: Path) -> None:
+    path, layers = tmp_path / "net.keras", keras.layers
+    with saving():
+        keras.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(5)]).save(path)
+    model: Any = LOADER.open(str(path), contract=NHWC, device="cpu")
+    with pytest.raises(ModelError) as caught:
+        model.witness.logits(np.zeros((1, 9, 9, 3), np.uint8))
+    assert str(caught.value).startswith(f"{path}: Keras cannot run the model (")
 
 
 def test_a_witness_that_computes_in_half_precision_says_so(tmp_path: Path) -> None:

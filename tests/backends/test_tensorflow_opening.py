@@ -188,6 +188,7 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "damage", [truncated, scrambled, encrypted, lambda path: path.write_text("a text"), Path.touch]
 )
@@ -199,6 +200,7 @@ def test_a_damaged_keras_file(folder: Path, tmp_path: Path, damage: Callable[[Pa
     assert "this is no Keras model, or it is damaged" in sentence(path, ModelError)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "config", [None, b"", b"\xff\xfe", b"{", b"[" * 100_000], ids=["missing", "empty", "no text", "open", "deep"]
 )
@@ -207,6 +209,7 @@ def test_a_configuration_that_is_none(folder: Path, tmp_path: Path, config: byte
     assert "this is no Keras model, or it is damaged" in sentence(path, ModelError)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("config", [b"null", b"{}", b"[1]", b'{"class_name": ["Lambda"]}'])
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
 def test_contents_of_another_kind(folder: Path, tmp_path: Path, member: str, config: bytes) -> None:
@@ -215,6 +218,7 @@ def test_contents_of_another_kind(folder: Path, tmp_path: Path, member: str, con
     assert expected in sentence(path, ModelError)
 
 
+@pytest.mark.hostile
 def test_a_file_of_weights_alone(tmp_path: Path) -> None:
     path = tmp_path / "net.weights.h5"
     with saving():
@@ -234,6 +238,7 @@ def save_with_lambda(path: Path, *, nested: bool = False) -> None:
         model.save(path)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_lambda_layers_run_only_when_they_are_named(tmp_path: Path, suffix: str, nested: bool) -> None:  # noqa: FBT001
@@ -248,6 +253,7 @@ def test_lambda_layers_run_only_when_they_are_named(tmp_path: Path, suffix: str,
     np.testing.assert_allclose(model.vjp(x)[0], 2 * x.mean((1, 2)), rtol=1e-5)
 
 
+@pytest.mark.hostile
 def test_code_in_the_arguments_of_a_layer_is_named_after_the_layer(folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(folder / "net.keras") as archive:
         config = json.loads(archive.read("config.json"))
@@ -261,6 +267,7 @@ def test_code_in_the_arguments_of_a_layer_is_named_after_the_layer(folder: Path,
         read_keras(path, allow_lambda=(name,))
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
 def test_a_python_lambda_as_an_activation(tmp_path: Path, suffix: str) -> None:
@@ -271,6 +278,7 @@ def test_a_python_lambda_as_an_activation(tmp_path: Path, suffix: str) -> None:
     assert "Keras cannot load this model" in sentence(path, ModelError)
 
 
+@pytest.mark.hostile
 def test_a_file_with_two_faces_runs_nothing(folder: Path, tmp_path: Path) -> None:
     """An ``.h5`` file with a Lambda, and a harmless ``.keras`` file after its end."""
     save_with_lambda(tmp_path / "lambda.h5")
@@ -284,6 +292,7 @@ class Unregistered(Layer):  # type: ignore[misc] # Keras is untyped
         return 2 * x
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_layer_of_a_class_that_is_not_registered(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"net{suffix}"
@@ -293,6 +302,7 @@ def test_a_layer_of_a_class_that_is_not_registered(tmp_path: Path, suffix: str) 
     assert "the layer class 'Unregistered' is not registered" in sentence(path, ModelError)
 
 
+@pytest.mark.hostile
 def test_a_configuration_names_no_function_of_another_module(folder: Path, tmp_path: Path) -> None:
     mark = tmp_path / "was-run"
     with zipfile.ZipFile(folder / "net.keras") as archive:
@@ -357,6 +367,7 @@ def with_short_variables(path: Path) -> None:
         file.write_bytes(file.read_bytes()[:20])
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "damage",
     [
@@ -375,6 +386,7 @@ def test_a_damaged_saved_model(folder: Path, tmp_path: Path, damage: Callable[[P
     assert "this SavedModel cannot be loaded (" in sentence(path, ModelError)
 
 
+@pytest.mark.hostile
 def test_a_folder_that_is_no_saved_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no installed backend opens this") as caught:
         open_model(str(tmp_path), contract=NHWC)
@@ -453,6 +465,7 @@ def saves_a_tensor(images: Tensor, mark: str) -> Tensor:
     return tf.reduce_mean(images, (1, 2))
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("function", "operation"),
     [
@@ -478,6 +491,7 @@ def test_a_graph_that_reaches_outside_is_never_run(
         assert mark.exists()  # so the absence above shows something
 
 
+@pytest.mark.hostile
 def test_a_keras_model_that_calls_python_is_not_run(tmp_path: Path) -> None:
     mark = tmp_path / "was-run"
     network = answering(lambda images: calls_python(images, str(mark)), pooled=False)

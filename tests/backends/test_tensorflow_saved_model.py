@@ -26,6 +26,8 @@ MetaGraph: TypeAlias = Any
 NHWC = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
 IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 
+pytestmark = pytest.mark.hostile
+
 
 def opened(path: Path, contract: Contract = NHWC) -> DifferentiableModel:
     return LOADER.open(str(path), contract=contract, device="cpu")
@@ -121,6 +123,30 @@ def test_an_embedding_a_branch_and_a_loop_over_variables(tmp_path: Path) -> None
 
     path = save_function(tmp_path / "saved", answer, table=table)
     np.testing.assert_allclose(logits_of(path), told_by_tensorflow(path), rtol=1e-5)
+
+
+def with_a_branch(seed: int) -> KerasModel:
+    """Return a network whose graph has a branch at inference: the longer side decides what is padded."""
+    layers, images = keras.layers, keras.Input((8, 8, 3))
+    keras.utils.set_random_seed(seed)
+    sized = layers.Resizing(6, 4, pad_to_aspect_ratio=True)(images)
+    return keras.Model(images, layers.Dense(5)(layers.Flatten()(sized)))
+
+
+def test_many_of_one_architecture_are_open_at_once(tmp_path: Path) -> None:
+    """Freezing writes a branch's functions anew, and all models of a process share the names of functions."""
+    networks = [with_a_branch(seed) for seed in (0, 1)]
+    for seed, network in enumerate(networks):
+        network.export(tmp_path / str(seed), verbose=False)
+    order = (0, 1, 0, 0, 1)
+    x = as_unit_float(IMAGES)
+    v = np.random.default_rng(0).standard_normal((len(x), 5)).astype(np.float32)
+    answered = [model.vjp(x) for model in [opened(tmp_path / str(seed)) for seed in order]]
+    for seed, (logits, pullback) in zip(order, answered, strict=True):
+        expected, gradient = tape_vjp(networks[seed], x, v)
+        np.testing.assert_allclose(logits, expected, atol=1e-6)
+        np.testing.assert_allclose(pullback(v), gradient, atol=1e-6)
+    assert np.abs(answered[0][0] - answered[1][0]).max() > 0.01
 
 
 APPLICATIONS = sorted(name for name in dir(keras.applications) if name[0].isupper())
@@ -266,6 +292,76 @@ def test_functions_that_only_attributes_name_are_checked(
     )
     assert "calls WriteFile, which is no operation of a classifier" in refusal(hostile)
     assert not mark.exists()
+
+
+def with_a_shift(meta: MetaGraph) -> tuple[Any, Any]:
+    """Have the answer pass through a function of the file that adds 1; return the function and the node that calls."""
+    made = meta.graph_def.library.function.add()
+    made.signature.name = "shift"
+    for argument in (made.signature.input_arg.add(name="a"), made.signature.output_arg.add(name="b")):
+        argument.type = tf.float32.as_datatype_enum
+    constant = made.node_def.add(name="one", op="Const")
+    constant.attr["dtype"].type = tf.float32.as_datatype_enum
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
+    made.node_def.add(name="sum", op="AddV2", input=["a", "one:output:0"]).attr["T"].CopyFrom(constant.attr["dtype"])
+    made.ret["b"] = "sum:z:0"
+    scores = meta.signature_def["serving_default"].outputs["scores"]
+    call = meta.graph_def.node.add(name="shifted", op="PartitionedCall", input=[scores.name])
+    call.attr["f"].func.name = "shift"
+    for name in ("Tin", "Tout"):
+        call.attr[name].list.type.append(tf.float32.as_datatype_enum)
+    scores.name = "shifted:0"
+    return made, call
+
+
+def given_a_handle(function: Any, call: Any) -> None:  # noqa: ANN401 - a FunctionDef and a NodeDef
+    """Let the call say that the constant is a handle, of whatever variable of the process."""
+    constant = function.node_def[0]
+    for name, kind, taken in (("T", "type", "dtype"), ("V", "tensor", "value")):
+        function.signature.attr.add(name=name, type=kind)
+        constant.attr[taken].placeholder = name
+    call.op = "shift"
+    call.attr["T"].type = tf.resource.as_datatype_enum
+    call.attr["V"].tensor.dtype = tf.resource.as_datatype_enum
+    call.attr["V"].tensor.resource_handle_val.add(name="secret", container="localhost")
+    read = function.node_def.add(name="read", op="ReadVariableOp", input=["one:output:0"])
+    read.attr["dtype"].type = tf.float32.as_datatype_enum
+    function.node_def[1].input[1] = "read:value:0"
+
+
+def declaring_a_parameter(function: Any, _call: Any) -> None:  # noqa: ANN401 - a FunctionDef and a NodeDef
+    function.signature.attr.add(name="T", type="type")
+
+
+def using_a_parameter(function: Any, _call: Any) -> None:  # noqa: ANN401 - a FunctionDef and a NodeDef
+    function.node_def[1].attr["T"].placeholder = "T"
+
+
+def handing_on_a_function(_function: Any, call: Any) -> None:  # noqa: ANN401 - a FunctionDef and a NodeDef
+    call.attr["f"].func.attr["F"].func.name = "ReadFile"
+
+
+def handing_on_a_function_in_a_list(function: Any, call: Any) -> None:  # noqa: ANN401 - a FunctionDef and a NodeDef
+    call.attr["more"].list.func.add(name=function.signature.name).attr["F"].func.name = "ReadFile"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        given_a_handle,
+        declaring_a_parameter,
+        using_a_parameter,
+        handing_on_a_function,
+        handing_on_a_function_in_a_list,
+    ],
+)
+def test_functions_that_are_completed_by_their_callers(tmp_path: Path, change: Callable[[Any, Any], None]) -> None:
+    path = save_in_session(tmp_path / "saved", of_resources)
+    before = logits_of(path)
+    honest = shutil.copytree(path, tmp_path / "honest")
+    np.testing.assert_allclose(logits_of(edited(honest, with_a_shift)), before + 1, atol=1e-5)
+    edited(path, lambda meta: change(*with_a_shift(meta)))
+    assert "is given types, values or functions by what calls it" in refusal(path)
 
 
 def by_a_table(images: Tensor) -> Tensor:

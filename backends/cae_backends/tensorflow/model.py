@@ -75,7 +75,7 @@ class TensorflowModel:
             ContractError: see the class.
         """
         graph = trace_keras(model, contract=contract, origin=model.name)
-        witness = KerasWitness(lambda: model, contract=contract, resolution=graph.resolution)
+        witness = KerasWitness(lambda: model, contract=contract, resolution=graph.resolution, origin=model.name)
         return cls(graph, contract=contract, device=device, origin=model.name, witness=witness)
 
     @property

@@ -34,7 +34,7 @@ def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) ->
     graph, found = load_graph(path, contract=contract)
     witness = None
     if not path.is_dir():
-        witness = KerasWitness(lambda: read_keras(path), contract=found, resolution=graph.resolution)
+        witness = KerasWitness(lambda: read_keras(path), contract=found, resolution=graph.resolution, origin=str(path))
     return TensorflowModel(graph, contract=found, device=device, origin=str(path), witness=witness)
 
 

@@ -4,7 +4,7 @@ Whatever else a file holds (initialisers, savers, functions that nothing calls) 
 it. What remains is checked against `cae_backends.tensorflow.operations`.
 """
 
-import hashlib
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -31,6 +31,8 @@ _ODD_TYPES = (20, 21)  # DT_RESOURCE and DT_VARIANT, in TensorFlow's enumeration
 _BRANCHES = frozenset({"Switch", "Merge", "Enter", "Exit"})
 # TensorFlow 1's control flow, in which waiting for a node decides whether a value exists at all.
 
+_GRAPHS = itertools.count()  # of this process
+
 
 @dataclass(frozen=True)
 class Restricted:
@@ -52,7 +54,8 @@ def restrict(graph_def: Any, *, given: str, wanted: str, origin: str) -> Restric
     """Return what of ``graph_def`` the tensor ``wanted`` needs where the tensor ``given`` is known.
 
     Raises:
-        ModelError: an operation that is on no list, a reference to nothing, or functions without end.
+        ModelError: an operation that is on no list, a reference to nothing, functions without end, or functions that
+            learn only from their callers what they compute.
     """
     library = _unique(graph_def.library.function, lambda function: function.signature.name, origin)
     made = type(graph_def)()
@@ -79,21 +82,24 @@ def restrict(graph_def: Any, *, given: str, wanted: str, origin: str) -> Restric
         waiting.extend(_called_by(bodies[name].values(), library, origin))
     _check_size(bodies, library, origin)
     # an operation with an effect may run in a function although no result waits for it
-    anywhere = (node for name in bodies if name for node in library[name].node_def)
-    operations = {_operation(node) for node in (*run.values(), *anywhere)}
+    reached = [library[name] for name in bodies if name]
+    nodes = [*run.values(), *(node for function in reached for node in function.node_def)]
+    operations = {_operation(node) for node in nodes}
     check_operations(operations - _DROPPED - set(library), origin=origin)
+    _check_parameters(nodes, reached, origin)
     return Restricted(made, bodies, changing)
 
 
 def with_own_functions(graph_def: Any) -> Any:  # noqa: ANN401 - GraphDefs
-    """Return a copy whose functions are named after what they hold.
+    """Return a copy whose functions have names that no other function of this process has.
 
-    A process has one function of a name, and two files may use one name for two functions.
+    A process has one function of a name, two files may use one name for two functions, and freezing gives the functions
+    of one file other bodies each time.
     """
     copy = type(graph_def)()
     copy.CopyFrom(graph_def)
-    digest = hashlib.sha256(copy.library.SerializeToString(deterministic=True)).hexdigest()[:16]
-    names = {f.signature.name: f"function_{digest}_{place}" for place, f in enumerate(copy.library.function)}
+    number = next(_GRAPHS)
+    names = {f.signature.name: f"graph_{number}_function_{place}" for place, f in enumerate(copy.library.function)}
     for function in copy.library.function:
         function.signature.name = names[function.signature.name]
     parts = (copy.node, *(function.node_def for function in copy.library.function))
@@ -173,6 +179,18 @@ def _called_by(nodes: Iterable[Any], library: Collection[str], origin: str) -> I
                     raise _malformed(origin, f"there is no function {function.name!r}")
                 if function.name:
                     yield function.name
+
+
+def _check_parameters(nodes: Iterable[Any], functions: Iterable[Any], origin: str) -> None:
+    """Refuse functions that are given types, values or functions by each call: what they do is not written in them."""
+    taking = [function.signature.name for function in functions if function.signature.attr]
+    for node in nodes:
+        for value in node.attr.values():
+            given = any(called.attr for called in (value.func, *value.list.func))
+            if given or value.WhichOneof("value") == "placeholder":
+                taking.append(node.name)
+    if taking:
+        raise _malformed(origin, f"{taking[0]!r} is given types, values or functions by what calls it")
 
 
 def _cleaned(node: Any, kept: Collection[str]) -> Any:  # noqa: ANN401 - NodeDefs

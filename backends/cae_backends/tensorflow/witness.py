@@ -7,7 +7,7 @@ import numpy as np
 
 from cae_backends.batches import images_at_once
 from cae_backends.tensorflow.programs import SMALLEST_PROBABILITY
-from cae_backends.tensorflow.runtime import exact_float32
+from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow
 from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, first_line
@@ -24,15 +24,23 @@ class KerasWitness:
         load: makes the Keras model.
         contract: what it takes and answers.
         resolution: relative, of the model's arithmetic.
+        origin: what the model is called in messages.
 
     Attributes:
         name: as messages call it.
         resolution: see above.
     """
 
-    def __init__(self, load: Callable[[], Any], *, contract: Contract, resolution: float = 2.0**-23) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Any],
+        *,
+        contract: Contract,
+        resolution: float = 2.0**-23,
+        origin: str = "The model",
+    ) -> None:
         self.name, self.resolution = "Keras", resolution
-        self._load, self._contract = load, contract
+        self._load, self._contract, self._origin = load, contract, origin
         self._model: Any = None
 
     def logits(self, images: Images, *, plain: bool = False) -> Floats32:  # noqa: ARG002 - see below
@@ -59,11 +67,13 @@ class KerasWitness:
                 parts = [self._ask(model, images[start : start + step]) for start in starts]
         except Exception as exc:
             # Keras runs a foreign model's layers here
-            raise ModelError(f"{model.name}: Keras cannot run the model ({first_line(exc)}).") from exc
+            raise ModelError(f"{self._origin}: Keras cannot run the model ({first_line(exc)}).") from exc
         return self._contract.to_canonical(np.concatenate(parts))
 
     def _ask(self, model: Any, images: Images) -> Floats32:  # noqa: ANN401 - a Keras model
-        answer: Floats32 = np.array(model(self._contract.to_input(images), training=False), np.float32)
+        # alone, or as the only entry of a list or dictionary
+        (told,) = load_tensorflow().nest.flatten(model(self._contract.to_input(images), training=False))
+        answer: Floats32 = np.array(told, np.float32)
         if self._contract.output == "probabilities":
             answer = np.log(np.maximum(answer, np.float32(SMALLEST_PROBABILITY)))
         return answer
