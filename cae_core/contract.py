@@ -288,7 +288,7 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
     Args:
         table: the fields of `Contract`; ``mean_image`` is the path of an ``.npy`` file.
         origin: what the table was read from, for the message.
-        folder: where a relative ``mean_image`` is looked for.
+        folder: where the ``mean_image`` lies; None: it may lie anywhere.
 
     Raises:
         ContractError: a field is unknown, missing or malformed.
@@ -311,8 +311,7 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
                 given = values[name] if isinstance(values[name], list | tuple) else [values[name]]
                 values[name] = tuple(convert(v) for v in given)
         if "mean_image" in values:
-            path = (folder or Path()) / str(values["mean_image"])
-            values["mean_image"] = _mean_image(path)
+            values["mean_image"] = _mean_image(str(values["mean_image"]), folder)
         return Contract(**values)
     except ContractError as error:
         raise ContractError(f"{origin}: {error}") from error
@@ -320,13 +319,19 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
         raise ContractError(f"{origin}: the contract is malformed ({first_line(error)}).") from error
 
 
-def _mean_image(path: Path) -> Floats32:
-    """Read an ``.npy`` file.
+def _mean_image(name: str, folder: Path | None) -> Floats32:
+    """Read the ``.npy`` file ``name`` in ``folder``; None: in the working folder, or anywhere.
 
     Raises:
-        ContractError: it holds something else, or more than there is memory for.
+        ContractError: it lies elsewhere, is no regular file, or holds something else or more than there is memory for.
         OSError, ValueError: it cannot be read.
     """
+    path = (folder or Path()) / name
+    # a contract that comes with a model may be another party's
+    if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
+        raise ContractError(f"the mean image {path} must lie in the contract's own folder, {folder}. Copy it there.")
+    if path.exists() and not path.is_file():
+        raise ContractError(f"the mean image {path} must be a file.")
     with path.open("rb") as file:
         try:
             image: Any = np.load(file, allow_pickle=False)

@@ -53,8 +53,8 @@ _SIDES_AGREE, _SLOPES_AGREE = 0.1, 0.15
 _DIRECTIONS = 4
 """How many directions of a kind are tried, until as many slopes are sure as there are images."""
 
-_FAR, _LEAST_GAIN = 4 / 255, 0.05
-# Where no slope is sure: what a gradient promises for a step that far, this share of it must come true somewhere.
+_FAR, _LEAST_GAIN = 4 / 255, 0.2
+# Where hardly a slope is sure: of what the gradient promises for a step that far, this share must come true.
 
 
 @runtime_checkable
@@ -246,7 +246,7 @@ def _check_gradient(model: OpenedWhiteBox, drawn: Floats32, rng: np.random.Gener
         if wrong > max(1, sure / 2):
             raise ModelError(_not_the_slope(origin))
         judged += sure
-    if not judged and not line.gains(np.sign(gradient), _along(gradient, np.sign(gradient))):
+    if judged < len(drawn) / 2 and not line.gains(np.sign(gradient), _along(gradient, np.sign(gradient))):
         raise ModelError(_not_the_slope(origin))
 
 
@@ -302,8 +302,8 @@ class _Line:
         return found
 
     def gains(self, direction: Floats32, promised: Floats64) -> bool:
-        """Whether a far step along ``direction`` brings some of what is ``promised`` (n,) for one of the images."""
-        return bool((self._gain(direction, _FAR) > _LEAST_GAIN * _FAR * promised).any())
+        """Whether a far step along ``direction`` brings some of what is ``promised`` (n,), over all images."""
+        return bool(self._gain(direction, _FAR).sum() > _LEAST_GAIN * _FAR * promised.sum())
 
     def _gain(self, direction: Floats32, step: float) -> Floats64:
         moved = np.clip(self.images + np.float32(step) * direction, 0, 1).astype(np.float32)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,24 @@ def test_a_folder_may_have_a_sign_of_equality_in_its_name(tmp_path: Path) -> Non
 def test_parsing_takes_one_value_for_all_channels() -> None:
     contract = parse_contract({**PLAIN, "mean": 0.5, "std": [0.25]}, origin="test")
     assert (contract.mean, contract.std) == ((0.5,), (0.25,))
+
+
+def test_a_mean_image_lies_beside_its_contract(tmp_path: Path) -> None:
+    """A contract that comes with a model may be another party's: it names no file elsewhere, and no pipe."""
+    folder = tmp_path / "model"
+    (folder / "inner").mkdir(parents=True)
+    for place in (tmp_path, folder, folder / "inner"):
+        np.save(place / "mean.npy", np.zeros((2, 2, 3), np.float32))
+    os.mkfifo(folder / "pipe.npy")
+    (folder / "link.npy").symlink_to(tmp_path / "mean.npy")
+    table = {"layout": "NHWC", "range": [0, 1], "output": "logits"}
+    for inside in ("mean.npy", "inner/mean.npy", "inner/../mean.npy"):
+        assert parse_contract(table | {"mean_image": inside}, origin="m.toml", folder=folder).mean_image is not None
+    for outside in ("../mean.npy", str(tmp_path / "mean.npy"), "link.npy"):
+        with pytest.raises(ContractError, match="must lie in the contract's own folder"):
+            parse_contract(table | {"mean_image": outside}, origin="m.toml", folder=folder)
+    with pytest.raises(ContractError, match="must be a file"):
+        parse_contract(table | {"mean_image": "pipe.npy"}, origin="m.toml", folder=folder)
+    assert (
+        parse_contract(table | {"mean_image": str(tmp_path / "mean.npy")}, origin="the option").mean_image is not None
+    )

@@ -12,7 +12,7 @@ from cae_core.arrays import Floats32, Images
 from cae_core.contract import Contract
 from cae_core.errors import CaeError, ContractError, ModelError
 from cae_core.models import Predictions, Pullback, Witness
-from cae_core.white_box_check import OpenedWhiteBox, check_white_box
+from cae_core.white_box_check import OpenedWhiteBox, _check_values, check_white_box
 
 SHAPE = (6, 6, 3)
 LOGITS = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
@@ -131,6 +131,8 @@ def test_other_classes_than_the_witness() -> None:
 
 GRADIENTS: dict[str, tuple[Callable[[Floats32, Floats32], Floats32], str]] = {
     "half": (lambda x, g: pulled(x, g / np.float32(2)), "not the slope"),
+    "twice": (lambda x, g: pulled(x, g * np.float32(2)), "not the slope"),
+    "without half of the image": (lambda x, g: pulled(x, g) * (np.arange(6) < 3)[:, None, None], "not the slope"),
     "negative": (lambda x, g: -pulled(x, g), "not the slope"),
     "of another image": (lambda x, g: pulled(x, g[::-1]), "not the slope"),
     "without one class": (lambda x, g: pulled(x, g * np.array([3, 1, 0, 1, 1], np.float32)), "not the slope"),
@@ -143,6 +145,35 @@ GRADIENTS: dict[str, tuple[Callable[[Floats32, Floats32], Floats32], str]] = {
 def test_other_gradients_than_the_slopes(pull: Callable[[Floats32, Floats32], Floats32], sentence: str) -> None:
     with pytest.raises(ModelError, match=sentence):
         checked(Opened(pull=pull), rng=np.random.default_rng(3))
+
+
+def stairs(x: Floats32) -> Floats32:
+    """The network after its image was rounded to 16 levels, as a quantised one rounds."""
+    return network(np.asarray(np.round(x * 15) / 15, np.float32))
+
+
+def test_a_gradient_that_leads_nowhere_over_stairs() -> None:
+    """Near an image stairs are flat and have no slope; what the gradient promises afar does not come true either."""
+    astray = np.random.default_rng(0).standard_normal((4, *SHAPE)).astype(np.float32)
+    for seed in range(5):
+        with pytest.raises(ModelError, match="not the slope"):
+            checked(Opened(stairs, lambda x, _: astray[: len(x)]), rng=np.random.default_rng(seed))
+
+
+def test_two_classes_of_one_sigmoid() -> None:
+    """Of 1 - p near 0, float32 keeps no digits: two right implementations differ there."""
+    told = LOGITS.replace(output="probabilities")
+
+    def pair(x: Floats32, last: float) -> Floats32:
+        p = 1 / (1 + np.exp(-12 * network(x)[:, :1].astype(np.float64) - last))
+        return np.log(np.maximum(np.float32(1) - np.concatenate([p, 1 - p], axis=1).astype(np.float32), 1e-30))
+
+    for seed in range(30):
+        model = Opened(lambda x: pair(x, 0), contract=told, witness=Told(lambda x: pair(x, 3e-7)))
+        logits, witness = model.logits, model.witness
+        assert witness is not None
+        drawn = np.random.default_rng(seed).uniform(0.05, 0.95, (8, *SHAPE)).astype(np.float32)
+        _check_values(model, witness, drawn, logits(drawn), "m.onnx")
 
 
 def test_answers_that_depend_on_the_neighbours() -> None:
