@@ -166,7 +166,8 @@ def test_two_classes_of_one_sigmoid() -> None:
 
     def pair(x: Floats32, last: float) -> Floats32:
         p = 1 / (1 + np.exp(-12 * network(x)[:, :1].astype(np.float64) - last))
-        return np.log(np.maximum(np.float32(1) - np.concatenate([p, 1 - p], axis=1).astype(np.float32), 1e-30))
+        told = np.float32(1) - np.concatenate([p, 1 - p], axis=1).astype(np.float32)
+        return np.asarray(np.log(np.maximum(told, np.float32(1e-30))), np.float32)
 
     for seed in range(30):
         model = Opened(lambda x: pair(x, 0), contract=told, witness=Told(lambda x: pair(x, 3e-7)))

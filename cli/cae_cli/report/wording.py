@@ -70,12 +70,15 @@ def _comparison(case: Case) -> str:
         if accused
         else f"at most {percent(calibration.fnr)} of copies like these are missed by this procedure"
     )
-    alike = _as_extreme(case, calibration, group, accused=accused)
+    sides = case.sides
+    alike, perhaps = _as_extreme(case, calibration, group, accused=accused), ""
+    if sides is not None and not sides.exact:  # as the heading counts them
+        alike, perhaps = sides.as_high if accused else sides.as_low, "perhaps "
     if decision.score == "llr":  # weighs the examples, so that it is not the count that is compared
         how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by the examples' weights"
     else:
         how = f"{'does' if alike == 1 else 'do'} so as {'often' if accused else 'seldom'}"
-    return f"{alike} of {models} {how}{_other_side(case, other, accused=accused)}, and {rate}"
+    return f"{perhaps}{alike} of {models} {how}{_other_side(case, other, accused=accused)}, and {rate}"
 
 
 def _models(count: int, *, independent: bool) -> str:
