@@ -58,7 +58,7 @@ def save_in_session(
     return path
 
 
-def edited(path: Path, change: Callable[[Any], None]) -> Path:
+def edited(path: Path, change: Callable[[Any], object]) -> Path:
     """Change the only meta graph of a SavedModel in place."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 

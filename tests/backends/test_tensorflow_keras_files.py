@@ -401,6 +401,77 @@ def test_a_file_of_tensorflow_1(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(answers(path), answers(folder / "net.h5"))
 
 
+def in_keras_2(config: Json) -> None:
+    """Write a configuration as the ``.h5`` files of Keras 2 had it: without modules, with options that are gone."""
+    if isinstance(config, list):
+        for part in config:
+            in_keras_2(part)
+    elif isinstance(config, dict):
+        for part in config.values():
+            in_keras_2(part)
+        name, inner = config.get("class_name"), config.get("config")
+        if isinstance(name, str) and isinstance(inner, dict):
+            for key in ("module", "registered_name", "build_config"):
+                config.pop(key, None)
+            if name == "DTypePolicy":
+                config["class_name"] = "Policy"
+            elif name in ("LSTM", "GRU", "SimpleRNN"):
+                inner["time_major"] = False
+            elif name == "DepthwiseConv2D":
+                inner["groups"] = 1
+            elif name == "SpatialDropout2D":
+                inner |= {"trainable": True, "noise_shape": None}
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+def test_recurrent_layers_of_keras_2(tmp_path: Path, kind: str) -> None:
+    layers, images = keras.layers, keras.Input((8, 8, 3))
+    rows = layers.TimeDistributed(layers.Dense(4))(layers.Reshape((8, 24))(images))
+    both = layers.Bidirectional(getattr(layers, kind)(6, return_sequences=True))(rows)
+    check_keras_2(tmp_path, keras.Model(images, getattr(layers, kind)(5)(both)))
+
+
+def test_convolutions_and_policies_of_keras_2(tmp_path: Path) -> None:
+    layers = keras.layers
+    made = [
+        layers.Input((8, 8, 3)),
+        layers.DepthwiseConv2D(3, depth_multiplier=2),
+        layers.SpatialDropout2D(0.5),
+        layers.Conv2D(4, 3, dtype="mixed_float16"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(5),
+    ]
+    check_keras_2(tmp_path, keras.Sequential(made))
+
+
+def check_keras_2(place: Path, network: Any) -> None:  # noqa: ANN401 - Keras publishes no types
+    """Check that a network in a file as of Keras 2 answers as it does, also where its layers are only listed."""
+    with saving():
+        network.save(place / "today.h5")
+    told = network(as_unit_float(IMAGES), training=False)
+    path = with_config(place / "today.h5", place / "old.h5", in_keras_2)
+    np.testing.assert_allclose(answers(path), told, atol=1e-3)
+    if type(network).__name__ == "Sequential":
+
+        def listed(config: Json) -> None:
+            config["config"] = config["config"]["layers"]
+
+        np.testing.assert_allclose(answers(with_config(path, place / "listed.h5", listed)), told, atol=1e-3)
+
+
+def test_what_changes_an_answer_is_not_left_out(tmp_path: Path) -> None:
+    layers = keras.layers
+    with saving():
+        network = keras.Sequential([layers.Input((8, 8, 3)), layers.Reshape((8, 24)), layers.LSTM(5)])
+        network.save(tmp_path / "today.h5")
+
+    def change(config: Json) -> None:
+        in_keras_2(config)
+        config["config"]["layers"][-1]["config"]["time_major"] = True
+
+    assert "time_major" in refusal(with_config(tmp_path / "today.h5", tmp_path / "old.h5", change))
+
+
 def test_the_version_is_said_where_keras_cannot_read_a_file(folder: Path, tmp_path: Path) -> None:
     def change(config: Json) -> None:
         config["config"]["layers"][1]["config"]["renamed_since"] = 1
@@ -432,12 +503,12 @@ def test_the_witness_is_the_file_as_keras_answers_it(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("answer", [lambda scores: {"logits": scores}, lambda scores: [scores]])
-def test_a_witness_that_answers_a_structure(tmp_path: Path, suffix: str, answer: Callable[[Tensor], Any]) -> None:
+@pytest.mark.parametrize("put", [lambda tensor: {tensor.name: tensor}, lambda tensor: [tensor]])
+def test_a_witness_of_structures(tmp_path: Path, suffix: str, put: Callable[[Tensor], Any]) -> None:
     plain = convnet(0)
     path = tmp_path / f"net{suffix}"
     with saving():
-        keras.Model(plain.inputs[0], answer(plain.outputs[0])).save(path)
+        keras.Model(put(plain.inputs[0]), put(plain.outputs[0])).save(path)
     model: Any = LOADER.open(str(path), contract=NHWC, device="cpu")
     np.testing.assert_allclose(model.witness.logits(IMAGES), plain(as_unit_float(IMAGES), training=False), atol=1e-5)
     np.testing.assert_allclose(model.witness.logits(IMAGES), model.vjp(as_unit_float(IMAGES))[0], atol=1e-5)

@@ -75,6 +75,16 @@ def in_branches(images: Tensor) -> Tensor:
     return tf.reshape(looped, (-1, 192)) @ v1.get_variable("w", (192, 5), use_resource=True)
 
 
+def in_branches_of_references(images: Tensor) -> Tensor:
+    """Read one variable in a branch and one in a loop, each by reference."""
+    weights = v1.get_variable("w", (192, 5), use_resource=False)
+    shift = v1.get_variable("b", (5,), use_resource=False)
+    training = v1.placeholder_with_default(False, (), "keras_learning_phase")  # noqa: FBT003
+    chosen = v1.cond(training, lambda: weights * 2, lambda: weights * 3)
+    scores = tf.reshape(images, (-1, 192)) @ chosen
+    return v1.while_loop(lambda i, _: i < 3, lambda i, x: (i + 1, x + shift), [tf.constant(0), scores])[1]
+
+
 @pytest.fixture
 def first_control_flow() -> Iterator[None]:
     """Branches and loops as nodes of the graph: Switch, Merge, Enter, Exit."""
@@ -83,8 +93,11 @@ def first_control_flow() -> Iterator[None]:
     v1.enable_control_flow_v2()
 
 
-def test_branches_and_loops_of_tensorflow_1(tmp_path: Path, first_control_flow: None) -> None:
-    path = save_in_session(tmp_path / "saved", in_branches)
+@pytest.mark.parametrize("function", [in_branches, in_branches_of_references])
+def test_branches_and_loops_of_tensorflow_1(
+    tmp_path: Path, first_control_flow: None, function: Callable[[Tensor], Tensor]
+) -> None:
+    path = save_in_session(tmp_path / "saved", function)
     v1.enable_control_flow_v2()
     told = opened(path).predict(IMAGES).probabilities
     assert told is not None

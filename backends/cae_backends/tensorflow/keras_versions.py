@@ -1,10 +1,12 @@
 """Keras files of other versions, mended where nothing has to be guessed, in a copy that Keras then reads.
 
 Keras 2.15 wrote backslashes into the names of the weights on Windows. TensorFlow 1 wrote the type into the
-configuration of initialisers, which say nothing about a trained model, and the batch into the first layer's shape.
+configuration of initialisers, which say nothing about a trained model, and the batch into the first layer's shape. The
+``.h5`` files of Keras 2 also name options that layers no longer have, and do not say where a wrapped layer is from.
 """
 
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -18,6 +20,18 @@ from cae_backends.tensorflow.runtime import load_keras
 __all__ = ["load_mended"]
 
 _Json: TypeAlias = Any
+
+_WITHOUT_EFFECT = (
+    (re.compile(r"RNN|SimpleRNN|LSTM|GRU|ConvLSTM[123]D"), "time_major", False),
+    (re.compile(r"DepthwiseConv[12]D"), "groups", 1),
+    (re.compile(r"SpatialDropout[123]D"), "trainable", True),
+    (re.compile(r"SpatialDropout[123]D"), "trainable", False),
+    (re.compile(r"SpatialDropout[123]D"), "noise_shape", None),
+)
+# Options of Keras 2 that Keras 3 no longer takes: of which layers, and at which value they change no answer.
+
+_WRAPPED = ("layer", "backward_layer", "cell")
+# What a layer around another one calls it.
 
 
 def load_mended(path: Path, file: KerasFile, *, safe_mode: bool) -> Any:  # noqa: ANN401 - Keras publishes no types
@@ -46,7 +60,7 @@ def load_mended(path: Path, file: KerasFile, *, safe_mode: bool) -> Any:  # noqa
 
 
 def _in_todays_words(config: _Json) -> _Json:
-    """Return a configuration whose initialisers have no ``dtype``, and whose first layer has no batch in its shape."""
+    """Return a configuration in which only those words differ that Keras has changed since."""
     if isinstance(config, list):
         return [_in_todays_words(part) for part in config]
     if not isinstance(config, dict):
@@ -55,11 +69,35 @@ def _in_todays_words(config: _Json) -> _Json:
         key: _initializer(part) if key.endswith("_initializer") else _in_todays_words(part)
         for key, part in config.items()
     }
-    inner = mended.get("config")
-    if isinstance(inner, dict) and isinstance(inner.get("batch_input_shape"), list):
-        shape = inner.pop("batch_input_shape")
-        inner |= {"batch_shape": shape} if mended.get("class_name") == "InputLayer" else {"input_shape": shape[1:]}
+    name, inner = mended.get("class_name"), mended.get("config")
+    if name == "Sequential" and isinstance(inner, list):  # before Keras 2.2.3
+        mended["config"] = {"name": "sequential", "layers": inner}
+    elif isinstance(name, str) and isinstance(inner, dict):
+        mended["config"] = _layer(name, inner)
     return mended
+
+
+def _layer(name: str, config: dict[str, _Json]) -> dict[str, _Json]:
+    """Return the configuration of a layer of a class."""
+    gone = {key for kind, key, value in _WITHOUT_EFFECT if kind.fullmatch(name) and config.get(key, ...) == value}
+    mended = {key: part for key, part in config.items() if key not in gone}
+    if isinstance(mended.get("batch_input_shape"), list):
+        shape = mended.pop("batch_input_shape")
+        mended |= {"batch_shape": shape} if name == "InputLayer" else {"input_shape": shape[1:]}
+    mended |= {key: _with_module(mended[key]) for key in _WRAPPED if key in mended}
+    policy = mended.get("dtype")
+    if isinstance(policy, dict) and policy.get("class_name") == "Policy" and isinstance(policy.get("config"), dict):
+        mended["dtype"] = policy["config"].get("name")
+    return mended
+
+
+def _with_module(part: _Json) -> _Json:
+    """Return a description of one of Keras' own layers that says so."""
+    if not isinstance(part, dict) or "module" in part or "registered_name" in part:
+        return part
+    name = part.get("class_name")
+    own = isinstance(name, str) and isinstance(getattr(load_keras().layers, name, None), type)
+    return {**part, "module": "keras.layers", "registered_name": None} if own else part
 
 
 def _initializer(part: _Json) -> _Json:

@@ -31,6 +31,9 @@ _ODD_TYPES = (20, 21)  # DT_RESOURCE and DT_VARIANT, in TensorFlow's enumeration
 _BRANCHES = frozenset({"Switch", "Merge", "Enter", "Exit"})
 # TensorFlow 1's control flow, in which waiting for a node decides whether a value exists at all.
 
+_OF_REFERENCES = {f"Ref{name}": name for name in ("Enter", "Exit", "Identity", "Merge", "NextIteration", "Switch")}
+# They pass a variable of TensorFlow 1 on. Nothing writes into what is left of a graph, so its value says as much.
+
 _GRAPHS = itertools.count()  # of this process
 
 
@@ -57,6 +60,7 @@ def restrict(graph_def: Any, *, given: str, wanted: str, origin: str) -> Restric
         ModelError: an operation that is on no list, a reference to nothing, functions without end, or functions that
             learn only from their callers what they compute.
     """
+    graph_def = _of_values(graph_def)
     library = _unique(graph_def.library.function, lambda function: function.signature.name, origin)
     made = type(graph_def)()
     made.versions.CopyFrom(graph_def.versions)
@@ -179,6 +183,17 @@ def _called_by(nodes: Iterable[Any], library: Collection[str], origin: str) -> I
                     raise _malformed(origin, f"there is no function {function.name!r}")
                 if function.name:
                     yield function.name
+
+
+def _of_values(graph_def: Any) -> Any:  # noqa: ANN401 - GraphDefs
+    """Return a graph, or a copy of it, in which branches and loops pass on values in the place of variables."""
+    if not any(node.op in _OF_REFERENCES for node in graph_def.node):  # functions know no references
+        return graph_def
+    copy = type(graph_def)()
+    copy.CopyFrom(graph_def)
+    for node in copy.node:
+        node.op = _OF_REFERENCES.get(node.op, node.op)
+    return copy
 
 
 def _check_parameters(nodes: Iterable[Any], functions: Iterable[Any], origin: str) -> None:

@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -16,7 +17,7 @@ from cae_backends.import_order import before_tensorflow
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.loaders import Device
 
-__all__ = ["exact_float32", "load_keras", "load_tensorflow", "resolve_device"]
+__all__ = ["any_structure", "exact_float32", "load_keras", "load_tensorflow", "resolve_device"]
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _INSTALL = 'Install it: pip install "cae-fingerprint[tensorflow]".'
@@ -91,6 +92,14 @@ def exact_float32() -> Iterator[None]:
         yield
     finally:
         settings.enable_tensor_float_32_execution(before)
+
+
+@contextlib.contextmanager
+def any_structure() -> Iterator[None]:
+    """Let a Keras model whose only input is in a list or dictionary be called with a tensor; Keras warns of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The structure of `inputs` doesn't match the expected structure", UserWarning)
+        yield
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cae_backends.tensorflow.frozen import FrozenGraph, freeze
-from cae_backends.tensorflow.runtime import load_tensorflow
+from cae_backends.tensorflow.runtime import any_structure, load_tensorflow
 from cae_core.contract import Contract
 from cae_core.errors import CaeError, ModelError, first_line
 
@@ -30,7 +30,8 @@ def trace_keras(model: Any, *, contract: Contract, origin: str) -> FrozenGraph: 
         shape = _with_size(shape, contract)
     function = tf.function(lambda images: model(images, training=False), autograph=False)
     try:
-        concrete = function.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype, name="images"))
+        with any_structure():
+            concrete = function.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype, name="images"))
         return freeze(concrete, origin=origin)
     except CaeError:
         raise

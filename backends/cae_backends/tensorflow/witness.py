@@ -7,7 +7,7 @@ import numpy as np
 
 from cae_backends.batches import images_at_once
 from cae_backends.tensorflow.programs import SMALLEST_PROBABILITY
-from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow
+from cae_backends.tensorflow.runtime import any_structure, exact_float32, load_tensorflow
 from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, first_line
@@ -63,7 +63,7 @@ class KerasWitness:
         model, step = self._model, images_at_once(self._contract, images.shape)
         starts = range(0, max(1, len(images)), step)
         try:
-            with exact_float32():
+            with exact_float32(), any_structure():
                 parts = [self._ask(model, images[start : start + step]) for start in starts]
         except Exception as exc:
             # Keras runs a foreign model's layers here
