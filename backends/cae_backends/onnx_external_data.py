@@ -8,6 +8,7 @@ import math
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from cae_core.errors import ModelError, first_line
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
-__all__ = ["check_external_data", "shown"]
+__all__ = ["check_external_data", "load_external_data", "shown"]
 
 _AGAIN = "Copy the model again with all of its files, or export it as one file."
 _LONGEST = 80
@@ -34,7 +35,41 @@ def check_external_data(model: "ModelProto", path: Path) -> None:
     """
     for tensor in _tensors(model):
         if tensor.data_location == tensor.EXTERNAL:
-            _check(tensor, path)
+            _place(tensor, path)
+
+
+def load_external_data(model: "ModelProto", path: Path) -> None:
+    """Read into ``model`` every tensor that lies in another file, those of sparse weights and of functions included.
+
+    onnx's own reading leaves the parts of sparse weights outside, and refuses files with two names, which stores of
+    downloads have and the runtime reads.
+
+    Args:
+        model: as ``onnx.load(path, load_external_data=False)`` gives it.
+        path: as of `check_external_data`.
+
+    Raises:
+        ModelError: as of `check_external_data`, asked of all of them before the first is read.
+        OSError: a file cannot be read.
+    """
+    check_external_data(model, path)
+    for tensor in _tensors(model):
+        if tensor.data_location == tensor.EXTERNAL:
+            place = _place(tensor, path)
+            with place.file.open("rb") as file:
+                file.seek(place.offset)
+                tensor.raw_data = file.read(place.length)
+            tensor.data_location = tensor.DEFAULT
+            del tensor.external_data[:]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor lies: ``length`` bytes from ``offset`` on; -1: to the end of the file."""
+
+    file: Path
+    offset: int
+    length: int
 
 
 def _tensors(message: Any) -> "Iterator[TensorProto]":  # noqa: ANN401 - any protobuf message
@@ -48,12 +83,13 @@ def _tensors(message: Any) -> "Iterator[TensorProto]":  # noqa: ANN401 - any pro
                 yield from _tensors(part)
 
 
-def _check(tensor: "TensorProto", path: Path) -> None:
+def _place(tensor: "TensorProto", path: Path) -> _Place:
+    """Return where a tensor lies, which has been looked at; see `check_external_data`."""
     said = {entry.key: entry.value for entry in tensor.external_data}
     name, location = shown(tensor.name or "without a name"), said.get("location", "")
     if not location:
         raise ModelError(f"{path}: the tensor {name} lies in a second file that the model does not name. {_AGAIN}")
-    available = _size(location, path)
+    file, available = _file(location, path)
     offset, length = (_bytes(said.get(key, ""), key, name, location, path) for key in ("offset", "length"))
     needed = _needed(tensor)
     if length is not None and needed is not None and length != needed:
@@ -67,10 +103,12 @@ def _check(tensor: "TensorProto", path: Path) -> None:
             f"{path}: its file of weights {shown(location)} has {available} bytes, and the tensor {name} ends at "
             f"byte {end}. {_AGAIN}"
         )
+    taken = length if length is not None else needed
+    return _Place(file, offset or 0, -1 if taken is None else taken)
 
 
-def _size(location: str, path: Path) -> int:
-    """Return the bytes of the file at ``location``, seen from the model's folder."""
+def _file(location: str, path: Path) -> tuple[Path, int]:
+    """Return the file at ``location``, seen from the model's folder and without links, and its size in bytes."""
     name, windows = shown(location), PureWindowsPath(location)
     if PurePosixPath(location).is_absolute() or windows.drive or windows.root:
         raise ModelError(f"{path}: its weights must lie beside it, and it names the absolute path {name}. {_AGAIN}")
@@ -91,7 +129,7 @@ def _size(location: str, path: Path) -> int:
         ) from error
     if not stat.S_ISREG(found.st_mode):
         raise ModelError(f"{path}: its weights must lie in a file, and {name} is none. {_AGAIN}")
-    return found.st_size
+    return file, found.st_size
 
 
 def _bytes(text: str, key: str, name: str, location: str, path: Path) -> int | None:

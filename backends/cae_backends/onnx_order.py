@@ -1,5 +1,6 @@
 """The order of computation of an ONNX graph: ONNX Runtime sorts the nodes of a file, others need them sorted."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
@@ -28,8 +29,12 @@ def in_order(graph: "GraphProto", *, origin: str) -> list["NodeProto"]:
     Raises:
         ModelError: a value is made twice, read and never made, or waits for itself.
     """
-    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    given |= {sparse.values.name for sparse in graph.sparse_initializer} | {""}
+    weights = [tensor.name for tensor in graph.initializer]
+    weights += [sparse.values.name for sparse in graph.sparse_initializer]
+    twice = next((name for name, count in Counter(weights).items() if count > 1), None)
+    if twice is not None:
+        raise ModelError(f"{origin}: the graph has two weights called {twice!r}. Export the model again.")
+    given = {value.name for value in graph.input} | {*weights, ""}
     maker: dict[str, int] = {}
     for place, node in enumerate(graph.node):
         for name in filter(None, node.output):

@@ -10,6 +10,10 @@ __all__ = ["ends_in_softmax", "final_softmax", "take_off"]
 _KEEP_PROBABILITIES = frozenset(
     {"Cast", "Clip", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 )
+_STANDARD = ("", "ai.onnx")
+_WIDE = (1, 11)
+"""ONNX's numbers for float32 and float64."""
+_RANK = 2
 _WITH_CONSTANT = frozenset({"Add", "Div", "Max", "Min", "Mul", "Sub"})
 # What exporters and people put behind a softmax: it moves or scales probabilities and does not make them logits.
 
@@ -30,27 +34,53 @@ def ends_in_softmax(proto: "ModelProto") -> bool:
 
 
 def final_softmax(proto: "ModelProto") -> "NodeProto | None":
-    """Return the softmax over classes that makes the graph's only output, through Identity or not; else None."""
+    """Return the softmax over classes that makes the graph's only output; else None.
+
+    Behind it may stand what changes nothing of a row of scores: Identity, Cast to float32 or float64, and Flatten of
+    what is (n, c) already.
+    """
     if len(proto.graph.output) != 1:
         return None
     makers = {name: node for node in proto.graph.node for name in node.output}
     node = makers.get(proto.graph.output[0].name)
-    while node is not None and node.op_type == "Identity":
+    flattened = False
+    while node is not None and _passes_on(node):
+        flattened = flattened or node.op_type == "Flatten"
         node = makers.get(node.input[0])
-    if node is None or node.op_type != "Softmax" or node.domain not in ("", "ai.onnx"):
+    if node is None or node.op_type != "Softmax" or node.domain not in _STANDARD or not node.input:
         return None
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), -1)
-    return node if axis in (-1, 1) else None  # the scores are (n, c)
+    if _number(node, "axis", -1) not in (-1, 1):  # the scores are (n, c)
+        return None
+    return node if not flattened or _rank(proto, node.output[0]) == _RANK else None
 
 
 def take_off(proto: "ModelProto", softmax: "NodeProto") -> None:
-    """Make the softmax's input the output of the graph."""
-    old, new = proto.graph.output[0].name, softmax.input[0]
-    proto.graph.output[0].name = new
-    makers = {name: node for node in proto.graph.node for name in node.output}
-    node = makers[old]
-    while True:  # the softmax, and what only passed it on
-        proto.graph.node.remove(node)
-        if node == softmax:
-            return
-        node = makers[node.input[0]]
+    """Let the softmax pass on what it is given, so that the graph's output, whose name stays, is the logits."""
+    from onnx import helper
+
+    passing = helper.make_node("Identity", softmax.input[:1], softmax.output[:1], name=softmax.name)
+    proto.graph.node[list(proto.graph.node).index(softmax)].CopyFrom(passing)
+
+
+def _passes_on(node: "NodeProto") -> bool:
+    if node.domain not in _STANDARD or not node.input:
+        return False
+    if node.op_type == "Cast":
+        return _number(node, "to", 0) in _WIDE
+    return node.op_type == "Identity" or (node.op_type == "Flatten" and _number(node, "axis", 1) == 1)
+
+
+def _number(node: "NodeProto", attribute: str, default: int) -> int:
+    return next((told.i for told in node.attribute if told.name == attribute), default)
+
+
+def _rank(proto: "ModelProto", name: str) -> int | None:
+    """Return the rank of a value, as far as it can be told without a run."""
+    from onnx import shape_inference
+
+    try:
+        values = shape_inference.infer_shapes(proto).graph.value_info
+    except Exception:  # noqa: BLE001 - a foreign library reads a foreign graph; then nothing is known of it
+        return None
+    shapes = (value.type.tensor_type for value in values if value.name == name)
+    return next((len(tensor.shape.dim) for tensor in shapes if tensor.HasField("shape")), None)

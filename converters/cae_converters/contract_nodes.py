@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.contract import Contract
+from cae_core.errors import CaeError, ModelError, first_line
 from cae_core.models import NO_ANSWER
 from cae_core.resize import resize_matrix
 
@@ -33,16 +34,17 @@ def absorb_contract(
 
     Raises:
         ContractError: the contract does not fit the images.
+        ModelError: the graph cannot be joined with others.
     """
-    from cae_backends.onnx_softmax import final_softmax, take_off
-
     contract.check_size(*image_shape[:2])
-    proto = _prefixed(proto)
-    softmax = final_softmax(proto) if _maps_probabilities(contract) else None
-    if softmax is not None:
-        take_off(proto, softmax)
-    joined = _joined(_front(contract, image_shape, proto), proto)
-    joined = _joined(joined, _tail(contract, proto, softmax=softmax is not None))
+    try:
+        joined = _absorbed(proto, contract, image_shape)
+    except CaeError:
+        raise
+    except Exception as exc:  # a foreign library joins a foreign graph: whatever it raises, the graph is at fault
+        raise ModelError(
+            f"The model's graph cannot be joined with its contract ({first_line(exc)}). Export the model again."
+        ) from exc
     left = Contract(
         layout=contract.layout,
         range=(0.0, 1.0),
@@ -51,6 +53,18 @@ def absorb_contract(
         size=image_shape[:2],
     )
     return joined, left
+
+
+def _absorbed(proto: "ModelProto", contract: Contract, image_shape: tuple[int, int, int]) -> "ModelProto":
+    from cae_backends.onnx_softmax import final_softmax, take_off
+
+    proto = _prefixed(proto)
+    softmax = final_softmax(proto) if _maps_probabilities(contract) else None
+    if softmax is not None:
+        take_off(proto, softmax)
+    # the tail first: it says the answer's shape, which onnx demands of a graph and many files leave out
+    ended = _joined(proto, _tail(contract, proto, softmax=softmax is not None))
+    return _joined(_front(contract, image_shape, proto), ended)
 
 
 def _prefixed(proto: "ModelProto") -> "ModelProto":

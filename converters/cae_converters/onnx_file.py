@@ -30,10 +30,14 @@ def checked_file(path: Path, proto: "ModelProto") -> Iterator[Path]:
 
 
 def read_with_one_output(path: Path, output: str) -> "ModelProto":
-    """Read a file without what only its other outputs need; weights that lie beside it come along."""
-    import onnx
+    """Read a file without what only its other outputs need; weights that lie beside it come along.
 
-    proto = onnx.load(path)
+    Raises:
+        ModelError: it cannot be read; see `cae_backends.onnx_files.read_onnx`.
+    """
+    from cae_backends.onnx_files import read_onnx
+
+    proto = read_onnx(path)
     kept = [value for value in proto.graph.output if value.name == output]
     del proto.graph.output[:]
     proto.graph.output.extend(kept)

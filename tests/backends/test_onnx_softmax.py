@@ -16,6 +16,7 @@ from cae_core.errors import ContractError
 from cae_core.loaders import open_model
 from cae_core.models import DifferentiableModel
 from cae_core.testing import check_differentiable, check_model
+from tests.backends.onnx_cases import run_onnx
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,12 +39,31 @@ ENDS: dict[str, list[onnx.NodeProto]] = {
     "identity behind": [node("Softmax", "scores", "p", axis=1), node("Identity", "p", "answer")],
     "two behind": [node("Softmax", "scores", "p"), node("Identity", "p", "q"), node("Identity", "q", "answer")],
     "identity before": [node("Identity", "scores", "z"), node("Softmax", "z", "answer", axis=-1)],
+    "cast behind": [
+        node("Softmax", "scores", "p", axis=1),
+        helper.make_node("Cast", ["p"], ["q"], name="q", to=TensorProto.DOUBLE),
+        helper.make_node("Cast", ["q"], ["answer"], name="answer", to=TensorProto.FLOAT),
+    ],
+    "flatten behind": [node("Softmax", "scores", "p"), node("Flatten", "p", "answer")],
+    "flatten and identity behind": [
+        node("Softmax", "scores", "p", axis=1),
+        node("Flatten", "p", "q", axis=1),
+        node("Identity", "q", "answer"),
+    ],
 }
 OTHER_ENDS: dict[str, list[onnx.NodeProto]] = {
     "axis 0": [node("Softmax", "scores", "answer", axis=0)],
     "none": [node("Identity", "scores", "answer")],
     "log": [node("LogSoftmax", "scores", "answer", axis=1)],
     "inside": [node("Softmax", "scores", "p", axis=1), node("Neg", "p", "answer")],
+    "flattened maps": [node("Softmax", "c", "p", axis=1), node("Flatten", "p", "answer")],
+    "flattened to one row": [node("Softmax", "scores", "p"), node("Flatten", "p", "answer", axis=0)],
+    "whole numbers": [
+        node("Softmax", "scores", "p"),
+        helper.make_node("Cast", ["p"], ["answer"], name="answer", to=TensorProto.INT64),
+    ],
+    "of nothing": [helper.make_node("Softmax", [], ["answer"], name="answer")],
+    "passed on from nowhere": [helper.make_node("Identity", [], ["answer"], name="answer")],
 }
 
 
@@ -138,8 +158,30 @@ def test_the_cut_network_is_a_valid_one(name: str) -> None:
     assert softmax is not None
     take_off(proto, softmax)
     onnx.checker.check_model(proto, full_check=True)
-    assert proto.graph.output[0].name in ("scores", "z")
     assert not [x for x in proto.graph.node if x.op_type == "Softmax"]
+    images = np.random.default_rng(5).random((3, 3, 6, 6), np.float32)
+    np.testing.assert_array_equal(run_onnx(proto, images), run_onnx(network([]), images))
+
+
+PARTS: dict[str, onnx.NodeProto] = {
+    "Split": helper.make_node("Split", ["scores", "sizes"], ["z", "rest"], name="z", axis=1),
+    "TopK": helper.make_node("TopK", ["scores", "three"], ["z", "places"], name="z"),
+}
+
+
+@pytest.mark.parametrize("operator", PARTS)
+def test_the_logits_are_one_of_several_outputs_of_a_node(tmp_path: Path, operator: str) -> None:
+    proto = network([PARTS[operator], node("Softmax", "z", "answer", axis=1)])
+    del proto.graph.output[0].type.tensor_type.shape.dim[1:]
+    proto.graph.output[0].type.tensor_type.shape.dim.add(dim_value=3)
+    for name, value in (("sizes", [3, 1]), ("three", [3])):
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    onnx.save(proto, tmp_path / "net.onnx")
+    white = open_model(str(tmp_path / "net.onnx"), gradients=True, contract=TOLD, device="cpu").predict(IMAGES)
+    black = open_model(str(tmp_path / "net.onnx"), contract=TOLD, device="cpu").predict(IMAGES)
+    assert white.probabilities is not None
+    assert black.probabilities is not None
+    np.testing.assert_allclose(white.probabilities, black.probabilities, atol=1e-5)
 
 
 def test_other_probabilities_are_answered_as_their_logarithms(tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ __all__ = [
     "upload",
 ]
 
-FORWARD_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
+FORWARD_ERRORS = (
+    *(RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError),
+    ArithmeticError,  # of sizes that are worked out in Python: a stride of 0, an infinite scale
+)
 """What torch modules raise when their input does not suit them."""
 
 _SMALLEST_PROBABILITY = 1e-30

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from cae_backends.onnx_external_data import check_external_data
-from cae_backends.torch.onnx_neutral import Neutral, image_value, neutral
+from cae_backends.onnx_files import read_onnx
+from cae_backends.torch.onnx_neutral import Neutral, damaged_graphs_refused, image_value, neutral
 from cae_core.contract import Contract
 from cae_core.errors import BackendMissing, ModelError, first_line
 
@@ -38,33 +36,19 @@ class ImageInput:
     dtype: str
 
 
-def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, with the external data beside it.
-
-    Raises:
-        ModelError: it cannot be read, or is no ONNX model.
-    """
-    try:
-        proto = onnx.load(path, load_external_data=False)
-        check_external_data(proto, path)
-        onnx.load_external_data_for_model(proto, str(path.parent))
-    except OSError as exc:
-        raise ModelError(f"{path}: the model cannot be read ({exc.strerror or exc}).") from exc
-    except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as exc:
-        raise ModelError(f"{path}: this is not an ONNX model, or it is damaged. Export it again.") from exc
-    if not proto.graph.node or not proto.graph.output:
-        raise ModelError(f"{path}: this is not an ONNX model: it has no graph. Export it again.")
-    return proto
-
-
 def image_input(proto: onnx.ModelProto, *, origin: str) -> ImageInput:
     """Return the model's only input.
 
     Raises:
-        ModelError: it has none, or several.
+        ModelError: it has none, or several, or one of which the file does not say type and shape.
     """
     value = image_value(proto, origin=origin)
     tensor = value.type.tensor_type
+    if not tensor.elem_type or not tensor.shape.dim:
+        raise ModelError(
+            f"{origin}: the file must say of its input {value.name!r} that it is a tensor, of which type and shape; "
+            "found less. Export the model again, with shapes."
+        )
     # a size of 0 or less is how some tools write a free one
     axes = [axis.dim_param or (axis.dim_value if axis.dim_value > 0 else None) for axis in tensor.shape.dim]
     return ImageInput(value.name, axes, _dtype_name(tensor.elem_type))
@@ -85,7 +69,8 @@ def answer_of(proto: onnx.ModelProto, contract: Contract, *, origin: str) -> str
     """
     outputs = {value.name: value for value in proto.graph.output}
     if len(outputs) > 1:
-        inferred = onnx.shape_inference.infer_shapes(proto)
+        with damaged_graphs_refused(origin):
+            inferred = onnx.shape_inference.infer_shapes(proto)
         outputs = {value.name: value for value in inferred.graph.output}
     kinds = _INTEGERS if contract.output == "labels" else _FLOATS
     fitting = [name for name, value in outputs.items() if value.type.tensor_type.elem_type in (0, *kinds)]
@@ -126,13 +111,9 @@ def convert_neutral(graph: Neutral, *, origin: str) -> nn.Module:
 
     register_operators()
     batch = image_input(graph.proto, origin=origin).shape[:1]
-    try:
+    with damaged_graphs_refused(origin):
         proto = rewritten(graph.proto)
-    except onnx.shape_inference.InferenceError as exc:
-        raise ModelError(
-            f"{origin}: the graph contradicts itself ({first_line(exc)}). Export the model again."
-        ) from exc
-    _refuse_changed_parts(proto, origin, graph.names)
+        _refuse_changed_parts(proto, origin, graph.names)
     try:
         module: nn.Module = onnx2torch.convert(proto)
     except Exception as exc:  # a foreign library reads a foreign file: whatever it raises, the file is at fault

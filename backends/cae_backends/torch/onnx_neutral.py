@@ -8,24 +8,25 @@ The same pass brings a graph into the one form that the conversion reads: functi
 computation, nothing that the answer does not need, dense weights, float32.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from cae_backends.onnx_order import in_order, needed_for
+from cae_backends.torch.onnx_inlining import STANDARD, inlined
 from cae_core.errors import ModelError, first_line
 
-__all__ = ["HALVES", "Neutral", "image_value", "neutral"]
+__all__ = ["HALVES", "Neutral", "damaged_graphs_refused", "image_value", "neutral"]
 
 HALVES: dict[int, float] = {TensorProto.FLOAT16: 2.0**-10, TensorProto.BFLOAT16: 2.0**-7}
 """Element type of less precision than float32 -> its relative resolution."""
 
 _TO_SINGLE = (*HALVES, TensorProto.DOUBLE)
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
-_SPOKEN = {"", "ai.onnx"}
 _IR_VERSION = 10
 # of the copy, which holds nothing that a later version brought; onnx2torch refuses the oldest ones
 
@@ -45,6 +46,30 @@ class Neutral:
     resolution: float
 
 
+@contextmanager
+def damaged_graphs_refused(origin: str) -> Iterator[None]:
+    """Turn whatever fails in the body, which reads a graph of another party, into an error that names the model.
+
+    A graph can be wrong in more ways than anybody lists: attributes of another type, inputs that are missing, weights
+    that are shorter than their shape.
+
+    Raises:
+        ModelError: the body failed; one of its own passes as it is.
+    """
+    try:
+        yield
+    except ModelError:
+        raise
+    except onnx.shape_inference.InferenceError as exc:
+        raise ModelError(
+            f"{origin}: the graph contradicts itself ({first_line(exc)}). Export the model again."
+        ) from exc
+    except Exception as exc:
+        raise ModelError(
+            f"{origin}: the graph is damaged or not as ONNX defines it ({first_line(exc)}). Export the model again."
+        ) from exc
+
+
 def neutral(proto: ModelProto, *, origin: str, output: str | None = None) -> Neutral:
     """Return the graph that makes ``output`` in a form of our own; ``proto`` stays as it is.
 
@@ -57,8 +82,13 @@ def neutral(proto: ModelProto, *, origin: str, output: str | None = None) -> Neu
         ModelError: the file is newer than the installed onnx, its graph is no graph, or it holds operators or nested
             graphs that cannot be converted.
     """
+    with damaged_graphs_refused(origin):
+        return _neutral(proto, origin=origin, output=output)
+
+
+def _neutral(proto: ModelProto, *, origin: str, output: str | None) -> Neutral:
     opset = _opset(proto, origin)
-    copy = _inlined(proto, origin)
+    copy = inlined(proto, opset, origin=origin)
     graph = copy.graph
     _make_dense(graph, origin)
     taken = image_value(copy, origin=origin)
@@ -91,7 +121,7 @@ def image_value(proto: ModelProto, *, origin: str) -> onnx.ValueInfoProto:
 
 def _opset(proto: ModelProto, origin: str) -> int:
     """Return the version of the standard operators; refuse what is newer than the installed onnx."""
-    opset = max((entry.version for entry in proto.opset_import if entry.domain in _SPOKEN), default=1)
+    opset = max((entry.version for entry in proto.opset_import if entry.domain in STANDARD), default=1)
     newest = onnx.defs.onnx_opset_version()
     for what, found, known in (("IR version", proto.ir_version, onnx.IR_VERSION), ("opset", opset, newest)):
         if found > known:
@@ -100,23 +130,6 @@ def _opset(proto: ModelProto, origin: str) -> int:
                 ". Update onnx and ONNX Runtime, or export the model for an older version."
             )
     return opset
-
-
-def _inlined(proto: ModelProto, origin: str) -> ModelProto:
-    """Return a copy in which the file's own functions are part of the graph."""
-    copy = ModelProto()
-    copy.CopyFrom(proto)
-    for named in (*copy.opset_import, *copy.graph.node):
-        if named.domain == "ai.onnx":  # the other name of the standard operators
-            named.domain = ""
-    if not proto.functions:
-        return copy
-    try:
-        return inliner.inline_local_functions(copy)
-    except Exception as exc:  # a foreign library reads a foreign file: whatever it raises, the file is at fault
-        raise ModelError(
-            f"{origin}: the file's functions cannot be read ({first_line(exc)}). Export it again."
-        ) from exc
 
 
 def _make_dense(graph: GraphProto, origin: str) -> None:
@@ -137,7 +150,7 @@ def _dense(sparse: onnx.SparseTensorProto, name: str, origin: str) -> TensorProt
         places = numpy_helper.to_array(sparse.indices)
         dense = np.zeros(tuple(sparse.dims), values.dtype)
         dense[tuple(places.T) if places.ndim == 2 else np.unravel_index(places, dense.shape)] = values
-    except (ValueError, TypeError, IndexError, MemoryError) as exc:
+    except Exception as exc:  # whatever it raises, the file is at fault
         raise ModelError(f"{origin}: a sparse weight cannot be read ({first_line(exc)}). Export it again.") from exc
     return numpy_helper.from_array(dense, name)
 

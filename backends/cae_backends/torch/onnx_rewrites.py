@@ -54,6 +54,8 @@ def changed_part(node: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> 
         return "training_mode"
     if node.op_type == "BatchNormalization" and not told.get("spatial", 1):
         return "spatial = 0 (a mean for each pixel)"
+    if node.op_type == "TopK" and not told.get("sorted", 1):
+        return "sorted = 0 (an order that ONNX leaves open)"
     if node.op_type in _ONE_OUTPUT and len(node.output) > 1:
         return "further outputs that are used"
     return None

@@ -1,0 +1,54 @@
+"""Reading ONNX files, for whoever looks at their graph: nothing of torch, nor of the runtime, is needed for it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cae_backends.onnx_external_data import load_external_data
+from cae_core.errors import ModelError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["read_onnx"]
+
+_COMMENTS = frozenset({"doc_string", "producer_name", "producer_version"})
+# texts that nothing is computed or found by
+
+
+def read_onnx(path: Path) -> "ModelProto":
+    """Read an ONNX file, with the external data beside it.
+
+    Raises:
+        ModelError: it cannot be read, is no ONNX model, has a text that is not UTF-8, or lacks some of its weights.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        proto = onnx.load(path, load_external_data=False)
+        if not _is_readable(proto):
+            raise ModelError(
+                f"{path}: the model's names and metadata must be UTF-8; found other bytes. Export it again."
+            )
+        load_external_data(proto, path)
+    except OSError as exc:
+        raise ModelError(f"{path}: the model cannot be read ({exc.strerror or exc}).") from exc
+    except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as exc:
+        raise ModelError(f"{path}: this is not an ONNX model, or it is damaged. Export it again.") from exc
+    if not proto.graph.node or not proto.graph.output:
+        raise ModelError(f"{path}: this is not an ONNX model: it has no graph. Export it again.")
+    return proto
+
+
+def _is_readable(message: Any) -> bool:  # noqa: ANN401 - any protobuf message
+    """Return whether every text is UTF-8, protobuf gives others as bytes; comments that are not are emptied."""
+    for field, value in message.ListFields():
+        parts = [value] if isinstance(value, (str, bytes)) or hasattr(value, "DESCRIPTOR") else value
+        if field.message_type is not None:
+            if not all(_is_readable(part) for part in parts):
+                return False
+        elif field.type == field.TYPE_STRING and any(isinstance(part, bytes) for part in parts):
+            if field.name not in _COMMENTS:
+                return False
+            message.ClearField(field.name)
+    return True
