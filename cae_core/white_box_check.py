@@ -121,8 +121,7 @@ def _first_answers(
     if len(tried) == 1:
         sentence = str(tried[0]).removeprefix(f"{origin}: ").rstrip(".")
         raise ModelError(
-            f"{origin}: it cannot be asked about an image of the size that it takes ({sentence}). "
-            "Correct layout, channels or size in its contract, or export it with a free batch."
+            f"{origin}: {sentence}. (Correct layout, channels or size in its contract, where these are wrong.)"
         ) from tried[0]
     raise ContractError(
         f"{origin}: nobody says which images the model takes, and it takes none of the usual sizes ({tried[0]}). "

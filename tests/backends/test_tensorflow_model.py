@@ -532,3 +532,18 @@ def test_gradients_through_a_recurrent_convolution() -> None:
     images = keras.Input((8, 8, 3))
     network = keras.Model(images, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.ConvLSTM1D(2, 3)(images))))
     check_differentiable(wrap(network), IMAGES)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method", "ignore:__array__ implementation")
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantised_models(mode: str) -> None:
+    """Rounded features have no gradient; rounded weights are weights like others."""
+    model = convnet(0)
+    model.quantize(mode)
+    wrapped = wrap(model)
+    np.testing.assert_allclose(told_by(wrapped), tf.nn.softmax(model(as_unit_float(IMAGES))), atol=1e-5)
+    if mode == "int8":
+        with pytest.raises(ModelError, match="computes in 8-bit integers"):
+            wrapped.vjp(as_unit_float(IMAGES))
+    else:
+        check_differentiable(wrapped, IMAGES)

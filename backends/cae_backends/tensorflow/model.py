@@ -12,6 +12,7 @@ from cae_backends.contract_files import check_end
 from cae_backends.tensorflow.endings import ends_in_softmax, without_softmax
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.programs import Linearised, Program, compile_answer, linearise
+from cae_backends.tensorflow.quantised import computes_in_int8
 from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow, resolve_device
 from cae_backends.tensorflow.tracing import trace_keras
 from cae_backends.tensorflow.witness import KerasWitness
@@ -63,6 +64,7 @@ class TensorflowModel:
         self._device = resolve_device(device)
         self._told = Program(graph, logarithm=False)
         self._logits = Program(bare or graph, logarithm=bare is None and contract.output == "probabilities")
+        self._quantised = computes_in_int8(graph)
         self._answer: Callable[[Any], Any] | None = None
         self._linearised: Linearised | None = None
 
@@ -176,6 +178,11 @@ class TensorflowModel:
             raise ModelError("A model that answers labels only has no gradient. Use one that answers logits.")
         if self.contract.dtype == "uint8":
             raise ModelError("A model that takes uint8 has no gradient. Use one whose graph begins with float32.")
+        if self._quantised:
+            raise ModelError(
+                f"{self._origin}: the network computes in 8-bit integers, which have no gradient. Use the model that "
+                "it was quantised from."
+            )
         if self._fixed_batch is not None:
             raise ModelError(
                 f"{self._origin}: the model takes {self._fixed_batch} images at a time, and gradients are wanted of "
