@@ -14,6 +14,10 @@ __all__ = ["read_onnx"]
 _COMMENTS = frozenset({"doc_string", "producer_name", "producer_version"})
 # texts that nothing is computed or found by
 
+_DIVISORS = frozenset({"blocksize", "dilations", "group", "kernel_shape", "num_groups", "num_outputs", "strides"})
+_VALUES = frozenset({"TensorProto", "SparseTensorProto", "ValueInfoProto", "StringStringEntryProto"})
+# in which no attribute stands
+
 
 def read_onnx(path: Path) -> "ModelProto":
     """Read an ONNX file, with the external data beside it.
@@ -37,7 +41,22 @@ def read_onnx(path: Path) -> "ModelProto":
         raise ModelError(f"{path}: this is not an ONNX model, or it is damaged. Export it again.") from exc
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{path}: this is not an ONNX model: it has no graph. Export it again.")
+    _refuse_divisors(proto, path)
     return proto
+
+
+def _refuse_divisors(message: Any, path: Path) -> None:  # noqa: ANN401 - any protobuf message
+    """Refuse an attribute of 0 or less that the inference of shapes divides by: it ends the process."""
+    if message.DESCRIPTOR.name == "AttributeProto" and message.name in _DIVISORS:
+        least = min((*message.ints, *([message.i] if message.HasField("i") else [])), default=1)
+        if least <= 0:
+            raise ModelError(
+                f"{path}: an operator has {message.name} of {least}; it must be positive. Export it again."
+            )
+    for field, value in message.ListFields():
+        if field.message_type is not None and field.message_type.name not in _VALUES:
+            for part in [value] if hasattr(value, "DESCRIPTOR") else value:
+                _refuse_divisors(part, path)
 
 
 def _is_readable(message: Any) -> bool:  # noqa: ANN401 - any protobuf message
