@@ -28,13 +28,14 @@ def read_onnx(path: Path) -> "ModelProto":
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+    not_utf8 = f"{path}: the model's names and metadata must be UTF-8; found other bytes. Export it again."
     try:
         proto = onnx.load(path, load_external_data=False)
         if not _is_readable(proto):
-            raise ModelError(
-                f"{path}: the model's names and metadata must be UTF-8; found other bytes. Export it again."
-            )
+            raise ModelError(not_utf8)
         load_external_data(proto, path)
+    except UnicodeDecodeError as exc:  # what an older protobuf says of it
+        raise ModelError(not_utf8) from exc
     except OSError as exc:
         raise ModelError(f"{path}: the model cannot be read ({exc.strerror or exc}).") from exc
     except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as exc:

@@ -13,12 +13,12 @@ from cae_converters.conversion import convert
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.loaders import open_model
-from tests.backends.onnx_beside import IMAGES, LOGITS, dense, sparse, spoilt
+from tests.backends.onnx_beside import IMAGES, LOGITS, dense, runtime_of_today, sparse, spoilt, takes_other_bytes
 
 pytestmark = pytest.mark.hostile
 
 
-@pytest.mark.parametrize("made", [dense, sparse])
+@pytest.mark.parametrize("made", [dense, pytest.param(sparse, marks=runtime_of_today)])
 def test_weights_beside_the_source_come_along(
     tmp_path: Path, made: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,10 +43,12 @@ def test_a_text_that_is_not_utf8_is_refused_in_a_sentence(tmp_path: Path, text: 
         convert(spoilt(tmp_path, text), tmp_path / "target.onnx", contract=LOGITS)
 
 
+@takes_other_bytes
 def test_comments_may_be_anything(tmp_path: Path) -> None:
     convert(spoilt(tmp_path, "produced by"), tmp_path / "target.onnx", contract=LOGITS)
 
 
+@takes_other_bytes
 @pytest.mark.parametrize("output", ["logits", "probabilities"])
 def test_a_source_that_does_not_say_its_answers_shape(tmp_path: Path, output: str) -> None:
     """The runtime does not ask for it, and onnx demands it of a graph that is joined."""
