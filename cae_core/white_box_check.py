@@ -44,8 +44,8 @@ _LAST_PLACES = 4 * 2.0**-23
 _ROUNDING = 1e-6
 """Of a logit, relative, in float32 after a network's sums."""
 
-_STEPS = (1e-3, 3e-4, 1e-4)
-"""By which every pixel of an image in [0, 1] is moved; the first whose two slopes agree counts."""
+_STEPS = (1e-4, 3e-4, 1e-3)
+"""By which every pixel of an image in [0, 1] is moved; the first whose two slopes agree, beyond rounding, counts."""
 
 _SIDES_AGREE, _SLOPES_AGREE = 0.1, 0.15
 # Relative. Where the slopes before and behind an image differ by more, a kink lies there, or rounding is what is seen.
@@ -215,38 +215,50 @@ def _check_repeated(model: OpenedWhiteBox, drawn: Floats32, logits: Floats32, or
 
 
 def _check_gradient(model: OpenedWhiteBox, drawn: Floats32, rng: np.random.Generator, origin: str) -> None:
-    """Hold the gradient of a random combination of the logits against that combination's slopes."""
-    logits, pull_back = model.vjp(drawn)
-    upstream = rng.standard_normal(logits.shape).astype(np.float32)
-    upstream -= upstream.mean(axis=1, keepdims=True)
-    gradient = pull_back(upstream)
-    if not np.isfinite(gradient).all():
+    """Hold the gradient of a random combination of the logits against that combination's slopes, image by image."""
+    lines = [_Line.through(model, drawn[place : place + 1], rng) for place in range(len(drawn))]
+    if not all(np.isfinite(line.gradient).all() for line in lines):
         raise ModelError(f"{origin}: the gradient is NaN or infinite for ordinary images. Use another export.")
-    if not gradient.any():
+    if not any(line.gradient.any() for line in lines):
         raise ModelError(
             f"{origin}: the gradient is zero everywhere: the answer does not depend on the image in a way that can be "
             "differentiated. Is the contract right, and is the model's arithmetic in floats?"
         )
-    line = _Line(model, drawn, logits, upstream)
+    if _is_mixed_up(model, drawn, lines):
+        raise ModelError(_not_the_slope(origin))
     judged = 0
     # A part of the gradient that is missing shows in random directions; where rounding hides these, its size and sign
     # show in directions that lead mostly uphill. Each kind is judged by itself.
     for uphill in (False, True):
         sure, wrong = 0, 0
         for _ in range(_DIRECTIONS):
-            direction = _direction(gradient, rng, uphill=uphill)
-            expected = _along(gradient, direction)
-            slopes = line.slopes(direction)
-            known = np.isfinite(slopes)
-            off = np.abs(slopes - expected) > _SLOPES_AGREE * np.maximum(np.abs(slopes), np.abs(expected))
-            sure, wrong = sure + int(known.sum()), wrong + int((known & off).sum())
-            if sure >= len(drawn):
+            for line in lines:
+                direction = _direction(line.gradient, rng, uphill=uphill)
+                slope, expected = line.slope(direction), line.promised(direction)
+                sure += slope is not None
+                wrong += slope is not None and abs(slope - expected) > _SLOPES_AGREE * max(abs(slope), abs(expected))
+            if sure >= len(lines):
                 break
         if wrong > max(1, sure / 2):
             raise ModelError(_not_the_slope(origin))
         judged += sure
-    if judged < len(drawn) / 2 and not line.gains(np.sign(gradient), _along(gradient, np.sign(gradient))):
-        raise ModelError(_not_the_slope(origin))
+    if judged < len(lines) / 2:
+        afar = [(line.gain(np.sign(line.gradient), _FAR), line.promised(np.sign(line.gradient))) for line in lines]
+        if sum(gain for gain, _ in afar) <= _LEAST_GAIN * _FAR * sum(promised for _, promised in afar):
+            raise ModelError(_not_the_slope(origin))
+
+
+def _is_mixed_up(model: OpenedWhiteBox, drawn: Floats32, lines: Sequence["_Line"]) -> bool:
+    """Whether images that do not change each other's answers change each other's gradients when asked together."""
+    logits, pull_back = model.vjp(drawn)
+    alone = np.concatenate([line.logits for line in lines])
+    if np.abs(logits - alone).max() > max(_OF_SPREAD * float(np.ptp(alone)), _ROUNDING * float(np.abs(alone).max())):
+        return False  # the answers depend on the batch, and so do the gradients
+    together = pull_back(np.concatenate([line.upstream for line in lines]))
+    apart = [float(np.linalg.norm(row - line.gradient)) for row, line in zip(together, lines, strict=True)]
+    sizes = [float(np.linalg.norm(line.gradient)) for line in lines]
+    # a ReLU within rounding of 0 changes one image's gradient by a few per cent
+    return sum(apart) > _SLOPES_AGREE * sum(sizes)
 
 
 def _not_the_slope(origin: str) -> str:
@@ -265,49 +277,54 @@ def _direction(gradient: Floats32, rng: np.random.Generator, *, uphill: bool) ->
     return np.where(follows, np.sign(gradient), signs).astype(np.float32)
 
 
-def _along(gradient: Floats32, direction: Floats32) -> Floats64:
-    """Return the slope (n,) along ``direction`` that the gradient promises."""
-    return np.asarray((gradient * direction).reshape(len(gradient), -1).sum(axis=1, dtype=np.float64), np.float64)
-
-
 @dataclass(frozen=True)
 class _Line:
-    """A combination of a white box's logits, whose values were checked, along lines through some images.
+    """A combination of a white box's logits, whose values were checked, along lines through one image.
+
+    One image at a time: the answers of some files depend on the whole batch.
 
     Attributes:
         model: the white box.
-        images: float32 (n, h, w, k).
-        logits: of the images, (n, c).
-        upstream: the combination, (n, c).
+        image: float32 (1, h, w, k).
+        logits: of the image, (1, c).
+        upstream: the combination, (1, c).
+        gradient: of the combination with respect to the image, as the model has it.
     """
 
     model: OpenedWhiteBox
-    images: Floats32
+    image: Floats32
     logits: Floats32
     upstream: Floats32
+    gradient: Floats32
 
-    def slopes(self, direction: Floats32) -> Floats64:
-        """Return the slope at each image, (n,); NaN where no step gives one that is sure."""
-        found = np.full(len(self.images), np.nan)
-        rounding = _ROUNDING * np.abs(self.logits * self.upstream).sum(axis=1, dtype=np.float64)
+    @classmethod
+    def through(cls, model: OpenedWhiteBox, image: Floats32, rng: np.random.Generator) -> "_Line":
+        """Draw a combination of the logits of ``image``, and ask the model for its gradient."""
+        logits, pull_back = model.vjp(image)
+        upstream = rng.standard_normal(logits.shape).astype(np.float32)
+        upstream -= upstream.mean(axis=1, keepdims=True)
+        return cls(model, image, logits, upstream, pull_back(upstream))
+
+    def promised(self, direction: Floats32) -> float:
+        """Return the slope along ``direction`` that the gradient promises."""
+        return float((self.gradient * direction).sum(dtype=np.float64))
+
+    def slope(self, direction: Floats32) -> float | None:
+        """Return the slope along ``direction``; None where no step gives one that is sure."""
+        rounding = _ROUNDING * float(np.abs(self.logits * self.upstream).sum(dtype=np.float64))
         for step in _STEPS:
-            before, behind = -self._gain(direction, -step) / step, self._gain(direction, step) / step
+            before, behind = -self.gain(direction, -step) / step, self.gain(direction, step) / step
             mean = (before + behind) / 2
-            sure = np.abs(before - behind) <= _SIDES_AGREE * np.minimum(np.abs(before), np.abs(behind))
-            sure &= np.abs(mean) > 10 * rounding / step
-            found = np.where(np.isnan(found) & sure, mean, found)
-            if not np.isnan(found).any():
-                break
-        return found
+            agree = abs(before - behind) <= _SIDES_AGREE * min(abs(before), abs(behind))
+            if agree and abs(mean) > 10 * rounding / step:
+                return mean
+        return None
 
-    def gains(self, direction: Floats32, promised: Floats64) -> bool:
-        """Whether a far step along ``direction`` brings some of what is ``promised`` (n,), over all images."""
-        return bool(self._gain(direction, _FAR).sum() > _LEAST_GAIN * _FAR * promised.sum())
-
-    def _gain(self, direction: Floats32, step: float) -> Floats64:
-        moved = np.clip(self.images + np.float32(step) * direction, 0, 1).astype(np.float32)
+    def gain(self, direction: Floats32, step: float) -> float:
+        """Return what ``step`` along ``direction`` adds to the combination."""
+        moved = np.clip(self.image + np.float32(step) * direction, 0, 1).astype(np.float32)
         change = self.model.vjp(moved)[0].astype(np.float64) - self.logits
-        return np.asarray((change * self.upstream).sum(axis=1), np.float64)
+        return float((change * self.upstream).sum())
 
 
 def _log_probabilities(logits: NDArray[Any], floor: float) -> Floats64:
