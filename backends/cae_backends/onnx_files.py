@@ -49,7 +49,8 @@ def read_onnx(path: Path) -> "ModelProto":
 def _refuse_divisors(message: Any, path: Path) -> None:  # noqa: ANN401 - any protobuf message
     """Refuse an attribute of 0 or less that the inference of shapes divides by: it ends the process."""
     if message.DESCRIPTOR.name == "AttributeProto" and message.name in _DIVISORS:
-        least = min((*message.ints, *([message.i] if message.HasField("i") else [])), default=1)
+        numbers: list[int] = [*message.ints, *([message.i] if message.HasField("i") else [])]
+        least = min(numbers, default=1)
         if least <= 0:
             raise ModelError(
                 f"{path}: an operator has {message.name} of {least}; it must be positive. Export it again."
