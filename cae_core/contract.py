@@ -233,6 +233,16 @@ class Contract:
         ordered = scores if columns is None else scores[:, columns]
         return np.ascontiguousarray(ordered, dtype=np.float32)
 
+    def to_logits(self, scores: NDArray[Any]) -> Floats32:
+        """Return the canonical logits of scores (n, c); the logarithms of probabilities, clamped at 1e-30.
+
+        Well inside float32, so that a clamped answer has a finite logarithm.
+        """
+        canonical = self.to_canonical(scores)
+        if self.output != "probabilities":
+            return canonical
+        return np.asarray(np.log(np.maximum(canonical, np.float32(1e-30))), np.float32)
+
     def from_canonical(self, gradient: Floats32, outputs: int) -> Floats32:
         """The adjoint of `to_canonical`: a gradient (n, c) for the model's ``outputs`` columns."""
         columns = self._columns()

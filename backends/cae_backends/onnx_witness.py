@@ -2,15 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from cae_backends.onnxruntime import OnnxRuntimeModel, open_with_runtime
 from cae_core.arrays import Floats32
 from cae_core.contract import Contract
 
 __all__ = ["OnnxWitness"]
-
-_SMALLEST_PROBABILITY = 1e-30
 
 
 class OnnxWitness:
@@ -40,7 +36,4 @@ class OnnxWitness:
         else:
             self._opened = self._opened or open_with_runtime(self._path, contract=self._contract, device="cpu")
             model = self._opened
-        scores = self._contract.to_canonical(model.scores(images))
-        if self._contract.output == "probabilities":
-            scores = np.log(np.maximum(scores, np.float32(_SMALLEST_PROBABILITY)))
-        return scores
+        return self._contract.to_logits(model.scores(images))

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from cae_backends.batches import images_at_once
-from cae_backends.tensorflow.programs import SMALLEST_PROBABILITY
 from cae_backends.tensorflow.runtime import any_structure, exact_float32, load_tensorflow
 from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
@@ -68,12 +67,10 @@ class KerasWitness:
         except Exception as exc:
             # Keras runs a foreign model's layers here
             raise ModelError(f"{self._origin}: Keras cannot run the model ({first_line(exc)}).") from exc
-        return self._contract.to_canonical(np.concatenate(parts))
+        return self._contract.to_logits(np.concatenate(parts))
 
     def _ask(self, model: Any, images: Images) -> Floats32:  # noqa: ANN401 - a Keras model
         # alone, or as the only entry of a list or dictionary
         (told,) = load_tensorflow().nest.flatten(model(self._contract.to_input(images), training=False))
         answer: Floats32 = np.array(told, np.float32)
-        if self._contract.output == "probabilities":
-            answer = np.log(np.maximum(answer, np.float32(SMALLEST_PROBABILITY)))
         return answer
