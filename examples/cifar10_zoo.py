@@ -16,9 +16,9 @@ from typing import Any
 from cae_backends.datasets import open_data
 from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError
-from cae_core.pool import Pool, read_pool
-from cae_core.roc import roc_auc
-from cae_core.settings import GenerationSettings
+from cae_core.generation.settings import GenerationSettings
+from cae_core.pool.manifest import Pool, read_pool
+from cae_core.statistics.roc import roc_auc
 from cae_core.workflows import generate_fingerprint, verify_suspect
 
 RADII = {"8/255": 8 / 255, "0.025": 0.025}

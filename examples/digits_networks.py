@@ -19,10 +19,10 @@ from cae_converters.torch_to_onnx import export_torch
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
+from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Model
-from cae_core.pool import PoolMember, Relation
-from cae_core.roc import roc_auc
-from cae_core.settings import GenerationSettings
+from cae_core.pool.manifest import PoolMember, Relation
+from cae_core.statistics.roc import roc_auc
 from cae_core.workflows import generate_fingerprint, verify_suspect
 
 __all__ = [

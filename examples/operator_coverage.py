@@ -24,14 +24,14 @@ from onnx import ModelProto, defs
 from onnx2torch.node_converters import get_converter
 from torch import nn
 
-from cae_backends.onnx_session import open_session, runtime_failures, shortened
+from cae_backends.onnxruntime.session import open_session, runtime_failures, shortened
 from cae_backends.torch.onnx_import import convert_onnx, image_input, read_onnx
 from cae_backends.torch.onnx_operators import is_ours
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
-from cae_core.pool import read_pool
-from cae_core.storage import write_atomically
+from cae_core.files.storage import write_atomically
+from cae_core.pool.manifest import read_pool
 
 FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "alexnet": (63, {}),

@@ -27,7 +27,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from cae_backends.onnx_session import runtime_failures, shortened
+from cae_backends.onnxruntime.session import runtime_failures, shortened
 from cae_backends.torch.network import FORWARD_ERRORS
 from cae_backends.torch.onnx_import import convert_onnx
 from cae_core.errors import CaeError

@@ -27,7 +27,7 @@ from cae_converters.conversion import convert
 from cae_core.arrays import Floats32, as_unit_float
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
-from cae_core.storage import write_atomically
+from cae_core.files.storage import write_atomically
 
 __all__ = ["main", "measure"]
 

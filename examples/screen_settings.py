@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cae_backends.datasets import open_data
-from cae_core.caeacc import cae_accuracy
 from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError
-from cae_core.fingerprint import Fingerprint
-from cae_core.generation import generate
-from cae_core.loaders import open_model
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.generation.generate import generate
+from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.white_boxes import Pools, open_pools
+from cae_core.method.caeacc import cae_accuracy
 from cae_core.models import Model
-from cae_core.pool import read_pool
-from cae_core.pools import Pools
-from cae_core.settings import GenerationSettings
-from cae_core.workflows import open_pools
+from cae_core.opening.opened import open_model
+from cae_core.pool.manifest import read_pool
 
 Screen: TypeAlias = Sequence[tuple[str, Model]]
 """The screen members: relation and model."""

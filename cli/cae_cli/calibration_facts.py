@@ -3,9 +3,9 @@
 from typing import Any
 
 from cae_cli.verdict_facts import NO_THRESHOLD, describe_models
-from cae_core.calibration import Calibration
-from cae_core.calibration_file import calibration_digest
-from cae_core.fingerprint import Fingerprint
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.file import calibration_digest
+from cae_core.fingerprint.file import Fingerprint
 
 __all__ = ["calibration_lines", "describe_calibration"]
 

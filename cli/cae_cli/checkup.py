@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from cae_backends.onnx_session import REINSTALL
+from cae_backends.onnxruntime.session import REINSTALL
 
 __all__ = ["Finding", "check_up"]
 
@@ -49,7 +49,7 @@ _PARTS = (
     _Part(
         "suspects (ONNX)",
         ("onnx", *_RUNTIMES),
-        "from cae_backends.onnx_session import usable_device; print('runs on', usable_device())",
+        "from cae_backends.onnxruntime.session import usable_device; print('runs on', usable_device())",
         None,
     ),
     _Part(

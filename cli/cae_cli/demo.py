@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cae_cli.demo_pool import train_digits_pool
-from cae_core.calibrating import CalibrationSettings
-from cae_core.generation import Progress
-from cae_core.pool import PoolMember, read_pool
-from cae_core.roc import roc_auc
-from cae_core.settings import GenerationSettings
-from cae_core.verdict import Verdict
+from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.generation.settings import GenerationSettings
+from cae_core.pool.manifest import PoolMember, read_pool
+from cae_core.progress import Progress
+from cae_core.statistics.roc import roc_auc
+from cae_core.verification.verdict import Verdict
 from cae_core.workflows import calibrate_fingerprint, generate_fingerprint, verify_suspect
 
 __all__ = ["DEMO_EPS", "DEMO_NONCE", "DEMO_TAU", "DemoResult", "run_demo"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob, Recipe
 from cae_backends.training.pool_jobs import PoolData, PoolProgress, train_pool
-from cae_core.pool import Role
+from cae_core.pool.manifest import Role
 
 __all__ = ["SOURCE", "digits_jobs", "train_digits_pool"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from cae_core.generation import Progress  # a type only: the search is not loaded to verify
+    from cae_core.progress import Progress  # a type only: the search is not loaded to verify
 
 __all__ = ["progress_bar", "resumable"]
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cae_cli.verdict_facts import verdict_facts
-from cae_core.verdict import Verdict
+from cae_core.verification.verdict import Verdict
 
 __all__ = ["VERDICT_STYLES", "print_facts", "print_rows", "print_verdict"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from cae_core.verdict import RepeatedErrors, SequentialEvidence, Sides, Verdict
+from cae_core.verification.verdict import RepeatedErrors, SequentialEvidence, Sides, Verdict
 
 __all__ = ["NO_THRESHOLD", "describe_models", "verdict_facts"]
 

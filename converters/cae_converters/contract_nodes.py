@@ -56,7 +56,7 @@ def absorb_contract(
 
 
 def _absorbed(proto: "ModelProto", contract: Contract, image_shape: tuple[int, int, int]) -> "ModelProto":
-    from cae_backends.onnx_softmax import final_softmax, take_off
+    from cae_backends.onnx.softmax import final_softmax, take_off
 
     proto = _prefixed(proto)
     softmax = final_softmax(proto) if _maps_probabilities(contract) else None

@@ -19,10 +19,11 @@ from cae_converters.parity import Parity, measure_parity, random_images, require
 from cae_core.contract import Contract, metadata_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, ModelError
-from cae_core.generation import Progress
-from cae_core.loaders import check_consent, open_model, refusal
+from cae_core.files.storage import replacing
+from cae_core.loaders import refusal
 from cae_core.models import Model
-from cae_core.storage import replacing
+from cae_core.opening.opened import check_consent, open_model
+from cae_core.progress import Progress
 
 __all__ = ["Conversion", "convert"]
 
@@ -66,7 +67,7 @@ def convert(
         data: real images for the comparison; the result takes images of their size. Without them it takes images of
             the model's own size.
         allow_lambda: names of Keras Lambda layers whose code may be run.
-        trusted: whether the source is one's own file; see `cae_core.loaders.open_model`.
+        trusted: whether the source is one's own file; see `cae_core.opening.opened.open_model`.
         progress: told of the three steps: opened, converted, compared.
 
     Raises:

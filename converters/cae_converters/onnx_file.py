@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cae_core.storage import replacing
+from cae_core.files.storage import replacing
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto
@@ -33,9 +33,9 @@ def read_with_one_output(path: Path, output: str) -> "ModelProto":
     """Read a file without what only its other outputs need; weights that lie beside it come along.
 
     Raises:
-        ModelError: it cannot be read; see `cae_backends.onnx_files.read_onnx`.
+        ModelError: it cannot be read; see `cae_backends.onnx.files.read_onnx`.
     """
-    from cae_backends.onnx_files import read_onnx
+    from cae_backends.onnx.files import read_onnx
 
     proto = read_onnx(path)
     kept = [value for value in proto.graph.output if value.name == output]
@@ -64,9 +64,9 @@ def drop_unused(proto: "ModelProto", *, origin: str = "The model") -> None:
     """Remove the nodes and constants that lead to no output of the graph, and put the rest in order.
 
     Raises:
-        ModelError: the graph is none; see `cae_backends.onnx_order.in_order`.
+        ModelError: the graph is none; see `cae_backends.onnx.order.in_order`.
     """
-    from cae_backends.onnx_order import in_order, needed_for
+    from cae_backends.onnx.order import in_order, needed_for
 
     graph = proto.graph
     kept, needed = needed_for((value.name for value in graph.output), in_order(graph, origin=origin))

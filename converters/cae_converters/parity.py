@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_backends.onnxruntime import OnnxRuntimeModel
+from cae_backends.onnxruntime.model import OnnxRuntimeModel
 from cae_core.arrays import Floats64, as_unit_float
 from cae_core.errors import ModelError
 from cae_core.models import DifferentiableModel, Model

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.import_order import before_torch
-from cae_backends.onnx_session import open_session, runtime_failures, shortened
 from cae_backends.onnxruntime import LOADER
+from cae_backends.onnxruntime.session import open_session, runtime_failures, shortened
 from cae_converters.onnx_file import checked_file, portable, set_metadata
 from cae_converters.torch_graphs import filled_graph
 from cae_core.contract import Contract, metadata_of

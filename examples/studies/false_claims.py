@@ -4,8 +4,9 @@
 
 The parties are models of the pool's *test* role, all trained independently: the first are accusers, the others victims.
 The judge has the *generate* and *calibrate* references, trains surrogates from each claimed source, regenerates a
-fingerprint of it with a nonce of its own, and asks the victim (`cae_core.regeneration`, `cae_core.judging`). Where the
-direction is not what the attack is about, the accuser's seal is older than the victim: the judge has only the rank.
+fingerprint of it with a nonce of its own, and asks the victim (`cae_core.disputes.regeneration`,
+`cae_core.disputes.judging`). Where the direction is not what the attack is about, the accuser's seal is older than the
+victim: the judge has only the rank.
 
 Each claimed source is regenerated once; what it says of every victim is kept in ``OUTPUT/claims``, and a run that was
 interrupted goes on. ``OUTPUT/tables.md`` is made of that. An honest claim, with the pool's own source and its *test*
@@ -27,22 +28,21 @@ from cae_backends.datasets import open_data
 from cae_backends.training.jobs import PoolJob, Recipe
 from cae_backends.training.pool_jobs import PoolData, train_pool
 from cae_converters.exporting import export_member
-from cae_core.calibrating import CalibrationSettings
-from cae_core.canonical import digest_of
-from cae_core.decision import LITERATURE_THRESHOLD
+from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.disputes.judging import DatedEvidence, judge_claim, judge_unasked
+from cae_core.disputes.regeneration import JudgePool, Regeneration, regenerate
 from cae_core.errors import GenerationError
-from cae_core.fingerprint import Fingerprint
-from cae_core.generation import generate
-from cae_core.intervals import clopper_pearson
-from cae_core.judging import DatedEvidence, judge_claim, judge_unasked
-from cae_core.loaders import open_model
+from cae_core.files.digests import digest_of
+from cae_core.files.storage import write_atomically
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.generation.generate import generate
+from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.white_boxes import Pools, provenance_of
 from cae_core.models import DifferentiableModel, Model
-from cae_core.pool import Pool, PoolMember, read_pool
-from cae_core.pools import Pools
-from cae_core.regeneration import JudgePool, Regeneration, regenerate
-from cae_core.settings import GenerationSettings
-from cae_core.storage import write_atomically
-from cae_core.workflows import provenance_of
+from cae_core.opening.opened import open_model
+from cae_core.pool.manifest import Pool, PoolMember, read_pool
+from cae_core.statistics.intervals import clopper_pearson
+from cae_core.verification.decision import LITERATURE_THRESHOLD
 from transferable_examples import ATTACKS, present_as_fingerprint
 
 FPR = 0.01

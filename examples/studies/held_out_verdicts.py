@@ -8,7 +8,7 @@ p-values the *calibrate* members. The *test* members are asked every example onc
 ``OUTPUT/answers.npz``, and all tables are made of them. ``--suspects screen`` rehearses on the screen members, with no
 screening, and leaves the test role alone.
 
-Every verdict is made by `cae_core.verification.verify`, benign check and all, from the kept answers.
+Every verdict is made by `cae_core.verification.verify.verify`, benign check and all, from the kept answers.
 """
 
 import argparse
@@ -24,18 +24,18 @@ from numpy.typing import NDArray
 
 from cae_backends.datasets import open_data
 from cae_core.arrays import Floats64, Images, Labels
-from cae_core.calibrating import CalibrationSettings, calibrate
-from cae_core.calibration import Calibration
-from cae_core.fingerprint import Fingerprint, load_fingerprint
-from cae_core.intervals import clopper_pearson
-from cae_core.loaders import open_model
+from cae_core.calibration.calibrate import CalibrationSettings, calibrate
+from cae_core.calibration.calibrated import Calibration
+from cae_core.fingerprint.file import Fingerprint, load_fingerprint
+from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Predictions
-from cae_core.pool import Pool, PoolMember, Role, read_pool
-from cae_core.ranks import models_needed
-from cae_core.roc import roc_auc
-from cae_core.settings import GenerationSettings
-from cae_core.verdict import Verdict
-from cae_core.verification import VerificationOptions, verify
+from cae_core.opening.opened import open_model
+from cae_core.pool.manifest import Pool, PoolMember, Role, read_pool
+from cae_core.statistics.intervals import clopper_pearson
+from cae_core.statistics.ranks import models_needed
+from cae_core.statistics.roc import roc_auc
+from cae_core.verification.verdict import Verdict
+from cae_core.verification.verify import VerificationOptions, verify
 from cae_core.workflows import generate_fingerprint
 
 BUDGETS = (5, 10, 20, 50, 100)

@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.parametric import beta_binomial_tails
-from cae_core.ranks import exceeded_rank
-from cae_core.sequential import log_e_values
+from cae_core.statistics.e_process import log_e_values
+from cae_core.statistics.parametric import beta_binomial_tails
+from cae_core.statistics.ranks import exceeded_rank
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]

@@ -11,9 +11,9 @@ import numpy as np
 
 from cae_core.arrays import Floats32, Labels
 from cae_core.dataset import ImageSet
-from cae_core.fingerprint import Fingerprint
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.method.softmax import log_softmax
 from cae_core.models import DifferentiableModel
-from cae_core.softmax import log_softmax
 
 __all__ = ["ATTACKS", "present_as_fingerprint"]
 

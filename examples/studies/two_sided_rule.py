@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.ranks import exceeded_rank
+from cae_core.statistics.ranks import exceeded_rank
 
 Counts: TypeAlias = NDArray[np.int64]
 Law: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]

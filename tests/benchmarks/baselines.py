@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cae_core.settings import GenerationSettings
+from cae_core.generation.settings import GenerationSettings
 from tests.benchmarks.pools import Modules
 
 __all__ = ["BatchedLoop", "Mask", "accept", "composite_loss", "report_example", "to_tensor"]

@@ -15,12 +15,12 @@ from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_backends.torch.model import TorchModel
 from cae_core.arrays import Floats32, as_unit_float
 from cae_core.contract import Contract
-from cae_core.dropout import keep_mask
-from cae_core.pools import Pools
-from cae_core.run_state import start_run
-from cae_core.search import Search
-from cae_core.seeds import SeedQueue
-from cae_core.settings import GenerationSettings
+from cae_core.generation.run_state import start_run
+from cae_core.generation.search import Search
+from cae_core.generation.seeds import SeedQueue
+from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.white_boxes import Pools
+from cae_core.method.dropout import keep_mask
 from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
 from tests.benchmarks.pools import CONTRACT, digits_32, make_modules
 

@@ -12,7 +12,7 @@ from cae_backends.architectures.report_torch import build_torch
 from cae_backends.torch import LOADER
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.contract import Contract
-from cae_core.white_box_check import OpenedWhiteBox, check_white_box
+from cae_core.opening.white_box_check import OpenedWhiteBox, check_white_box
 from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
 
 __all__ = ["measure_opening"]

@@ -13,7 +13,7 @@ from cae_backends.datasets import open_data
 from cae_backends.torch.model import TorchModel
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
-from cae_core.pools import Pools
+from cae_core.generation.white_boxes import Pools
 
 __all__ = ["CONTRACT", "Modules", "ResNet", "digits_32", "load_modules", "make_modules", "save_modules"]
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32
 from cae_core.dataset import ImageSet
-from cae_core.dropout import keep_mask
+from cae_core.generation.run_state import RunState, start_run
+from cae_core.generation.search import Search
+from cae_core.generation.seeds import SeedQueue, rank_seeds
+from cae_core.generation.settings import GenerationSettings
+from cae_core.method.dropout import keep_mask
 from cae_core.models import Ensemble, Precision, Pullback
-from cae_core.run_state import RunState, start_run
-from cae_core.search import Search
-from cae_core.seeds import SeedQueue, rank_seeds
-from cae_core.settings import GenerationSettings
 from tests.benchmarks.baselines import BatchedLoop, Mask, report_example
 from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
 from tests.benchmarks.pools import Modules, digits_32, make_modules

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from cae_core.objectives.composite import CompositeLoss
-from cae_core.objectives.objective import Goal
+from cae_core.method.objectives.composite import CompositeLoss
+from cae_core.method.objectives.objective import Goal
 from tests.benchmarks import minimal_verify
 from tests.benchmarks.baselines import BatchedLoop, composite_loss, report_example
 from tests.benchmarks.figures import Figure, Scale, paired_seconds

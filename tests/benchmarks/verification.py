@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_converters.torch_to_onnx import export_torch
-from cae_core.file_digest import sha256_of_file
-from cae_core.fingerprint import Fingerprint, load_fingerprint, save_fingerprint
-from cae_core.questions import plan_questions, question_images
+from cae_core.files.digests import sha256_of_file
+from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
+from cae_core.fingerprint.questions import plan_questions, question_images
 from tests.benchmarks import minimal_verify
 from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
 from tests.benchmarks.pools import CONTRACT

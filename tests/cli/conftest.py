@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPClassifier
 
 from cae_backends.datasets import open_data
 from cae_cli import main as cae
-from cae_core.loaders import open_model
+from cae_core.opening.opened import open_model
 
 CONTRACT = {"cae.layout": "NHWC", "cae.range": "0..1", "cae.output": "logits"}
 

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from cae_core.calibration_file import load_calibration
-from cae_core.fingerprint import load_fingerprint
+from cae_core.calibration.file import load_calibration
+from cae_core.fingerprint.file import load_fingerprint
 from tests.cli.conftest import CalibrationPool, Outcome, Pool, member_table
 from tests.cli.test_bad_input import assert_one_sentence, linear_graph
 

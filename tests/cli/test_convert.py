@@ -15,7 +15,7 @@ from onnx import helper
 
 from cae_backends.datasets import open_data
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
-from cae_core.loaders import open_model
+from cae_core.opening.opened import open_model
 from tests.cli.conftest import Outcome, save_graph
 from tests.converters.conftest import readout, save_keras
 

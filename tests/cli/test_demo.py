@@ -7,7 +7,7 @@ import pytest
 
 from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob
 from cae_cli import demo, demo_pool
-from cae_core.ranks import models_needed
+from cae_core.statistics.ranks import models_needed
 from tests.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]

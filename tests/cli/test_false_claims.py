@@ -16,8 +16,8 @@ from cae_backends.training.jobs import PoolJob
 from cae_backends.training.pool_jobs import PoolData, train_pool
 from cae_backends.training.recipe import Recipe
 from cae_converters.exporting import export_member
-from cae_core.fingerprint import Fingerprint
-from cae_core.intervals import clopper_pearson
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.statistics.intervals import clopper_pearson
 
 QUICK = Recipe(epochs=8, learning_rate=3e-3)
 ASK = Recipe(epochs=10, learning_rate=3e-3, mix=0.8)

@@ -16,8 +16,8 @@ from PIL import Image
 
 import cae_core
 from cae_cli import checkup
-from cae_core.fingerprint import load_fingerprint
-from cae_core.loaders import open_model
+from cae_core.fingerprint.file import load_fingerprint
+from cae_core.opening.opened import open_model
 from tests.cli.conftest import CONTRACT, Outcome, Pool
 
 Run = Callable[..., Outcome]
@@ -146,7 +146,7 @@ def test_verify_imports_nothing_that_it_does_not_use(
     assert all(find_spec(name) for name in ("torch", "tensorflow", "keras"))  # else their absence shows nothing
     path = shutil.copy(request.getfixturevalue(file), tmp_path / "f.safetensors")
     banned = {*HEAVY, *(f"cae_core.{name}" for name in NOT_OF_A_VERIFICATION)}
-    banned |= set() if mode else {"cae_core.sequential", "cae_core.sequential_verification"}
+    banned |= set() if mode else {"cae_core.statistics.e_process", "cae_core.verification.sequential"}
     program = (
         "import sys, atexit\n"
         f"banned = {sorted(banned)}\n"

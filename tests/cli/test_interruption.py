@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cae_core.fingerprint import load_fingerprint
+from cae_core.fingerprint.file import load_fingerprint
 from cae_core.workflows import checkpoint_of
 from tests.cli.conftest import Pool
 

@@ -17,12 +17,12 @@ from cae_backends.tensorflow.runtime import load_keras
 from cae_backends.torch.model import TorchModel
 from cae_converters.conversion import convert
 from cae_core.arrays import Floats64
-from cae_core.fingerprint import load_fingerprint
-from cae_core.generation import generate
-from cae_core.members import collect_members
-from cae_core.pool import PoolMember
-from cae_core.settings import GenerationSettings
-from cae_core.workflows import open_pools
+from cae_core.fingerprint.file import load_fingerprint
+from cae_core.generation.generate import generate
+from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.white_boxes import open_pools
+from cae_core.pool.manifest import PoolMember
+from cae_core.pool.members import collect_members
 from tests.cli.conftest import Outcome, Pool, Run
 
 SIDECAR = 'layout = "NHWC"\nrange = [0, 1]\noutput = "probabilities"\n'

@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from cae_core.pool import read_pool
+from cae_core.pool.manifest import read_pool
 from tests.backends.killing import DaskCluster, Site
 from tests.cli.conftest import Outcome, Pool
 from tests.cli.test_bad_input import assert_one_sentence, linear_graph

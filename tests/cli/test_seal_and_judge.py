@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cae_backends.attestation.signatures import check_signing_key
 from cae_backends.datasets import open_data
-from cae_backends.signatures import check_signing_key
-from cae_core.calibration import Calibration
-from cae_core.calibration_file import load_calibration, save_calibration
-from cae_core.fingerprint import load_fingerprint, save_fingerprint
-from cae_core.loaders import open_model
-from cae_core.pool_file import write_manifest
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.file import load_calibration, save_calibration
+from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
+from cae_core.opening.opened import open_model
+from cae_core.pool.manifest_writing import write_manifest
 from tests.backends.signing import KeyPair, make_keys
 from tests.backends.timestamping import OPENSSL, make_authority, needs_openssl
 from tests.cli.conftest import Outcome, Pool, Run, fit, write_onnx

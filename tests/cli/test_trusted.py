@@ -9,7 +9,7 @@ from torch import nn
 
 from cae_backends.training.plans import parse_plan
 from cae_core.errors import PoolError
-from cae_core.fingerprint import load_fingerprint
+from cae_core.fingerprint.file import load_fingerprint
 from tests.cli.conftest import Pool, Run
 
 CONTRACT = 'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nsize = [8, 8]\nchannels = "GRAY"\n'

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from cae_core.fingerprint import load_fingerprint
-from cae_core.ledger import ledger_of
-from cae_core.tensor_file import pack_tensors, read_tensors
+from cae_core.files.tensor_file import pack_tensors, read_tensors
+from cae_core.fingerprint.file import load_fingerprint
+from cae_core.verification.ledger import ledger_of
 from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool, run_quietly
 from tests.cli.test_bad_input import assert_one_sentence
 

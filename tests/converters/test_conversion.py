@@ -24,8 +24,8 @@ from cae_converters.torch_to_onnx import export_torch
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import CaeError, ContractError, ModelError
-from cae_core.loaders import open_model
 from cae_core.models import Predictions
+from cae_core.opening.opened import open_model
 from tests.converters.conftest import TORCH_CONTRACT, readout, save_keras, write_sidecar
 
 tf = load_tensorflow()

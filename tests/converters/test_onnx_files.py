@@ -12,7 +12,7 @@ from cae_converters.contract_nodes import absorb_contract
 from cae_converters.conversion import convert
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
-from cae_core.loaders import open_model
+from cae_core.opening.opened import open_model
 from tests.backends.onnx_beside import IMAGES, LOGITS, dense, runtime_of_today, sparse, spoilt, takes_other_bytes
 
 pytestmark = pytest.mark.hostile

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from cae_backends.architectures.small_torch import ARCHITECTURES, build
 from cae_backends.onnxruntime import LOADER
-from cae_backends.training.torch_architectures import ARCHITECTURES, build
 from cae_converters import torch_graphs, torch_to_onnx
 from cae_converters.torch_to_onnx import TOLERANCE, export_torch
 from cae_core.contract import Contract

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cae_core.fingerprint import Fingerprint, save_fingerprint
-from cae_core.generation import GenerationResult, generate
+from cae_core.fingerprint.file import Fingerprint, save_fingerprint
+from cae_core.generation.generate import GenerationResult, generate
 from tests.core.toys import PROVENANCE, World, make_world, quick_settings, toy_fingerprint
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from cae_core.arrays import Floats64
-from cae_core.calibrating import CalibrationSettings
+from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.dataset import ImageSet
-from cae_core.fingerprint import Fingerprint
-from cae_core.generation import generate
-from cae_core.pool import PoolMember, Relation, Role
-from cae_core.pools import Pools
-from cae_core.regeneration import JudgePool, Regeneration, regenerate
-from cae_core.workflows import provenance_of
+from cae_core.disputes.regeneration import JudgePool, Regeneration, regenerate
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.generation.generate import generate
+from cae_core.generation.white_boxes import Pools, provenance_of
+from cae_core.pool.manifest import PoolMember, Relation, Role
 from tests.core.toys import SHAPE, LinearModel, quick_settings
 
 CLASSES = 4

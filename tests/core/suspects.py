@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels
-from cae_core.fingerprint import Fingerprint
+from cae_core.fingerprint.file import Fingerprint
 from cae_core.models import Predictions
-from cae_core.verdict import Verdict
-from cae_core.verification import verify
+from cae_core.verification.verdict import Verdict
+from cae_core.verification.verify import verify
 
 NONCE = bytes(range(16))
 

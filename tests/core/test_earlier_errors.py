@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cae_core.acceptance import judge_images
-from cae_core.adam import adam_step, init_adam
 from cae_core.arrays import Images, as_unit_float
-from cae_core.ball import Ball
-from cae_core.caeacc import cae_accuracy
-from cae_core.conferrability import conferrability
 from cae_core.dataset import ImageSet
-from cae_core.decision import Circumstances, decide_uncalibrated
 from cae_core.errors import DataError, GenerationError, ModelError
-from cae_core.fingerprint import load_fingerprint, save_fingerprint
-from cae_core.generation import GenerationResult, generate
+from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
+from cae_core.generation.acceptance import judge_images
+from cae_core.generation.generate import GenerationResult, generate
+from cae_core.generation.run_state import start_run
+from cae_core.generation.search import Search
+from cae_core.generation.seeds import rank_seeds
+from cae_core.generation.white_boxes import Pools
+from cae_core.method.adam import adam_step, init_adam
+from cae_core.method.ball import Ball
+from cae_core.method.caeacc import cae_accuracy
+from cae_core.method.conferrability import conferrability
+from cae_core.method.objectives.composite import CompositeLoss
 from cae_core.models import Predictions
-from cae_core.objectives.composite import CompositeLoss
-from cae_core.pools import Pools
-from cae_core.run_state import start_run
-from cae_core.search import Search
-from cae_core.seeds import rank_seeds
-from cae_core.verification import verify
+from cae_core.verification.decision import Circumstances, decide_uncalibrated
+from cae_core.verification.verify import verify
 from tests.core.toys import PROVENANCE, LinearModel, LogitCase, World, make_world, quick_settings
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cae_core.intervals import clopper_pearson
-from cae_core.ranks import exceeded_rank, rank_p_value
-from cae_core.sequential import SequentialTest, log_e_values, trace
+from cae_core.statistics.e_process import SequentialTest, log_e_values, trace
+from cae_core.statistics.intervals import clopper_pearson
+from cae_core.statistics.ranks import exceeded_rank, rank_p_value
 
 DRAWS = 20_000
 EXAMPLES = 100

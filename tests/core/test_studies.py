@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from cae_core.sequential import SequentialTest, trace
+from cae_core.statistics.e_process import SequentialTest, trace
 
 
 @lru_cache

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images
-from cae_core.ensembles import MixedEnsemble, SequentialEnsemble
+from cae_core.generation.ensembles import MixedEnsemble, SequentialEnsemble
 from cae_core.models import Predictions, Pullback
 from cae_core.testing import CallableModel, LinearModel, check_differentiable, check_ensemble, check_model
 

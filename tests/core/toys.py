@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Floats64, Images, as_unit_float
-from cae_core.calibration import Calibration, CalibrationModel, Group
+from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group
 from cae_core.dataset import ImageSet
-from cae_core.fingerprint import Fingerprint, describe_akh
+from cae_core.fingerprint.file import Fingerprint, describe_akh
+from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.white_boxes import Pools
+from cae_core.method.objectives.objective import Goal, Objective
 from cae_core.models import Predictions, Pullback
-from cae_core.objectives.objective import Goal, Objective
-from cae_core.pools import Pools
-from cae_core.settings import GenerationSettings
 
 SHAPE = (6, 6, 1)
 PROVENANCE: dict[str, Any] = {

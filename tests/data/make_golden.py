@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import cae_core
-from cae_core.calibration import Calibration, CalibrationModel, Group
-from cae_core.calibration_file import save_calibration
-from cae_core.fingerprint import Fingerprint, describe_akh, save_fingerprint
+from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group
+from cae_core.calibration.file import save_calibration
+from cae_core.fingerprint.file import Fingerprint, describe_akh, save_fingerprint
 
 
 def golden_fingerprint() -> Fingerprint:

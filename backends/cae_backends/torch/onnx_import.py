@@ -7,7 +7,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from cae_backends.onnx_files import read_onnx
+from cae_backends.onnx.files import read_onnx
 from cae_backends.torch.onnx_neutral import Neutral, damaged_graphs_refused, image_value, neutral
 from cae_core.contract import Contract
 from cae_core.errors import BackendMissing, ModelError, first_line

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from cae_backends.onnx_order import in_order, needed_for
+from cae_backends.onnx.order import in_order, needed_for
 from cae_backends.torch.onnx_inlining import STANDARD, inlined
 from cae_core.errors import ModelError, first_line
 

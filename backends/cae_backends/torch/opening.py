@@ -12,8 +12,8 @@ from zipfile import is_zipfile
 import torch
 
 from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contract, image_shape
-from cae_backends.onnx_softmax import ends_in_softmax, final_softmax, take_off
-from cae_backends.onnx_witness import OnnxWitness
+from cae_backends.onnx.softmax import ends_in_softmax, final_softmax, take_off
+from cae_backends.onnxruntime.witness import OnnxWitness
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.onnx_import import answer_of, convert_neutral, image_input, read_onnx
 from cae_backends.torch.onnx_neutral import neutral

@@ -19,8 +19,8 @@ from cae_backends.training.pool_store import MadeMember, PoolData, Result, unpac
 from cae_core.arrays import Floats32
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
-from cae_core.loaders import open_model
 from cae_core.models import Model
+from cae_core.opening.opened import open_model
 
 if TYPE_CHECKING:
     from cae_backends.training.fitting import EpochProgress

@@ -15,7 +15,7 @@ from typing import Literal
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
-from cae_core.pool import Relation, Role
+from cae_core.pool.manifest import Relation, Role
 
 __all__ = [
     "COPYING_KINDS",

@@ -17,7 +17,7 @@ class KerasTrainer:
     @property
     def architectures(self) -> tuple[str, ...]:
         """See `Trainer.architectures`."""
-        from cae_backends.training.keras_architectures import ARCHITECTURES
+        from cae_backends.architectures.small_keras import ARCHITECTURES
 
         return (*ARCHITECTURES, *REPORT_ARCHITECTURES)
 
@@ -33,8 +33,8 @@ class KerasTrainer:
         weights: PretrainedWeights = None,
     ) -> Network:
         """See `Trainer.build`."""
+        from cae_backends.architectures.small_keras import build
         from cae_backends.tensorflow.runtime import resolve_device
-        from cae_backends.training.keras_architectures import build
         from cae_backends.training.keras_network import KerasNetwork, compute_reproducibly
 
         place = resolve_device(device)

@@ -17,8 +17,8 @@ from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Network, Scaling, Trainer, Weights
 from cae_core.arrays import Floats32, Labels, as_unit_float
 from cae_core.dataset import ImageSet
+from cae_core.method.softmax import log_softmax
 from cae_core.preprocessing import mean_image_contract, per_channel_contract
-from cae_core.softmax import log_softmax
 
 __all__ = [
     "DERIVATIONS",

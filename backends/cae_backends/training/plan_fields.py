@@ -5,7 +5,7 @@ from typing import Any, cast, get_args
 
 from cae_backends.training.trainers import find_trainer
 from cae_core.errors import CaeError, PoolError
-from cae_core.pool import Role
+from cae_core.pool.manifest import Role
 
 __all__ = ["architectures_of", "check_architecture", "check_fields", "counts_field", "names_field", "text_field"]
 

@@ -45,7 +45,7 @@ from cae_backends.training.plan_fields import (
 from cae_backends.training.pretrained import Pretrained, read_pretrained
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
 from cae_core.errors import CaeError, ModelError, PoolError
-from cae_core.loaders import check_consent
+from cae_core.opening.opened import check_consent
 
 __all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
 

@@ -20,7 +20,7 @@ from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
 from cae_backends.training.pool_rows import check_places, write_members
 from cae_backends.training.pool_store import PoolData, PoolStore, Record, Result
 from cae_core.errors import CaeError, PoolError, StorageError
-from cae_core.file_digest import sha256_of_file
+from cae_core.files.digests import sha256_of_file
 
 __all__ = ["PoolData", "PoolProgress", "train_pool"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from cae_backends.training.jobs import PoolJob, ancestor_of
 from cae_backends.training.pool_store import PoolStore, Record
 from cae_core.dataset import ImageSet
-from cae_core.pool import Pool, PoolMember, parse_member
-from cae_core.pool_check import check_added
-from cae_core.pool_file import ManifestRow, foreign_rows, write_manifest
+from cae_core.pool.check import check_added
+from cae_core.pool.manifest import Pool, PoolMember, parse_member
+from cae_core.pool.manifest_writing import ManifestRow, foreign_rows, write_manifest
 
 __all__ = ["check_places", "write_members"]
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from cae_backends.training.jobs import PoolJob
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
-from cae_core.file_digest import sha256_of_file
-from cae_core.storage import write_atomically
+from cae_core.files.digests import sha256_of_file
+from cae_core.files.storage import write_atomically
 
 __all__ = ["MadeMember", "PoolData", "PoolStore", "Record", "Result", "pack_data", "unpack_data"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from cae_backends.training.plan_fields import text_field
 from cae_backends.training.trainers import find_trainer
 from cae_core.errors import PoolError
-from cae_core.file_digest import sha256_of_file
+from cae_core.files.digests import sha256_of_file
 
 __all__ = ["IMAGENET", "Pretrained", "read_pretrained"]
 

@@ -44,7 +44,7 @@ class TorchTrainer:
     ) -> Network:
         """See `Trainer.build`."""
         try:
-            from cae_backends.training.torch_architectures import build
+            from cae_backends.architectures.small_torch import build
             from cae_backends.training.torch_network import TorchNetwork
         except ImportError as error:
             message = f"Training with torch needs {error.name}: pip install 'cae-fingerprint[torch]'."

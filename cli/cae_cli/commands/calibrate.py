@@ -9,9 +9,9 @@ from cae_cli.options import DeviceName, FingerprintPath, Json, Trusted, print_js
 from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from cae_core.calibrating import CalibrationSettings
-    from cae_core.calibration import Calibration
-    from cae_core.pool import PoolMember, Relation
+    from cae_core.calibration.calibrate import CalibrationSettings
+    from cae_core.calibration.calibrated import Calibration
+    from cae_core.pool.manifest import PoolMember, Relation
 
 __all__ = ["run"]
 
@@ -43,8 +43,8 @@ def run(
 
     The fingerprint's id never changes. A screen role, where the pool has one, chooses the examples and weighs them.
     """
-    from cae_core.calibrating import CalibrationSettings
-    from cae_core.members import collect_members, select_members
+    from cae_core.calibration.calibrate import CalibrationSettings
+    from cae_core.pool.members import collect_members, select_members
     from cae_core.workflows import calibrate_fingerprint
 
     settings = CalibrationSettings(fpr=fpr, fnr=fnr, score=score, parametric=parametric, keep=keep)
@@ -75,7 +75,7 @@ def run(
 
 
 def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int, *, json: bool) -> None:
-    from cae_core.calibrating import plan_calibration
+    from cae_core.calibration.calibrate import plan_calibration
 
     plans = {
         "references": plan_calibration(settings.fpr, references),
@@ -110,7 +110,7 @@ def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int
 
 def _show(calibration: "Calibration", path: Path, *, json: bool) -> None:
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
-    from cae_core.fingerprint import load_fingerprint
+    from cae_core.fingerprint.file import load_fingerprint
 
     fingerprint = load_fingerprint(path)
     described = describe_calibration(calibration, fingerprint)

@@ -10,7 +10,7 @@ from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
     from cae_cli.demo import DemoResult
-    from cae_core.verdict import Verdict
+    from cae_core.verification.verdict import Verdict
 
 __all__ = ["run"]
 

@@ -62,9 +62,9 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.errors import PoolError
-    from cae_core.members import collect_members, source_member
-    from cae_core.pool import PoolMember, Relation, read_pool
-    from cae_core.settings import GenerationSettings
+    from cae_core.generation.settings import GenerationSettings
+    from cae_core.pool.manifest import PoolMember, Relation, read_pool
+    from cae_core.pool.members import collect_members, source_member
     from cae_core.workflows import generate_fingerprint
 
     settings = GenerationSettings.from_preset(

@@ -8,7 +8,7 @@ import typer
 from cae_cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from cae_core.fingerprint import Fingerprint
+    from cae_core.fingerprint.file import Fingerprint
 
 __all__ = ["run"]
 
@@ -23,8 +23,8 @@ def run(
     Example: cae inspect fingerprint.safetensors
     """
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
-    from cae_core.calibration_file import load_calibration
-    from cae_core.fingerprint import load_fingerprint
+    from cae_core.calibration.file import load_calibration
+    from cae_core.fingerprint.file import load_fingerprint
 
     loaded = load_fingerprint(fingerprint)
     calibration = load_calibration(fingerprint, loaded)

@@ -11,8 +11,8 @@ from cae_cli.progress import progress_bar, resumable
 from cae_core.errors import VerdictError
 
 if TYPE_CHECKING:
-    from cae_core.disputes import Case
-    from cae_core.judging import DatedEvidence
+    from cae_core.disputes.case import Case
+    from cae_core.disputes.judging import DatedEvidence
 
 __all__ = ["EXIT_CODES", "run"]
 
@@ -94,8 +94,8 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.contract import read_contract
-    from cae_core.disputes import CaseFiles, JudgeOptions, judge_files
-    from cae_core.sealing import opening_of
+    from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
+    from cae_core.disputes.sealing import opening_of
 
     signed_by = _signer(seal, signature, claimant_key)  # before anything else of the other party's is opened
     files = CaseFiles(
@@ -135,8 +135,8 @@ def run(
 
 
 def _default_workdir(seal: Path) -> Path:
-    from cae_core.seal import parse_seal
-    from cae_core.workflows import read_record
+    from cae_core.disputes.seal import parse_seal
+    from cae_core.files.records import read_record
 
     return Path(f"judge-{parse_seal(read_record(seal), str(seal)).commitment[:12]}")
 
@@ -149,7 +149,7 @@ def _signer(seal: Path, signature: Path | None, key: Path | None) -> str | None:
         raise typer.BadParameter("a key alone shows nothing: give the signature too", param_hint="--signature")
     if key is None:
         raise typer.BadParameter("a signature is worth whose key it is", param_hint="--claimant-key")
-    from cae_backends.signatures import verify_signature
+    from cae_backends.attestation.signatures import verify_signature
 
     given, content, pem = (_read(path) for path in (signature, seal, key))
     return verify_signature(given, content, pem, origin=str(signature))
@@ -158,13 +158,13 @@ def _signer(seal: Path, signature: Path | None, key: Path | None) -> str | None:
 def _evidence(
     seal: Path, timestamp: Path | None, certificates: Path | None, suspect_since: datetime | None
 ) -> "DatedEvidence":
-    from cae_core.judging import DatedEvidence
+    from cae_core.disputes.judging import DatedEvidence
 
     if timestamp is None:
         return DatedEvidence(suspect_since=suspect_since)
     if certificates is None:
         raise typer.BadParameter("a timestamp is worth what vouches for it", param_hint="--tsa-certificate")
-    from cae_backends.timestamps import verify_timestamp
+    from cae_backends.attestation.timestamps import verify_timestamp
 
     response, content, pem = (_read(path) for path in (timestamp, seal, certificates))
     found = verify_timestamp(response, content, pem, origin=str(timestamp))

@@ -13,8 +13,8 @@ from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
-    from cae_core.pool import PoolMember
-    from cae_core.pool_check import MemberReport
+    from cae_core.pool.check import MemberReport
+    from cae_core.pool.manifest import PoolMember
 
 __all__ = ["add", "app", "check", "list_members"]
 
@@ -43,8 +43,8 @@ def list_members(
 
     Example: cae pool list --pool pool.toml
     """
-    from cae_core.pool import read_pool
-    from cae_core.pool_check import MemberReport
+    from cae_core.pool.check import MemberReport
+    from cae_core.pool.manifest import read_pool
 
     members = read_pool(pool).members
     reports = [MemberReport(member, sha256=member.sha256 or "", accuracy=member.accuracy) for member in members]
@@ -72,7 +72,7 @@ def check(
 
     Example: cae pool check --pool pool.toml --data digits
     """
-    from cae_core.pool import read_pool
+    from cae_core.pool.manifest import read_pool
 
     reports = _check(read_pool(pool).members, _images(data, split), device, quiet=json)
     _show(reports, every=every, json=json)
@@ -106,8 +106,8 @@ def add(
     Example: cae pool add theirs.onnx --pool pool.toml --data digits --role test --relation reference
     """
     from cae_core.errors import OptionError
-    from cae_core.pool import Pool, parse_member, read_pool
-    from cae_core.pool_file import append_row
+    from cae_core.pool.manifest import Pool, parse_member, read_pool
+    from cae_core.pool.manifest_writing import append_row
 
     rows = [
         {
@@ -144,7 +144,7 @@ def _named_from(pool: Path, model: Path) -> str:
 
 def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
     """Return the fields by which the manifest trusts this very file; only a form that runs code needs them."""
-    from cae_core.file_digest import sha256_of_file
+    from cae_core.files.digests import sha256_of_file
     from cae_core.loaders import runs_code
 
     if not trusted or not model.exists() or not runs_code(model):
@@ -173,7 +173,7 @@ def _images(data: str, split: str) -> "ImageSet":
 
 
 def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, *, quiet: bool) -> "list[MemberReport]":
-    from cae_core.pool_check import check_members
+    from cae_core.pool.check import check_members
 
     with resumable(), progress_bar(enabled=not quiet) as progress:
         return check_members(

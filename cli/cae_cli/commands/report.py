@@ -9,8 +9,8 @@ from cae_cli.options import FingerprintPath, Json, print_json
 from cae_core.errors import BackendMissing, OptionError
 
 if TYPE_CHECKING:
-    from cae_cli.report.case import Case
-    from cae_cli.report.content import ReportContent
+    from cae_report.case import Case
+    from cae_report.content import ReportContent
 
 __all__ = ["run"]
 
@@ -32,8 +32,8 @@ def run(
     The verdict is derived again from its recorded answers first; one that they do not give is refused. The page
     loads nothing and shows some examples of the fingerprint, which is a secret: none with --examples 0.
     """
-    from cae_cli.report.case import open_case
-    from cae_cli.report.content import gather_content
+    from cae_report.case import open_case
+    from cae_report.content import gather_content
 
     target = output or (None if json else Path("report.html"))
     if target is not None and target.resolve() in (verdict.resolve(), fingerprint.resolve()):
@@ -49,10 +49,10 @@ def run(
 
 
 def _write(case: "Case", content: "ReportContent", target: Path) -> None:
-    from cae_core.storage import write_atomically
+    from cae_core.files.storage import write_atomically
 
     try:
-        from cae_cli.report.page import render_page
+        from cae_report.page import render_page
     except ImportError as error:
         message = f"A report needs the extra 'report' ({error}): pip install 'cae-fingerprint[report]'."
         raise BackendMissing(message) from error

@@ -37,8 +37,8 @@ def run(
     counts from a trusted timestamp on. The commands for that are printed. With --signing-key its signature is written
     too (seal.sig.json): it proves who made the seal, not when.
     """
-    from cae_core.file_digest import sha256_of_file
-    from cae_core.sealing import seal_file
+    from cae_core.disputes.sealing import seal_file
+    from cae_core.files.digests import sha256_of_file
 
     signed_by = _checked_key(signing_key)
     sealed = seal_file(fingerprint, output, fpr=fpr, max_queries=max_queries, claimant=claimant)
@@ -86,7 +86,7 @@ def _checked_key(key: Path | None) -> str | None:
     """Return the key's fingerprint, before anything is written that it cannot sign."""
     if key is None:
         return None
-    from cae_backends.signatures import check_signing_key
+    from cae_backends.attestation.signatures import check_signing_key
 
     return check_signing_key(key)
 
@@ -95,8 +95,8 @@ def _write_signature(seal: Path, key: Path | None) -> Path | None:
     """Write the signature beside the seal; None where there is no key."""
     if key is None:
         return None
-    from cae_backends.signatures import sign_file
-    from cae_core.sealing import signature_of
+    from cae_backends.attestation.signatures import sign_file
+    from cae_core.disputes.sealing import signature_of
 
     path = signature_of(seal)
     sign_file(seal, key, path)
@@ -105,8 +105,8 @@ def _write_signature(seal: Path, key: Path | None) -> Path | None:
 
 def _write_request(seal: Path) -> Path | None:
     """Write the timestamp request beside the seal; None where the package for it is not installed."""
-    from cae_backends.timestamps import timestamp_request
-    from cae_core.storage import write_atomically
+    from cae_backends.attestation.timestamps import timestamp_request
+    from cae_core.files.storage import write_atomically
 
     path = seal.with_suffix(".tsq")
     try:

@@ -9,7 +9,7 @@ from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, Tru
 from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from cae_core.verdict import Verdict
+    from cae_core.verification.verdict import Verdict
 
 __all__ = ["EXIT_CODES", "run"]
 
@@ -60,8 +60,8 @@ def run(
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
     from cae_core.contract import read_contract
-    from cae_core.ledger import ledger_of
-    from cae_core.verification import VerificationOptions
+    from cae_core.verification.ledger import ledger_of
+    from cae_core.verification.verify import VerificationOptions
     from cae_core.workflows import verify_suspect
 
     if cost is not None and not dry_run:
@@ -115,12 +115,12 @@ def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
 def _plan(
     suspect: str, fingerprint: Path, max_queries: int | None, *, sequential: bool, cost: float | None, json: bool
 ) -> None:
-    from cae_core.calibration_file import load_calibration
-    from cae_core.fingerprint import load_fingerprint
-    from cae_core.questions import count_queries, plan_questions
-    from cae_core.sequential_verification import out_of_reach, start_sequential
-    from cae_core.verification import VerificationOptions
-    from cae_core.workflows import suspect_digest
+    from cae_core.calibration.file import load_calibration
+    from cae_core.files.digests import suspect_digest
+    from cae_core.fingerprint.file import load_fingerprint
+    from cae_core.fingerprint.questions import count_queries, plan_questions
+    from cae_core.verification.sequential import out_of_reach, start_sequential
+    from cae_core.verification.verify import VerificationOptions
 
     loaded = load_fingerprint(fingerprint)
     calibration = load_calibration(fingerprint, loaded)

@@ -1,0 +1,43 @@
+"""ONNX files run by ONNX Runtime: black boxes, on the CPU or on a CUDA device.
+
+Importing this package does not import ONNX Runtime.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cae_core.contract import Contract
+from cae_core.loaders import Device
+
+if TYPE_CHECKING:
+    from cae_backends.onnxruntime.model import OnnxRuntimeModel
+
+__all__ = ["LOADER", "OnnxRuntimeLoader"]
+
+
+@dataclass(frozen=True)
+class OnnxRuntimeLoader:
+    """Opens ``.onnx`` files without gradients."""
+
+    name: str = "onnxruntime"
+    suffixes: tuple[str, ...] = (".onnx",)
+    folders: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    gradients: bool = False
+
+    def open(self, spec: str, *, contract: Contract | None, device: Device) -> "OnnxRuntimeModel":
+        """Open the file ``spec`` on ``device``: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
+
+        Raises:
+            BackendMissing: ONNX Runtime is not installed.
+            ModelError: no usable file, not one image input, or no such device.
+            ContractError: neither ``contract`` nor the file says what the model takes, or it does not fit.
+        """
+        from cae_backends.onnxruntime.model import open_with_runtime
+
+        return open_with_runtime(Path(spec), contract=contract, device=device)
+
+
+LOADER = OnnxRuntimeLoader()
+"""What the entry point names."""

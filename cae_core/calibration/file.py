@@ -1,0 +1,162 @@
+"""A calibration inside a fingerprint's file: tensors by name, and JSON beside the fingerprint's own.
+
+It never changes the fingerprint's id. Its own digest is kept with it, so that an edited table of answers is noticed.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group, checked_score
+from cae_core.errors import FingerprintError
+from cae_core.files.digests import canonical_json
+from cae_core.fingerprint.file import Attachment, Fingerprint, load_attachment, save_fingerprint
+from cae_core.models import NO_ANSWER
+from cae_core.statistics.thresholds import LEAST_PARAMETRIC
+
+__all__ = ["CALIBRATION_FORMAT", "calibration_digest", "load_calibration", "save_calibration"]
+
+CALIBRATION_FORMAT = 1
+
+_NAME = "calibration"
+_SETTINGS = ("fingerprint_id", "score", "fpr", "fnr", "parametric")
+_GROUPS = ("references", "surrogates")
+
+
+def save_calibration(calibration: Calibration, fingerprint: Fingerprint, path: Path) -> None:
+    """Write the fingerprint with its calibration, atomically, mode 0600; the same values give the same bytes.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    save_fingerprint(fingerprint, path, attachments={_NAME: _pack(calibration)})
+
+
+def load_calibration(path: Path, fingerprint: Fingerprint) -> Calibration | None:
+    """Read the calibration in the file of ``fingerprint``; None where it has none.
+
+    Raises:
+        FingerprintError: it is of an unknown version, of another fingerprint, edited or inconsistent.
+    """
+    attachment = load_attachment(path, _NAME)
+    if attachment is None:
+        return None
+    metadata, tensors = attachment.metadata, attachment.tensors
+    if metadata.get("format") != CALIBRATION_FORMAT:
+        raise FingerprintError(
+            f"{path}: its calibration has format version {metadata.get('format')!r} and this release reads "
+            f"{CALIBRATION_FORMAT}. Calibrate again with this release (`cae calibrate`)."
+        )
+    if metadata.get("fingerprint_id") != fingerprint.id:
+        raise FingerprintError(
+            f"{path}: the calibration belongs to the fingerprint {str(metadata.get('fingerprint_id'))[:12]}… and the "
+            f"file holds {fingerprint.id[:12]}…. Calibrate this fingerprint (`cae calibrate`)."
+        )
+    try:
+        claimed = metadata.pop("sha256")
+        if claimed != _digest(metadata, tensors):
+            raise FingerprintError(f"{path}: its calibration was edited. Use the original file, or calibrate again.")
+        calibration = _unpack(metadata, tensors)
+        _check(calibration, fingerprint)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FingerprintError(
+            f"{path}: its calibration is incomplete or malformed ({error!r}). Calibrate again."
+        ) from error
+    return calibration
+
+
+def calibration_digest(calibration: Calibration) -> str:
+    """Return the SHA-256 over everything that a calibration holds."""
+    return str(_pack(calibration).metadata["sha256"])
+
+
+def _pack(calibration: Calibration) -> Attachment:
+    metadata: dict[str, Any] = {"format": CALIBRATION_FORMAT}
+    metadata |= {name: getattr(calibration, name) for name in _SETTINGS}
+    metadata["screen"] = [dataclasses.asdict(model) for model in calibration.screen]
+    tensors: dict[str, NDArray[Any]] = {"chosen": calibration.chosen.astype(np.uint8)}
+    if calibration.weights is not None:
+        tensors["weights"] = calibration.weights
+    for relation in _GROUPS:
+        group: Group = getattr(calibration, relation)
+        metadata[relation] = [dataclasses.asdict(model) for model in group.models]
+        tensors[f"{relation}.answers"] = group.answers
+        tensors[f"{relation}.right"] = group.right.astype(np.uint8)
+        if group.akh.size:
+            tensors[f"{relation}.akh"] = group.akh
+    metadata["sha256"] = _digest(metadata, tensors)
+    return Attachment(metadata, tensors)
+
+
+def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calibration:
+    if not isinstance(metadata["parametric"], bool):
+        raise TypeError(f"parametric {metadata['parametric']!r}")
+    return Calibration(
+        **{name: metadata[name] for name in _SETTINGS},
+        screen=_models(metadata["screen"]),
+        chosen=tensors["chosen"].astype(bool),
+        weights=tensors.get("weights"),
+        references=_group(metadata, tensors, "references"),
+        surrogates=_group(metadata, tensors, "surrogates"),
+    )
+
+
+def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation: str) -> Group:
+    return Group(
+        models=_models(metadata[relation]),
+        answers=tensors[f"{relation}.answers"],
+        right=tensors[f"{relation}.right"].astype(bool),
+        akh=tensors.get(f"{relation}.akh", np.zeros((0, 0), np.int64)),
+    )
+
+
+def _models(rows: list[dict[str, str]]) -> tuple[CalibrationModel, ...]:
+    models = tuple(CalibrationModel(**row) for row in rows)
+    if not all(isinstance(value, str) for model in models for value in vars(model).values()):
+        raise ValueError("a model is described by something else than texts")
+    return models
+
+
+def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
+    n, weights = len(fingerprint), calibration.weights
+    if checked_score(calibration.score) == "llr" and (weights is None or calibration.parametric):
+        raise ValueError("the score llr takes weights, and no parametric p-value")
+    if not (0 < calibration.fpr < 1 and 0 < calibration.fnr < 1):
+        raise ValueError(f"rates {calibration.fpr}, {calibration.fnr}")
+    if calibration.chosen.shape != (n,) or not calibration.chosen.any():
+        raise ValueError(f"chosen {calibration.chosen.shape}")
+    if weights is not None and not (
+        weights.dtype == np.float64 and weights.shape == (2, n) and np.isfinite(weights).all()
+    ):
+        raise ValueError("weights")
+    if len(calibration.references) < (LEAST_PARAMETRIC if calibration.parametric else 1):
+        raise ValueError(f"{len(calibration.references)} references")
+    for relation in _GROUPS:
+        _check_group(getattr(calibration, relation), fingerprint, relation)
+    if len({bool(group.akh.size) for group in (calibration.references, calibration.surrogates) if len(group)}) > 1:
+        raise ValueError("only one relation was asked the images that the source gets wrong")
+
+
+def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:
+    answers, right, classes = group.answers, group.right, len(fingerprint.class_names)
+    shapes = (len(group), len(fingerprint)), (len(group), len(fingerprint.probe_images))
+    if (answers.shape, right.shape) != shapes or answers.dtype != np.int64:
+        raise ValueError(f"{relation} {answers.dtype} {answers.shape}, {right.shape}")
+    akh = (len(group), len(fingerprint.akh_images))
+    if (group.akh.size and group.akh.shape != akh) or group.akh.dtype != np.int64:
+        raise ValueError(f"{relation} {group.akh.dtype} {group.akh.shape}")
+    for given in (answers, group.akh):
+        if given.min(initial=NO_ANSWER) < NO_ANSWER or given.max(initial=NO_ANSWER) >= classes:
+            raise ValueError(f"{relation} answer classes that do not exist")
+
+
+def _digest(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(canonical_json(metadata).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()

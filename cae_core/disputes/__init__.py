@@ -1,0 +1,1 @@
+"""Seal, claim, regeneration, judgement: what holds between two parties."""

@@ -1,0 +1,301 @@
+"""A dispute, from files to files: what `cae judge` does, and a script may do as well."""
+
+import dataclasses
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cae_core
+from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.contract import Contract
+from cae_core.dataset import ImageSet
+from cae_core.disputes.claim import Claim, Consistency, check_consistency, claimed_settings, open_claim
+from cae_core.disputes.claim_rerun import ReplayedClaim, claimed_members, replay_claim, sample_examples
+from cae_core.disputes.judging import (
+    DatedEvidence,
+    Judgement,
+    check_seals,
+    judge_claim,
+    judge_unasked,
+    refuse_known_file,
+)
+from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate
+from cae_core.disputes.seal import Seal
+from cae_core.errors import OptionError, VerdictError
+from cae_core.files.digests import sha256_of_file, suspect_digest
+from cae_core.files.records import read_record, readable_json
+from cae_core.files.storage import write_atomically
+from cae_core.fingerprint.file import load_fingerprint
+from cae_core.generation.white_boxes import open_pools
+from cae_core.loaders import Device
+from cae_core.opening.opened import open_model
+from cae_core.pool.manifest import PoolMember, read_pool
+from cae_core.pool.members import open_member
+from cae_core.progress import Progress
+
+__all__ = ["Case", "CaseFiles", "JudgeOptions", "judge_files"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseFiles:
+    """What lies before the judge.
+
+    Attributes:
+        claim: the claimant's fingerprint.
+        seal: the published commitment.
+        opening: what opens it.
+        source: the claimed source.
+        pool: the judge's manifest.
+        suspect: a path or an address.
+        contract: replaces the one that the suspect carries.
+        claimant_pool: the claimant's manifest, for a replay; None: none is made.
+        workdir: where the regeneration and the judgements are kept.
+    """
+
+    claim: Path
+    seal: Path
+    opening: Path
+    source: Path
+    pool: Path
+    suspect: str
+    contract: Contract | None = None
+    claimant_pool: Path | None = None
+    workdir: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """How the judge judges.
+
+    Attributes:
+        seals: how many seals the claimant has made, this one included.
+        evidence: who was first.
+        fpr: the rate; None: the sealed one.
+        eps: of the regeneration; None: the claim's, as for the next three.
+        tau: likewise.
+        count: likewise.
+        iterations: likewise.
+        nonce: the judge's; random where None, and drawn after the seal is open.
+        sample: how many of the claim's examples are replayed.
+        claimed_accuracy: of the suspect, by its owner, 0 to 1.
+        device: where to run the models.
+        signed_by: fingerprint of the key whose signature of the seal was verified; None: none was given. It decides
+            nothing.
+        trusted: whether source and suspect may be of a form whose opening runs code; a claimant's manifest is never
+            believed in this.
+    """
+
+    seals: int
+    evidence: DatedEvidence
+    fpr: float | None = None
+    eps: float | None = None
+    tau: float | None = None
+    count: int | None = None
+    iterations: int | None = None
+    nonce: bytes | None = None
+    sample: int = 10
+    claimed_accuracy: float | None = None
+    device: Device = "auto"
+    signed_by: str | None = None
+    trusted: bool = False
+
+    def rate(self, claim: Claim) -> float:
+        """Return the rate that the claim is judged at."""
+        return claim.opening.fpr if self.fpr is None else self.fpr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A judged case, with everything that was looked at.
+
+    Attributes:
+        judgement: see `Judgement`.
+        claim: opened.
+        files: ``name`` and ``sha256`` of the claim, the seal, the source and the suspect.
+        consistency: of the claim; it decides nothing.
+        replay: likewise; None where none was made.
+        regeneration: None where the outcome was certain without one.
+        nonce: the judge's.
+        signed_by: see `JudgeOptions`.
+    """
+
+    judgement: Judgement
+    claim: Claim
+    files: dict[str, dict[str, str]]
+    consistency: Consistency
+    replay: ReplayedClaim | None
+    regeneration: Regeneration | None = field(repr=False)
+    nonce: bytes
+    signed_by: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the case as ``cae judge --json`` prints it."""
+        opening = self.claim.opening
+        return {
+            **self.judgement.as_dict(),
+            "nonce": self.nonce.hex(),
+            "claim": {
+                "fingerprint_id": opening.fingerprint_id,
+                "commitment": self.claim.seal.commitment,
+                **{name: getattr(opening, name) for name in ("claimant", "score", "fpr", "max_queries", "tool")},
+                "signed_by": self.signed_by,
+            },
+            "files": self.files,
+            "consistency": self.consistency.as_dict(),
+            "replay": None if self.replay is None else self.replay.as_dict(),
+            "regeneration": None if self.regeneration is None else self.regeneration.as_dict(),
+            "tool": f"cae-fingerprint {cae_core.__version__}",
+        }
+
+
+def judge_files(
+    files: CaseFiles,
+    data: ImageSet,
+    options: JudgeOptions,
+    *,
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> Case:
+    """Open the claim, regenerate, ask the suspect, and keep the judgement in the working folder.
+
+    Interrupted, it goes on where it was when it is called again: nonce and generation are kept in the folder; the
+    models are asked again.
+
+    Args:
+        files: what lies before the judge.
+        data: the judge's images.
+        options: how he judges.
+        progress: told of each stage.
+
+    Raises:
+        VerdictError: the claim does not open or is another one, there are fewer seals than one, or the folder holds
+            another case.
+        PoolError: the judge's pool cannot judge this case.
+        CaeError: see `regenerate` and `judge_claim`.
+    """
+    check_seals(options.seals)
+    named = _digests(files)
+    claim = _opened(files, named["source"]["sha256"])
+    ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
+    pool = read_judge_pool(files.pool, files.source, ancestor=ancestor)
+    pool = dataclasses.replace(pool, source=_consented(pool.source, options, believed=True))
+    suspect = open_model(files.suspect, contract=files.contract, device=options.device, trusted=options.trusted)
+    refuse_known_file(files.suspect, named["suspect"]["sha256"], {member.digest(): member for member in pool.own})
+    nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
+    consistency = check_consistency(claim.fingerprint, open_member(pool.source, device=options.device))
+    replay = _replayed(claim, pool, files.claimant_pool, options, nonce=nonce, progress=progress)
+    references, regeneration = len(pool.calibration_references), None
+    judgement = judge_unasked(
+        references=references, fpr=options.rate(claim), seals=options.seals, evidence=options.evidence
+    )
+    if judgement is None:
+        regeneration = _regenerated(claim, pool, data, options, nonce=nonce, folder=files.workdir, progress=progress)
+        judgement = judge_claim(
+            regeneration,
+            suspect,
+            suspect_name=files.suspect,
+            suspect_sha256=named["suspect"]["sha256"],
+            seals=options.seals,
+            evidence=options.evidence,
+            max_queries=claim.opening.max_queries,
+            claimed_accuracy=options.claimed_accuracy,
+            progress=lambda done, total: progress("asking the suspect", done, total),
+        )
+    case = Case(
+        judgement=judgement,
+        claim=claim,
+        files=named,
+        consistency=consistency,
+        replay=replay,
+        regeneration=regeneration,
+        nonce=nonce,
+        signed_by=options.signed_by,
+    )
+    record = files.workdir / f"judgement-{named['suspect']['sha256'][:12]}.json"
+    write_atomically(record, readable_json(case.as_dict()), mode=0o600)
+    return case
+
+
+def _consented(member: PoolMember, options: JudgeOptions, *, believed: bool) -> PoolMember:
+    """Return the member with the judge's consent to run code; what is not ``believed`` never has it."""
+    return dataclasses.replace(member, trusted=believed and (options.trusted or member.trusted))
+
+
+def _opened(files: CaseFiles, source_sha256: str) -> Claim:
+    return open_claim(
+        load_fingerprint(files.claim),
+        seal=read_record(files.seal),
+        opening=read_record(files.opening),
+        source_sha256=source_sha256,
+        seal_origin=str(files.seal),
+        opening_origin=str(files.opening),
+    )
+
+
+def _digests(files: CaseFiles) -> dict[str, dict[str, str]]:
+    for path in (files.seal, files.source):
+        if not path.exists():
+            raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")
+    paths = {"claim": files.claim, "seal": files.seal, "source": files.source}
+    found = {what: {"name": str(path), "sha256": sha256_of_file(path)} for what, path in paths.items()}
+    return {**found, "suspect": {"name": files.suspect, "sha256": suspect_digest(files.suspect)}}
+
+
+def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
+    """Return the nonce of this case: of an earlier run in the folder, else the given one, else a random one."""
+    path = folder / "case.json"
+    if not path.exists():
+        nonce = secrets.token_bytes(16) if given is None else given
+        record = {"commitment": seal.commitment, "nonce": nonce.hex()}
+        write_atomically(path, readable_json(record), mode=0o600)
+        return nonce
+    record = read_record(path)
+    try:
+        kept = bytes.fromhex(record["nonce"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise VerdictError(f"{path}: this is no case of `cae judge` ({error!r}). Name another --workdir.") from error
+    if record.get("commitment") != seal.commitment:
+        raise VerdictError(f"{folder}: this folder holds the case of another seal. Name another --workdir.")
+    if given is not None and given != kept:
+        raise OptionError(
+            f"{folder}: this case was begun with the nonce {kept.hex()}. Leave --nonce out, or name another --workdir."
+        )
+    return kept
+
+
+def _replayed(
+    claim: Claim, pool: JudgePool, manifest: Path | None, options: JudgeOptions, *, nonce: bytes, progress: Progress
+) -> ReplayedClaim | None:
+    if manifest is None:
+        return None
+    if options.sample < 1:
+        raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
+    members = [_consented(m, options, believed=False) for m in read_pool(manifest).select(role="generate")]
+    parts = (pool.source, *claimed_members(claim.fingerprint, pool.source, members))
+    opened = open_pools(*parts, device=options.device)
+    index = sample_examples(claim.fingerprint, options.sample, nonce=nonce)
+    return replay_claim(claim.fingerprint, opened, index, progress=progress)
+
+
+def _regenerated(
+    claim: Claim,
+    pool: JudgePool,
+    data: ImageSet,
+    options: JudgeOptions,
+    *,
+    nonce: bytes,
+    folder: Path,
+    progress: Progress,
+) -> Regeneration:
+    return regenerate(
+        pool,
+        data,
+        settings=claimed_settings(
+            claim.fingerprint, eps=options.eps, tau=options.tau, count=options.count, iterations=options.iterations
+        ),
+        calibration=CalibrationSettings(fpr=options.rate(claim), score=claim.opening.score),
+        nonce=nonce,
+        folder=folder,
+        device=options.device,
+        progress=progress,
+    )

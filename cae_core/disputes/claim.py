@@ -1,0 +1,170 @@
+"""A claim before the judge: the opened seal, and whether what it names is what lies there.
+
+Consistency decides nothing: whoever invents examples can make them consistent with the source. It tells the judge what
+he has before him.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cae_core.disputes.seal import Opening, Seal, parse_opening, parse_seal, pool_digests
+from cae_core.errors import OptionError, VerdictError
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.questions import plan_questions
+from cae_core.generation.settings import GenerationSettings
+from cae_core.models import Model
+
+__all__ = ["Claim", "Consistency", "check_consistency", "claimed_settings", "open_claim"]
+
+_LARGEST = 1 << 63
+# Random generators take no larger seed.
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, once its seal is open.
+
+    Attributes:
+        fingerprint: the claimant's; his calibration and his probes are not looked at.
+        seal: the commitment.
+        opening: what it binds.
+    """
+
+    fingerprint: Fingerprint
+    seal: Seal
+    opening: Opening
+
+
+def open_claim(
+    fingerprint: Fingerprint,
+    *,
+    seal: Mapping[str, Any],
+    opening: Mapping[str, Any],
+    source_sha256: str,
+    seal_origin: str = "the seal",
+    opening_origin: str = "the opening",
+) -> Claim:
+    """Open the seal, and compare what it binds with what lies before the judge.
+
+    Args:
+        fingerprint: the claimant's.
+        seal: its JSON object.
+        opening: likewise.
+        source_sha256: of the claimed source's file.
+        seal_origin: where it comes from, for messages.
+        opening_origin: likewise.
+
+    Raises:
+        VerdictError: the seal does not open, was made for another fingerprint, source or pool, or allows too few
+            queries for a verification.
+    """
+    sealed = parse_seal(seal, seal_origin)
+    opened = parse_opening(opening, sealed, opening_origin)
+    if opened.fingerprint_id != fingerprint.id:
+        raise VerdictError(
+            f"{seal_origin}: it was made for the fingerprint {opened.fingerprint_id[:12]}… and the claim is "
+            f"{fingerprint.id[:12]}…. Give the fingerprint that was sealed."
+        )
+    named, surrogates, references = pool_digests(fingerprint)
+    for what, digest in (("the seal binds", opened.source), ("the fingerprint names", named)):
+        if digest != source_sha256:
+            raise VerdictError(
+                f"The source that {what} has SHA-256 {digest[:12]}… and the file before the judge has "
+                f"{source_sha256[:12]}…. Give the source that was sealed, unchanged."
+            )
+    if (opened.surrogates, opened.references) != (surrogates, references):
+        raise VerdictError(
+            f"{seal_origin}: it binds other surrogates or references than the fingerprint names. "
+            "Give the fingerprint that was sealed."
+        )
+    try:
+        plan_questions(fingerprint, suspect_id="", nonce=b"", max_queries=opened.max_queries)
+    except OptionError as error:
+        raise VerdictError(f"{seal_origin}: its query budget leaves nothing to judge by: {error}") from error
+    return Claim(fingerprint, sealed, opened)
+
+
+def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSettings:  # noqa: ANN401 - of different types
+    """Return the settings that the claim was generated with, with the judge's ``changes``; one of None changes nothing.
+
+    They come from the other party. What is no setting is left out: it would have no effect.
+
+    Raises:
+        VerdictError: they are no settings.
+        OptionError: the changes are none.
+    """
+    claimed = fingerprint.generation.get("settings")
+    if not isinstance(claimed, dict):
+        raise VerdictError(
+            "The claimed fingerprint names no settings of its generation. Generate it with `cae generate`."
+        )
+    given = {name: value for name, value in changes.items() if value is not None}
+    own: dict[str, Any] = {"eps": 8 / 255, **given}
+    GenerationSettings(**own)  # what is wrong with these is the judge's own mistake
+    try:
+        return GenerationSettings(**(_checked(cast("dict[str, Any]", claimed)) | given))
+    except (TypeError, ValueError) as error:
+        raise VerdictError(
+            f"The claim's settings cannot be used as they are ({str(error).rstrip('.')}). Give the judge's own "
+            "(--eps, --tau, --count)."
+        ) from error
+
+
+def _checked(claimed: dict[str, Any]) -> dict[str, Any]:
+    """Return what is a setting, where it has a setting's type."""
+    usual = GenerationSettings(eps=8 / 255, learning_rate=0.01, max_seeds=1, adam="keras").as_dict()
+    settings = {name: value for name, value in claimed.items() if name in usual}
+    for name, value in settings.items():
+        optional = name in ("learning_rate", "max_seeds") and value is None
+        fits = (
+            isinstance(value, float | int) if isinstance(usual[name], float) else isinstance(value, type(usual[name]))
+        )
+        if (isinstance(value, bool) or not fits) and not optional:
+            raise TypeError(f"{name} {value!r}")
+        if isinstance(value, int) and abs(value) >= _LARGEST:
+            raise ValueError(f"{name} {value}")
+    return settings
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Whether the claim's examples are what they are said to be; it decides nothing.
+
+    Attributes:
+        examples: how many there are.
+        within_eps: of them, within eps of their seeds.
+        source_label: of them, those to which the source gives the claimed label.
+        seeds_right: of their seeds, those to which the source gives the claimed true class.
+    """
+
+    examples: int
+    within_eps: int
+    source_label: int
+    seeds_right: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every example is consistent in each way."""
+        return self.examples == self.within_eps == self.source_label == self.seeds_right
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {**dataclasses.asdict(self), "complete": self.complete}
+
+
+def check_consistency(fingerprint: Fingerprint, source: Model) -> Consistency:
+    """Ask the source about the claim's examples and their seeds.
+
+    Raises:
+        VerdictError: the claim's settings are none.
+        ModelError: the source cannot be asked.
+    """
+    ball = claimed_settings(fingerprint).ball()
+    return Consistency(
+        examples=len(fingerprint),
+        within_eps=int(ball.contains(fingerprint.images, fingerprint.seeds).sum()),
+        source_label=int((source.predict(fingerprint.images).labels == fingerprint.labels).sum()),
+        seeds_right=int((source.predict(fingerprint.seeds).labels == fingerprint.ground_truth).sum()),
+    )

@@ -1,0 +1,192 @@
+"""Replaying some of a claim's examples: does the recorded search lead from their seeds to these images?
+
+An image's path depends on its seed, on the models and on the dropout masks, which are a function of the recorded seed
+and the global step; not on the other images of its batch. So the search is run again for a few images only, each over
+the global steps that the record names. It takes the claimant's *generate* pool, and it decides nothing.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats32, as_unit_float
+from cae_core.dataset import ImageSet
+from cae_core.disputes.claim import claimed_settings
+from cae_core.disputes.seal import pool_digests
+from cae_core.errors import PoolError, VerdictError
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.generation.acceptance import judge_images
+from cae_core.generation.run_state import start_run
+from cae_core.generation.search import Search
+from cae_core.generation.seeds import SeedQueue, wanted_labels
+from cae_core.generation.white_boxes import Pools
+from cae_core.method.adam import AdamState, init_adam
+from cae_core.pool.manifest import PoolMember
+from cae_core.progress import Progress
+
+__all__ = ["ExampleReplay", "ReplayedClaim", "claimed_members", "replay_claim", "sample_examples"]
+
+_CONFERRABILITY, _PIXELS, _LEVELS = 1e-2, 0.95, 1
+# An example passes within this conferrability, with this share of its pixel values within so many levels: other
+# processors and versions of a framework round differently, and Adam makes small differences larger.
+
+
+@dataclass(frozen=True)
+class ExampleReplay:
+    """One example, replayed.
+
+    Attributes:
+        index: in the fingerprint.
+        label_agrees: whether the source gives the replayed image the claimed label.
+        conferrability_difference: between the replayed image's and the claimed.
+        pixels: share of the pixel values within one level of the claimed image.
+    """
+
+    index: int
+    label_agrees: bool
+    conferrability_difference: float
+    pixels: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the record leads to this example."""
+        return self.label_agrees and self.conferrability_difference <= _CONFERRABILITY and self.pixels >= _PIXELS
+
+
+@dataclass(frozen=True)
+class ReplayedClaim:
+    """The replayed examples; they decide nothing."""
+
+    examples: tuple[ExampleReplay, ...]
+
+    @property
+    def passed(self) -> int:
+        """How many passed."""
+        return sum(example.passed for example in self.examples)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it, with the worst figures."""
+        return {
+            "examples": len(self.examples),
+            "passed": self.passed,
+            "consistent": self.passed == len(self.examples),
+            "labels_agree": sum(example.label_agrees for example in self.examples),
+            "largest_conferrability_difference": max(example.conferrability_difference for example in self.examples),
+            "least_pixels_within_one_level": min(example.pixels for example in self.examples),
+            "of": [{**dataclasses.asdict(example), "passed": example.passed} for example in self.examples],
+        }
+
+
+def sample_examples(fingerprint: Fingerprint, count: int, *, nonce: bytes) -> NDArray[np.int64]:
+    """Draw the examples to replay, by the judge's nonce; all where there are fewer."""
+    drawn = np.random.default_rng(list(nonce)).permutation(len(fingerprint))[:count]
+    return np.sort(drawn).astype(np.int64)
+
+
+def claimed_members(
+    fingerprint: Fingerprint, source: PoolMember, members: Sequence[PoolMember]
+) -> tuple[list[PoolMember], list[PoolMember]]:
+    """Return the surrogates and the references that the claim names, in its order: the dropout masks go by it.
+
+    Args:
+        fingerprint: the claimant's.
+        source: the claimed one.
+        members: of the claimant's pool, among which they are looked for.
+
+    Raises:
+        PoolError: one is not among them.
+    """
+    named, surrogates, references = pool_digests(fingerprint)
+    by_digest = {member.digest(): member for member in members}
+    missing = [digest for digest in (*surrogates, *references) if digest not in by_digest]
+    if named != source.digest() or missing:
+        raise PoolError(
+            f"The claimant's pool lacks {len(missing)} of the {len(surrogates) + len(references)} models that the "
+            "claim names, by SHA-256. Ask for the pool that it was generated with, or judge without a replay."
+        )
+    return [by_digest[digest] for digest in surrogates], [by_digest[digest] for digest in references]
+
+
+def replay_claim(
+    fingerprint: Fingerprint,
+    pools: Pools,
+    index: NDArray[np.int64],
+    *,
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> ReplayedClaim:
+    """Search again for the examples at ``index``, from their seeds, at their recorded steps.
+
+    Args:
+        fingerprint: the claimant's.
+        pools: the claimed source and the claimant's pool, in the claim's order.
+        index: int64 (a,), at least one.
+        progress: told of the steps.
+
+    Raises:
+        VerdictError: the recorded steps are impossible.
+        PoolError: a member does not fit the images.
+    """
+    start, steps = fingerprint.start_step[index], fingerprint.steps[index]
+    settings = claimed_settings(fingerprint)
+    if (start < 0).any() or (steps < 1).any() or (steps > settings.iterations).any():
+        raise VerdictError(
+            f"The claim's examples took 1 to {settings.iterations} steps each, by its own settings; the record says "
+            f"{int(steps.min())} to {int(steps.max())}, from step {int(start.min())} on. There is nothing to replay."
+        )
+    seeds = ImageSet(fingerprint.seeds[index], fingerprint.ground_truth[index], fingerprint.class_names, "the claim")
+    wanted = wanted_labels(pools, seeds.images, seeds.labels, classes=len(seeds.class_names))
+    search = Search.prepare(pools, seeds, settings)
+    queue = SeedQueue(np.arange(len(index), dtype=np.int64), seeds.labels, wanted, 1.0)
+    images = search.ball.quantise(_searched(search, queue, start, steps, progress), seeds.images)
+    judged = judge_images(
+        images,
+        pools=pools,
+        ensemble=search.judging,
+        original=seeds.labels,
+        ground_truth=seeds.labels,
+        tau=settings.tau,
+        min_margin=settings.min_margin,
+    )
+    levels = np.abs(images.astype(np.int64) - fingerprint.images[index].astype(np.int64))
+    return ReplayedClaim(
+        tuple(
+            ExampleReplay(
+                index=int(i),
+                label_agrees=bool(judged.labels[row] == fingerprint.labels[i]),
+                conferrability_difference=abs(float(judged.conferrability[row] - fingerprint.conferrability[i])),
+                pixels=float((levels[row] <= _LEVELS).mean()),
+            )
+            for row, i in enumerate(index.tolist())
+        )
+    )
+
+
+def _searched(
+    search: Search, queue: SeedQueue, start: NDArray[np.int32], steps: NDArray[np.int32], progress: Progress
+) -> Floats32:
+    """Return the images, float32 (a, h, w, k), each after its own ``steps`` from its own ``start`` on."""
+    images = as_unit_float(search.data.images)
+    adam, before = init_adam(images.shape), start_run(queue, images.shape[1:])
+    first, last = start.astype(np.int64), start.astype(np.int64) + steps
+    # only the steps at which one of them was searched: the record may name any number as the first
+    todo = {step for a, b in zip(first.tolist(), last.tolist(), strict=True) for step in range(a, b)}
+    for done, step in enumerate(sorted(todo), start=1):
+        active = np.flatnonzero((first <= step) & (step < last)).astype(np.int64)
+        state = dataclasses.replace(
+            before,
+            step=step,
+            position=active,
+            start_step=start[active],
+            images=images[active],
+            adam=AdamState(adam.first[active], adam.second[active], adam.steps[active]),
+        )
+        moved, _ = search.step(state)
+        images[active] = moved.images
+        adam.first[active], adam.second[active] = moved.adam.first, moved.adam.second
+        adam.steps[active] = moved.adam.steps
+        progress("replaying", done, len(todo))
+    return images

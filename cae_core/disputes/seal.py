@@ -1,0 +1,221 @@
+"""A sealed claim: a salted commitment that says nothing before it is opened, and cannot be changed afterwards.
+
+The commitment is SHA-256 over the canonical JSON of the *opening*, which names the fingerprint, the source, every pool
+member, how the claim is to be judged and who makes it, and holds 32 random bytes of salt. What is published is the
+*seal*: the commitment alone. It counts from the moment at which somebody whom the judge trusts has dated its bytes.
+"""
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import cae_core
+from cae_core.calibration.calibrated import Score, checked_score
+from cae_core.errors import VerdictError
+from cae_core.files.digests import digest_of
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.questions import plan_questions
+from cae_core.statistics.ranks import models_needed
+
+__all__ = ["SEAL_FORMAT", "Opening", "Seal", "make_opening", "parse_opening", "parse_seal", "pool_digests"]
+
+SEAL_FORMAT = 1
+
+_HASH = "SHA-256 over canonical JSON"
+_SALT_BYTES = 32
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What a claim is bound to; a secret until it is opened before the judge.
+
+    Attributes:
+        format: of this record.
+        fingerprint_id: of the claimed fingerprint.
+        source: SHA-256 of the source's file.
+        surrogates: SHA-256 of the surrogates that the fingerprint was made with.
+        references: likewise.
+        score: that decides.
+        fpr: the rate of false accusations that the claim is judged at, in (0, 1).
+        max_queries: the most that the suspect may be asked; None: as many as it takes.
+        tool: name and version of what made the seal.
+        claimant: who claims.
+        salt: hex, so that nobody can guess the content of a seal and compare.
+    """
+
+    format: int = SEAL_FORMAT
+    fingerprint_id: str
+    source: str
+    surrogates: tuple[str, ...]
+    references: tuple[str, ...]
+    score: Score
+    fpr: float
+    max_queries: int | None
+    tool: str
+    claimant: str
+    salt: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return dataclasses.asdict(self) | {"surrogates": list(self.surrogates), "references": list(self.references)}
+
+    def seal(self) -> "Seal":
+        """Return the commitment to all of this."""
+        return Seal(digest_of(self.as_dict()))
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What is published and dated.
+
+    Attributes:
+        commitment: SHA-256 of the opening, hex.
+    """
+
+    commitment: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {"format": SEAL_FORMAT, "hash": _HASH, "commitment": self.commitment}
+
+
+def make_opening(
+    fingerprint: Fingerprint,
+    *,
+    score: str = "caeacc",
+    fpr: float = 0.05,
+    max_queries: int | None = None,
+    claimant: str = "",
+    salt: bytes | None = None,
+) -> Opening:
+    """Bind a claim with this fingerprint.
+
+    Args:
+        fingerprint: whose metadata name source and pool.
+        score: that decides.
+        fpr: rate of false accusations.
+        max_queries: the most that a suspect may be asked.
+        claimant: who claims.
+        salt: 32 random bytes where None.
+
+    Raises:
+        OptionError: there is no such score, the rate is not in (0, 1), or the budget is too small for a verification.
+        VerdictError: the fingerprint does not say what its models' files are.
+    """
+    models_needed(fpr)  # refuses a rate outside (0, 1)
+    if max_queries is not None:
+        plan_questions(fingerprint, suspect_id="", nonce=b"", max_queries=max_queries)
+    source, surrogates, references = pool_digests(fingerprint)
+    return Opening(
+        fingerprint_id=fingerprint.id,
+        source=source,
+        surrogates=surrogates,
+        references=references,
+        score=checked_score(score),
+        fpr=fpr,
+        max_queries=max_queries,
+        tool=f"cae-fingerprint {cae_core.__version__}",
+        claimant=claimant,
+        salt=(secrets.token_bytes(_SALT_BYTES) if salt is None else salt).hex(),
+    )
+
+
+def pool_digests(fingerprint: Fingerprint) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return the SHA-256 of the source, of the surrogates and of the references, as the fingerprint names them.
+
+    Raises:
+        VerdictError: it does not name them.
+    """
+    generation = fingerprint.generation
+    try:
+        source = str(generation["source"]["sha256"])
+        surrogates, references = (
+            tuple(str(member["sha256"]) for member in generation[part]) for part in ("surrogates", "references")
+        )
+    except (KeyError, TypeError) as error:
+        raise VerdictError(
+            f"The fingerprint {fingerprint.id[:12]}… does not say which files its source and pools are ({error!r}), "
+            "and a claim is bound to them. Generate it with `cae generate`."
+        ) from error
+    return source, surrogates, references
+
+
+def parse_seal(record: Mapping[str, Any], origin: str) -> Seal:
+    """Read a seal.
+
+    Args:
+        record: its JSON object.
+        origin: where it comes from, for messages.
+
+    Raises:
+        VerdictError: it is no seal, or one of another format.
+    """
+    _check_format(record, origin, "seal")
+    commitment = record.get("commitment")
+    if record.get("hash") != _HASH or not isinstance(commitment, str) or not _SHA256.fullmatch(commitment):
+        raise VerdictError(f"{origin}: this is no seal: it holds no commitment. Give the file that `cae seal` wrote.")
+    return Seal(commitment)
+
+
+def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening:
+    """Read the opening of ``seal``.
+
+    Args:
+        record: its JSON object.
+        seal: the commitment that it is to open.
+        origin: where it comes from, for messages.
+
+    Raises:
+        VerdictError: it is no opening, one of another format, it was edited, or it belongs to another seal.
+    """
+    _check_format(record, origin, "opening")
+    names = {field.name for field in dataclasses.fields(Opening)}
+    if set(record) != names:
+        odd = sorted(set(record) ^ names)[0]
+        raise VerdictError(
+            f"{origin}: this is no opening: the field {odd!r} is {'missing' if odd in names else 'unknown'}. "
+            "Give the file that `cae seal` wrote beside the seal."
+        )
+    try:
+        found = digest_of(record)
+        opening = _opening(record)
+    except (TypeError, ValueError) as error:  # NaN, or a field of another type or range
+        raise VerdictError(
+            f"{origin}: the opening is malformed ({str(error).rstrip('.')}). Give the file that `cae seal` wrote."
+        ) from error
+    if found != seal.commitment:
+        raise VerdictError(
+            f"{origin}: this does not open the seal: its SHA-256 is {found[:12]}… and the commitment is "
+            f"{seal.commitment[:12]}…. It was edited, or belongs to another seal."
+        )
+    return opening
+
+
+def _opening(record: Mapping[str, Any]) -> Opening:
+    values = dict(record)
+    for name in ("surrogates", "references"):
+        members = values[name]
+        if not isinstance(members, list):
+            raise TypeError(f"{name} {members!r}")
+        values[name] = tuple(map(str, cast("list[object]", members)))
+    if not (values["max_queries"] is None or type(values["max_queries"]) is int):
+        raise TypeError(f"max_queries {values['max_queries']!r}")
+    for name in ("fingerprint_id", "source", "tool", "claimant", "salt"):
+        if not isinstance(values[name], str):
+            raise TypeError(f"{name} {values[name]!r}")
+    values["score"] = checked_score(values["score"])
+    models_needed(values["fpr"])
+    return Opening(**values)
+
+
+def _check_format(record: Mapping[str, Any], origin: str, what: str) -> None:
+    found = record.get("format")
+    if type(found) is not int or found != SEAL_FORMAT:
+        raise VerdictError(
+            f"{origin}: this {what} has format version {found!r} and this release reads {SEAL_FORMAT}. "
+            "Use the release that wrote it, or a later one."
+        )

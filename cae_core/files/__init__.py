@@ -1,0 +1,1 @@
+"""What is written and read: atomic storage, tensors with JSON beside them, digests and canonical JSON."""

@@ -1,0 +1,149 @@
+"""What a suspect is asked, and in which order: it must not learn which images are the fingerprint's.
+
+Benign probes and the fingerprint's images come in one order, that of SHA-256(fingerprint id | suspect id | nonce |
+image's index). With a free order an accuser who tries 200 of them convicts a borderline innocent model three times in
+four; so the nonce is recorded, and in a dispute it is the judge's.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.errors import OptionError
+from cae_core.fingerprint.file import Fingerprint
+
+__all__ = ["MIN_BENIGN", "Kind", "Question", "count_queries", "plan_questions", "queries_for", "question_images"]
+
+Kind: TypeAlias = Literal["fingerprint", "benign", "akh"]
+
+MIN_BENIGN = 50
+"""Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer).
+
+Where nobody counts queries all are asked: the accuracy that they show limits what a verdict can say.
+"""
+
+MIN_EXAMPLES = 10
+"""Examples that a query budget must leave room for."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One query.
+
+    Attributes:
+        kind: ``"fingerprint"``, ``"benign"`` or ``"akh"``, a benign image that the source gets wrong.
+        index: in the fingerprint's images of this kind.
+        repeat: whether the image has been asked before in this verification.
+    """
+
+    kind: Kind
+    index: int
+    repeat: bool
+
+
+def plan_questions(
+    fingerprint: Fingerprint,
+    *,
+    suspect_id: str,
+    nonce: bytes,
+    max_queries: int | None = None,
+    chosen: NDArray[np.bool_] | None = None,
+    all_probes: bool = True,
+    akh: bool = True,
+) -> tuple[Question, ...]:
+    """Return the questions in the order in which they are asked; the same arguments give the same plan.
+
+    Args:
+        fingerprint: whose examples and probes are asked.
+        suspect_id: SHA-256 of the suspect's file, else of its name.
+        nonce: random, recorded in the verdict.
+        max_queries: budget; images that the source gets wrong, then benign probes beyond 50, and then examples, are
+            left out at random, decided by the nonce as well, until it is met.
+        chosen: bool (n,), the examples that may be asked, at least one; None: all.
+        all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
+        akh: whether the images that the source gets wrong are asked, where the fingerprint has any.
+
+    Raises:
+        OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
+            the benign probes and the repeats.
+    """
+    n, q, a = len(fingerprint), len(fingerprint.probe_images), len(fingerprint.akh_images)
+    common = hashlib.sha256(f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|".encode())
+
+    def key(index: int, mark: str = "") -> bytes:
+        draw = common.copy()
+        draw.update(f"{index}{mark}".encode())
+        return draw.digest()
+
+    def lot(index: int) -> bytes:  # another draw than the order's: else all chosen probes would come early
+        return key(index, "|chosen")
+
+    examples = list(range(n)) if chosen is None else np.flatnonzero(chosen).tolist()
+    drawn = sorted(range(n, n + q), key=lot)
+    probes, more = drawn[:MIN_BENIGN], drawn[MIN_BENIGN:] if all_probes else []
+    errors = sorted(range(n + q, n + q + a), key=lot) if akh else []
+    if max_queries is not None:
+        affordable = [k for k in range(len(examples) + 1) if _total(k, len(probes)) <= max_queries]
+        room = affordable[-1] if affordable else 0
+        least = min(MIN_EXAMPLES, len(examples))
+        if room < least:
+            need = _total(least, len(probes))
+            raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
+        examples = sorted(examples, key=lot)[:room]
+        more = _affordable(more, len(examples) + len(probes), max_queries)
+        errors = _affordable(errors, len(examples) + len(probes) + len(more), max_queries)
+    once = examples + probes + more + errors
+    twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
+    order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])
+    seen: set[int] = set()
+    questions: list[Question] = []
+    for _, index in order:
+        kind, first = _kind(index, n, q)
+        questions.append(Question(kind, index - first, index in seen))
+        seen.add(index)
+    return tuple(questions)
+
+
+def question_images(fingerprint: Fingerprint, questions: Sequence[Question]) -> NDArray[np.uint8]:
+    """Return the images to ask, uint8 (queries, h, w, k), in order."""
+    source = {"fingerprint": fingerprint.images, "benign": fingerprint.probe_images, "akh": fingerprint.akh_images}
+    images = np.empty((len(questions), *fingerprint.images.shape[1:]), np.uint8)
+    for place, question in enumerate(questions):
+        images[place] = source[question.kind][question.index]
+    return images
+
+
+def count_queries(questions: Sequence[Question]) -> dict[str, int]:
+    """Return how many there are of each kind, repeats included; ``akh`` only where there are any."""
+    counts = {kind: sum(question.kind == kind for question in questions) for kind in ("fingerprint", "benign", "akh")}
+    return {kind: count for kind, count in counts.items() if count or kind != "akh"}
+
+
+def queries_for(fingerprint: Fingerprint, examples: int) -> int:
+    """Return the queries that so many examples take, with the least number of benign probes and the repeats."""
+    return _total(examples, min(MIN_BENIGN, len(fingerprint.probe_images)))
+
+
+def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
+    """Return as many of ``images`` as the budget allows beside ``others``, repeats included."""
+    return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
+
+
+def _kind(index: int, n: int, q: int) -> tuple[Kind, int]:
+    """Return of what kind the image is, and the index of the first of this kind."""
+    if index < n:
+        return "fingerprint", 0
+    return ("benign", n) if index < n + q else ("akh", n + q)
+
+
+def _repeats(images: int) -> int:
+    """Return how many of ``images`` are asked twice, 5 %, to notice answers that change."""
+    return -(-images * 5 // 100)
+
+
+def _total(examples: int, probes: int) -> int:
+    return examples + probes + _repeats(examples + probes)

@@ -1,0 +1,1 @@
+"""Making a fingerprint: white boxes, seeds, search, acceptance."""

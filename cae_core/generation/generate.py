@@ -1,0 +1,216 @@
+"""Generating a fingerprint: rank the seeds, search, accept, until there are enough examples or no seeds left."""
+
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import cae_core
+from cae_core.arrays import Floats64, Labels, as_unit_float
+from cae_core.dataset import ImageSet
+from cae_core.errors import DataError, GenerationError
+from cae_core.files.digests import digest_of
+from cae_core.fingerprint.file import Fingerprint, describe_akh
+from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
+from cae_core.generation.run_state import RunState, load_checkpoint, save_checkpoint, start_run
+from cae_core.generation.search import Search
+from cae_core.generation.seeds import rank_seeds
+from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.source_errors import choose_akh
+from cae_core.generation.white_boxes import Pools, check_references
+from cae_core.progress import Progress
+
+__all__ = ["GenerationResult", "generate", "generation_inputs"]
+
+PROBES = 200
+"""Benign images that travel with a fingerprint; each verification draws some of them."""
+
+_SAVE_EVERY_S = 2.0
+_SAVE_SHARE = 0.01
+# Least seconds between two checkpoints, and the largest share of the time that they may take.
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """A fingerprint and how it came about.
+
+    Attributes:
+        fingerprint: the examples, at most as many as were asked for.
+        seeds_tried: how many seeds entered the search.
+        steps: iterations of the whole batch.
+        complete: whether as many examples as asked for were found.
+        unconfirmed: how many images were dropped because a member's file, run by another implementation, gives them
+            another label than the white box.
+        unconfirmed_probes: likewise of the benign probes.
+    """
+
+    fingerprint: Fingerprint
+    seeds_tried: int
+    steps: int
+    complete: bool
+    unconfirmed: int = 0
+    unconfirmed_probes: int = 0
+
+
+def generate(
+    pools: Pools,
+    data: ImageSet,
+    settings: GenerationSettings,
+    *,
+    provenance: Mapping[str, Any],
+    checkpoint: Path | None = None,
+    progress: Progress = lambda _stage, _done, _total: None,
+    on_step: Callable[[int, Floats64], None] = lambda _step, _values: None,
+) -> GenerationResult:
+    """Generate a fingerprint of ``pools.source``.
+
+    Args:
+        pools: source and *generate* members.
+        data: labelled benign images: the seeds and the probes.
+        settings: see `GenerationSettings`.
+        provenance: ``source``, ``surrogates`` and ``references`` as JSON holds them (names, SHA-256); part of the
+            fingerprint's identity.
+        checkpoint: file that lets an interrupted run go on where it was; for the caller to remove.
+        progress: told of each stage.
+        on_step: called with the global step and the objective's values (b,) of the batch.
+
+    Raises:
+        GenerationError: the source is no classifier of the data, or no example at all was accepted.
+        PoolError: a pool is empty, a member does not fit the data, or a reference is the source or a surrogate.
+        DataError: too few images.
+    """
+    if len(data) < 2:
+        raise DataError(f"{data.name}: a fingerprint needs seeds and benign probes; found {len(data)} images.")
+    inputs = generation_inputs(data, settings, provenance)
+    run_id = digest_of(inputs)
+    search = Search.prepare(pools, data, settings)
+    state = load_checkpoint(checkpoint, run_id=run_id) if checkpoint is not None else None
+    if state is None:
+        queue = rank_seeds(
+            pools,
+            data,
+            ranking=settings.ranking,
+            seed=settings.seed,
+            progress=lambda done, total: progress("ranking seeds", done, total),
+        )
+        check_references(pools, data)
+        state = start_run(queue, data.images.shape[1:])
+    state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress, on_step=on_step)
+    if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
+        save_checkpoint(state, checkpoint, run_id=run_id)
+    complete = len(state.accepted) >= settings.count
+    fingerprint, dropped = _collect(search, state, inputs)
+    return GenerationResult(fingerprint, state.next_seed, state.step, complete, state.unconfirmed, dropped)
+
+
+def generation_inputs(data: ImageSet, settings: GenerationSettings, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a generation starts from, as JSON holds it and as a fingerprint names it."""
+    return {
+        "settings": settings.as_dict(),
+        "data": {"name": Path(data.name).name, "sha256": data.sha256()},
+        **provenance,
+    }
+
+
+def _search(
+    search: Search,
+    state: RunState,
+    *,
+    checkpoint: Path | None,
+    run_id: str,
+    progress: Progress,
+    on_step: Callable[[int, Floats64], None],
+) -> RunState:
+    wanted = search.settings.count
+    due = -math.inf  # so that the ranking, which is not repeated, is saved at once
+    try:
+        while len(state.accepted) < wanted:
+            state = search.refill(state)
+            if not len(state.position):
+                break
+            moved, values = search.step(state)
+            on_step(state.step, values)
+            state = search.turn_over(moved)
+            progress("searching", min(len(state.accepted), wanted), wanted)
+            if checkpoint is not None and (now := time.monotonic()) >= due:
+                save_checkpoint(state, checkpoint, run_id=run_id)
+                due = now + max(_SAVE_EVERY_S, (time.monotonic() - now) / _SAVE_SHARE)
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            save_checkpoint(state, checkpoint, run_id=run_id)
+        raise
+    return state
+
+
+def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[Fingerprint, int]:
+    """Return the fingerprint, and how many probes another implementation of a member's file did not confirm."""
+    if not len(state.accepted):
+        raise GenerationError(
+            f"None of {state.next_seed} seeds became an example (tau {search.settings.tau:g}, eps "
+            f"{search.settings.eps:g}). Lower --tau, raise --eps or --iterations, or add surrogates and references."
+        )
+    data, accepted = search.data, state.accepted
+    first = np.argsort(accepted.position[: search.settings.count], kind="stable")
+    index = state.queue.index[accepted.position[first]]
+    drawn = _choose_probes(len(data), index, search.settings.seed)
+    probes = drawn[_confirmed(search, data.images[drawn])]
+    generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
+    akh_images, akh_labels = _choose_akh(search, np.concatenate([index, probes]))
+    if len(akh_labels):
+        generation["akh"] = describe_akh(akh_images, akh_labels)
+    fingerprint = Fingerprint(
+        images=accepted.images[first],
+        seeds=data.images[index],
+        labels=accepted.labels[first],
+        ground_truth=data.labels[index],
+        conferrability=accepted.conferrability[first],
+        start_step=accepted.start_step[first],
+        steps=accepted.steps[first],
+        probe_images=data.images[probes],
+        probe_labels=data.labels[probes],
+        class_names=data.class_names,
+        generation=generation,
+        tools={
+            "cae-fingerprint": cae_core.__version__,
+            "numpy": np.__version__,
+            "safetensors": version("safetensors"),
+            "python": platform.python_version(),
+        },
+        akh_images=akh_images,
+        akh_labels=akh_labels,
+    )
+    return fingerprint, len(drawn) - len(probes)
+
+
+def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    models = search.pools.models
+    if all(witness_of(model) is None for model in models):
+        return np.ones(len(images), np.bool_)
+    everyone = np.ones(len(models), np.bool_)
+    parts = [images[i : i + search.settings.batch] for i in range(0, len(images), search.settings.batch)]
+    asked = ((part, search.judging.vjp(as_unit_float(part), everyone)[0]) for part in parts)
+    return np.concatenate([confirmed_by_witnesses(models, part, logits) for part, logits in asked])
+
+
+def _choose_akh(search: Search, taken: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Labels]:
+    settings, data = search.settings, search.data
+    if not settings.akh:
+        return np.zeros((0, *data.images.shape[1:]), np.uint8), np.zeros(0, np.int64)
+    index, labels = choose_akh(search.pools, data, settings.akh, without=taken, seed=settings.seed)
+    return data.images[index], labels
+
+
+def _choose_probes(size: int, used: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Draw the benign probes at random, among images that are no seed of an example where there are enough."""
+    free = np.setdiff1d(np.arange(size, dtype=np.int64), used)
+    pool = free if len(free) >= PROBES else np.arange(size, dtype=np.int64)
+    # another stream than the one that orders the seeds
+    drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:PROBES]
+    return np.sort(pool[drawn])

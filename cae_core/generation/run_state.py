@@ -1,0 +1,123 @@
+"""The state of a generation: everything that a resumed run needs to go on exactly where it was."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats32, Labels
+from cae_core.files.storage import write_atomically
+from cae_core.files.tensor_file import TensorFileError, pack_tensors, read_tensors
+from cae_core.generation.seeds import SeedQueue
+from cae_core.method.adam import AdamState, init_adam
+
+__all__ = ["Accepted", "RunState", "load_checkpoint", "save_checkpoint", "start_run"]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The accepted examples so far.
+
+    Attributes:
+        position: int64 (n,), in the seed queue.
+        images: uint8 (n, h, w, k).
+        labels: int64 (n,).
+        conferrability: float32 (n,).
+        start_step: int32 (n,).
+        steps: int32 (n,).
+    """
+
+    position: Labels
+    images: NDArray[np.uint8]
+    labels: Labels
+    conferrability: Floats32
+    start_step: NDArray[np.int32]
+    steps: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def extended(self, other: "Accepted") -> "Accepted":
+        """Return these examples followed by ``other``."""
+        fields = [f.name for f in dataclasses.fields(self)]
+        return Accepted(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in fields))
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A generation between two steps.
+
+    Attributes:
+        queue: the seeds.
+        step: the global step, which decides the dropout masks.
+        next_seed: how many seeds have been taken from the queue.
+        position: int64 (b,), the queue position of each image in the active batch.
+        start_step: int32 (b,), the global step at which each entered the batch.
+        images: float32 (b, h, w, k), the images under search.
+        adam: the optimiser's state of these images.
+        accepted: the examples found.
+        unconfirmed: how many more there would be, had another implementation of a member's file answered the same.
+    """
+
+    queue: SeedQueue
+    step: int
+    next_seed: int
+    position: Labels
+    start_step: NDArray[np.int32]
+    images: Floats32
+    adam: AdamState
+    accepted: Accepted = field(repr=False)
+    unconfirmed: int = 0
+
+
+def start_run(queue: SeedQueue, image_shape: tuple[int, ...]) -> RunState:
+    """Return the state before the first step: an empty batch, nothing accepted."""
+    none64, none32 = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    empty = (0, *image_shape)
+    accepted = Accepted(none64, np.zeros(empty, np.uint8), none64, np.zeros(0, np.float32), none32, none32)
+    return RunState(queue, 0, 0, none64, none32, np.zeros(empty, np.float32), init_adam(empty), accepted)
+
+
+def save_checkpoint(state: RunState, path: Path, *, run_id: str) -> None:
+    """Write ``state`` atomically; ``run_id`` names the inputs it belongs to."""
+    write_atomically(path, pack_tensors(_flatten(state, ""), {"run_id": run_id}), mode=0o600)
+
+
+def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
+    """Read a checkpoint back; None where there is none, or it is broken or belongs to other inputs."""
+    try:
+        metadata, tensors = read_tensors(path)
+        if metadata.get("run_id") != run_id:
+            return None
+        return RunState(
+            queue=SeedQueue(
+                tensors["queue.index"],
+                tensors["queue.original"],
+                tensors["queue.wanted"],
+                tensors["queue.source_accuracy"].item(),
+            ),
+            step=tensors["step"].item(),
+            next_seed=tensors["next_seed"].item(),
+            position=tensors["position"],
+            start_step=tensors["start_step"],
+            images=tensors["images"],
+            adam=AdamState(*(tensors[f"adam.{f.name}"] for f in dataclasses.fields(AdamState))),
+            accepted=Accepted(*(tensors[f"accepted.{f.name}"] for f in dataclasses.fields(Accepted))),
+            unconfirmed=tensors["unconfirmed"].item(),
+        )
+    except (OSError, KeyError, TensorFileError):
+        return None
+
+
+def _flatten(value: Any, prefix: str) -> dict[str, NDArray[Any]]:  # noqa: ANN401 - a tree of dataclasses
+    tensors: dict[str, NDArray[Any]] = {}
+    for entry in dataclasses.fields(value):
+        item = getattr(value, entry.name)
+        if dataclasses.is_dataclass(item):
+            tensors |= _flatten(item, f"{prefix}{entry.name}.")
+        else:
+            tensors[prefix + entry.name] = np.asarray(item)
+    return tensors

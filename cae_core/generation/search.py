@@ -1,0 +1,163 @@
+"""One iteration of the search (Algorithm 1): dropout, objective, pullback, Adam, projection; the batch's turnover."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats32, Floats64, as_unit_float
+from cae_core.dataset import ImageSet
+from cae_core.errors import ModelError
+from cae_core.generation.acceptance import judge_images
+from cae_core.generation.run_state import Accepted, RunState
+from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.white_boxes import Pools
+from cae_core.method.adam import AdamState, adam_step, init_adam
+from cae_core.method.ball import Ball
+from cae_core.method.dropout import keep_mask
+from cae_core.method.objectives.objective import Goal, Objective
+from cae_core.models import Ensemble
+
+__all__ = ["Search"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The fixed parts of a generation; its methods take a `RunState` to the next one.
+
+    Attributes:
+        pools: source, surrogates and references.
+        data: where the seeds come from.
+        settings: of the generation.
+        searching: all models, in the search's precision.
+        judging: all models, in float32.
+    """
+
+    pools: Pools
+    data: ImageSet
+    settings: GenerationSettings
+    searching: Ensemble
+    judging: Ensemble
+    ball: Ball
+    objective: Objective
+
+    @classmethod
+    def prepare(cls, pools: Pools, data: ImageSet, settings: GenerationSettings) -> "Search":
+        """Build the ensembles and the objective."""
+        judging = pools.ensemble()
+        searching = judging if settings.precision == "float32" else pools.ensemble(precision=settings.precision)
+        return cls(pools, data, settings, searching, judging, settings.ball(), settings.make_objective())
+
+    def seeds_of(self, state: RunState, position: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the seeds, uint8 (n, h, w, k), at these positions of the queue."""
+        return self.data.images[state.queue.index[position]]
+
+    def refill(self, state: RunState) -> RunState:
+        """Let new seeds take the places that are free in the batch."""
+        limit = len(state.queue) if self.settings.max_seeds is None else min(len(state.queue), self.settings.max_seeds)
+        room = min(self._places(state) - len(state.position), limit - state.next_seed)
+        if room <= 0:
+            return state
+        position = np.arange(state.next_seed, state.next_seed + room, dtype=np.int64)
+        images = as_unit_float(self.seeds_of(state, position))
+        fresh = init_adam(images.shape)
+        return dataclasses.replace(
+            state,
+            next_seed=state.next_seed + room,
+            position=np.concatenate([state.position, position]),
+            start_step=np.concatenate([state.start_step, np.full(room, state.step, np.int32)]),
+            images=np.concatenate([state.images, images]),
+            adam=AdamState(
+                np.concatenate([state.adam.first, fresh.first]),
+                np.concatenate([state.adam.second, fresh.second]),
+                np.concatenate([state.adam.steps, fresh.steps]),
+            ),
+        )
+
+    def _places(self, state: RunState) -> int:
+        """Return how many images are worth searching together: what is still missing, at the success rate so far."""
+        missing = self.settings.count - len(state.accepted)
+        finished = state.next_seed - len(state.position)
+        worth = missing * finished // max(len(state.accepted), 1) + 1 if finished else self.settings.batch
+        return min(self.settings.batch, max(worth, missing))
+
+    def step(self, state: RunState) -> tuple[RunState, Floats64]:
+        """Move every image of the batch one step down the objective; return its values (b,) before the step.
+
+        Raises:
+            ModelError: a model answers NaN.
+        """
+        keep = keep_mask(
+            seed=self.settings.seed,
+            step=state.step,
+            surrogates=len(self.pools.surrogates),
+            references=len(self.pools.references),
+            dropout=self.settings.dropout,
+        )
+        logits, pull_back = self.searching.vjp(state.images, keep)
+        self._check_finite(logits, keep)
+        parts = self.pools.split(logits, keep)
+        goal = Goal(state.queue.original[state.position], state.queue.wanted[state.position])
+        value = self.objective(parts.source, parts.surrogates, parts.references, goal)
+        gradient = pull_back(value.stacked().astype(np.float32))
+        change, adam = adam_step(state.adam, gradient, self.settings.step_size, form=self.settings.adam)
+        seeds = as_unit_float(self.seeds_of(state, state.position))
+        images = self.ball.project(state.images + change, seeds)
+        return dataclasses.replace(state, step=state.step + 1, images=images, adam=adam), value.value
+
+    def turn_over(self, state: RunState) -> RunState:
+        """Accept what is due and accepted; let accepted and spent images leave the batch."""
+        every, steps = self.settings.check_every, state.adam.steps
+        spent = steps >= self.settings.iterations
+        due = spent | (steps % every == 0) if every else spent
+        if not due.any():
+            return state
+        found, unconfirmed = self._judge(state, np.flatnonzero(due))
+        stay = ~(np.isin(state.position, [*found.position, *unconfirmed]) | spent)
+        return dataclasses.replace(
+            state,
+            position=state.position[stay],
+            start_step=state.start_step[stay],
+            images=state.images[stay],
+            adam=AdamState(state.adam.first[stay], state.adam.second[stay], state.adam.steps[stay]),
+            accepted=state.accepted.extended(found),
+            unconfirmed=state.unconfirmed + len(unconfirmed),
+        )
+
+    def _judge(self, state: RunState, index: NDArray[np.int64]) -> tuple[Accepted, NDArray[np.int64]]:
+        """Judge the images at ``index`` of the batch as a suspect will see them.
+
+        Return the accepted ones, and the queue positions of those that another implementation of a member's file does
+        not confirm.
+        """
+        position = state.position[index]
+        images = self.ball.quantise(state.images[index], self.seeds_of(state, position))
+        judged = judge_images(
+            images,
+            pools=self.pools,
+            ensemble=self.judging,
+            original=state.queue.original[position],
+            ground_truth=self.data.labels[state.queue.index[position]],
+            tau=self.settings.tau,
+            min_margin=self.settings.min_margin,
+        )
+        yes = judged.accepted
+        found = Accepted(
+            position[yes],
+            images[yes],
+            judged.labels[yes],
+            judged.conferrability[yes],
+            state.start_step[index][yes],
+            state.adam.steps[index][yes],
+        )
+        return found, position[judged.unconfirmed]
+
+    def _check_finite(self, logits: Floats32, keep: NDArray[np.bool_]) -> None:
+        finite = np.isfinite(logits).all(axis=(1, 2))
+        if not finite.all():
+            culprit = int(np.flatnonzero(keep)[np.flatnonzero(~finite)[0]])
+            raise ModelError(
+                f"{self.pools.name(culprit)}: answers NaN or infinity during the search. "
+                "Remove it from the pool, or search in float32 (--precision float32)."
+            )

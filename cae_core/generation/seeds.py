@@ -1,0 +1,145 @@
+"""Which images the search starts from, and which wrong label each is to reach.
+
+Only images that the source classifies correctly are seeds. They are ranked by the prior evidence for a wrong label
+t, log((p_S + p_M) / 2)_t + log(1 - p_R)_t, where p_S and p_R are the mean softmax of the *generate* pools: an image
+that source and surrogates already half take for t, and references do not, needs the least change.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats64, Labels
+from cae_core.dataset import ImageSet
+from cae_core.errors import GenerationError, ModelError, PoolError
+from cae_core.generation.white_boxes import Pools
+from cae_core.models import Predictions
+from cae_core.statistics.intervals import clopper_pearson
+
+__all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
+
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class SeedQueue:
+    """Seeds in the order in which they are tried.
+
+    Attributes:
+        index: int64 (q,), positions in the data set.
+        original: int64 (q,), y0, the source's label, which is the ground truth too.
+        wanted: int64 (q,), the wrong label with the most prior evidence.
+        source_accuracy: of the source on the whole data set, 0 to 1.
+    """
+
+    index: Labels
+    original: Labels
+    wanted: Labels
+    source_accuracy: float
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def rank_seeds(
+    pools: Pools, data: ImageSet, *, ranking: str, seed: int, progress: Callable[[int, int], None] | None = None
+) -> SeedQueue:
+    """Ask every model about every image once, check that each is a classifier of these data, and rank the seeds.
+
+    Args:
+        pools: source and *generate* members.
+        data: candidate seeds.
+        ranking: ``"screened"`` or ``"random"``.
+        seed: of the random order.
+        progress: called with the models done and in total.
+
+    Raises:
+        GenerationError: the source is no better than chance on the data, or classifies none correctly.
+        PoolError: a member answers with other class counts, or is no better than chance.
+        ModelError: a member answers without probabilities.
+    """
+    classes = len(data.class_names)
+    sums = np.zeros((3, len(data), classes))
+    labels = data.labels
+    source_labels, source_accuracy = labels, 0.0
+    relation_of = _relations(pools)
+    for position, model in enumerate(pools.models):
+        predictions = model.predict(data.images)
+        sums[relation_of[position]] += _probabilities(predictions, pools.name(position), classes)
+        accuracy = _checked_accuracy(predictions.labels, labels, classes, pools.name(position), source=position == 0)
+        if position == 0:
+            source_labels, source_accuracy = predictions.labels, accuracy
+        if progress is not None:
+            progress(position + 1, len(relation_of))
+    evidence = _evidence(sums, pools, labels)
+    eligible = np.flatnonzero(source_labels == labels)
+    order = _order(evidence[eligible], ranking=ranking, seed=seed)
+    index = eligible[order].astype(np.int64)
+    return SeedQueue(index, labels[index], evidence[index].argmax(axis=1).astype(np.int64), source_accuracy)
+
+
+def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, classes: int) -> Labels:
+    """Return the wrong label with the most prior evidence, int64 (n,), as `rank_seeds` finds it, for these seeds.
+
+    Args:
+        pools: source and *generate* members.
+        images: uint8 (n, h, w, k).
+        labels: int64 (n,), the ground truth.
+        classes: c.
+
+    Raises:
+        PoolError: a member answers with another class count.
+        ModelError: a member answers without probabilities, or NaN.
+    """
+    sums = np.zeros((3, len(images), classes))
+    for position, (relation, model) in enumerate(zip(_relations(pools), pools.models, strict=True)):
+        sums[relation] += _probabilities(model.predict(images), pools.name(position), classes)
+    return np.asarray(_evidence(sums, pools, labels).argmax(axis=1), np.int64)
+
+
+def _relations(pools: Pools) -> list[int]:
+    """Return of each model what it is: 0 the source, 1 a surrogate, 2 a reference."""
+    return [0] + [1] * len(pools.surrogates) + [2] * len(pools.references)
+
+
+def _evidence(sums: Floats64, pools: Pools, labels: Labels) -> Floats64:
+    """Return the evidence for each label, (n, c), from the summed probabilities (3, n, c) of each relation."""
+    p_m, p_s, p_r = sums[0], sums[1] / len(pools.surrogates), sums[2] / len(pools.references)
+    evidence = np.log(np.maximum((p_s + p_m) / 2, _TINY)) + np.log(np.maximum(1 - p_r, _TINY))
+    evidence[np.arange(len(labels)), labels] = -np.inf
+    return np.asarray(evidence, np.float64)
+
+
+def _order(evidence: Floats64, *, ranking: str, seed: int) -> Labels:
+    if ranking == "random":
+        return np.random.default_rng(seed).permutation(len(evidence))
+    return np.argsort(-evidence.max(axis=1), kind="stable")
+
+
+def _probabilities(predictions: Predictions, name: str, classes: int) -> Floats64:
+    if predictions.probabilities is None:
+        raise ModelError(f"{name}: answers with labels only. A white box must give logits or probabilities.")
+    if predictions.probabilities.shape[1] != classes:
+        raise PoolError(
+            f"{name}: answers with {predictions.probabilities.shape[1]} classes and the data have {classes}. "
+            "Use data of the same task, or give the model a class map."
+        )
+    if not np.isfinite(predictions.probabilities).all():
+        raise ModelError(f"{name}: answers NaN on benign images. Check its file and its input contract.")
+    return predictions.probabilities.astype(np.float64)
+
+
+def _checked_accuracy(answers: Labels, labels: Labels, classes: int, name: str, *, source: bool) -> float:
+    """Return the accuracy, refused where even its upper limit is within a tenth of the way from chance to 1."""
+    right = int((answers == labels).sum())
+    useless = 1 / classes + 0.1 * (1 - 1 / classes)
+    if clopper_pearson(right, len(labels), 0.99)[1] < useless:
+        what = "the source" if source else "the pool member"
+        kind = GenerationError if source else PoolError
+        raise kind(
+            f"{name}: {what} is right on {right} of {len(labels)} benign images, which is what chance gives with "
+            f"{classes} classes. Is its input contract (range, layout, channels) right, and are these its data?"
+        )
+    return right / len(labels)

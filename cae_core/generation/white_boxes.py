@@ -1,0 +1,156 @@
+"""The white boxes of a generation: the source, its surrogates and the references, asked together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats32
+from cae_core.dataset import ImageSet
+from cae_core.errors import PoolError
+from cae_core.generation.ensembles import build_ensemble
+from cae_core.loaders import Device, runs_code
+from cae_core.models import DifferentiableModel, Ensemble, Precision
+from cae_core.pool.manifest import PoolMember
+from cae_core.pool.members import open_white_box
+from cae_core.pool.same_model import first_equal, probe_images
+
+__all__ = ["Logits", "Pools", "check_references", "open_pools", "provenance_of"]
+
+
+@dataclass(frozen=True)
+class Logits:
+    """The logits of the evaluated models, by relation.
+
+    Attributes:
+        source: float32 (n, c).
+        surrogates: float32 (m, n, c).
+        references: float32 (m, n, c).
+    """
+
+    source: Floats32
+    surrogates: Floats32
+    references: Floats32
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The models of a generation, all of which answer with the same classes.
+
+    Attributes:
+        source: the owner's model.
+        surrogates: derived from it, at least one.
+        references: independently trained, at least one.
+        names: of source, surrogates and references in this order, for messages; may be empty.
+    """
+
+    source: DifferentiableModel
+    surrogates: Sequence[DifferentiableModel]
+    references: Sequence[DifferentiableModel]
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for relation, members in (("surrogate", self.surrogates), ("reference", self.references)):
+            if not members:
+                raise PoolError(f"The pool has no {relation} left; a fingerprint needs at least one. Add models.")
+
+    @property
+    def models(self) -> tuple[DifferentiableModel, ...]:
+        """Source, surrogates and references, in this order."""
+        return (self.source, *self.surrogates, *self.references)
+
+    def name(self, position: int) -> str:
+        """Return the name of the model at ``position`` in `models`."""
+        return self.names[position] if self.names else f"model {position}"
+
+    def ensemble(self, *, precision: Precision = "float32") -> Ensemble:
+        """Return all models as one ensemble, in the order of `models`."""
+        return build_ensemble(self.models, precision=precision)
+
+    def split(self, logits: Floats32, keep: NDArray[np.bool_]) -> Logits:
+        """Divide the logits (m_kept, n, c) of an ensemble by relation; the source must have been kept."""
+        kept_surrogates = int(keep[1 : 1 + len(self.surrogates)].sum())
+        return Logits(logits[0], logits[1 : 1 + kept_surrogates], logits[1 + kept_surrogates :])
+
+
+def open_pools(
+    source: PoolMember,
+    surrogates: Sequence[PoolMember],
+    references: Sequence[PoolMember],
+    *,
+    device: Device = "auto",
+    images: NDArray[np.uint8] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Pools:
+    """Open every member with gradients.
+
+    Args:
+        source: the owner's model.
+        surrogates: derived from it.
+        references: independent ones.
+        device: where to run them.
+        images: uint8 (n, h, w, k), ordinary images by which each is checked; see `open_model`.
+        progress: called with the members opened and their number.
+
+    Raises:
+        PoolError: a pool is empty.
+        ModelError: a member cannot be opened.
+    """
+    members = [source, *surrogates, *references]
+    models: list[DifferentiableModel] = []
+    for position, member in enumerate(members):
+        models.append(open_white_box(member, device=device, images=images))
+        progress(position + 1, len(members))
+    boundary = 1 + len(surrogates)
+    return Pools(models[0], models[1:boundary], models[boundary:], [member.name for member in members])
+
+
+def provenance_of(
+    source: PoolMember, surrogates: Sequence[PoolMember], references: Sequence[PoolMember]
+) -> dict[str, Any]:
+    """Describe the members of a generation, as a fingerprint names them.
+
+    Raises:
+        PoolError: a file has changed, or one file plays two parts.
+    """
+    seen: dict[str, str] = {}
+
+    def describe(member: PoolMember) -> dict[str, str]:
+        digest = member.digest()
+        if digest in seen:
+            raise PoolError(
+                f"{member.path} and {seen[digest]} are one file. "
+                "A model is either the source, a surrogate or a reference."
+            )
+        seen[digest] = str(member.path)
+        described = {"name": member.name, "sha256": digest, "kind": member.kind, "architecture": member.architecture}
+        described |= {"ancestor": member.ancestor} if member.ancestor else {}
+        return described | ({"form": member.path.suffix.lower()} if runs_code(member.path) else {})
+
+    return {
+        "source": describe(source),
+        "surrogates": [describe(member) for member in surrogates],
+        "references": [describe(member) for member in references],
+    }
+
+
+def check_references(pools: Pools, data: ImageSet) -> None:
+    """Refuse a reference that answers like the source or a surrogate: nothing could be conferrable then.
+
+    Raises:
+        PoolError: naming both.
+    """
+    probes = probe_images(data)
+    outputs = [model.predict(probes).probabilities for model in pools.models]
+    first = 1 + len(pools.surrogates)
+    derived = [output for output in outputs[:first] if output is not None]
+    for position, output in enumerate(outputs[first:], start=first):
+        same = first_equal(output, np.stack(derived)) if output is not None else None
+        if same is not None:
+            what = "a surrogate" if same else "the source"
+            raise PoolError(
+                f"{pools.name(position)}: this reference answers all probes like {pools.name(same)}, which is {what}: "
+                "it is the same model, converted or copied. Remove one of the two."
+            )

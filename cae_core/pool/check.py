@@ -1,0 +1,177 @@
+"""Is a pool what its manifest says? Files, class counts, accuracies, and one model under two names.
+
+Equality of files misses conversions: two files whose answers to the same probes are equal are the same model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats32, Labels
+from cae_core.dataset import ImageSet
+from cae_core.errors import CaeError, PoolError
+from cae_core.loaders import Device
+from cae_core.models import NO_ANSWER, Predictions
+from cae_core.pool.manifest import PoolMember
+from cae_core.pool.members import open_member
+from cae_core.pool.same_model import first_equal, probe_images, same_outputs
+
+__all__ = ["MemberReport", "check_added", "check_members"]
+
+_ACCURACY_DIFFERENCE = 0.005
+_ASKED_TOGETHER = 1024
+
+
+@dataclass
+class MemberReport:
+    """What was found about one member.
+
+    Attributes:
+        member: as the manifest has it.
+        sha256: of the file; empty where there is none.
+        accuracy: measured on the images; None where the model could not be asked.
+        agreement: fraction of the images that it labels like the source; None likewise, or without a source.
+        problems: in sentences.
+    """
+
+    member: PoolMember
+    sha256: str = ""
+    accuracy: float | None = None
+    agreement: float | None = None
+    problems: list[str] = field(default_factory=list[str])
+
+
+def check_members(
+    members: Sequence[PoolMember],
+    data: ImageSet,
+    *,
+    device: Device = "auto",
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[MemberReport]:
+    """Open every member as a black box, ask it, and say what is wrong with it.
+
+    Args:
+        members: of one pool; the source is the one with this relation.
+        data: labelled images of which no member's training has seen the labels.
+        device: where to run the models.
+        progress: called with the members done and their number.
+
+    Returns:
+        One report for each member, in their order.
+    """
+    probes = probe_images(data)
+    reports: list[MemberReport] = []
+    answers: list[Labels | None] = []
+    outputs: list[Floats32 | None] = []
+    for member in members:
+        report = MemberReport(member)
+        labels, output = _asked(report, data, probes, device)
+        reports.append(report)
+        answers.append(labels)
+        outputs.append(output)
+        progress(len(reports), len(members))
+    _compare_with_source(reports, answers)
+    _find_same_models(reports, outputs)
+    return reports
+
+
+def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: ImageSet) -> None:
+    """Refuse a model that was added to a pool in one role and made for it in another.
+
+    A model that cannot be opened, or answers labels only, is told by its file alone; see `check_members`.
+
+    Args:
+        made: the members that were trained for the pool.
+        added: those that came from elsewhere.
+        data: the images from which the probes are made.
+
+    Raises:
+        PoolError: naming both.
+    """
+    probes = probe_images(data)
+    outputs = [_probabilities(member, probes) for member in added]
+    for trained in made:
+        others = [(m, output) for m, output in zip(added, outputs, strict=True) if m.role != trained.role]
+        answers = [(m, output) for m, output in others if output is not None]
+        own = _probabilities(trained, probes) if answers else None
+        same = [m for m, _ in others if m.sha256 is not None and m.sha256 == trained.sha256]
+        if own is not None:
+            same += [m for m, output in answers if same_outputs(own, output)]
+        if same:
+            raise PoolError(
+                f"{same[0].path}: it was added with the role {same[0].role}, and {trained.path} ({trained.role}) is "
+                "the same model, copied or converted. A model has one role; remove one of the two."
+            )
+
+
+def _probabilities(member: PoolMember, probes: NDArray[np.uint8]) -> Floats32 | None:
+    try:
+        return open_member(member).predict(probes).probabilities
+    except CaeError:  # `check_members` says what is wrong with it
+        return None
+
+
+def _asked(
+    report: MemberReport, data: ImageSet, probes: NDArray[np.uint8], device: Device
+) -> tuple[Labels | None, Floats32 | None]:
+    """Fill in what concerns this member alone; return its labels of the data and its probabilities of the probes."""
+    member = report.member
+    try:
+        report.sha256 = member.digest()
+        model = open_member(member, device=device)
+        parts = range(0, len(data), _ASKED_TOGETHER)
+        asked = [model.predict(data.images[i : i + _ASKED_TOGETHER]) for i in parts]
+        probed = model.predict(probes)
+    except CaeError as error:
+        report.problems.append(str(error))
+        return None, None
+    problem = _wrong_classes([*asked, probed], len(data.class_names))
+    if problem:
+        report.problems.append(f"{member.path}: {problem}")
+        return None, None
+    labels = np.concatenate([answer.labels for answer in asked])
+    report.accuracy = float((labels == data.labels).mean())
+    if member.accuracy is not None and abs(member.accuracy - report.accuracy) > _ACCURACY_DIFFERENCE:
+        report.problems.append(
+            f"{member.path}: the manifest says an accuracy of {member.accuracy:.3f} and these images give "
+            f"{report.accuracy:.3f}. Are they the ones it was measured on, and is the contract right?"
+        )
+    return labels, probed.probabilities
+
+
+def _wrong_classes(answers: Sequence[Predictions], classes: int) -> str:
+    for answer in answers:
+        found = answer.labels.max(initial=NO_ANSWER) + 1
+        if answer.probabilities is not None and answer.probabilities.shape[1] != classes:
+            found = answer.probabilities.shape[1]
+        elif found <= classes:
+            continue
+        return f"the model answers {found} classes and the data have {classes}. Give it a class map, or other data."
+    return ""
+
+
+def _compare_with_source(reports: Sequence[MemberReport], answers: Sequence[Labels | None]) -> None:
+    of_source = [labels for r, labels in zip(reports, answers, strict=True) if r.member.relation == "source"]
+    if len(of_source) != 1 or of_source[0] is None:
+        return
+    for report, labels in zip(reports, answers, strict=True):
+        if labels is not None:
+            report.agreement = float((labels == of_source[0]).mean())
+
+
+def _find_same_models(reports: Sequence[MemberReport], outputs: Sequence[Floats32 | None]) -> None:
+    """Report each member whose answers equal those of one before it; bare labels do not tell models apart."""
+    places = [place for place, output in enumerate(outputs) if output is not None]
+    if not places:
+        return
+    stacked = np.stack([output for output in outputs if output is not None])
+    for row in range(1, len(places)):
+        same = first_equal(stacked[row], stacked[:row])
+        if same is not None:
+            first, second = reports[places[same]].member, reports[places[row]].member
+            reports[places[row]].problems.append(
+                f"{second.path} ({second.role}) answers all probes like {first.path} ({first.role}): it is the same "
+                "model, converted or copied. A model has one role; remove one of the two."
+            )

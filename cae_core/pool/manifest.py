@@ -1,0 +1,209 @@
+"""The pool manifest, ``pool.toml``: which models there are, what they are and what each may be used for.
+
+Four roles, disjoint by model: *generate* (gradients), *screen* (choosing examples and settings), *calibrate*
+(threshold and p-value only) and *test* (reported figures). A file may play one role only.
+"""
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, TypeGuard, get_args
+
+from cae_core.contract import Contract, parse_contract
+from cae_core.errors import PoolError
+from cae_core.files.digests import sha256_of_file
+
+__all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
+
+Role: TypeAlias = Literal["source", "generate", "screen", "calibrate", "test"]
+Relation: TypeAlias = Literal["source", "surrogate", "reference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolMember:
+    """One model of a pool.
+
+    Attributes:
+        path: absolute, or relative to the working folder.
+        role: what it may be used for.
+        relation: to the source.
+        kind: how it was made, in words.
+        architecture: in words.
+        parent: file stem of the member that it was made from.
+        ancestor: the pretrained weights that it descends from.
+        seed: of its training.
+        accuracy: on the data set's test images, 0 to 1.
+        sha256: of the file, where the manifest knows it.
+        contract: where the manifest gives one; else the file's own applies.
+        trusted: whether the manifest says that the file is one's own, so that a form whose opening runs code may be
+            opened; it holds for the very file of ``sha256``.
+    """
+
+    path: Path
+    role: Role
+    relation: Relation
+    kind: str = ""
+    architecture: str = ""
+    parent: str = ""
+    ancestor: str = ""
+    seed: int | None = None
+    accuracy: float | None = None
+    sha256: str | None = None
+    contract: Contract | None = None
+    trusted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file's stem."""
+        return self.path.stem
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file, checked against the manifest's.
+
+        Raises:
+            PoolError: the file is missing, or is not the one that the manifest describes.
+        """
+        if not self.path.exists():
+            raise PoolError(f"{self.path}: the pool names this model and there is no such file.")
+        found = sha256_of_file(self.path)
+        if self.sha256 is not None and found != self.sha256.lower():
+            raise PoolError(
+                f"{self.path}: the file has changed since the manifest was written "
+                f"(expected SHA-256 {self.sha256[:12]}…, found {found[:12]}…). Restore it or correct the manifest."
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The members of a manifest, in its order."""
+
+    members: tuple[PoolMember, ...]
+    origin: str
+
+    @classmethod
+    def checked(cls, members: Iterable[PoolMember], manifest: Path) -> Self:
+        """Make a pool of the members of ``manifest``.
+
+        Raises:
+            PoolError: one model stands in it twice, or it has two sources.
+        """
+        found = tuple(members)
+        _check_disjoint(found, manifest)
+        sources = [member.path for member in found if member.relation == "source"]
+        if len(sources) > 1:
+            raise PoolError(f"{manifest}: a pool has one source; found {sources[0]} and {sources[1]}. Remove one.")
+        return cls(found, str(manifest))
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def select(self, *, role: Role | None = None, relation: Relation | None = None) -> tuple[PoolMember, ...]:
+        """Return the members with this role and relation."""
+        return tuple(m for m in self.members if role in (None, m.role) and relation in (None, m.relation))
+
+    @property
+    def source(self) -> PoolMember:
+        """The only member with the relation *source*.
+
+        Raises:
+            PoolError: there is none, or more than one (in a pool that was not checked).
+        """
+        sources = self.select(relation="source")
+        if len(sources) != 1:
+            raise PoolError(f'{self.origin}: expected one model with relation = "source"; found {len(sources)}.')
+        return sources[0]
+
+
+def read_pool(path: Path) -> Pool:
+    """Read a manifest.
+
+    Raises:
+        PoolError: no such file, not TOML, an unknown role or field, one model in two roles, two sources, no model.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PoolError(f"{path}: the pool manifest cannot be read ({error.strerror}).") from error
+    return parse_pool(content, path)
+
+
+def parse_pool(content: bytes, path: Path) -> Pool:
+    """Make a pool of a manifest's ``content``, which stands or will stand at ``path``.
+
+    Raises:
+        PoolError: as `read_pool`.
+    """
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PoolError(f"{path}: the pool manifest is not TOML ({error}).") from error
+    common = table.get("contract")
+    rows: list[Any] = table["model"] if isinstance(table.get("model"), list) else []
+    if not rows or not all(_is_table(row) for row in rows):
+        raise PoolError(f"{path}: the pool manifest has no [[model]] table.")
+    return Pool.checked([parse_member(row, path, common) for row in rows], path)
+
+
+def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+_VALUE_TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {
+    "seed": int,
+    "accuracy": (int, float),
+    "trusted": bool,
+}
+
+
+def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) -> PoolMember:
+    """Make a member of the fields of a ``[[model]]`` table.
+
+    Args:
+        row: the fields.
+        manifest: whose folder a relative path starts from.
+        common: the contract table that applies where the row has none.
+
+    Raises:
+        PoolError: a field is unknown, missing or wrong.
+    """
+    where = f"{manifest}: model {row.get('path', '(without path)')}"
+    if not isinstance(row.get("path"), str):
+        raise PoolError(f"{where}: every [[model]] needs a path.")
+    for name, choices in (("role", get_args(Role)), ("relation", get_args(Relation))):
+        if row.get(name) not in choices:
+            raise PoolError(f"{where}: {name} must be one of {', '.join(choices)}; found {row.get(name)!r}.")
+    if (row["role"] == "source") != (row["relation"] == "source"):
+        raise PoolError(f'{where}: role and relation are both "source", or neither is.')
+    known = set(PoolMember.__dataclass_fields__)
+    unknown = sorted(set(row) - known)
+    if unknown:
+        raise PoolError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}.")
+    own = row.get("contract", common)
+    if own is not None and not _is_table(own):
+        raise PoolError(f"{where}: contract must be a table; found {own!r}.")
+    contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
+    values = {k: v for k, v in row.items() if k not in ("path", "contract")}
+    for name, value in values.items():
+        if not isinstance(value, _VALUE_TYPES.get(name, str)) or isinstance(value, bool) != (name == "trusted"):
+            raise PoolError(f"{where}: {name} cannot be {value!r}.")
+    if values.get("trusted") and "sha256" not in values:
+        raise PoolError(
+            f"{where}: trusted = true is said of one file, so its sha256 must stand beside it. "
+            "`cae pool add --trusted` writes both."
+        )
+    if not 0 <= values.get("accuracy", 0) <= 1:
+        raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {values['accuracy']}.")
+    return PoolMember(path=manifest.parent / row["path"], contract=contract, **values)
+
+
+def _check_disjoint(members: Sequence[PoolMember], manifest: Path) -> None:
+    for label, keys in (
+        ("path", [str(m.path.resolve()) for m in members]),
+        ("sha256", [m.sha256 for m in members if m.sha256]),
+    ):
+        key, count = Counter(keys).most_common(1)[0] if keys else ("", 0)
+        if count > 1:
+            raise PoolError(f"{manifest}: one model stands in the pool twice (same {label} {key}). Remove one.")

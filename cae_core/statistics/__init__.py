@@ -1,0 +1,1 @@
+"""Intervals, ranks, thresholds, the e-process, the parametric tail, multiplicity, ROC."""

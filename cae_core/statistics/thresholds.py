@@ -1,0 +1,49 @@
+"""From the scores of independent models to the least score that is an accusation."""
+
+from typing import Literal
+
+import numpy as np
+
+from cae_core.arrays import Floats64
+from cae_core.statistics.ranks import exceeded_rank
+
+__all__ = ["LEAST_PARAMETRIC", "as_counts", "least_accused"]
+
+LEAST_PARAMETRIC = 2
+"""Models that a beta-binomial model of their counts takes."""
+
+
+def as_counts(fractions: Floats64, trials: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Return the numbers of matches (r,) that are these fractions of ``trials``."""
+    return np.rint(fractions * trials).astype(np.int64)
+
+
+def least_accused(
+    references: Floats64, asked: int, *, fpr: float, score: Literal["caeacc", "llr"], parametric: bool
+) -> float | None:
+    """Return the least score with p <= fpr; None where there is none.
+
+    There is none where the references are too few for the rate, or match so often that no count would be enough.
+
+    Args:
+        references: (r,), scores of independent models over the same examples.
+        asked: how many examples these are.
+        fpr: the rate.
+        score: CAEAcc moves in steps of one match; of the other score the next larger number is returned.
+        parametric: by a beta-binomial model instead of ranks.
+    """
+    if parametric:
+        from cae_core.statistics.parametric import (
+            beta_binomial_tails,  # seldom asked for, and a verification should start fast
+        )
+
+        enough = np.flatnonzero(beta_binomial_tails(as_counts(references, asked), asked) <= fpr)
+        return int(enough[0]) / asked if len(enough) else None
+    k = exceeded_rank(len(references), fpr)
+    if not k:
+        return None
+    exceeded = float(np.sort(references)[-k])
+    if score == "llr":
+        return float(np.nextafter(exceeded, np.inf))
+    least = round(exceeded * asked) + 1
+    return least / asked if least <= asked else None

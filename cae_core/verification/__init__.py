@@ -1,0 +1,1 @@
+"""Asking a suspect: examination, evidence, decision, verdict, replay, ledger."""

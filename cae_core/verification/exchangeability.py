@@ -1,0 +1,87 @@
+"""Is the suspect a model of the kind that the calibration references stand for?
+
+A rank speaks for models that are exchangeable with the references. CAEAcc moves with accuracy, upwards in the report
+(Fig. 4) and downwards on other data, and a shared pretrained ancestor raises it innocently.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Labels
+from cae_core.calibration.calibrated import Calibration
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.statistics.intervals import binomial_tail
+
+__all__ = ["benign_range", "outside_range", "unlike_references", "unrepresented_ancestor"]
+
+_SIDE = 0.025  # of a two-sided test at 5 %
+
+
+def benign_range(calibration: Calibration, probed: Labels) -> tuple[float, float] | None:
+    """Return the references' lowest and highest accuracy on the very probes (q,) that the suspect was asked.
+
+    On the same images most of the sampling noise of a small set cancels.
+    """
+    if not len(calibration.references) or not len(probed):
+        return None
+    accuracy = calibration.references.accuracy(probed)
+    return float(accuracy.min()), float(accuracy.max())
+
+
+def unlike_references(right: NDArray[np.bool_], references: NDArray[np.bool_]) -> str | None:
+    """Return in a sentence why the suspect's accuracy is no reference's; None where it may be.
+
+    It is outside where it is right less often than *every* reference, or more often than every one, and by more than
+    chance: by the exact sign test (5 %, two-sided) over the images on which exactly one of the two is right. One image
+    decides nothing: where a reference is right wherever the suspect is, it takes six more. A model of the references'
+    kind is outside with a probability of at most 2 / (r + 1), since it has to be the least or the most accurate.
+
+    Args:
+        right: bool (q,), whether the suspect is right about each probe that it was asked.
+        references: bool (r, q), likewise the references; with none, or without a probe, nothing can be said.
+    """
+    if not references.size:
+        return None
+    worse, better = (references & ~right).sum(axis=1), (right & ~references).sum(axis=1)
+    if not (_all_significant(worse, better) or _all_significant(better, worse)):
+        return None
+    accuracies, accuracy = references.mean(axis=1, dtype=np.float64), float(right.mean(dtype=np.float64))
+    return (
+        f"its accuracy on the benign images, {accuracy:.0%}, is outside the {accuracies.min():.0%} to "
+        f"{accuracies.max():.0%} of the calibration references by more than chance, so that they say nothing about "
+        "such a model"
+    )
+
+
+def _all_significant(more: NDArray[np.int64], less: NDArray[np.int64]) -> bool:
+    """Return whether of each pair of counts the first is significantly the larger one."""
+    return all(
+        binomial_tail(first, first + second, 0.5) <= _SIDE
+        for first, second in sorted(set(zip(more.tolist(), less.tolist(), strict=True)))
+    )
+
+
+def outside_range(right: NDArray[np.bool_], limits: tuple[float, float] | None) -> str | None:
+    """Return in a sentence why the suspect, ``right`` (q,) on the probes, is outside; None where it is inside.
+
+    The first rule's: a single image can decide. See `unlike_references`.
+    """
+    if limits is None:
+        return None
+    accuracy = float(right.mean(dtype=np.float64))
+    if limits[0] <= accuracy <= limits[1]:
+        return None
+    return (
+        f"its accuracy on the benign images, {accuracy:.0%}, is outside the {limits[0]:.0%} to {limits[1]:.0%} of the "
+        "calibration references, which say nothing about such a model"
+    )
+
+
+def unrepresented_ancestor(fingerprint: Fingerprint, calibration: Calibration | None) -> str:
+    """Return the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
+
+    An innocent suspect with that ancestor is no further draw from references of which some have another, or none.
+    """
+    ancestor = str(fingerprint.generation["source"].get("ancestor", ""))
+    models = () if calibration is None else calibration.references.models
+    return "" if models and all(model.ancestor == ancestor for model in models) else ancestor

@@ -1,0 +1,161 @@
+"""Deriving an old verdict again, from the answers that it recorded and nothing else."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, cast
+
+import numpy as np
+
+from cae_core.arrays import Images
+from cae_core.calibration.calibrated import Calibration
+from cae_core.errors import ModelError, OptionError, VerdictError
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.models import Predictions
+from cae_core.verification.verdict import Verdict
+from cae_core.verification.verify import VerificationOptions, verify
+
+__all__ = ["Replay", "replay_verdict"]
+
+_ROUNDING = 1e-9
+
+_NOT_DERIVED = frozenset({"earlier"})
+# What a verdict says beside what follows from the answers.
+
+_OPTION_TYPES: dict[str, tuple[type, ...]] = {
+    "sequential": (bool,),
+    "max_queries": (int, NoneType),
+    "allow_extrapolation": (bool,),
+    "claimed_accuracy": (int, float, NoneType),
+    "rule": (int,),
+}
+
+_LARGEST_LABEL = 2**31
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A verdict derived again.
+
+    Attributes:
+        verdict: from the recorded answers, by the fingerprint at hand.
+        differences: names of the fields in which the record says something else.
+    """
+
+    verdict: Verdict
+    differences: tuple[str, ...]
+
+    def agreed(self, name: str) -> Verdict:
+        """Return the verdict, which the record says as well.
+
+        Args:
+            name: of the record, for the message.
+
+        Raises:
+            VerdictError: the record says something else.
+        """
+        if self.differences:
+            raise VerdictError(
+                f"{name}: the recorded answers do not give what the record says (it differs in "
+                f"{', '.join(self.differences)}). It was edited, or made by another calibration or release."
+            )
+        return self.verdict
+
+
+class _Recorded:
+    """A suspect that gives recorded labels in their order, whatever it is asked."""
+
+    def __init__(self, labels: list[int]) -> None:
+        self.labels = labels
+        self.given = 0
+
+    def predict(self, images: Images) -> Predictions:
+        part = self.labels[self.given : self.given + len(images)]
+        if len(part) < len(images):
+            raise VerdictError(
+                f"The record holds {len(self.labels)} answers and its order takes more. Use the whole verdict file, "
+                "with the fingerprint and calibration that it was made by."
+            )
+        self.given += len(images)
+        return Predictions(np.array(part, np.int64))
+
+
+def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibration: Calibration | None) -> Replay:
+    """Judge the answers of a verdict, as ``cae verify --json`` prints it, once more.
+
+    Args:
+        record: the verdict's JSON object.
+        fingerprint: that it was made by.
+        calibration: likewise; None where it was uncalibrated.
+
+    Raises:
+        VerdictError: it is no verdict, one of another fingerprint, or its answers do not follow from its nonce.
+        CaeError: see `verify`.
+    """
+    try:
+        labels = [_integer(answer["label"]) for answer in record["answers"]]
+        asked = [(answer["kind"], answer["index"], answer["repeat"]) for answer in record["answers"]]
+        suspect = {name: str(record["suspect"][name]) for name in ("name", "sha256")}
+        claimed, digest = str(record["fingerprint"]["id"]), str(record["fingerprint"]["sha256"])
+        nonce = bytes.fromhex(record["nonce"])
+        options = _options(record["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise VerdictError(
+            f"This is no verdict as `cae verify --json` prints it ({error!r}). Give the JSON file of one verdict."
+        ) from error
+    if claimed != fingerprint.id:
+        raise VerdictError(
+            f"The verdict was made by the fingerprint {claimed[:12]}… and the file at hand is {fingerprint.id[:12]}…. "
+            "Give the fingerprint that it names."
+        )
+    try:
+        verdict = verify(
+            _Recorded(labels),
+            fingerprint,
+            suspect_name=suspect["name"],
+            suspect_sha256=suspect["sha256"],
+            calibration=calibration,
+            options=options,
+            fingerprint_sha256=digest,
+            nonce=nonce,
+        )
+    except (OptionError, ModelError) as error:  # options and labels of which no verdict can have come
+        raise VerdictError(f"The record was edited, or made by another calibration: {error}") from error
+    questions = [(a.question.kind, a.question.index, a.question.repeat) for a in verdict.answers]
+    if questions != asked:
+        raise VerdictError(
+            "The recorded questions are not those that the nonce gives for this fingerprint and calibration: the "
+            "record was edited, or the calibration is another one."
+        )
+    derived = verdict.as_dict()
+    names = (set(derived) | set(record)) - _NOT_DERIVED
+    return Replay(verdict, tuple(sorted(name for name in names if not _same(derived.get(name), record.get(name)))))
+
+
+def _same(derived: object, recorded: object) -> bool:
+    """Return whether two JSON values are equal; numbers may differ in the last digits between machines."""
+    if isinstance(derived, float) and isinstance(recorded, float):
+        return math.isclose(derived, recorded, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    if isinstance(derived, dict) and isinstance(recorded, dict):
+        mine, theirs = cast("dict[str, object]", derived), cast("dict[str, object]", recorded)
+        return mine.keys() == theirs.keys() and all(_same(mine[name], theirs[name]) for name in mine)
+    if isinstance(derived, list) and isinstance(recorded, list):
+        ours, others = cast("list[object]", derived), cast("list[object]", recorded)
+        return len(ours) == len(others) and all(map(_same, ours, others))
+    return derived == recorded and isinstance(derived, bool) == isinstance(recorded, bool)  # True is 1 to Python
+
+
+def _integer(value: object) -> int:
+    """Return a label; anything else would be cut to one in silence, or not fit into 64 bits."""
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _LARGEST_LABEL:
+        raise TypeError(f"label {value!r}")
+    return value
+
+
+def _options(values: Mapping[str, Any]) -> VerificationOptions:
+    for name, value in dict(values).items():
+        if not isinstance(value, _OPTION_TYPES[name]):
+            raise TypeError(f"option {name} {value!r}")
+    given: dict[str, Any] = {"rule": 1, **values}  # a record that names none was made when there was no other
+    return VerificationOptions(**given)

@@ -1,0 +1,109 @@
+"""What a report says, before it becomes a page: ``cae report --json`` prints it and ``schema.json`` describes it."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import cae_core
+from cae_report.case import Case
+from cae_report.evidence import EvidenceRow, evidence_rows
+from cae_report.limits import Limit, what_is_not_proven
+from cae_report.provenance import Input, inputs, settings_of
+from cae_report.tables import (
+    AnswerShares,
+    Example,
+    KindRow,
+    LabelPair,
+    ModelRow,
+    answer_rows,
+    examples_shown,
+    kind_rows,
+    label_pairs,
+    model_rows,
+)
+from cae_report.text import all_visible
+from cae_report.wording import method_in_words, replay_in_words, verdict_in_words
+
+__all__ = ["REPORT_FORMAT", "ReportContent", "gather_content"]
+
+REPORT_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """Everything that a report says.
+
+    Attributes:
+        sentence: the verdict for a reader who knows nothing of the method.
+        sides: how many independent models score as high, and how many known copies as low; empty where uncalibrated.
+        method: how the test works, in paragraphs.
+        replay: what deriving the verdict again has shown, in sentences.
+        verdict: as ``cae verify --json`` prints it.
+        evidence: see `EvidenceRow`.
+        limits: what the verdict does not prove.
+        compared: how many examples the calibration models' scores are over.
+        models: the calibration models.
+        kinds: the same by kind.
+        answers: what references, surrogates and the suspect answer.
+        classes: names of the classes, in their order.
+        labels: how many examples of each true class have each label; pairs that occur.
+        examples: that are shown.
+        inputs: everything that the verdict rests on, with its SHA-256.
+        settings: of the generation.
+        tools: versions of what made the fingerprint.
+        report_tools: versions of what made the report.
+    """
+
+    sentence: str
+    sides: str
+    method: tuple[str, ...]
+    replay: tuple[str, ...]
+    verdict: dict[str, Any]
+    evidence: tuple[EvidenceRow, ...]
+    limits: tuple[Limit, ...]
+    compared: int
+    models: tuple[ModelRow, ...]
+    kinds: tuple[KindRow, ...]
+    answers: tuple[AnswerShares, ...]
+    classes: tuple[str, ...]
+    labels: tuple[LabelPair, ...]
+    examples: tuple[Example, ...]
+    inputs: tuple[Input, ...]
+    settings: dict[str, str]
+    tools: dict[str, str]
+    report_tools: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it, every name in it visible."""
+        content: dict[str, Any] = all_visible({"format": REPORT_FORMAT, **dataclasses.asdict(self)})
+        return content
+
+
+def gather_content(case: Case, *, examples: int) -> ReportContent:
+    """Gather what a report says.
+
+    Args:
+        case: the verdict and what it was made by.
+        examples: how many to show at most.
+    """
+    models = model_rows(case)
+    return ReportContent(
+        sentence=verdict_in_words(case),
+        sides="" if case.sides is None else case.sides.words,
+        method=method_in_words(case),
+        replay=replay_in_words(case),
+        verdict=case.verdict.as_dict(),
+        evidence=evidence_rows(case),
+        limits=what_is_not_proven(case),
+        compared=len(case.compared),
+        models=models,
+        kinds=kind_rows(models),
+        answers=answer_rows(case),
+        classes=case.fingerprint.class_names,
+        labels=label_pairs(case),
+        examples=examples_shown(case, examples),
+        inputs=inputs(case),
+        settings=settings_of(case),
+        tools={str(name): str(version) for name, version in case.fingerprint.tools.items()},
+        report_tools={"cae-fingerprint": cae_core.__version__},
+    )

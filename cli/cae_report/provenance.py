@@ -1,0 +1,70 @@
+"""Where everything comes from: each input of a verdict with its SHA-256, and the versions of what made it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cae_report.case import Case
+
+__all__ = ["Input", "inputs", "settings_of"]
+
+_RELATIONS = (("surrogates", "generation surrogate"), ("references", "generation reference"))
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file that a verdict rests on.
+
+    Attributes:
+        part: what it was used for.
+        name: of the file, or address.
+        sha256: of its content; empty where none is recorded.
+        kind: how it was made, and its architecture; empty where unknown.
+    """
+
+    part: str
+    name: str
+    sha256: str
+    kind: str = ""
+
+
+def inputs(case: Case) -> tuple[Input, ...]:
+    """Return every input but the calibration models that are listed with their scores."""
+    verdict, generation = case.verdict, case.fingerprint.generation
+    made = [
+        Input("suspect", verdict.suspect["name"], verdict.suspect["sha256"]),
+        Input("verdict", *case.record),
+        Input("fingerprint, as used", "", verdict.fingerprint["sha256"]),
+        Input("fingerprint, at hand", *case.file),
+        *([] if verdict.calibration is None else [Input("calibration", "", verdict.calibration["sha256"])]),
+        *_described("source", generation.get("source")),
+        *_described("benign data", generation.get("data")),
+    ]
+    for name, part in _RELATIONS:
+        made += _described(part, generation.get(name))
+    if case.calibration is not None:
+        made += [
+            Input("screen model", model.name, model.sha256, _kind(model.kind, model.architecture))
+            for model in case.calibration.screen
+        ]
+    return tuple(made)
+
+
+def _described(part: str, value: Any) -> Iterator[Input]:  # noqa: ANN401 - the other party's JSON
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict):
+            kind = _kind(item.get("kind"), item.get("architecture"))
+            yield Input(part, str(item.get("name", "")), str(item.get("sha256", "")), kind)
+
+
+def _kind(*words: Any) -> str:  # noqa: ANN401
+    return ", ".join(str(word) for word in words if word)
+
+
+def settings_of(case: Case) -> dict[str, str]:
+    """Return the settings of the generation, each as a text."""
+    settings = case.fingerprint.generation.get("settings")
+    if not isinstance(settings, dict):
+        return {}
+    return {str(k): v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in settings.items()}

@@ -1,0 +1,95 @@
+"""The figure of where a suspect lies among the calibration models."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cae_core.arrays import Floats64
+from cae_report.case import Case
+from cae_report.svg import DASHED, INK, LIMIT, PAPER, RELATION_COLOURS, WIDTH, Drawn, drawn
+from cae_report.tables import ModelRow
+from cae_report.text import counted, number
+
+__all__ = ["draw_standing"]
+
+_MOST_BARS = 128  # one a possible count of matches, so that none reaches over the threshold
+_BARS = 50  # of a score that is no count
+
+
+def draw_standing(case: Case, models: tuple[ModelRow, ...]) -> Drawn:
+    """Draw the calibration models' scores as bars, a panel a relation, the suspect below, and the threshold."""
+    decision, scores = case.verdict.decision, _scores(models)
+    figure = Figure(figsize=(WIDTH, 1.1 + 1.15 * len(scores)))
+    heights = [*(2 for _ in scores), 0.7]
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    edges = _edges(case, [score for found in scores.values() for score in found])
+    for axes, (relation, found) in zip(panels, scores.items(), strict=False):
+        counts = np.histogram(found, edges)[0]
+        axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=RELATION_COLOURS[relation])
+        axes.set_ylabel("models")
+        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    _suspect(panels[-1], case)
+    panels[-1].set_xlabel("CAEAcc" if decision.score == "caeacc" else "mean log-likelihood ratio, nats an example")
+    panels[-1].set_xlim(edges[0], edges[-1])
+    left = decision.threshold is not None and decision.threshold < (edges[0] + edges[-1]) / 2
+    names = [*(counted(len(found), relation) for relation, found in scores.items()), "the suspect"]
+    for axes, name in zip(panels, names, strict=True):
+        axes.set_title(name, loc="right" if left else "left")  # the other side is the threshold's
+        axes.axvline(decision.value, color=INK, linewidth=1)
+        if decision.threshold is not None:
+            axes.axvline(decision.threshold, color=LIMIT, linewidth=1.5, linestyle=DASHED)
+    if decision.threshold is not None:
+        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "color": LIMIT}
+        panels[0].annotate("threshold", (decision.threshold, 1), (0, 4), ha="left" if left else "right", **place)
+    caption = _standing_in_words(case, scores)
+    title = "Where the suspect lies among the calibration models"
+    return drawn(figure, name="standing", title=title, caption=caption)
+
+
+def _edges(case: Case, scores: list[float]) -> Floats64:
+    """Return the edges of the bars: around the possible fractions of matches, or evenly over the scores."""
+    decision = case.verdict.decision
+    if decision.score == "caeacc":
+        n = len(case.compared)
+        step = math.ceil((n + 1) / _MOST_BARS)
+        return np.append(np.arange(0, n + 1, step), n + 1) / n - 0.5 / n
+    ends = [*scores, decision.value, *([] if decision.threshold is None else [decision.threshold])]
+    margin = 0.05 * (max(ends) - min(ends)) or 1.0
+    return np.linspace(min(ends) - margin, max(ends) + margin, _BARS)
+
+
+def _suspect(axes: Axes, case: Case) -> None:
+    decision, caeacc = case.verdict.decision, case.verdict.caeacc
+    if decision.score == "caeacc":
+        axes.plot([caeacc.low, caeacc.high], [0, 0], color=INK, linewidth=2.5, solid_capstyle="butt")
+    axes.plot([decision.value], [0], marker="D", markersize=8, color=INK, markeredgecolor=PAPER, clip_on=False)
+    axes.set_yticks([])
+    axes.set_ylim(-1, 1)
+    axes.spines["left"].set_visible(False)
+
+
+def _standing_in_words(case: Case, scores: dict[str, list[float]]) -> str:
+    decision, caeacc = case.verdict.decision, case.verdict.caeacc
+    interval = f", with its 95 % interval, {number(caeacc.low)} to {number(caeacc.high)}"
+    parts = [f"Diamond: the suspect at {number(decision.value)}{interval if decision.score == 'caeacc' else ''}."]
+    if decision.threshold is not None:
+        parts.append(f"Dashed line: the threshold, {number(decision.threshold)}.")
+    for relation, found in scores.items():
+        span = f"from {number(min(found))} to {number(max(found))}" if len(found) > 1 else f"at {number(found[0])}"
+        parts.append(f"{counted(len(found), relation)} {span}.")
+    if scores and case.verdict.sequential is not None:
+        parts.append(
+            f"The suspect was asked {counted(caeacc.asked, 'example')}, the calibration models {len(case.compared)}."
+        )
+    return " ".join(parts)
+
+
+def _scores(models: tuple[ModelRow, ...]) -> dict[str, list[float]]:
+    """Return the scores by relation, references first; a relation without models is left out."""
+    found: dict[str, list[float]] = {}
+    for model in models:
+        found.setdefault(model.relation, []).append(model.score)
+    return found

@@ -1,0 +1,106 @@
+"""Reading ONNX files: weights beside them, wherever the file uses them, and texts that are none."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from cae_backends.onnx.files import read_onnx
+from cae_core.errors import ModelError
+from cae_core.models import Model
+from cae_core.opening.opened import open_model
+from tests.backends.onnx_beside import (
+    DATA,
+    IMAGES,
+    LOGITS,
+    WEIGHTS,
+    dense,
+    runtime_of_today,
+    sparse,
+    spoilt,
+    takes_other_bytes,
+)
+
+pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
+
+
+def answers(path: Path, *, gradients: bool) -> NDArray[np.floating[Any]]:
+    model: Model = open_model(str(path), contract=LOGITS, device="cpu")
+    if gradients:
+        model = open_model(str(path), gradients=True, contract=LOGITS, device="cpu")
+    found = model.predict(IMAGES).probabilities
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("made", [dense, pytest.param(sparse, marks=runtime_of_today)])
+def test_weights_beside_the_model_are_read_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Callable[[Path], Path]
+) -> None:
+    """Also where the working folder has a file of the same name with other numbers."""
+    model, working = tmp_path / "model", tmp_path / "working"
+    model.mkdir()
+    working.mkdir()
+    path = made(model)
+    other = np.full(WEIGHTS.size * 3, 7, np.float32)
+    (working / DATA).write_bytes(other.tobytes())
+    monkeypatch.chdir(working)
+    logits = LOGITS.to_input(IMAGES).reshape(5, -1) @ WEIGHTS
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(answers(path, gradients=False), expected, atol=1e-5)
+    np.testing.assert_allclose(answers(path, gradients=True), expected, atol=1e-5)
+
+
+def test_nothing_is_left_outside(tmp_path: Path) -> None:
+    proto = read_onnx(sparse(tmp_path))
+    (found,) = proto.graph.sparse_initializer
+    for tensor in (found.values, found.indices):
+        assert tensor.data_location == TensorProto.DEFAULT
+        assert not tensor.external_data
+    np.testing.assert_array_equal(numpy_helper.to_array(found.indices), np.arange(WEIGHTS.size))
+
+
+@pytest.mark.parametrize("link", ["hard", pytest.param("symbolic", marks=runtime_of_today)])
+def test_weights_of_a_store_of_downloads_are_read(tmp_path: Path, link: str) -> None:
+    """The runtime reads them too."""
+    names, blobs = tmp_path / "names", tmp_path / "blobs"
+    names.mkdir()
+    blobs.mkdir()
+    path = dense(blobs)
+    if link == "hard":
+        for name in (path.name, DATA):
+            os.link(blobs / name, names / name)
+    else:
+        for name in (path.name, DATA):
+            (names / name).symlink_to(blobs / name)
+    found = [answers(names / path.name, gradients=gradients) for gradients in (False, True)]
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("cut", ["values", "places"])
+def test_sparse_weights_that_are_cut_are_told(tmp_path: Path, cut: str) -> None:
+    path = sparse(tmp_path)
+    kept = {"values": WEIGHTS.nbytes - 4, "places": WEIGHTS.nbytes + 8}[cut]
+    (tmp_path / DATA).write_bytes((tmp_path / DATA).read_bytes()[:kept])
+    with pytest.raises(ModelError, match=rf"its file of weights {DATA} has {kept} bytes"):
+        open_model(str(path), gradients=True, contract=LOGITS, device="cpu")
+
+
+@pytest.mark.parametrize("text", ["MatMul", "Flatten", "matrix", "flattening", "linear", "a key", "a value"])
+def test_a_text_that_is_not_utf8_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    path = spoilt(tmp_path, text)
+    for read in (read_onnx, lambda p: open_model(str(p), gradients=True, contract=LOGITS, device="cpu")):
+        with pytest.raises(ModelError, match=r"m\.onnx: .*UTF-8.* Export"):
+            read(path)
+
+
+@takes_other_bytes
+@pytest.mark.parametrize("text", ["commentary", "produced by", "version 1", "of a node"])
+def test_comments_may_be_anything(tmp_path: Path, text: str) -> None:
+    path = spoilt(tmp_path, text)
+    np.testing.assert_allclose(answers(path, gradients=True), answers(path, gradients=False), atol=1e-5)

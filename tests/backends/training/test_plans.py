@@ -1,0 +1,189 @@
+"""Plans: what they mean, that more of the same changes nothing that is there, and what is refused."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cae_backends.training.jobs import KINDS
+from cae_backends.training.plans import parse_plan, read_plan
+from cae_backends.training.pretrained import Pretrained
+from cae_core.errors import CaeError, PoolError
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "pools"
+ROLES = ("generate", "screen", "calibrate", "test")
+
+
+def table(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    group = {
+        "kind": "hard labels",
+        "architectures": ["mlp", "cnn-small"],
+        "recipes": ["digits", "fast"],
+        "count": {"generate": 5, "test": 1},
+    }
+    made: dict[str, Any] = {"source": {"architecture": "mlp", "recipe": "digits"}, "members": [group]}
+    return made | changes
+
+
+def group(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    return table(members=[table()["members"][0] | changes])
+
+
+def pretrained(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    return group(**{"weights": "imagenet", "architectures": ["mobilenetv2", "densenet121-top"]} | changes)
+
+
+LARGE = {"architecture": "mobilenetv2", "recipe": "fast", "weights": "imagenet"}
+COPY = {"kind": "fine-tuned", "recipes": ["fast"], "count": {"test": 1}}
+
+
+def test_architectures_and_recipes_are_taken_in_turn() -> None:
+    source, *members = parse_plan(table(), origin="p").jobs
+    assert (source.name, source.architecture, source.recipe.epochs) == ("source", "mlp", 10)
+    assert [job.name for job in members[4:]] == ["generate-hard-labels-005", "test-hard-labels-001"]
+    turns = [(job.architecture, job.recipe.optimizer) for job in members]
+    assert turns[:5] == [("mlp", "adam"), ("cnn-small", "adam"), ("mlp", "sgd"), ("cnn-small", "sgd"), ("mlp", "adam")]
+    assert len({job.seed for job in members}) == 6
+
+
+def test_a_higher_count_leaves_the_others_as_they_are() -> None:
+    few = parse_plan(table(), origin="p").jobs
+    many = parse_plan(group(count={"generate": 9, "screen": 2, "test": 4}), origin="p").jobs
+    assert set(few) < set(many)
+    other = parse_plan(table(seed=1), origin="p").jobs
+    assert not {job.seed for job in few} & {job.seed for job in other}
+
+
+def test_snapshots_only_where_independence_does_not_matter() -> None:
+    jobs = parse_plan(group(snapshots=2), origin="p").jobs
+    assert [job.snapshots for job in jobs] == [0, 2, 2, 2, 2, 2, 0]
+
+
+def test_a_base_needs_not_be_a_recipe_by_itself() -> None:
+    parse_plan(table(recipe={"part": {"plateau": 3}, "whole": {"base": "part", "validation": 0.1}}), origin="p")
+
+
+def test_a_shortened_plan() -> None:
+    plan = parse_plan(table(), origin="p").shortened(epochs=3, share=0.5)
+    assert {job.recipe.epochs for job in plan.jobs} == {3}
+    assert {job.recipe.share for job in plan.jobs} == {0.5}
+
+
+def test_published_weights_are_those_of_the_trainers_framework() -> None:
+    source, *members = parse_plan(pretrained() | {"source": {**LARGE, "trainer": "keras"}}, origin="p").jobs
+    assert source.weights == Pretrained(ancestor="ImageNet weights of keras.applications MobileNetV2")
+    found = [job.weights.ancestor for job in members if job.weights is not None]
+    assert found[:2] == [
+        f"ImageNet weights of torchvision {n} (IMAGENET1K_V1)" for n in ("mobilenet_v2", "densenet121")
+    ]
+    assert len(found) == 6
+    assert all(job.weights is None for job in parse_plan(table(), origin="p").jobs)
+
+
+def test_weights_of_a_file_lie_beside_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "owner.pth").write_bytes(b"weights")
+    source = {**LARGE, "weights": "owner.pth"}
+    job, child = parse_plan(table(source=source, members=[COPY]), origin="p", folder=tmp_path).jobs
+    digest = hashlib.sha256(b"weights").hexdigest()
+    ancestor = f"owner (SHA-256 {digest[:12]})"
+    assert (job.weights, child.weights) == (
+        Pretrained(ancestor=ancestor, path=tmp_path / "owner.pth", sha256=digest),
+        None,
+    )
+
+
+def test_a_file_of_weights_that_changes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "owner.pth"
+    path.write_bytes(b"weights")
+    weights = Pretrained(ancestor="owner", path=path, sha256=hashlib.sha256(b"weights").hexdigest())
+    assert weights.content() == b"weights"
+    path.write_bytes(b"others")
+    with pytest.raises(PoolError, match=r"owner\.pth: the file of weights has changed"):
+        weights.content()
+    path.unlink()
+    with pytest.raises(PoolError, match=r"owner\.pth: the file of weights cannot be read \(No such file"):
+        weights.content()
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (table(colour=1), "unknown field 'colour'"),
+        (table(seed="x"), "seed must be an integer"),
+        (table(source=None), r"table \[source\]"),
+        (table(source={"architecture": "mlp"}), "recipe is named by a text"),
+        (table(source={"file": "missing.onnx"}), "no such model file"),
+        (table(recipe={"own": 1}), "recipes are tables"),
+        (table(members={}), "members are tables"),
+        (table(members=table()["members"] * 2), "two groups"),
+        (group(kind="magic"), "kind must be one of"),
+        (group(kind="source"), "kind must be one of"),
+        (group(architectures=[]), "architectures must be a list"),
+        (group(recipes=["nothing"]), "have no 'nothing'"),
+        (group(changes={"epochs": "x"}), "must be of type int"),
+        (group(count={"train": 1}), "count is a table"),
+        (group(count={"test": -1}), "must be a number"),
+        (group(kind="other architecture"), "has its parent's"),
+        (group(name="a/b"), "becomes a file's"),
+        (table(recipe={"unused": {"epoch": 3}}), "unknown field 'epoch'"),
+        (table(recipe={"a": {"base": "b"}, "b": {"base": "a"}}), "each other's base"),
+        (table(trainer="jax"), "No trainer 'jax'"),
+        (table(source={"architecture": "vgg", "recipe": "fast"}), "source: Unknown architecture 'vgg'"),
+        (group(architectures=["mlp", "vgg"]), "'hard-labels': Unknown architecture 'vgg'"),
+        (group(architectures=["cnn-wide"], trainer="keras"), "Unknown architecture 'cnn-wide'"),
+        (group(kind="scikit-learn", architectures=["mlp"]), "Unknown architecture 'mlp'; known are svc-rbf"),
+        (table(data=5), "data must be a text; found 5"),
+        (table(foreign=True), "foreign must be a text"),
+        (table(trainer=1), "trainer must be a text"),
+        (group(snapshots="two"), "snapshots must be a number; found 'two'"),
+        (group(snapshots=True), "snapshots must be a number; found True"),
+        (group(snapshots=-1), "snapshots must be a number"),
+        (group(changes=3), "changes to a recipe are a table; found 3"),
+        (group(weights="imagenet"), r"torch has published ones of \(resnet50v1.*found 'mlp'"),
+        (pretrained(architectures=["mobilenetv2", "resnet20v1"]), "hard-labels.*found 'resnet20v1'. Leave weights out"),
+        (pretrained(weights=True), "weights must be a text; found True"),
+        (pretrained(weights="absent.pth"), r'weights are "imagenet" or a file; there is no file absent\.pth'),
+        (pretrained(kind="scikit-learn", architectures=["svc-rbf"]), "found 'svc-rbf'"),
+        (table(source={**LARGE, "architecture": "cnn-wide"}), "source: weights are for .* found 'cnn-wide'"),
+        (table(source={"file": __file__, "weights": "imagenet"}), "starts from no weights"),
+        (table(source=LARGE, members=[{**COPY, "weights": "imagenet"}]), "not for a copy"),
+    ],
+)
+def test_refuses(plan: dict[str, Any], message: str) -> None:
+    with pytest.raises(CaeError, match=message):
+        parse_plan(plan, origin="plan.toml")
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "cannot be read"), ("a = ", "not TOML"), ("\xff", "not TOML")])
+def test_refuses_a_file(content: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    if content is not None:
+        path.write_bytes(content.encode("latin1"))
+    with pytest.raises(CaeError, match=message):
+        read_plan(path)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_are_plans_with_all_roles_and_kinds(path: Path) -> None:
+    jobs = read_plan(path).jobs
+    for role in ROLES:
+        here = [job for job in jobs if job.role == role]
+        assert {job.relation for job in here} == {"surrogate", "reference"}
+        assert len({job.architecture for job in here}) >= 2
+    generating = [job for job in jobs if job.role == "generate" and job.relation == "surrogate"]
+    assert sum(job.kind == "hard labels" for job in generating) >= 0.4 * len(generating)
+    testing = {job.kind for job in jobs if job.role in ("calibrate", "test") and job.relation == "surrogate"}
+    assert testing >= {"hard labels", "soft labels", "distilled", "other architecture", "fine-tuned", "pruned"}
+    assert testing <= set(KINDS)
+
+
+def test_the_digits_example_is_large_enough() -> None:
+    path = EXAMPLES / "digits.toml"
+    jobs = read_plan(path).jobs
+    references, surrogates = (sum(job.relation == relation for job in jobs) for relation in ("reference", "surrogate"))
+    assert f"{references} references and {surrogates} surrogates" in path.read_text().splitlines()[0]
+    assert references >= 550
+    assert surrogates >= 100
+    kinds = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
+    assert {job.kind for job in jobs} >= kinds

@@ -1,0 +1,141 @@
+"""The report in a real browser: it loads nothing else, fits a phone, reads in light and dark, and prints."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+
+from cae_core.verification.verify import VerificationOptions
+from cae_report.case import open_case
+from cae_report.content import gather_content
+from cae_report.page import render_page
+from tests.cli.report.report_cases import HOSTILE, calibration_of, colour_fingerprint, write_case
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=["sequential", "uncalibrated", "hostile names", "many classes"])
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of each kind; the hostile names are long and cannot be broken at a space."""
+    names = {
+        "hostile names": tuple(name.replace(" ", "_") * 5 for name in HOSTILE),
+        "many classes": tuple(f"class number {i}" for i in range(100)),
+    }.get(request.param, ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"))
+    folder = tmp_path_factory.mktemp("report")
+    fingerprint = colour_fingerprint(names=names)
+    files = write_case(
+        folder,
+        fingerprint=fingerprint,
+        calibration=None if request.param == "uncalibrated" else calibration_of(fingerprint),
+        options=VerificationOptions(sequential=request.param == "sequential"),
+        suspect=names[0],
+    )
+    case = open_case(files.verdict, files.fingerprint)
+    path = folder / "report.html"
+    path.write_text(render_page(case, gather_content(case, examples=12)), encoding="utf-8")
+    return path
+
+
+def opened(browser: Browser, report: Path, *, width: int = 1000, scheme: str = "light") -> tuple[Page, list[str]]:
+    """Open the report, and return the page with everything that went wrong."""
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    wrong: list[str] = []
+
+    def dismissed(dialog: Dialog) -> None:
+        wrong.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", dismissed)
+    page.on(
+        "request",
+        lambda asked: wrong.append(asked.url) if asked.url != report.as_uri() and asked.url[:5] != "data:" else None,
+    )
+    page.goto(report.as_uri())
+    return page, wrong
+
+
+def test_nothing_else_is_loaded_and_nothing_is_complained_about(browser: Browser, report: Path) -> None:
+    page, wrong = opened(browser, report)
+    page.evaluate("document.querySelectorAll('details').forEach(x => x.open = true)")
+    assert wrong == []
+    assert page.locator("h1").count() == 1
+    assert page.evaluate("[...document.images].every(x => x.complete && x.naturalWidth > 0)")
+    page.close()
+
+
+def test_a_request_and_a_complaint_would_be_noticed(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("<!DOCTYPE html><title>x</title><img src='other.png' alt=''><script>console.error('no')</script>")
+    page, wrong = opened(browser, path)
+    assert (tmp_path / "other.png").as_uri() in wrong
+    assert "error: no" in wrong
+    page.close()
+
+
+@pytest.mark.parametrize("width", [380, 1000])
+def test_no_horizontal_scrolling(browser: Browser, report: Path, width: int) -> None:
+    page, _ = opened(browser, report, width=width)
+    page.evaluate("document.querySelectorAll('details').forEach(x => x.open = true)")
+    scrolled, shown = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert scrolled <= shown
+    page.close()
+
+
+def luminance(page: Page, script: str) -> float:
+    """Return the relative luminance (WCAG) of a CSS colour ``rgb(…)``."""
+    red, green, blue = (
+        x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4
+        for x in (int(part) / 255 for part in str(page.evaluate(script)).removeprefix("rgb(").rstrip(")").split(","))
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_figures_read_in_light_and_dark(browser: Browser, report: Path, scheme: str) -> None:
+    page, _ = opened(browser, report, scheme=scheme)
+    ground = luminance(page, "getComputedStyle(document.documentElement).backgroundColor")
+    assert (ground > 0.5) == (scheme == "light")
+    for script, least in (
+        ("getComputedStyle(document.querySelector('p')).color", 7.0),
+        ("getComputedStyle(document.querySelector('.note')).color", 4.5),
+        ("getComputedStyle(document.querySelector('svg text')).fill", 7.0),
+        ("getComputedStyle(document.querySelector('svg use')).stroke", 3.0),
+    ):
+        found = sorted([luminance(page, script), ground])
+        assert (found[1] + 0.05) / (found[0] + 0.05) >= least, script
+    page.close()
+
+
+def test_it_prints_with_every_list_open(browser: Browser, report: Path) -> None:
+    page, _ = opened(browser, report, scheme="dark")
+    printed = page.pdf(format="A4")
+    assert printed.startswith(b"%PDF")
+    assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 2
+    page.emulate_media(media="print", color_scheme="dark")
+    assert luminance(page, "getComputedStyle(document.documentElement).backgroundColor") == pytest.approx(1)
+    assert all(page.evaluate("[...document.querySelectorAll('details table')].map(x => x.offsetHeight > 0)"))
+    page.close()

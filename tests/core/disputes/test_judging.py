@@ -1,0 +1,433 @@
+"""Judging among the toys: who is upheld, who is rejected, and what cannot be judged."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cae_core.arrays import Images, Labels
+from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.calibration.file import load_calibration
+from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
+from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate, seed_of
+from cae_core.errors import OptionError, PoolError, VerdictError
+from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
+from cae_core.models import Model, Predictions
+from cae_core.pool.manifest import PoolMember
+from cae_core.pool.manifest_writing import write_manifest
+from tests.core.judge_toys import NONCE, Dispute, make_dispute, opened
+from tests.core.toys import LinearModel, quick_settings
+
+SEALED = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LATER = datetime(2026, 5, 1, tzinfo=UTC)
+PROVEN = DatedEvidence(sealed_at=SEALED, suspect_since=LATER, authority="an authority")
+
+
+@pytest.fixture(scope="module")
+def dispute(tmp_path_factory: pytest.TempPathFactory) -> Dispute:
+    return make_dispute(tmp_path_factory.mktemp("dispute"), references=99)
+
+
+@pytest.fixture(scope="module")
+def regeneration(dispute: Dispute) -> Regeneration:
+    return dispute.regenerated(fpr=0.01)
+
+
+class LabelsOnly:
+    """Tells labels, which a function may change."""
+
+    def __init__(
+        self, model: Model, change: Callable[[Images, Labels], Labels] = lambda _images, labels: labels
+    ) -> None:
+        self.model, self.change, self.asked = model, change, 0
+
+    def predict(self, images: Images) -> Predictions:
+        self.asked += len(images)
+        return Predictions(self.change(images, self.model.predict(images).labels))
+
+
+def judge(regeneration: Regeneration, suspect: Model, **options: Any) -> Judgement:  # noqa: ANN401 - of different types
+    given = {"suspect_name": "theirs", "suspect_sha256": "ab", "seals": 1, "evidence": PROVEN}
+    return judge_claim(regeneration, suspect, **{**given, **options})
+
+
+def test_a_copy_is_upheld_with_dated_evidence(dispute: Dispute, regeneration: Regeneration) -> None:
+    found = judge(regeneration, LabelsOnly(opened(dispute.copy)))
+    assert (found.outcome, found.p_value, found.p_adjusted, found.attested) == ("upheld", 0.01, 0.01, True)
+    assert "reached by 0 of 99 independent models" in found.reason
+    assert found.verdict is not None
+    assert found.as_dict()["verification"]["caeacc"] >= 0.9
+    assert found.as_dict()["evidence"] == {
+        "sealed_at": "2026-01-31T12:00:00+00:00",
+        "suspect_since": "2026-05-01T00:00:00+00:00",
+        "authority": "an authority",
+        "proven": True,
+    }
+
+
+@pytest.mark.parametrize(("evidence", "said"), [
+    (DatedEvidence(), "the seal is not dated"),
+    (DatedEvidence(suspect_since=LATER), "the seal is not dated"),
+    (DatedEvidence(sealed_at=SEALED), "nothing says since when the suspect exists"),
+    (DatedEvidence(sealed_at=SEALED, suspect_since=SEALED), "the suspect existed at 2026-01-31"),
+    (DatedEvidence(sealed_at=LATER, suspect_since=SEALED), "the seal is of 2026-05-01"),
+])  # fmt: skip
+def test_without_proof_of_who_was_first_nothing_is_upheld(
+    dispute: Dispute, regeneration: Regeneration, evidence: DatedEvidence, said: str
+) -> None:
+    found = judge(regeneration, opened(dispute.copy), evidence=evidence)
+    assert (found.outcome, found.p_value) == ("cannot judge", 0.01)
+    assert found.reason.startswith("direction not proven: ")
+    assert said in found.reason
+    assert found.remedy
+    assert not found.as_dict()["evidence"]["proven"]
+
+
+def test_times_are_compared_whatever_their_zones() -> None:
+    east = datetime.fromisoformat("2026-01-31T12:30+02:00")  # an hour and a half before noon in UTC
+    assert DatedEvidence(sealed_at=east, suspect_since=SEALED).doubt() is None
+    assert DatedEvidence(sealed_at=SEALED, suspect_since=east).doubt() is not None
+
+
+@pytest.mark.parametrize("evidence", [PROVEN, DatedEvidence()], ids=["dated", "undated"])
+def test_an_independent_suspect_is_rejected(
+    dispute: Dispute, regeneration: Regeneration, evidence: DatedEvidence
+) -> None:
+    found = judge(regeneration, opened(dispute.stranger), evidence=evidence)
+    assert found.outcome == "rejected"
+    assert found.p_value is not None
+    assert found.p_value > 0.01
+    assert "does not prove independence" in found.reason
+
+
+def test_the_p_value_is_multiplied_by_the_seals_and_is_no_more_than_one(dispute: Dispute) -> None:
+    regeneration = dispute.regenerated(fpr=0.05)
+    upheld, more = (judge(regeneration, opened(dispute.copy), seals=seals) for seals in (5, 6))
+    assert (upheld.outcome, upheld.p_value, upheld.p_adjusted) == ("upheld", 0.01, 0.05)
+    assert (more.outcome, more.p_value) == ("cannot judge", None)  # 99 references do not support 0.05 / 6
+    rejected = judge(regeneration, opened(dispute.stranger), seals=5)
+    assert (rejected.outcome, rejected.p_adjusted) == ("rejected", 1.0)
+
+
+def test_a_thousand_seals_cannot_be_judged_with_99_references(dispute: Dispute, regeneration: Regeneration) -> None:
+    suspect = LabelsOnly(opened(dispute.copy))
+    found = judge(regeneration, suspect, seals=1000)
+    assert (found.outcome, found.needed, found.p_value) == ("cannot judge", 99_999, None)
+    assert found.reason == "99 references cannot support a rate of 0.01 after multiplying by 1000 seals"
+    assert (suspect.asked, found.attested, found.verdict) == (0, False, None)
+
+
+def test_eighteen_references_cannot_judge_whatever_the_rate(dispute: Dispute) -> None:
+    few = dataclasses.replace(dispute.judge, calibration_references=dispute.judge.calibration_references[:18])
+    for rate in (0.05, 0.5):
+        found = judge(dispute.regenerated(few, fpr=rate), opened(dispute.copy))
+        assert (found.outcome, found.needed) == ("cannot judge", 19)
+        assert found.reason == "18 references are fewer than the 19 that any judgement takes"
+        assert "until there are 19" in found.remedy
+
+
+@pytest.mark.parametrize("fpr", [0.001, 0.01, 0.03, 0.05, 0.07, 0.1, 0.3, 0.9])
+@pytest.mark.parametrize("seals", [1, 2, 3, 7, 100])
+def test_the_references_needed_are_just_enough(fpr: float, seals: int) -> None:
+    """Checked in integers: seals / (r + 1) <= fpr, with the rate as it is written."""
+    thousandths = round(fpr * 1000)
+    needed = references_needed(fpr, seals)
+    assert needed >= 19
+    assert seals * 1000 <= thousandths * (needed + 1)
+    assert needed == 19 or seals * 1000 > thousandths * needed
+    assert judge_unasked(references=needed, fpr=fpr, seals=seals, evidence=PROVEN) is None
+    assert judge_unasked(references=needed - 1, fpr=fpr, seals=seals, evidence=PROVEN) is not None
+
+
+@pytest.mark.parametrize("seals", [0, -3])
+def test_fewer_seals_than_one_are_refused(dispute: Dispute, regeneration: Regeneration, seals: int) -> None:
+    with pytest.raises(VerdictError, match=f"at least 1; found {seals}"):
+        judge(regeneration, opened(dispute.copy), seals=seals)
+
+
+def on_examples(regeneration: Regeneration, answer: Callable[[int], int]) -> Callable[[Images, Labels], Labels]:
+    """Return a change of the answers to the regenerated examples, a function of the example's place."""
+    places = {image.tobytes(): i for i, image in enumerate(regeneration.fingerprint.images)}
+
+    def change(images: Images, labels: Labels) -> Labels:
+        found = [(row, places.get(image.tobytes())) for row, image in enumerate(images)]
+        for row, place in found:
+            if place is not None:
+                labels[row] = answer(place)
+        return labels
+
+    return change
+
+
+def test_a_suspect_that_answers_examples_at_random_is_not_rejected(
+    dispute: Dispute, regeneration: Regeneration
+) -> None:
+    random = np.random.default_rng(0)
+    evasive = LabelsOnly(opened(dispute.copy), on_examples(regeneration, lambda _: int(random.integers(4))))
+    found = judge(regeneration, evasive)
+    assert found.outcome == "cannot judge"
+    assert found.reason.startswith("possible evasion: ")
+
+
+def test_a_suspect_that_refuses_the_examples_is_not_rejected(dispute: Dispute, regeneration: Regeneration) -> None:
+    found = judge(regeneration, LabelsOnly(opened(dispute.copy), on_examples(regeneration, lambda _: -1)))
+    assert found.outcome == "cannot judge"
+    assert "it refuses 100% of the examples" in found.reason
+
+
+def test_evasion_that_does_not_help_is_upheld(dispute: Dispute, regeneration: Regeneration) -> None:
+    """Asked again, the copy says something else: it matches as often all the same."""
+    seen: set[bytes] = set()
+
+    def fickle(images: Images, labels: Labels) -> Labels:
+        for row, image in enumerate(images):
+            labels[row] = (labels[row] + (image.tobytes() in seen)) % 4
+            seen.add(image.tobytes())
+        return labels
+
+    found = judge(regeneration, LabelsOnly(opened(dispute.copy), fickle))
+    assert found.verdict is not None
+    assert found.verdict.evasion
+    assert found.outcome == "upheld"
+
+
+def test_a_suspect_that_is_asked_wrongly_cannot_be_judged(dispute: Dispute, regeneration: Regeneration) -> None:
+    upside_down = LinearModel(-opened(dispute.copy).weights)
+    found = judge(regeneration, upside_down)
+    assert (found.outcome, found.attested) == ("cannot judge", True)
+    assert "is the input range right?" in found.reason
+
+
+def test_an_accuracy_that_no_reference_has_cannot_be_judged(dispute: Dispute, regeneration: Regeneration) -> None:
+    worse = dataclasses.replace(
+        regeneration.calibration,
+        references=dataclasses.replace(
+            regeneration.calibration.references, right=np.zeros_like(regeneration.calibration.references.right)
+        ),
+    )
+    found = judge(dataclasses.replace(regeneration, calibration=worse), opened(dispute.copy))
+    assert found.outcome == "cannot judge"
+    assert "is outside the 0% to 0% of the calibration references" in found.reason
+
+
+def test_above_the_references_and_below_every_known_copy_is_neither(
+    dispute: Dispute, regeneration: Regeneration
+) -> None:
+    """One match more than any reference has, and fewer than the judge's own copies."""
+    fingerprint, calibration = regeneration.fingerprint, regeneration.calibration
+    groups = (calibration.references, calibration.surrogates)
+    highest, lowest = (group.matches(fingerprint).sum(axis=1) for group in groups)
+    assert highest.max() + 1 < lowest.min()
+
+    def suspect(matches: int) -> LabelsOnly:
+        def answer(place: int) -> int:
+            return int((fingerprint.labels if place < matches else fingerprint.ground_truth)[place])
+
+        return LabelsOnly(opened(dispute.copy), on_examples(regeneration, answer))
+
+    found = judge(regeneration, suspect(int(highest.max()) + 1))
+    assert (found.outcome, found.p_value) == ("cannot judge", 0.01)
+    assert "0 of 99 independent models, p = 0.0100, and 0 of 3 known copies score as low" in found.reason
+    assert "fits neither kind" in found.reason
+    assert "weaker copies" in found.remedy
+    upheld = judge(regeneration, suspect(int(lowest.min())))
+    assert upheld.outcome == "upheld"
+    assert "1 of 3 known copies scores as low" in upheld.reason or lowest.tolist().count(lowest.min()) > 1
+
+
+def test_a_shared_ancestor_that_no_reference_has_cannot_be_judged(dispute: Dispute) -> None:
+    source = dataclasses.replace(dispute.source, ancestor="public weights")
+    found = judge(dispute.regenerated(dataclasses.replace(dispute.judge, source=source)), opened(dispute.copy))
+    assert found.outcome == "cannot judge"
+    assert "shares its ancestor (public weights)" in found.reason
+
+
+def test_one_regeneration_judges_many_suspects_alike(dispute: Dispute, regeneration: Regeneration) -> None:
+    """In any order: nothing of one suspect stays for the next."""
+    first = [judge(regeneration, opened(suspect)) for suspect in (dispute.copy, dispute.stranger)]
+    second = [judge(regeneration, opened(suspect)) for suspect in (dispute.stranger, dispute.copy)]
+    assert first == second[::-1]
+
+
+def test_the_budget_is_kept(dispute: Dispute, regeneration: Regeneration) -> None:
+    suspect = LabelsOnly(opened(dispute.copy))
+    found = judge(regeneration, suspect, max_queries=80)
+    assert suspect.asked <= 80
+    assert found.outcome == "upheld"
+
+
+def test_the_nonce_decides_seed_and_images(dispute: Dispute, regeneration: Regeneration) -> None:
+    assert regeneration.fingerprint.generation["settings"]["seed"] == seed_of(NONCE)
+    assert regeneration.fingerprint.id == dispute.regenerated().fingerprint.id
+    other = regenerate(
+        dispute.judge,
+        dispute.data,
+        settings=quick_settings(count=40),
+        calibration=CalibrationSettings(),
+        nonce=bytes(16),
+        pools=dispute.pools(dispute.judge.surrogates, dispute.judge.references),
+        opener=opened,
+    )
+    assert other.fingerprint.id != regeneration.fingerprint.id
+
+
+def converted(folder: Path, member: PoolMember, name: str) -> PoolMember:
+    """Return the same model in another file: the same constant added to all logits changes no probability."""
+    path = folder / f"{name}.npy"
+    np.save(path, np.load(member.path) + np.float32(0.25))
+    return dataclasses.replace(member, path=path)
+
+
+@pytest.mark.parametrize("part", ["surrogates", "references", "calibration_references", "calibration_surrogates"])
+@pytest.mark.parametrize("made", ["copied", "converted"])
+def test_the_claimed_source_is_refused_among_the_judges_models(
+    dispute: Dispute, tmp_path: Path, part: str, made: str
+) -> None:
+    first, *rest = getattr(dispute.judge, part)
+    own = np.load(dispute.source.path) + np.float32(0.25 if made == "converted" else 0)
+    path = tmp_path / "same.npy"
+    np.save(path, own)
+    changes: dict[str, Any] = {part: (dataclasses.replace(first, path=path), *rest)}
+    pool = dataclasses.replace(dispute.judge, **changes)
+    with pytest.raises(PoolError, match=r"same\.npy .*: this is the claimed source"):
+        dispute.regenerated(pool)
+
+
+@pytest.mark.parametrize("part", ["surrogates", "references", "calibration_references", "calibration_surrogates"])
+def test_a_suspect_among_the_judges_models_is_refused(
+    dispute: Dispute, regeneration: Regeneration, tmp_path: Path, part: str
+) -> None:
+    member = getattr(dispute.judge, part)[1]
+    with pytest.raises(PoolError, match=f"theirs: the suspect is .*{member.path.name} of the judge's pool"):
+        judge(regeneration, opened(member), suspect_sha256=member.digest())
+    with pytest.raises(PoolError, match=f"theirs: the suspect is .*{member.path.name} of the judge's pool"):
+        judge(regeneration, opened(converted(tmp_path, member, "other")))
+
+
+def test_the_source_itself_may_be_the_suspect(dispute: Dispute, regeneration: Regeneration) -> None:
+    """The thief who changed nothing."""
+    found = judge(regeneration, opened(dispute.source), suspect_sha256=dispute.source.digest())
+    assert found.outcome == "upheld"
+
+
+def test_a_parametric_p_value_and_a_score_without_a_screen_are_refused(dispute: Dispute) -> None:
+    parametric = CalibrationSettings(parametric=True)
+    with pytest.raises(OptionError, match="claims no bound"):
+        regenerate(dispute.judge, dispute.data, settings=quick_settings(), calibration=parametric, nonce=NONCE)
+    with pytest.raises(PoolError, match="no screen role to weigh it by"):
+        dispute.regenerated(score="llr")
+
+
+def test_a_screen_role_weighs_and_chooses(dispute: Dispute) -> None:
+    def screening(members: Sequence[PoolMember]) -> tuple[PoolMember, ...]:
+        return tuple(dataclasses.replace(member, role="screen") for member in members)
+
+    screen = screening(dispute.claimant[0]) + screening(dispute.claimant[1])
+    regeneration = dispute.regenerated(dataclasses.replace(dispute.judge, screen=screen), fpr=0.01, score="llr")
+    found = judge(regeneration, opened(dispute.copy))
+    assert found.outcome == "upheld"
+    assert "the likelihood-ratio score" in found.reason
+    assert judge(regeneration, opened(dispute.stranger)).outcome == "rejected"
+    with pytest.raises(PoolError, match="of the judge's pool"):
+        judge(regeneration, opened(screen[0]))
+
+
+def test_the_regeneration_is_kept_and_gone_on_with(
+    dispute: Dispute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in the middle of the search, it ends in the same file; finished, it is not repeated."""
+    pool = dispute.judge
+    pools = dispute.pools(pool.surrogates, pool.references)
+    monkeypatch.setattr("cae_core.generation.white_boxes.open_pools", lambda *_members, **_options: pools)
+    settings = quick_settings(count=40, batch=4)
+
+    def run(folder: Path, interrupt_at: float = math.inf) -> Regeneration:
+        stages: list[str] = []
+
+        def progress(stage: str, _done: int, _total: int) -> None:
+            stages.append(stage)
+            if stages.count("searching") > interrupt_at:
+                raise KeyboardInterrupt
+
+        found = regenerate(
+            pool,
+            dispute.data,
+            settings=settings,
+            calibration=CalibrationSettings(),
+            nonce=NONCE,
+            folder=folder,
+            opener=opened,
+            progress=progress,
+        )
+        (folder / "stages").write_text("\n".join(stages))
+        return found
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", interrupt_at=30)
+    resumed = run(tmp_path / "cut")
+    files = [tmp_path / name / "fingerprint.safetensors" for name in ("whole", "cut")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert resumed.fingerprint.id == whole.fingerprint.id
+    assert "ranking seeds" not in (tmp_path / "cut" / "stages").read_text()
+    again = run(tmp_path / "whole")
+    assert "searching" not in (tmp_path / "whole" / "stages").read_text()
+    assert again.fingerprint.id == whole.fingerprint.id
+    kept = load_calibration(files[0], load_fingerprint(files[0]))
+    assert kept is not None
+    assert kept.fpr == again.calibration.fpr
+
+
+def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
+    dispute: Dispute, regeneration: Regeneration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = dispute.pools(dispute.judge.surrogates, dispute.judge.references)
+    monkeypatch.setattr("cae_core.generation.white_boxes.open_pools", lambda *_members, **_options: pools)
+    path = tmp_path / "fingerprint.safetensors"
+    save_fingerprint(dispute.claim(), path)
+    for content in (path.read_bytes(), b"broken"):
+        path.write_bytes(content)
+        found = regenerate(
+            dispute.judge,
+            dispute.data,
+            settings=quick_settings(count=40),
+            calibration=CalibrationSettings(),
+            nonce=NONCE,
+            folder=tmp_path,
+            opener=opened,
+        )
+        assert found.fingerprint.id == regeneration.fingerprint.id
+
+
+def manifest(folder: Path, dispute: Dispute, source: PoolMember | None) -> Path:
+    members = [*([source] if source else []), *dispute.judge.own]
+    path = folder / "judge.toml"
+    rows = [{"path": str(m.path), "role": m.role, "relation": m.relation, "ancestor": m.ancestor} for m in members]
+    write_manifest(path, rows)
+    return path
+
+
+def test_the_manifest_is_read_by_roles(dispute: Dispute, tmp_path: Path) -> None:
+    listed = dataclasses.replace(dispute.source, ancestor="public weights")
+    found = read_judge_pool(manifest(tmp_path, dispute, listed), dispute.source.path, ancestor="other")
+    assert [m.path for m in found.own] == [m.path for m in dispute.judge.own]
+    assert (found.source.ancestor, found.source.path) == ("public weights", dispute.source.path)
+    without = read_judge_pool(manifest(tmp_path, dispute, None), dispute.source.path, ancestor="other")
+    assert isinstance(without, JudgePool)
+    assert without.source.ancestor == "other"
+
+
+def test_surrogates_of_another_source_are_refused(dispute: Dispute, tmp_path: Path) -> None:
+    other = dataclasses.replace(dispute.copy, role="source", relation="source")
+    with pytest.raises(PoolError, match="its surrogates are derived from that; the claimed source"):
+        read_judge_pool(manifest(tmp_path, dispute, other), dispute.source.path)
+
+
+def test_an_undated_claim_says_so_in_json() -> None:
+    told = DatedEvidence(suspect_since=LATER + timedelta(hours=1)).as_dict()
+    assert told == {"sealed_at": None, "suspect_since": "2026-05-01T01:00:00+00:00", "authority": None, "proven": False}

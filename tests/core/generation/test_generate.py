@@ -1,0 +1,251 @@
+"""Whole generations of toy models: what comes out, the same bytes every time, and resuming."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cae_core.dataset import ImageSet
+from cae_core.errors import DataError, GenerationError
+from cae_core.fingerprint.file import Fingerprint, save_fingerprint
+from cae_core.generation.generate import GenerationResult, generate
+from cae_core.generation.settings import GenerationSettings
+from cae_core.method.conferrability import conferrability
+from tests.core.toys import PROVENANCE, ConstantModel, LinearModel, World, make_world, quick_settings
+
+
+def content(fingerprint: Fingerprint, folder: Path) -> bytes:
+    """Return the bytes of the saved file."""
+    path = folder / "content.safetensors"
+    save_fingerprint(fingerprint, path)
+    return path.read_bytes()
+
+
+def run(world: World, settings: GenerationSettings, *, checkpoint: Path | None = None) -> GenerationResult:
+    return generate(world.pools, world.data, settings, provenance=PROVENANCE, checkpoint=checkpoint)
+
+
+class Interruption:
+    """A progress callback that presses Ctrl-C at its n-th call of one stage, and remembers the stages."""
+
+    def __init__(self, stage: str, at: int, error: type[BaseException] = KeyboardInterrupt) -> None:
+        self.stage, self.left, self.error = stage, at, error
+        self.stages: list[str] = []
+
+    def __call__(self, stage: str, _done: int, _total: int, /) -> None:
+        self.stages.append(stage)
+        self.left -= stage == self.stage
+        if stage == self.stage and self.left == 0:
+            raise self.error
+
+
+VARIANTS = [
+    {},
+    {"objective": "composite", "check_every": 5},
+    {"objective": "composite-keras", "ranking": "random"},
+    {"norm": "l2", "eps": 0.6},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+@pytest.mark.parametrize("classes", [3, 37])
+def test_every_example_is_what_it_claims_to_be(classes: int, changes: dict[str, object]) -> None:
+    """With any number of classes: an earlier implementation had 100 in its code."""
+    world, settings = make_world(classes, images=300 if classes < 10 else 600), quick_settings(**changes)
+    result = run(world, settings)
+    found, pools = result.fingerprint, world.pools
+    assert result.complete
+    assert len(found) == 12
+    assert result.seeds_tried >= 12
+    assert (settings.ball()).contains(found.images, found.seeds).all()
+    assert (found.labels != found.ground_truth).all()
+    np.testing.assert_array_equal(pools.source.predict(found.images).labels, found.labels)
+    np.testing.assert_array_equal(pools.source.predict(found.seeds).labels, found.ground_truth)
+    everyone = [m for m in pools.models if isinstance(m, LinearModel)]
+    surrogates, references = (
+        np.stack([m.logits(found.images) for m in part]) for part in (everyone[1:3], everyone[3:])
+    )
+    confer = conferrability(surrogates, references)[np.arange(12), found.labels]
+    np.testing.assert_allclose(found.conferrability, confer, rtol=1e-4)
+    assert confer.min() >= settings.tau - 1e-5
+    margins = np.sort(everyone[0].logits(found.images), axis=1)
+    assert (margins[:, -1] - margins[:, -2]).min() >= 0.1 - 1e-4
+    assert len(found.class_names) == classes
+    assert np.unique(found.seeds.reshape(12, -1), axis=0).shape[0] == 12
+
+
+def test_probes_are_benign_images_that_are_no_seeds(world: World, generated: GenerationResult) -> None:
+    found = generated.fingerprint
+    assert found.probe_images.shape == (200, *world.data.images.shape[1:])
+    where = {image.tobytes(): int(label) for image, label in zip(world.data.images, world.data.labels, strict=True)}
+    assert [where[image.tobytes()] for image in found.probe_images] == found.probe_labels.tolist()
+    assert not {image.tobytes() for image in found.probe_images} & {image.tobytes() for image in found.seeds}
+
+
+def test_the_metadata_tell_settings_data_and_models(world: World, generated: GenerationResult) -> None:
+    told = generated.fingerprint.generation
+    assert told["settings"] == quick_settings().as_dict()
+    assert told["data"] == {"name": "toy", "sha256": world.data.sha256()}
+    assert told["surrogates"] == PROVENANCE["surrogates"]
+    assert told["source"]["sha256"] == "00"
+    assert generated.fingerprint.source_accuracy == told["source"]["accuracy"]
+    assert generated.fingerprint.source_accuracy > 0.9
+
+
+def test_the_same_seed_gives_the_same_bytes(world: World, generated: GenerationResult, tmp_path: Path) -> None:
+    again = run(world, quick_settings())
+    assert content(again.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
+
+
+def test_another_seed_gives_another_fingerprint(world: World, generated: GenerationResult) -> None:
+    other = run(world, quick_settings(seed=4))
+    assert other.fingerprint.id != generated.fingerprint.id
+    assert not np.array_equal(other.fingerprint.images, generated.fingerprint.images)
+
+
+@pytest.mark.parametrize("at", [1, 2, 7, 20, 21, 39, 40])
+def test_an_interrupted_run_that_goes_on_gives_the_same_bytes(
+    world: World, generated: GenerationResult, tmp_path: Path, at: int
+) -> None:
+    checkpoint, stop = tmp_path / "state", Interruption("searching", at)
+    with pytest.raises(KeyboardInterrupt):
+        generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=stop)
+    assert checkpoint.stat().st_mode & 0o777 == 0o600
+    rest = Interruption("never", 1)
+    result = generate(
+        world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
+    )
+    assert "ranking seeds" not in rest.stages
+    assert rest.stages.count("searching") == generated.steps - at
+    assert content(result.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
+    assert (result.steps, result.seeds_tried) == (generated.steps, generated.seeds_tried)
+
+
+def test_a_run_interrupted_again_and_again_gives_the_same_bytes(
+    world: World, generated: GenerationResult, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "state"
+    for _ in range(9):
+        with pytest.raises(KeyboardInterrupt):
+            generate(
+                world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
+                progress=Interruption("searching", 4),
+            )  # fmt: skip
+    result = run(world, quick_settings(), checkpoint=checkpoint)
+    assert content(result.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
+
+
+def test_an_interruption_inside_a_step_loses_nothing(world: World, generated: GenerationResult, tmp_path: Path) -> None:
+    def stop(step: int, _values: object) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "state"
+    with pytest.raises(KeyboardInterrupt):
+        generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, on_step=stop)
+    result = run(world, quick_settings(), checkpoint=checkpoint)
+    assert content(result.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
+
+
+def test_a_run_killed_after_its_first_step_has_its_ranking_saved(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also soon after the machine has started, when the monotonic clock is still near zero."""
+    monkeypatch.setattr(time, "monotonic", lambda: 1.0)
+    checkpoint, dead = tmp_path / "state", Interruption("searching", 2, MemoryError)
+    with pytest.raises(MemoryError):
+        generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=dead)
+    rest = Interruption("never", 1)
+    generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest)
+    assert "ranking seeds" not in rest.stages
+
+
+def test_resuming_with_other_settings_starts_anew(world: World, tmp_path: Path) -> None:
+    checkpoint, other = tmp_path / "state", quick_settings(seed=9, eps=0.15)
+    with pytest.raises(KeyboardInterrupt):
+        generate(
+            world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
+            progress=Interruption("searching", 7),
+        )  # fmt: skip
+    resumed, undisturbed = run(world, other, checkpoint=checkpoint), run(world, other)
+    assert content(resumed.fingerprint, tmp_path) == content(undisturbed.fingerprint, tmp_path)
+
+
+@pytest.mark.parametrize("broken", [b"", b"\0" * 100, None])
+def test_a_broken_checkpoint_starts_anew(
+    world: World, generated: GenerationResult, tmp_path: Path, broken: bytes | None
+) -> None:
+    checkpoint = tmp_path / "state"
+    with pytest.raises(KeyboardInterrupt):
+        generate(
+            world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
+            progress=Interruption("searching", 7),
+        )  # fmt: skip
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-9] if broken is None else broken)
+    result = run(world, quick_settings(), checkpoint=checkpoint)
+    assert content(result.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
+
+
+def test_a_finished_checkpoint_gives_the_result_at_once(world: World, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "state"
+    first = run(world, quick_settings(), checkpoint=checkpoint)
+    rest = Interruption("searching", 1)
+    again = generate(
+        world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
+    )
+    assert rest.stages == []
+    assert again.fingerprint.id == first.fingerprint.id
+
+
+def test_seeds_that_run_out_leave_the_result_incomplete(world: World) -> None:
+    result = run(world, quick_settings(max_seeds=6))
+    assert not result.complete
+    assert 0 < len(result.fingerprint) <= 6
+    assert result.seeds_tried == 6
+
+
+def test_all_seeds_of_a_small_data_set_may_be_used_up(world: World) -> None:
+    data = world.data.subset(range(20))
+    result = generate(world.pools, data, quick_settings(count=50), provenance=PROVENANCE)
+    assert not result.complete
+    assert len(result.fingerprint.probe_images) == 20  # too few are left over, so seeds are probes as well
+
+
+def test_no_example_at_all_is_an_error_that_says_what_to_do(world: World) -> None:
+    with pytest.raises(GenerationError, match=r"None of 8 seeds became an example .*Lower --tau"):
+        run(world, quick_settings(eps=1 / 255, max_seeds=8, tau=0.99))
+
+
+def test_a_useless_source_is_refused_before_the_search(world: World) -> None:
+    pools = dataclasses.replace(world.pools, source=ConstantModel(4))
+    stop = Interruption("searching", 1)
+    with pytest.raises(GenerationError, match="source is right on 75 of 300"):
+        generate(pools, world.data, quick_settings(), provenance=PROVENANCE, progress=stop)
+    assert "searching" not in stop.stages
+
+
+def test_one_image_is_too_few(world: World) -> None:
+    with pytest.raises(DataError, match="needs seeds and benign probes; found 1 images"):
+        generate(world.pools, world.data.subset([0]), quick_settings(), provenance=PROVENANCE)
+
+
+def test_progress_reaches_the_whole(world: World) -> None:
+    told: list[tuple[str, int, int]] = []
+    generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, progress=lambda *x: told.append(x))
+    assert told[4] == ("ranking seeds", 5, 5)
+    assert told[-1] == ("searching", 12, 12)
+    done = [done for stage, done, _ in told if stage == "searching"]
+    assert done == sorted(done)
+
+
+def test_images_beside_the_labels_they_were_given() -> None:
+    """Each example keeps the label of its own image, also when the data come in another order."""
+    world = make_world()
+    order = np.random.default_rng(2).permutation(len(world.data))
+    shuffled = ImageSet(world.data.images[order], world.data.labels[order], world.data.class_names, "shuffled")
+    found = generate(world.pools, shuffled, quick_settings(), provenance=PROVENANCE).fingerprint
+    np.testing.assert_array_equal(world.pools.source.predict(found.images).labels, found.labels)
+    truth = {image.tobytes(): int(label) for image, label in zip(world.data.images, world.data.labels, strict=True)}
+    assert [truth[seed.tobytes()] for seed in found.seeds] == found.ground_truth.tolist()

@@ -1,0 +1,286 @@
+"""The rule: three outcomes, each with its reason, and what limits them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cae_core.calibration.calibrated import Calibration
+from cae_core.method.caeacc import cae_accuracy
+from cae_core.statistics.parametric import beta_binomial_p_value
+from cae_core.verification.decision import Circumstances, decide, decide_uncalibrated, limited
+from cae_core.verification.verdict import Decision, Outcome, Sides
+from tests.core.toys import toy_calibration, toy_fingerprint
+
+FINGERPRINT = toy_fingerprint(n=100)
+REFERENCES = [10 + i for i in range(19)]  # 10 .. 28 matches
+SURROGATES = [70 + i for i in range(19)]  # 70 .. 88
+FINE = Circumstances()
+
+
+def judge(matches: int, calibration: Calibration, circumstances: Circumstances = FINE, *, asked: int = 100) -> Decision:
+    examples = np.arange(asked)
+    standing = calibration.standing(FINGERPRINT, examples, examples < matches)
+    return decide(calibration, standing, asked, circumstances)
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)
+
+
+class TestTheThreeOutcomes:
+    def test_surrogate(self, calibration: Calibration) -> None:
+        decision = judge(75, calibration)
+        assert (decision.verdict, decision.p_value, decision.provenance) == ("surrogate", 1 / 20, "rank")
+        assert decision.reason == (
+            "CAEAcc 0.75 is reached by 0 of 19 independent models (p = 0.0500), and 6 of 19 known copies score as low "
+            "(p = 0.3500)"
+        )
+        assert decision.sides == Sides(references=19, as_high=0, surrogates=19, as_low=6)
+        assert decision.remedy == ""
+        assert (decision.score, decision.value, decision.threshold) == ("caeacc", 0.75, 0.29)
+        assert decision.p_value_surrogate == (1 + 6) / 20
+        assert not decision.extrapolated
+        assert not decision.weak
+
+    def test_independent(self, calibration: Calibration) -> None:
+        decision = judge(20, calibration)
+        assert (decision.verdict, decision.p_value, decision.p_value_surrogate) == ("independent", 10 / 20, 1 / 20)
+        assert decision.reason.startswith(
+            "CAEAcc 0.20: 0 of 19 known surrogates score as low (p = 0.0500), and 9 of 19 independent models score as "
+            "high (p = 0.5000); "
+        )
+        assert "does not prove independence" in decision.reason
+        assert decision.remedy == ""
+
+    def test_inconclusive_between_the_two(self) -> None:
+        overlapping = toy_calibration(FINGERPRINT, REFERENCES, [15, *SURROGATES])
+        decision = judge(20, overlapping)
+        assert (decision.verdict, decision.p_value, decision.p_value_surrogate) == ("inconclusive", 10 / 20, 2 / 21)
+        assert decision.reason == "CAEAcc 0.20 fits independent models (p = 0.500) and surrogates (p = 0.095)"
+        assert decision.remedy == "Make a fingerprint with larger pools, or with more examples."
+        assert judge(10, overlapping, asked=50).remedy == "Ask more examples (raise --max-queries)."
+
+    def test_the_boundaries_are_the_highest_reference_and_the_lowest_copy(self, calibration: Calibration) -> None:
+        verdicts = [judge(matches, calibration).verdict for matches in range(101)]
+        assert verdicts == ["independent"] * 29 + ["inconclusive"] * 41 + ["surrogate"] * 31
+
+    def test_by_the_first_rule_references_alone_accuse(self, calibration: Calibration) -> None:
+        first = dataclasses.replace(FINE, two_sided=False)
+        verdicts = [judge(matches, calibration, first).verdict for matches in range(101)]
+        assert verdicts == ["independent"] * 29 + ["surrogate"] * 72
+        decision = judge(50, calibration, first)
+        assert decision.reason.endswith("but also lower than known surrogates score (p = 0.0500)")
+        assert decision.sides is None
+        assert "also lower" not in judge(71, calibration, first).reason
+
+    @pytest.mark.parametrize("copies", [1, 2, 3, 9, 19])
+    def test_above_all_references_and_below_all_copies_is_neither(self, copies: int) -> None:
+        """However few copies are known: the rate that they support does not matter."""
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:copies])
+        decision = judge(69, calibration)
+        assert (decision.verdict, decision.p_value) == ("inconclusive", 1 / 20)
+        assert decision.p_value_surrogate == 1 / (copies + 1)
+        assert f"above all 19 references and below all {copies} known copies" in decision.reason
+        assert "weaker copies" in decision.remedy
+        assert judge(70, calibration).verdict == "surrogate"  # as low as a known copy is a copy
+
+    @given(
+        references=st.lists(st.integers(0, 100), min_size=19, max_size=45),
+        copies=st.lists(st.integers(0, 100), max_size=25),
+        matches=st.integers(0, 100),
+        parametric=st.booleans(),
+    )
+    @settings(max_examples=200, deadline=None)
+    def test_whoever_is_accused_convicts_by_the_references_and_is_not_below_every_copy(
+        self,
+        references: list[int],
+        copies: list[int],
+        matches: int,
+        parametric: bool,  # noqa: FBT001 - drawn
+    ) -> None:
+        """And the second side takes accusations away only: it never adds one, and turns none into an acquittal."""
+        calibration = toy_calibration(FINGERPRINT, references, copies, parametric=parametric)
+        present, first = (judge(matches, calibration, Circumstances(two_sided=two)) for two in (True, False))
+        low = not copies or min(copies) <= matches
+        assert (present.verdict == "surrogate") == (first.verdict == "surrogate" and low)
+        if first.verdict != "surrogate":
+            assert present.verdict == first.verdict
+        elif not low:
+            assert (present.verdict, bool(present.remedy)) == ("inconclusive", True)
+        assert (present.p_value, present.p_value_surrogate) == (first.p_value, first.p_value_surrogate)
+
+    def test_where_some_references_score_as_high_they_are_counted(self) -> None:
+        calibration = toy_calibration(FINGERPRINT, [*range(10, 47), 50, 60], SURROGATES, fpr=0.1)
+        assert "reached by 2 of 39 references and below all 19 known copies" in judge(50, calibration).reason
+
+    def test_without_a_known_copy_the_references_decide(self) -> None:
+        decision = judge(50, toy_calibration(FINGERPRINT, REFERENCES))
+        assert decision.verdict == "surrogate"
+        assert decision.reason == "CAEAcc 0.50 is reached by 0 of 19 independent models (p = 0.0500)"
+        assert decision.sides is not None
+        assert decision.sides.words == "0 of 19 independent models score as high"
+
+    @pytest.mark.parametrize("matches", range(0, 101, 5))
+    def test_a_calibrations_verdict_names_both_sides(self, calibration: Calibration, matches: int) -> None:
+        sides = judge(matches, calibration).sides
+        assert sides is not None
+        high, low = sum(x >= matches for x in REFERENCES), sum(x <= matches for x in SURROGATES)
+        some = ["scores" if count == 1 else "score" for count in (high, low)]
+        assert sides.words == (
+            f"{high} of 19 independent models {some[0]} as high, and {low} of 19 known copies {some[1]} as low"
+        )
+
+    def test_the_likelihood_ratio_decides_where_it_was_fixed(self) -> None:
+        weights = np.stack([np.where(np.arange(100) < 5, 1.0, -0.01), np.zeros(100)])
+        first = np.arange(100) < 5
+        references = np.stack([np.roll(~first, i) & ~first for i in range(19)])
+        weighed = toy_calibration(FINGERPRINT, references, np.stack([first] * 19), score="llr", weights=weights)
+        decision = judge(5, weighed)
+        assert (decision.verdict, decision.score) == ("surrogate", "llr")
+        assert decision.reason.startswith("mean log-likelihood ratio 0.05 is reached by 0 of 19")
+        assert decision.value == pytest.approx(0.05)
+
+
+class TestRatesThatTheModelsCannotSupport:
+    def test_too_few_references_block_their_own_side_only(self) -> None:
+        few = toy_calibration(FINGERPRINT, REFERENCES[:18], SURROGATES)
+        high, low = judge(90, few), judge(20, few)
+        assert (high.verdict, high.threshold, high.p_value) == ("inconclusive", None, 1 / 19)
+        assert "18 references cannot support a rate of 0.05" in high.reason
+        assert high.remedy == "Calibrate with at least 19 references (`cae calibrate --plan`)."
+        assert low.verdict == "independent"
+
+    def test_too_few_surrogates_block_their_own_side_only(self) -> None:
+        few = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:3])
+        assert judge(90, few).verdict == "surrogate"
+        low = judge(20, few)
+        assert low.verdict == "inconclusive"
+        assert "3 surrogates cannot support a rate of 0.05" in low.reason
+        assert low.remedy == "Calibrate with at least 19 surrogates (`cae calibrate --plan`)."
+
+    def test_both(self) -> None:
+        decision = judge(50, toy_calibration(FINGERPRINT, [10], [], fpr=0.01))
+        assert "1 references cannot support a rate of 0.01 and 0 surrogates cannot support a rate of 0.05" in (
+            decision.reason
+        )
+        assert "at least 99 references and at least 19 surrogates (`cae calibrate --plan`)" in decision.remedy
+
+    def test_a_coarser_rate_is_supported(self) -> None:
+        assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:9], fpr=0.1)).verdict == "surrogate"
+        assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:8], fpr=0.1)).verdict == "inconclusive"
+
+    def test_each_side_has_its_own_rate(self) -> None:
+        few = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:9], fpr=0.05, fnr=0.1)
+        assert judge(20, few).verdict == "independent"
+        other = toy_calibration(FINGERPRINT, REFERENCES[:9], SURROGATES, fpr=0.1, fnr=0.05)
+        assert [judge(matches, other).verdict for matches in (15, 18, 19, 70)] == [
+            "independent",
+            "independent",
+            "inconclusive",
+            "surrogate",
+        ]
+
+
+class TestParametric:
+    COUNTS = (20, 24, 27, 31)
+
+    def parametric(self, **changes: Any) -> Calibration:  # noqa: ANN401 - the fields have different types
+        return toy_calibration(FINGERPRINT, self.COUNTS, (80, 85, 90), **{"parametric": True, **changes})
+
+    def test_it_is_labelled_and_its_p_value_is_the_models(self) -> None:
+        decision = judge(80, self.parametric())
+        assert (decision.verdict, decision.provenance) == ("surrogate", "parametric")
+        assert "higher than a beta-binomial model of the references allows" in decision.reason
+        exact = beta_binomial_p_value(self.COUNTS, 100, 80)
+        assert decision.p_value == exact < 1 / 5  # which no rank among four reaches
+
+    def test_the_lower_side_is_its_mirror(self) -> None:
+        decision = judge(20, self.parametric())
+        assert (decision.verdict, decision.provenance) == ("independent", "parametric")
+        assert "lower than a beta-binomial model of the surrogates allows" in decision.reason
+        assert decision.p_value_surrogate == beta_binomial_p_value((20, 15, 10), 100, 80)
+
+    def test_a_single_surrogate_is_no_model(self) -> None:
+        decision = judge(20, toy_calibration(FINGERPRINT, self.COUNTS, [80], parametric=True))
+        assert (decision.verdict, decision.p_value_surrogate) == ("inconclusive", 1.0)
+        assert "1 surrogates cannot support" in decision.reason
+        assert "at least 2 surrogates" in decision.remedy
+
+    def test_between_the_two(self) -> None:
+        decision = judge(50, toy_calibration(FINGERPRINT, (30, 50, 60), (40, 60, 80), parametric=True))
+        assert decision.verdict == "inconclusive"
+        assert "fits independent models" in decision.reason
+
+
+class TestCircumstances:
+    @pytest.mark.parametrize("matches", [5, 60, 95])
+    def test_a_failed_benign_check_goes_before_everything(self, calibration: Calibration, matches: int) -> None:
+        bad = Circumstances(benign_reason="the range", evasion=("refuses",), extrapolated="outside")
+        decision = judge(matches, calibration, bad)
+        assert (decision.verdict, decision.reason) == ("inconclusive", "the range")
+        assert decision.remedy == "Check how the suspect is asked (its contract), then ask again."
+
+    @pytest.mark.parametrize(("matches", "allowed"), [(20, "independent"), (75, "surrogate")])
+    def test_extrapolation_limits_both_sides_unless_it_is_allowed(
+        self, calibration: Calibration, matches: int, allowed: str
+    ) -> None:
+        outside = Circumstances(extrapolated="its accuracy is outside")
+        decision = judge(matches, calibration, outside)
+        assert (decision.verdict, decision.extrapolated) == ("inconclusive", True)
+        assert decision.reason.startswith("its accuracy is outside (CAEAcc 0.")
+        assert "--allow-extrapolation" in decision.remedy
+        decision = judge(matches, calibration, dataclasses.replace(outside, allow_extrapolation=True))
+        assert (decision.verdict, decision.extrapolated, decision.remedy) == (allowed, True, "")
+        assert decision.reason.endswith("; allowed although its accuracy is outside")
+
+    def test_evasion_keeps_independent_from_being_said_and_accuses_nobody(self, calibration: Calibration) -> None:
+        evasive = Circumstances(evasion=("it refuses 30% of the examples", "another sign"))
+        decision = judge(20, calibration, evasive)
+        assert (decision.verdict, decision.reason) == (
+            "inconclusive",
+            "possible evasion: it refuses 30% of the examples",
+        )
+        assert "attest how it is served" in decision.remedy
+        assert judge(75, calibration, evasive).verdict == "surrogate"
+
+    def test_a_shared_ancestor_is_named_where_a_suspect_is_accused(self, calibration: Calibration) -> None:
+        shared = Circumstances(shared_ancestor="imagenet")
+        words = (
+            "it is derived from the source, or shares its ancestor (imagenet), which the references do not represent"
+        )
+        assert judge(75, calibration, shared).reason.endswith(words)
+        assert words in judge(75, calibration, dataclasses.replace(shared, extrapolated="outside")).reason
+        assert "ancestor" not in judge(20, calibration, shared).reason
+        uncalibrated = decide_uncalibrated(cae_accuracy(np.ones(8, np.int64), np.ones(8, np.int64)), shared)
+        assert uncalibrated.reason.endswith(words)
+
+    @pytest.mark.parametrize("outcome", ["surrogate", "independent", "inconclusive"])
+    def test_without_any_the_outcome_stands(self, outcome: Outcome) -> None:
+        assert limited(outcome, "because", FINE) == (outcome, "because", "")
+
+    def test_an_inconclusive_one_keeps_its_own_reason(self) -> None:
+        signs = Circumstances(evasion=("refuses",), extrapolated="outside", shared_ancestor="imagenet")
+        assert limited("inconclusive", "because", signs) == ("inconclusive", "because", "")
+
+
+class TestUncalibrated:
+    def test_weak_where_the_interval_reaches_below(self) -> None:
+        for matches, weak in ((75, True), (82, True), (84, False), (100, False)):
+            answers = np.where(np.arange(100) < matches, 1, 0)
+            decision = decide_uncalibrated(cae_accuracy(answers, np.ones(100, np.int64)), FINE)
+            assert (decision.verdict, decision.weak) == ("surrogate", weak)
+
+    def test_a_limited_one_is_not_weak(self) -> None:
+        caeacc = cae_accuracy(np.ones(3, np.int64), np.ones(3, np.int64))
+        assert decide_uncalibrated(caeacc, FINE).weak
+        assert not decide_uncalibrated(caeacc, Circumstances(benign_reason="the range")).weak
+
+    def test_evasion_is_named_here_too(self) -> None:
+        caeacc = cae_accuracy(np.zeros(20, np.int64), np.ones(20, np.int64))
+        decision = decide_uncalibrated(caeacc, Circumstances(evasion=("it refuses 30%",)))
+        assert (decision.verdict, decision.reason) == ("inconclusive", "possible evasion: it refuses 30%")
