@@ -8,17 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.file import load_calibration, save_calibration
+from cae_core.calibration.file import save_calibration
+from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
 from cae_core.contract import Contract
-from cae_core.files.digests import sha256_of_file, suspect_digest
+from cae_core.files.digests import suspect_digest
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
+from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.loaders import Device
 from cae_core.opening.opened import open_model
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
-from cae_core.verification.verdict import Verdict
-from cae_core.verification.verify import VerificationOptions, verify
+from cae_core.verification.options import DEFAULT, VerificationOptions
+from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
+from cae_core.verification.verify import VerificationPlan, plan_verification, verify
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
@@ -33,6 +35,7 @@ __all__ = [
     "calibrate_fingerprint",
     "checkpoint_of",
     "generate_fingerprint",
+    "plan_suspect",
     "replay_file",
     "verify_suspect",
 ]
@@ -93,7 +96,7 @@ def calibrate_fingerprint(
     output: Path | None = None,
     device: Device = "auto",
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Calibration:
+) -> CalibratedFingerprint:
     """Calibrate the fingerprint in a file and write both to ``output``, or back where None.
 
     Raises:
@@ -113,7 +116,7 @@ def calibrate_fingerprint(
         progress=progress,
     )
     save_calibration(calibration, loaded, output or fingerprint)
-    return calibration
+    return CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
 
 
 def verify_suspect(
@@ -123,7 +126,7 @@ def verify_suspect(
     contract: Contract | None = None,
     device: Device = "auto",
     trusted: bool = False,
-    options: VerificationOptions = VerificationOptions(),  # noqa: B008 - frozen
+    options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
     ledger: Path | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -142,39 +145,42 @@ def verify_suspect(
         progress: called with the queries done and in total.
 
     Raises:
-        CaeError: see `load_fingerprint`, `load_calibration`, `open_model` and `verify`.
+        CaeError: see `load_calibrated`, `open_model` and `verify`.
     """
-    loaded = load_fingerprint(fingerprint)
-    calibration = load_calibration(fingerprint, loaded)
+    subject = load_calibrated(fingerprint)
     model = open_model(suspect, contract=contract, device=device, trusted=trusted)
     if ledger is not None:
         open_ledger(ledger)
-    verdict = verify(
-        model,
-        loaded,
-        suspect_name=suspect,
-        suspect_sha256=suspect_digest(suspect),
-        calibration=calibration,
-        options=options,
-        fingerprint_sha256=sha256_of_file(fingerprint),
-        nonce=nonce,
-        progress=progress,
-    )
+    named = Suspect(name=suspect, sha256=suspect_digest(suspect))
+    verdict = verify(model, subject, named=named, options=options, nonce=nonce, progress=progress)
     return verdict if ledger is None else _remembered(verdict, ledger)
+
+
+def plan_suspect(suspect: str, fingerprint: Path, *, options: VerificationOptions = DEFAULT) -> VerificationPlan:
+    """Say what verifying a suspect would ask; nothing is asked and the suspect is not opened.
+
+    Args:
+        suspect: a path or an address.
+        fingerprint: the file.
+        options: how it would be asked and judged.
+
+    Raises:
+        CaeError: see `load_calibrated` and `plan_verification`.
+    """
+    return plan_verification(load_calibrated(fingerprint), suspect_sha256=suspect_digest(suspect), options=options)
 
 
 def _remembered(verdict: Verdict, ledger: Path) -> Verdict:
     """Write the verification down, and say in the verdict what the suspect had seen before."""
     earlier = read_earlier(
         ledger,
-        fingerprint_id=verdict.fingerprint["id"],
-        suspect_sha256=verdict.suspect["sha256"],
+        fingerprint_id=verdict.examination.subject.fingerprint.id,
+        suspect_sha256=verdict.suspect.sha256,
         nonce=verdict.nonce,
     )
     record_verdict(ledger, verdict)
-    asked = {answer.question.index for answer in verdict.answers if answer.question.kind == "fingerprint"}
-    seen = len(asked & earlier.examples)
-    return dataclasses.replace(verdict, earlier={"verifications": earlier.verifications, "examples_seen": seen})
+    seen = len(verdict.examination.transcript.asked(EXAMPLE) & earlier.examples)
+    return dataclasses.replace(verdict, earlier=SeenBefore(verifications=earlier.verifications, examples_seen=seen))
 
 
 def replay_file(record: Path, fingerprint: Path) -> "Replay":
@@ -182,9 +188,8 @@ def replay_file(record: Path, fingerprint: Path) -> "Replay":
 
     Raises:
         VerdictError: it is no verdict, or not one of this fingerprint.
-        CaeError: see `load_fingerprint` and `replay_verdict`.
+        CaeError: see `load_calibrated` and `replay_verdict`.
     """
     from cae_core.verification.replay import replay_verdict
 
-    loaded = load_fingerprint(fingerprint)
-    return replay_verdict(read_record(record), loaded, load_calibration(fingerprint, loaded))
+    return replay_verdict(read_record(record), load_calibrated(fingerprint))

@@ -9,17 +9,20 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 
 from cae_core.arrays import Floats32, Labels
-from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group, checked_score
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.groups import CalibrationModel, Group
 from cae_core.calibration.screening import check_keep, choose_examples, match_rates, match_weights
 from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
 from cae_core.loaders import Device
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import open_member
 from cae_core.pool.same_model import first_equal
 from cae_core.statistics.ranks import exceeded_rank, models_needed
+from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
 __all__ = ["CalibrationPlan", "CalibrationSettings", "calibrate", "plan_calibration"]
@@ -50,7 +53,7 @@ class CalibrationSettings:
     def __post_init__(self) -> None:
         models_needed(self.fpr)
         models_needed(self.fnr)
-        checked_score(self.score)
+        Score.named(self.score)
         if self.parametric and self.score == "llr":
             raise OptionError("A parametric p-value is a model of counts of matches; it takes --score caeacc.")
 
@@ -149,7 +152,7 @@ def calibrate(
         chosen, weights = choose_examples(rates, settings.keep), match_weights(rates)
     return Calibration(
         fingerprint_id=fingerprint.id,
-        score=checked_score(settings.score),
+        score=Score.named(settings.score),
         fpr=settings.fpr,
         fnr=settings.fnr,
         parametric=settings.parametric,
@@ -188,7 +191,7 @@ class _Asker:
     def __init__(self, fingerprint: Fingerprint, opener: Callable[[PoolMember], Model]) -> None:
         self.fingerprint = fingerprint
         self.opener = opener
-        self.images = np.concatenate([fingerprint.images, fingerprint.probe_images, fingerprint.akh_images])
+        self.images = fingerprint.all_images()
         self.seen: dict[str, str] = {  # SHA-256: what it is
             str(described["sha256"]): f"the {role} {described.get('name')} of the fingerprint"
             for role, part in (("source", "source"), ("surrogate", "surrogates"), ("reference", "references"))
@@ -231,7 +234,7 @@ class _Asker:
 
     def _refuse_another_source(self, member: PoolMember, labels: Labels) -> None:
         """Surrogates of another model would be references by another name."""
-        matches = int((labels[: len(self.fingerprint)] == self.fingerprint.labels).sum())
+        matches = int((labels[self.fingerprint.rows(EXAMPLE)] == self.fingerprint.labels).sum())
         if matches < _SOURCE_MATCHES * len(self.fingerprint):
             raise PoolError(
                 f"{member.path}: the pool's source gives {matches} of {len(self.fingerprint)} examples the "
@@ -253,8 +256,7 @@ class _Asker:
 
     def _refuse_useless(self, member: PoolMember) -> None:
         """A model that fails the benign check matches nothing, and would make every suspect look suspicious."""
-        n, q = len(self.fingerprint), len(self.fingerprint.probe_images)
-        said = self.labels[member.path][n : n + q]
+        said = self.labels[member.path][self.fingerprint.rows(BENIGN)]
         check = check_benign(
             said,
             self.fingerprint.probe_labels,
@@ -265,7 +267,7 @@ class _Asker:
             raise PoolError(f"{member.path}: {check.reason} Correct its contract, or remove it.")
 
     def group(self, members: Sequence[PoolMember]) -> Group:
-        n, q = len(self.fingerprint), len(self.fingerprint.probe_images)
+        fingerprint = self.fingerprint
         labels = np.array([self.labels[member.path] for member in members], np.int64).reshape(-1, len(self.images))
         return Group(
             models=tuple(
@@ -278,9 +280,9 @@ class _Asker:
                 )
                 for member in members
             ),
-            answers=labels[:, :n],
-            right=labels[:, n : n + q] == self.fingerprint.probe_labels,
-            akh=labels[:, n + q :],
+            answers=labels[:, fingerprint.rows(EXAMPLE)],
+            right=labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels,
+            further={k.name: labels[:, fingerprint.rows(k)] for k in FURTHER if len(fingerprint.of(k))},
         )
 
 

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group, checked_score
-from cae_core.errors import FingerprintError
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.digests import canonical_json
-from cae_core.fingerprint.file import Attachment, Fingerprint, load_attachment, save_fingerprint
+from cae_core.fingerprint.file import Attachment, Fingerprint, FingerprintFile, save_fingerprint
+from cae_core.fingerprint.kinds import FURTHER
 from cae_core.models import NO_ANSWER
+from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
-__all__ = ["CALIBRATION_FORMAT", "calibration_digest", "load_calibration", "save_calibration"]
+__all__ = ["CALIBRATION_FORMAT", "calibration_digest", "save_calibration", "unpack_calibration"]
 
 CALIBRATION_FORMAT = 1
 
@@ -36,13 +39,13 @@ def save_calibration(calibration: Calibration, fingerprint: Fingerprint, path: P
     save_fingerprint(fingerprint, path, attachments={_NAME: _pack(calibration)})
 
 
-def load_calibration(path: Path, fingerprint: Fingerprint) -> Calibration | None:
-    """Read the calibration in the file of ``fingerprint``; None where it has none.
+def unpack_calibration(file: FingerprintFile, fingerprint: Fingerprint) -> tuple[Calibration, str] | None:
+    """Return the calibration in the file of ``fingerprint`` with its digest; None where it has none.
 
     Raises:
         FingerprintError: it is of an unknown version, of another fingerprint, edited or inconsistent.
     """
-    attachment = load_attachment(path, _NAME)
+    path, attachment = file.path, file.attachment(_NAME)
     if attachment is None:
         return None
     metadata, tensors = attachment.metadata, attachment.tensors
@@ -57,16 +60,16 @@ def load_calibration(path: Path, fingerprint: Fingerprint) -> Calibration | None
             f"file holds {fingerprint.id[:12]}…. Calibrate this fingerprint (`cae calibrate`)."
         )
     try:
-        claimed = metadata.pop("sha256")
-        if claimed != _digest(metadata, tensors):
+        claimed = str(metadata["sha256"])
+        if claimed != _digest({name: value for name, value in metadata.items() if name != "sha256"}, tensors):
             raise FingerprintError(f"{path}: its calibration was edited. Use the original file, or calibrate again.")
         calibration = _unpack(metadata, tensors)
         _check(calibration, fingerprint)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OptionError) as error:
         raise FingerprintError(
             f"{path}: its calibration is incomplete or malformed ({error!r}). Calibrate again."
         ) from error
-    return calibration
+    return calibration, claimed
 
 
 def calibration_digest(calibration: Calibration) -> str:
@@ -86,8 +89,7 @@ def _pack(calibration: Calibration) -> Attachment:
         metadata[relation] = [dataclasses.asdict(model) for model in group.models]
         tensors[f"{relation}.answers"] = group.answers
         tensors[f"{relation}.right"] = group.right.astype(np.uint8)
-        if group.akh.size:
-            tensors[f"{relation}.akh"] = group.akh
+        tensors |= {f"{relation}.{name}": answers for name, answers in group.further.items() if answers.size}
     metadata["sha256"] = _digest(metadata, tensors)
     return Attachment(metadata, tensors)
 
@@ -96,7 +98,8 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
     if not isinstance(metadata["parametric"], bool):
         raise TypeError(f"parametric {metadata['parametric']!r}")
     return Calibration(
-        **{name: metadata[name] for name in _SETTINGS},
+        **{name: metadata[name] for name in _SETTINGS if name != "score"},
+        score=Score.named(metadata["score"]),
         screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
         weights=tensors.get("weights"),
@@ -110,7 +113,7 @@ def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation:
         models=_models(metadata[relation]),
         answers=tensors[f"{relation}.answers"],
         right=tensors[f"{relation}.right"].astype(bool),
-        akh=tensors.get(f"{relation}.akh", np.zeros((0, 0), np.int64)),
+        further={k.name: tensors[f"{relation}.{k.name}"] for k in FURTHER if f"{relation}.{k.name}" in tensors},
     )
 
 
@@ -123,7 +126,7 @@ def _models(rows: list[dict[str, str]]) -> tuple[CalibrationModel, ...]:
 
 def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
     n, weights = len(fingerprint), calibration.weights
-    if checked_score(calibration.score) == "llr" and (weights is None or calibration.parametric):
+    if calibration.score == Score.LLR and (weights is None or calibration.parametric):
         raise ValueError("the score llr takes weights, and no parametric p-value")
     if not (0 < calibration.fpr < 1 and 0 < calibration.fnr < 1):
         raise ValueError(f"rates {calibration.fpr}, {calibration.fnr}")
@@ -137,8 +140,10 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
         raise ValueError(f"{len(calibration.references)} references")
     for relation in _GROUPS:
         _check_group(getattr(calibration, relation), fingerprint, relation)
-    if len({bool(group.akh.size) for group in (calibration.references, calibration.surrogates) if len(group)}) > 1:
-        raise ValueError("only one relation was asked the images that the source gets wrong")
+    groups = [group for group in (calibration.references, calibration.surrogates) if len(group)]
+    for kind in FURTHER:
+        if len({kind.name in group.further for group in groups}) > 1:
+            raise ValueError(f"only one relation was asked the images {kind.words}")
 
 
 def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:
@@ -146,10 +151,12 @@ def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:
     shapes = (len(group), len(fingerprint)), (len(group), len(fingerprint.probe_images))
     if (answers.shape, right.shape) != shapes or answers.dtype != np.int64:
         raise ValueError(f"{relation} {answers.dtype} {answers.shape}, {right.shape}")
-    akh = (len(group), len(fingerprint.akh_images))
-    if (group.akh.size and group.akh.shape != akh) or group.akh.dtype != np.int64:
-        raise ValueError(f"{relation} {group.akh.dtype} {group.akh.shape}")
-    for given in (answers, group.akh):
+    for kind in FURTHER:
+        further = group.further.get(kind.name)
+        expected = (len(group), len(fingerprint.of(kind)))
+        if further is not None and (further.shape != expected or further.dtype != np.int64):
+            raise ValueError(f"{relation} {further.dtype} {further.shape}")
+    for given in (answers, *group.further.values()):
         if given.min(initial=NO_ANSWER) < NO_ANSWER or given.max(initial=NO_ANSWER) >= classes:
             raise ValueError(f"{relation} answer classes that do not exist")
 

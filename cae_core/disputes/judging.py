@@ -13,17 +13,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
+from cae_core.calibration.subject import CalibratedFingerprint, Standing
 from cae_core.disputes.regeneration import Recorder, Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
-from cae_core.fingerprint.answers import first_answers
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.questions import Question
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
 from cae_core.statistics.ranks import models_needed
-from cae_core.verification.decision import NEITHER_KIND, Circumstances, sides_of
-from cae_core.verification.verdict import Answer, Verdict
-from cae_core.verification.verify import VerificationOptions, circumstances_of, verify
+from cae_core.statistics.score import Score
+from cae_core.verification.decision import NEITHER_KIND, reached_by
+from cae_core.verification.evidence import Evidence
+from cae_core.verification.examination import Examination
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verify import verify
 
 __all__ = [
     "LEAST_REFERENCES",
@@ -41,8 +45,6 @@ JudgementOutcome: TypeAlias = Literal["upheld", "rejected", "cannot judge"]
 
 LEAST_REFERENCES = 19
 """References without which nothing is judged, whatever the rate."""
-
-_ATTEST = "Have the suspect's owner attest how it is served, or ask it through another channel, and judge again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,21 +221,17 @@ def judge_claim(
     refuse_known_file(suspect_name, suspect_sha256, {known.sha256: known.member for known in regeneration.known})
     options = VerificationOptions(max_queries=max_queries, claimed_accuracy=claimed_accuracy)
     recorder = Recorder(suspect)
-    verdict = verify(
-        recorder,
-        regeneration.fingerprint,
-        suspect_name=suspect_name,
-        suspect_sha256=suspect_sha256,
-        calibration=regeneration.calibration,
-        options=options,
-        nonce=regeneration.nonce,
-        progress=progress,
-    )
-    outputs = recorder.outputs()
-    found = None if outputs is None else find_known(regeneration.known, _rows(regeneration, verdict.answers), outputs)
+    subject = CalibratedFingerprint(fingerprint=regeneration.fingerprint, calibration=regeneration.calibration)
+    named = Suspect(name=suspect_name, sha256=suspect_sha256)
+    verdict = verify(recorder, subject, named=named, options=options, nonce=regeneration.nonce, progress=progress)
+    outputs, rows = recorder.outputs(), _rows(subject.fingerprint, verdict.examination.transcript.questions)
+    found = None if outputs is None else find_known(regeneration.known, rows, outputs)
     if found is not None:
         raise PoolError(_is_known(suspect_name, found.member.path))
-    return _decided(regeneration, verdict, options, seals=seals, evidence=evidence)
+    standing = verdict.examination.standing
+    if standing is None:
+        raise PoolError("A claim is judged by calibration references, and there are none. Add some.")
+    return _decided(regeneration, verdict, standing, seals=seals, evidence=evidence)
 
 
 def refuse_known_file(suspect: str, sha256: str, known: Mapping[str, PoolMember]) -> None:
@@ -246,11 +244,9 @@ def refuse_known_file(suspect: str, sha256: str, known: Mapping[str, PoolMember]
         raise PoolError(_is_known(suspect, known[sha256].path))
 
 
-def _rows(regeneration: Regeneration, answers: Sequence[Answer]) -> list[int]:
-    """Return of each answer its row in the outputs of the judge's models: examples, probes, errors of the source."""
-    n, q = len(regeneration.fingerprint), len(regeneration.fingerprint.probe_images)
-    first = {"fingerprint": 0, "benign": n, "akh": n + q}
-    return [answer.question.index + first[answer.question.kind] for answer in answers]
+def _rows(fingerprint: Fingerprint, questions: Sequence[Question]) -> list[int]:
+    """Return of each question its row in the outputs of the judge's models."""
+    return [fingerprint.rows(question.kind).start + question.index for question in questions]
 
 
 def _is_known(suspect: str, member: Path) -> str:
@@ -261,73 +257,51 @@ def _is_known(suspect: str, member: Path) -> str:
 
 
 def _decided(
-    regeneration: Regeneration,
-    verdict: Verdict,
-    options: VerificationOptions,
-    *,
-    seals: int,
-    evidence: DatedEvidence,
+    regeneration: Regeneration, verdict: Verdict, standing: Standing, *, seals: int, evidence: DatedEvidence
 ) -> Judgement:
-    calibration, fingerprint = regeneration.calibration, regeneration.fingerprint
-    labels = np.array([answer.label for answer in verdict.answers], np.int64)
-    answers = first_answers([answer.question for answer in verdict.answers], labels)
-    circumstances = circumstances_of(fingerprint, answers, calibration=calibration, options=options)
-    matches = answers.given == fingerprint.labels[answers.examples]
-    standing = calibration.standing(fingerprint, answers.examples, matches)
-    sides = sides_of(standing)
-    as_high, r = sides.as_high, sides.references
-    p = Fraction(1 + as_high, r + 1)  # exact: 3 times 1/60 is to be 0.05
+    fpr, found = regeneration.calibration.fpr, verdict.evidence["independent"]
+    p = Fraction(1 + found.as_extreme, found.models + 1)  # exact: 3 times 1/60 is to be 0.05
     adjusted = min(Fraction(1), seals * p)
-    name = "CAEAcc" if standing.score == "caeacc" else "the likelihood-ratio score"
-    found = f"{name} {standing.value:.2f} is reached by {as_high} of {r} independent models, p = {float(p):.4f}" + (
-        f", times {seals} seals {float(adjusted):.4f}" if seals > 1 else ""
-    )
-    if sides.low:
-        found += f", and {sides.low}"
-    significant = adjusted <= Fraction(str(calibration.fpr))
-    neither_kind = significant and sides.below_all_copies
-    outcome, reason, remedy = _outcome(
-        circumstances, evidence, found, significant=significant, neither_kind=neither_kind
-    )
+    significant = adjusted <= Fraction(str(fpr))
+    told = _rank_in_words(verdict, standing, found, (float(p), float(adjusted)), seals=seals)
+    outcome, reason, remedy = _outcome(verdict.examination, evidence, told, significant=significant)
     return Judgement(
         outcome=outcome,
         reason=reason,
         remedy=remedy,
         p_value=float(p),
         p_adjusted=float(adjusted),
-        fpr=calibration.fpr,
+        fpr=fpr,
         seals=seals,
-        references=r,
-        needed=references_needed(calibration.fpr, seals),
+        references=found.models,
+        needed=references_needed(fpr, seals),
         evidence=evidence,
         verdict=verdict,
         attested=True,
     )
 
 
+def _rank_in_words(verdict: Verdict, standing: Standing, found: Evidence, p: tuple[float, float], *, seals: int) -> str:
+    name = standing.score.words if standing.score == Score.CAEACC else "the likelihood-ratio score"
+    times = f", times {seals} seals {p[1]:.4f}" if seals > 1 else ""
+    sides = verdict.examination.sides
+    low = f", and {sides.low}" if sides is not None and sides.low else ""
+    return f"{name} {standing.value:.2f} is {reached_by(found)}, p = {p[0]:.4f}{times}{low}"
+
+
 def _outcome(
-    circumstances: Circumstances, evidence: DatedEvidence, found: str, *, significant: bool, neither_kind: bool
+    examination: Examination, evidence: DatedEvidence, found: str, *, significant: bool
 ) -> tuple[JudgementOutcome, str, str]:
-    """Return outcome, reason and remedy; ``found`` is the rank in words, ``neither_kind`` that no copy is as low."""
-    if circumstances.benign_reason is not None:
-        remedy = "Check how the suspect is asked (its contract), then judge again."
-        return "cannot judge", circumstances.benign_reason, remedy
-    if circumstances.extrapolated is not None:
-        remedy = "Add references as accurate as the suspect with the role calibrate."
-        return "cannot judge", f"{circumstances.extrapolated} ({found})", remedy
-    if neither_kind:
+    """Return outcome, reason and remedy; ``found`` is the rank in words."""
+    circumstances, sides = examination.circumstances, examination.sides
+    for doubt in circumstances.doubts:
+        if ("surrogate" if significant else "independent") in doubt.blocks:
+            reason = doubt.reason if doubt.judge_alone else f"{doubt.reason} ({found})"
+            return "cannot judge", reason, doubt.judge_remedy
+    if not significant:
+        return "rejected", f"{found}; no derivation was found, which does not prove independence", ""
+    if sides is not None and sides.below_all_copies:
         return "cannot judge", f"{found}, so that it fits neither kind", NEITHER_KIND
-    if significant:
-        return _significant(circumstances, evidence, found)
-    # answers that are withheld or drawn at random match less often, never more often
-    if circumstances.evasion:
-        return "cannot judge", f"possible evasion: {circumstances.evasion[0]} ({found})", _ATTEST
-    return "rejected", f"{found}; no derivation was found, which does not prove independence", ""
-
-
-def _significant(
-    circumstances: Circumstances, evidence: DatedEvidence, found: str
-) -> tuple[JudgementOutcome, str, str]:
     if circumstances.shared_ancestor:
         reason = (
             f"{found}; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which "
@@ -335,7 +309,7 @@ def _significant(
         )
         remedy = "Add references that descend from the same weights with the role calibrate."
         return "cannot judge", reason, remedy
-    doubt = evidence.doubt()
-    if doubt is not None:
-        return "cannot judge", f"{doubt[0]} ({found})", doubt[1]
+    unproven = evidence.doubt()
+    if unproven is not None:
+        return "cannot judge", f"{unproven[0]} ({found})", unproven[1]
     return "upheld", f"{found}, and the seal is older than the suspect", ""

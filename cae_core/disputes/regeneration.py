@@ -146,7 +146,7 @@ class Regeneration:
             "generation": self.fingerprint.generation,
             "tools": self.fingerprint.tools,
             "calibration": {
-                **self.calibration.provenance(),
+                **dataclasses.asdict(self.calibration.behind()),
                 "score": self.calibration.score,
                 "models": [{"role": x.member.role, "name": x.member.name, "sha256": x.sha256} for x in self.known],
             },

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import cae_core
-from cae_core.calibration.calibrated import Score, checked_score
 from cae_core.errors import VerdictError
 from cae_core.files.digests import digest_of
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.statistics.ranks import models_needed
+from cae_core.statistics.score import Score
 
 __all__ = ["SEAL_FORMAT", "Opening", "Seal", "make_opening", "parse_opening", "parse_seal", "pool_digests"]
 
@@ -115,7 +115,7 @@ def make_opening(
         source=source,
         surrogates=surrogates,
         references=references,
-        score=checked_score(score),
+        score=Score.named(score),
         fpr=fpr,
         max_queries=max_queries,
         tool=f"cae-fingerprint {cae_core.__version__}",
@@ -207,7 +207,7 @@ def _opening(record: Mapping[str, Any]) -> Opening:
     for name in ("fingerprint_id", "source", "tool", "claimant", "salt"):
         if not isinstance(values[name], str):
             raise TypeError(f"{name} {values[name]!r}")
-    values["score"] = checked_score(values["score"])
+    values["score"] = Score.named(values["score"])
     models_needed(values["fpr"])
     return Opening(**values)
 

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cae_core.calibration.file import load_calibration
+from cae_core.calibration.subject import load_calibrated
 from cae_core.disputes.seal import Opening, Seal, make_opening
 from cae_core.errors import VerdictError
 from cae_core.files.records import readable_json
 from cae_core.files.storage import write_atomically
-from cae_core.fingerprint.file import load_fingerprint
 
 __all__ = ["Sealed", "opening_of", "seal_file", "signature_of"]
 
@@ -59,7 +58,7 @@ def seal_file(
 
     Raises:
         VerdictError: a seal or an opening is there already: without its opening a seal is worth nothing.
-        CaeError: see `load_fingerprint`, `load_calibration` and `make_opening`.
+        CaeError: see `load_calibrated` and `make_opening`.
     """
     opening_path = opening_of(output)
     for path in (output, opening_path):
@@ -68,8 +67,8 @@ def seal_file(
                 f"{path}: there is a seal already, and a seal without its own opening proves nothing. "
                 "Name another --output."
             )
-    loaded = load_fingerprint(fingerprint)
-    calibration = load_calibration(fingerprint, loaded)
+    subject = load_calibrated(fingerprint)
+    loaded, calibration = subject.fingerprint, subject.calibration
     opening = make_opening(
         loaded,
         score="caeacc" if calibration is None else calibration.score,

@@ -3,6 +3,7 @@
 # pyright: basic
 # safetensors is published without complete types; this is the only module that calls it.
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-__all__ = ["TensorFileError", "pack_tensors", "read_tensors"]
+__all__ = ["TensorFileError", "pack_tensors", "read_tensors", "unpack_tensors"]
 
 
 class TensorFileError(ValueError):
@@ -25,21 +26,27 @@ def pack_tensors(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str
     return safetensors.numpy.save(contiguous, dict(metadata))
 
 
-def read_tensors(path: Path, *, prefix: str = "") -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
-    """Return metadata and tensors.
-
-    Args:
-        path: the file.
-        prefix: of the names of the tensors that are read; the others stay on the disk.
+def unpack_tensors(content: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Return metadata and tensors of a file's ``content``.
 
     Raises:
-        TensorFileError: the file is truncated, something else, or holds types that NumPy lacks.
-        OSError: it cannot be read.
+        TensorFileError: it is truncated, something else, or holds types that NumPy lacks.
     """
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a mapping
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
-    # NumPy has no bfloat16 and no 8-bit floats: looking their types up fails in these two ways
-    except (safetensors.SafetensorError, TypeError, AttributeError) as error:
+        tensors = safetensors.numpy.load(content)
+    # NumPy has no bfloat16 and no 8-bit floats: looking their types up fails in one of these ways
+    except (safetensors.SafetensorError, KeyError, TypeError, AttributeError) as error:
         raise TensorFileError(str(error)) from error
+    # the header was checked just now: its length in 8 bytes, then JSON
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return dict(header.get("__metadata__") or {}), tensors
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Return metadata and tensors of a file.
+
+    Raises:
+        TensorFileError: see `unpack_tensors`.
+        OSError: it cannot be read.
+    """
+    return unpack_tensors(path.read_bytes())

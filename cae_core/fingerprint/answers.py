@@ -1,58 +1,67 @@
 """The answers that count: the first to each image. A repeat only shows whether the suspect answers the same again."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cae_core.arrays import Labels
+from cae_core.fingerprint.kinds import KINDS, ImageKind
 from cae_core.fingerprint.questions import Question
 
-__all__ = ["FirstAnswers", "first_answers"]
+__all__ = ["Answered", "FirstAnswers", "first_answers"]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The first answers to the images of one kind, in the order asked.
+
+    Attributes:
+        index: int64 (a,), which images of this kind were asked.
+        labels: int64 (a,), the answers to them, -1 for none.
+    """
+
+    index: Labels
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.index)
 
 
 @dataclass(frozen=True)
 class FirstAnswers:
-    """What a suspect answered, each image once, in the order asked.
+    """What a suspect answered, each image once.
 
     Attributes:
-        examples: int64 (a,), indices of the fingerprint's examples.
-        given: int64 (a,), the answers to them, -1 for none.
-        probes: int64 (b,), indices of the benign probes.
-        said: int64 (b,), the answers to them.
+        by_kind: the answers, by the kind's name.
         repeats: how many images were asked twice.
         changed: how many of these got another answer.
-        akh: int64 (e,), indices of the images that the source gets wrong.
-        akh_given: int64 (e,), the answers to them.
     """
 
-    examples: Labels
-    given: Labels
-    probes: Labels
-    said: Labels
+    by_kind: Mapping[str, Answered]
     repeats: int
     changed: int
-    akh: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
-    akh_given: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def to(self, kind: ImageKind) -> Answered:
+        """Return the answers to the images of one kind."""
+        return self.by_kind[kind.name]
 
 
 def first_answers(questions: Sequence[Question], labels: Labels) -> FirstAnswers:
     """Sort the answers ``labels`` (queries,), in the order of ``questions``, by what they answer."""
-    first: dict[str, dict[int, int]] = {"fingerprint": {}, "benign": {}, "akh": {}}
+    first: dict[str, dict[int, int]] = {kind.name: {} for kind in KINDS}
     changed = 0
     for question, label in zip(questions, labels.tolist(), strict=True):
+        answers = first[question.kind.name]
         if question.repeat:
-            changed += first[question.kind][question.index] != label
+            changed += answers[question.index] != label
         else:
-            first[question.kind][question.index] = label
-    examples, probes, akh = first["fingerprint"], first["benign"], first["akh"]
+            answers[question.index] = label
     return FirstAnswers(
-        np.array(list(examples), np.int64),
-        np.array(list(examples.values()), np.int64),
-        np.array(list(probes), np.int64),
-        np.array(list(probes.values()), np.int64),
+        {
+            name: Answered(np.array(list(answers), np.int64), np.array(list(answers.values()), np.int64))
+            for name, answers in first.items()
+        },
         repeats=sum(question.repeat for question in questions),
         changed=changed,
-        akh=np.array(list(akh), np.int64),
-        akh_given=np.array(list(akh.values()), np.int64),
     )

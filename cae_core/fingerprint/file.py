@@ -6,11 +6,11 @@ name, and canonical JSON under the metadata key ``cae``. It is a secret and writ
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,15 @@ from cae_core.arrays import Floats32, Labels
 from cae_core.errors import FingerprintError
 from cae_core.files.digests import canonical_json
 from cae_core.files.storage import write_atomically
-from cae_core.files.tensor_file import TensorFileError, pack_tensors, read_tensors
+from cae_core.files.tensor_file import TensorFileError, pack_tensors, unpack_tensors
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
 
 __all__ = [
     "FORMAT_VERSION",
     "Attachment",
     "Fingerprint",
-    "describe_akh",
-    "load_attachment",
+    "FingerprintFile",
+    "LabelledImages",
     "load_fingerprint",
     "save_fingerprint",
 ]
@@ -35,7 +36,7 @@ FORMAT_VERSION = 1
 
 _KEY = "cae"
 
-_TENSORS: dict[str, tuple[str, str]] = {  # name: dtype, shape (n examples, q probes, h w k an image)
+_TENSORS: dict[str, tuple[str, Sequence[str]]] = {  # name: dtype, shape (n examples, q probes, h w k an image)
     "images": ("uint8", "nhwk"),
     "seeds": ("uint8", "nhwk"),
     "labels": ("int64", "n"),
@@ -47,8 +48,32 @@ _TENSORS: dict[str, tuple[str, str]] = {  # name: dtype, shape (n examples, q pr
     "probe_labels": ("int64", "q"),
 }
 
-_OPTIONAL: dict[str, tuple[str, str]] = {"akh_images": ("uint8", "ahwk"), "akh_labels": ("int64", "a")}
-# Both or neither.
+_LABELLED = (("images", "uint8", "hwk"), ("labels", "int64", ""))
+"""The tensors of a further kind of image: name after the prefix, dtype, and shape after the number of images."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of one kind, and for each the label with which an answer is compared.
+
+    Attributes:
+        images: uint8 (a, h, w, k).
+        labels: int64 (a,).
+    """
+
+    images: NDArray[np.uint8]
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def described(self) -> dict[str, Any] | None:
+        """Return how a generation's metadata, and so the fingerprint's id, name them; None where there are none."""
+        if not len(self):
+            return None
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
+        digest.update(self.labels.astype("<i8").tobytes())
+        return {"count": len(self), "sha256": digest.hexdigest()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +90,10 @@ class Fingerprint:
         steps: int32 (n,), how many steps it took; with ``start_step`` it can be replayed.
         probe_images: uint8 (q, h, w, k), benign images for the benign check.
         probe_labels: int64 (q,), their ground truth.
-        akh_images: uint8 (a, h, w, k), benign images that the source gets wrong, see
-            `cae_core.generation.source_errors`; none by default.
-        akh_labels: int64 (a,), the source's wrong labels of them. They never count in CAEAcc.
         class_names: the c class names.
         generation: settings, source, pools and data, as JSON holds them; part of the identity.
         tools: versions of what made it; not part of the identity.
+        further: images of the kinds that never count in CAEAcc, by the kind's name; see `cae_core.fingerprint.kinds`.
     """
 
     images: NDArray[np.uint8]
@@ -85,12 +108,7 @@ class Fingerprint:
     class_names: tuple[str, ...]
     generation: dict[str, Any]
     tools: dict[str, str]
-    akh_images: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
-    akh_labels: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
-
-    def __post_init__(self) -> None:
-        if not len(self.akh_images):  # of the others' shape, so that all can be asked together
-            object.__setattr__(self, "akh_images", np.zeros((0, *self.images.shape[1:]), np.uint8))
+    further: Mapping[str, LabelledImages] = field(default_factory=dict[str, LabelledImages])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -104,6 +122,29 @@ class Fingerprint:
             digest.update(labels.astype("<i8").tobytes())
         digest.update(canonical_json(self.generation).encode())
         return digest.hexdigest()
+
+    def of(self, kind: ImageKind) -> LabelledImages:
+        """Return the images of one kind; there may be none."""
+        if kind == EXAMPLE:
+            return LabelledImages(self.images, self.labels)
+        if kind == BENIGN:
+            return LabelledImages(self.probe_images, self.probe_labels)
+        none = LabelledImages(np.zeros((0, *self.images.shape[1:]), np.uint8), np.zeros(0, np.int64))
+        return self.further.get(kind.name, none)
+
+    @property
+    def places(self) -> tuple[tuple[ImageKind, int], ...]:
+        """Of each image its kind and its index among them, in the order of `all_images`."""
+        return tuple((kind, index) for kind in KINDS for index in range(len(self.of(kind))))
+
+    def all_images(self) -> NDArray[np.uint8]:
+        """Return the images of every kind, one after the other, uint8 (m, h, w, k)."""
+        return np.concatenate([self.of(kind).images for kind in KINDS])
+
+    def rows(self, kind: ImageKind) -> slice:
+        """Return where the images of ``kind`` stand in `all_images`."""
+        first = sum(len(self.of(before)) for before in KINDS[: KINDS.index(kind)])
+        return slice(first, first + len(self.of(kind)))
 
     @property
     def source_accuracy(self) -> float:
@@ -122,15 +163,6 @@ class Attachment:
 
     metadata: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
-
-
-def describe_akh(images: NDArray[np.uint8], labels: Labels) -> dict[str, Any] | None:
-    """Return how the generation's metadata, and so the id, name the images that the source gets wrong; None: none."""
-    if not len(labels):
-        return None
-    digest = hashlib.sha256(np.ascontiguousarray(images).tobytes())
-    digest.update(labels.astype("<i8").tobytes())
-    return {"count": len(labels), "sha256": digest.hexdigest()}
 
 
 def save_fingerprint(
@@ -156,27 +188,94 @@ def save_fingerprint(
         "tools": fingerprint.tools,
         **{name: attachment.metadata for name, attachment in attached.items()},
     }
-    names = [*_TENSORS, *(_OPTIONAL if len(fingerprint.akh_labels) else ())]
-    tensors = {name: getattr(fingerprint, name) for name in names}
+    tensors: dict[str, NDArray[Any]] = {name: getattr(fingerprint, name) for name in _TENSORS}
+    for kind in FURTHER:
+        if len(fingerprint.of(kind)):
+            tensors |= {f"{kind.prefix}{name}": getattr(fingerprint.of(kind), name) for name, *_ in _LABELLED}
     for name, attachment in attached.items():
         tensors |= {f"{name}.{key}": tensor for key, tensor in attachment.tensors.items()}
     write_atomically(path, pack_tensors(tensors, {_KEY: canonical_json(metadata)}), mode=0o600)
 
 
-def load_attachment(path: Path, name: str) -> Attachment | None:
-    """Read one attachment of a fingerprint's file; None where it has none. Its content is for the caller to check.
+@dataclass(frozen=True)
+class FingerprintFile:
+    """The content of a fingerprint's file, read once and hashed once.
 
-    Raises:
-        FingerprintError: it is no fingerprint's file, or its metadata about the attachment are no JSON object.
+    Attributes:
+        path: where it was read.
+        sha256: of the file.
+        metadata: the JSON object that describes it.
+        tensors: by name, those of attachments included.
     """
-    metadata, tensors = _read(path, prefix=f"{name}.")
-    if name not in metadata:
-        return None
-    found = metadata[name]
-    if not isinstance(found, dict):
-        raise FingerprintError(f"{path}: its {name} is no JSON object. Use the original file.")
-    own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items()}
-    return Attachment(cast("dict[str, Any]", found), own)
+
+    path: Path
+    sha256: str
+    metadata: dict[str, Any] = field(repr=False)
+    tensors: dict[str, NDArray[Any]] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file.
+
+        Raises:
+            FingerprintError: it is missing, empty, truncated or foreign.
+        """
+        if not path.is_file():
+            raise FingerprintError(f"{path}: no such fingerprint file. Make one with `cae generate`, or name another.")
+        try:
+            content = path.read_bytes()
+            if not content:
+                raise FingerprintError(f"{path}: the fingerprint file is empty. Copy or generate it again.")
+            metadata, tensors = unpack_tensors(content)
+        except (TensorFileError, OSError) as error:
+            raise FingerprintError(
+                f"{path}: this is not a complete safetensors file ({error}). Copy or generate the fingerprint again."
+            ) from error
+        return cls(path, hashlib.sha256(content).hexdigest(), _parsed(metadata, path), tensors)
+
+    def attachment(self, name: str) -> Attachment | None:
+        """Return one attachment; None where there is none. Its content is for the caller to check.
+
+        Raises:
+            FingerprintError: the metadata about it are no JSON object.
+        """
+        if name not in self.metadata:
+            return None
+        found = self.metadata[name]
+        if not isinstance(found, dict):
+            raise FingerprintError(f"{self.path}: its {name} is no JSON object. Use the original file.")
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): tensor for key, tensor in self.tensors.items() if key.startswith(prefix)}
+        return Attachment(cast("dict[str, Any]", found), own)
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the fingerprint.
+
+        Raises:
+            FingerprintError: it is of an unknown version, or inconsistent.
+        """
+        path, metadata, tensors = self.path, self.metadata, self.tensors
+        if metadata.get("format") != FORMAT_VERSION:
+            raise FingerprintError(
+                f"{path}: this fingerprint has format version {metadata.get('format')!r} and this release reads "
+                f"{FORMAT_VERSION}. Use the release that wrote it ({metadata.get('tools')}) or a later one."
+            )
+        _check_tensors(tensors, path)
+        try:
+            fingerprint = _unpack(metadata, tensors)
+            claimed = metadata["fingerprint_id"]
+            _check_values(fingerprint, path)
+            found = fingerprint.id
+        except (KeyError, TypeError, ValueError) as error:
+            raise FingerprintError(
+                f"{path}: the fingerprint's metadata are incomplete or malformed ({error!r})."
+            ) from error
+        if found != claimed:
+            raise FingerprintError(
+                f"{path}: the file was edited: its content has id {found[:12]}… and it claims "
+                f"{str(claimed)[:12]}…. Use the original file."
+            )
+        return fingerprint
 
 
 def load_fingerprint(path: Path) -> Fingerprint:
@@ -185,46 +284,10 @@ def load_fingerprint(path: Path) -> Fingerprint:
     Raises:
         FingerprintError: it is missing, empty, truncated or foreign, of an unknown version, or inconsistent.
     """
-    metadata, tensors = _read(path)
-    if metadata.get("format") != FORMAT_VERSION:
-        raise FingerprintError(
-            f"{path}: this fingerprint has format version {metadata.get('format')!r} and this release reads "
-            f"{FORMAT_VERSION}. Use the release that wrote it ({metadata.get('tools')}) or a later one."
-        )
-    _check_tensors(tensors, path)
-    try:
-        fingerprint = Fingerprint(
-            **cast("dict[str, Any]", {name: tensors[name] for name in (*_TENSORS, *_OPTIONAL) if name in tensors}),
-            class_names=tuple(map(str, metadata["class_names"])),
-            generation=metadata["generation"],
-            tools=metadata["tools"],
-        )
-        claimed = metadata["fingerprint_id"]
-        _check_values(fingerprint, path)
-        found = fingerprint.id
-    except (KeyError, TypeError, ValueError) as error:
-        raise FingerprintError(
-            f"{path}: the fingerprint's metadata are incomplete or malformed ({error!r})."
-        ) from error
-    if found != claimed:
-        raise FingerprintError(
-            f"{path}: the file was edited: its content has id {found[:12]}… and it claims "
-            f"{str(claimed)[:12]}…. Use the original file."
-        )
-    return fingerprint
+    return FingerprintFile.read(path).fingerprint()
 
 
-def _read(path: Path, *, prefix: str = "") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    if not path.is_file():
-        raise FingerprintError(f"{path}: no such fingerprint file. Make one with `cae generate`, or name another.")
-    if path.stat().st_size == 0:
-        raise FingerprintError(f"{path}: the fingerprint file is empty. Copy or generate it again.")
-    try:
-        metadata, tensors = read_tensors(path, prefix=prefix)
-    except (TensorFileError, OSError) as error:
-        raise FingerprintError(
-            f"{path}: this is not a complete safetensors file ({error}). Copy or generate the fingerprint again."
-        ) from error
+def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     if _KEY not in metadata:
         raise FingerprintError(f"{path}: this safetensors file holds no fingerprint: its metadata lack the key 'cae'.")
     try:
@@ -233,13 +296,35 @@ def _read(path: Path, *, prefix: str = "") -> tuple[dict[str, Any], dict[str, ND
         raise FingerprintError(f"{path}: the fingerprint's metadata are not JSON ({error}).") from error
     if not isinstance(parsed, dict):
         raise FingerprintError(f"{path}: the fingerprint's metadata are not a JSON object.")
-    return cast("dict[str, Any]", parsed), tensors
+    return cast("dict[str, Any]", parsed)
+
+
+def _unpack(metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Fingerprint:
+    return Fingerprint(
+        **cast("dict[str, Any]", {name: tensors[name] for name in _TENSORS}),
+        class_names=tuple(map(str, metadata["class_names"])),
+        generation=metadata["generation"],
+        tools=metadata["tools"],
+        further={
+            kind.name: LabelledImages(*(tensors[f"{kind.prefix}{name}"] for name, *_ in _LABELLED))
+            for kind in _present(tensors)
+        },
+    )
+
+
+def _present(tensors: Mapping[str, object]) -> list[ImageKind]:
+    """Return the further kinds of which the file has a tensor; then it must have both."""
+    return [kind for kind in FURTHER if any(f"{kind.prefix}{name}" in tensors for name, *_ in _LABELLED)]
 
 
 def _check_tensors(tensors: dict[str, NDArray[Any]], path: Path) -> None:
     sizes: dict[str, int] = {}
-    optional = _OPTIONAL if any(name in tensors for name in _OPTIONAL) else {}
-    for name, (dtype, letters) in {**_TENSORS, **optional}.items():
+    further = {
+        f"{kind.prefix}{name}": (dtype, (kind.name, *shape))
+        for kind in _present(tensors)
+        for name, dtype, shape in _LABELLED
+    }
+    for name, (dtype, letters) in {**_TENSORS, **further}.items():
         if name not in tensors:
             raise FingerprintError(f"{path}: the tensor {name!r} is missing. Copy or generate the fingerprint again.")
         tensor = tensors[name]
@@ -258,14 +343,14 @@ def _check_values(fingerprint: Fingerprint, path: Path) -> None:
     if not np.isfinite(fingerprint.conferrability).all() or not 0 <= fingerprint.source_accuracy <= 1:
         raise FingerprintError(f"{path}: the fingerprint holds values that are not finite or out of range.")
     c = len(fingerprint.class_names)
-    for name in ("labels", "ground_truth", "probe_labels", "akh_labels"):
-        values = getattr(fingerprint, name)
+    labels = {f"{kind.prefix}labels": fingerprint.of(kind).labels for kind in KINDS}
+    for name, values in {"labels": fingerprint.labels, "ground_truth": fingerprint.ground_truth, **labels}.items():
         if values.min(initial=0) < 0 or values.max(initial=0) >= c:
             raise FingerprintError(f"{path}: {name} must lie in 0 .. {c - 1}; found {values.min()} .. {values.max()}.")
-    if fingerprint.generation.get("akh") != describe_akh(fingerprint.akh_images, fingerprint.akh_labels):
-        raise FingerprintError(
-            f"{path}: its images that the source gets wrong are not those that it was generated with. Use the original "
-            "file."
-        )
+    for kind in FURTHER:
+        if fingerprint.generation.get(kind.name) != fingerprint.of(kind).described():
+            raise FingerprintError(
+                f"{path}: its images {kind.words} are not those that it was generated with. Use the original file."
+            )
     if (fingerprint.labels == fingerprint.ground_truth).any():
         raise FingerprintError(f"{path}: an example's label is its true class, which every good model answers.")

@@ -6,19 +6,18 @@ four; so the nonce is recorded, and in a dispute it is the judge's.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, FURTHER, KINDS, ImageKind
 
-__all__ = ["MIN_BENIGN", "Kind", "Question", "count_queries", "plan_questions", "queries_for", "question_images"]
-
-Kind: TypeAlias = Literal["fingerprint", "benign", "akh"]
+__all__ = ["MIN_BENIGN", "Question", "count_queries", "plan_questions", "queries_for", "question_images"]
 
 MIN_BENIGN = 50
 """Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer).
@@ -35,12 +34,12 @@ class Question:
     """One query.
 
     Attributes:
-        kind: ``"fingerprint"``, ``"benign"`` or ``"akh"``, a benign image that the source gets wrong.
+        kind: of image, see `cae_core.fingerprint.kinds`.
         index: in the fingerprint's images of this kind.
         repeat: whether the image has been asked before in this verification.
     """
 
-    kind: Kind
+    kind: ImageKind
     index: int
     repeat: bool
 
@@ -53,7 +52,7 @@ def plan_questions(
     max_queries: int | None = None,
     chosen: NDArray[np.bool_] | None = None,
     all_probes: bool = True,
-    akh: bool = True,
+    further: bool = True,
 ) -> tuple[Question, ...]:
     """Return the questions in the order in which they are asked; the same arguments give the same plan.
 
@@ -61,17 +60,16 @@ def plan_questions(
         fingerprint: whose examples and probes are asked.
         suspect_id: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
-        max_queries: budget; images that the source gets wrong, then benign probes beyond 50, and then examples, are
-            left out at random, decided by the nonce as well, until it is met.
+        max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out at
+            random, decided by the nonce as well, until it is met.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
         all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
-        akh: whether the images that the source gets wrong are asked, where the fingerprint has any.
+        further: whether images that only inform are asked, where the fingerprint has any.
 
     Raises:
         OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
             the benign probes and the repeats.
     """
-    n, q, a = len(fingerprint), len(fingerprint.probe_images), len(fingerprint.akh_images)
     common = hashlib.sha256(f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|".encode())
 
     def key(index: int, mark: str = "") -> bytes:
@@ -82,10 +80,11 @@ def plan_questions(
     def lot(index: int) -> bytes:  # another draw than the order's: else all chosen probes would come early
         return key(index, "|chosen")
 
-    examples = list(range(n)) if chosen is None else np.flatnonzero(chosen).tolist()
-    drawn = sorted(range(n, n + q), key=lot)
+    places = fingerprint.places
+    examples = list(range(len(fingerprint))) if chosen is None else np.flatnonzero(chosen).tolist()
+    drawn = sorted(_rows(fingerprint, BENIGN), key=lot)
     probes, more = drawn[:MIN_BENIGN], drawn[MIN_BENIGN:] if all_probes else []
-    errors = sorted(range(n + q, n + q + a), key=lot) if akh else []
+    informing = [sorted(_rows(fingerprint, kind), key=lot) for kind in FURTHER if further]
     if max_queries is not None:
         affordable = [k for k in range(len(examples) + 1) if _total(k, len(probes)) <= max_queries]
         room = affordable[-1] if affordable else 0
@@ -95,32 +94,32 @@ def plan_questions(
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
         examples = sorted(examples, key=lot)[:room]
         more = _affordable(more, len(examples) + len(probes), max_queries)
-        errors = _affordable(errors, len(examples) + len(probes) + len(more), max_queries)
-    once = examples + probes + more + errors
+    once = examples + probes + more
+    for rows in informing:
+        once += rows if max_queries is None else _affordable(rows, len(once), max_queries)
     twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
     order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])
     seen: set[int] = set()
     questions: list[Question] = []
     for _, index in order:
-        kind, first = _kind(index, n, q)
-        questions.append(Question(kind, index - first, index in seen))
+        questions.append(Question(*places[index], index in seen))
         seen.add(index)
     return tuple(questions)
 
 
 def question_images(fingerprint: Fingerprint, questions: Sequence[Question]) -> NDArray[np.uint8]:
     """Return the images to ask, uint8 (queries, h, w, k), in order."""
-    source = {"fingerprint": fingerprint.images, "benign": fingerprint.probe_images, "akh": fingerprint.akh_images}
+    source = {kind.name: fingerprint.of(kind).images for kind in KINDS}
     images = np.empty((len(questions), *fingerprint.images.shape[1:]), np.uint8)
     for place, question in enumerate(questions):
-        images[place] = source[question.kind][question.index]
+        images[place] = source[question.kind.name][question.index]
     return images
 
 
 def count_queries(questions: Sequence[Question]) -> dict[str, int]:
-    """Return how many there are of each kind, repeats included; ``akh`` only where there are any."""
-    counts = {kind: sum(question.kind == kind for question in questions) for kind in ("fingerprint", "benign", "akh")}
-    return {kind: count for kind, count in counts.items() if count or kind != "akh"}
+    """Return how many there are of each kind, by its name, repeats included; of kinds that inform only where any."""
+    counts = Counter(question.kind.name for question in questions)
+    return {kind.name: counts[kind.name] for kind in KINDS if counts[kind.name] or kind.role != "informs"}
 
 
 def queries_for(fingerprint: Fingerprint, examples: int) -> int:
@@ -133,11 +132,9 @@ def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
     return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
 
 
-def _kind(index: int, n: int, q: int) -> tuple[Kind, int]:
-    """Return of what kind the image is, and the index of the first of this kind."""
-    if index < n:
-        return "fingerprint", 0
-    return ("benign", n) if index < n + q else ("akh", n + q)
+def _rows(fingerprint: Fingerprint, kind: ImageKind) -> range:
+    rows = fingerprint.rows(kind)
+    return range(rows.start, rows.stop)
 
 
 def _repeats(images: int) -> int:

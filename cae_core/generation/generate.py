@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cae_core
-from cae_core.arrays import Floats64, Labels, as_unit_float
+from cae_core.arrays import Floats64, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.files.digests import digest_of
-from cae_core.fingerprint.file import Fingerprint, describe_akh
+from cae_core.fingerprint.file import Fingerprint, LabelledImages
+from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
 from cae_core.generation.run_state import RunState, load_checkpoint, save_checkpoint, start_run
 from cae_core.generation.search import Search
@@ -162,9 +163,9 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
     drawn = _choose_probes(len(data), index, search.settings.seed)
     probes = drawn[_confirmed(search, data.images[drawn])]
     generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
-    akh_images, akh_labels = _choose_akh(search, np.concatenate([index, probes]))
-    if len(akh_labels):
-        generation["akh"] = describe_akh(akh_images, akh_labels)
+    errors = _choose_akh(search, np.concatenate([index, probes]))
+    if len(errors):
+        generation[SOURCE_ERROR.name] = errors.described()
     fingerprint = Fingerprint(
         images=accepted.images[first],
         seeds=data.images[index],
@@ -183,8 +184,7 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
             "safetensors": version("safetensors"),
             "python": platform.python_version(),
         },
-        akh_images=akh_images,
-        akh_labels=akh_labels,
+        further={SOURCE_ERROR.name: errors} if len(errors) else {},
     )
     return fingerprint, len(drawn) - len(probes)
 
@@ -199,12 +199,12 @@ def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.concatenate([confirmed_by_witnesses(models, part, logits) for part, logits in asked])
 
 
-def _choose_akh(search: Search, taken: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Labels]:
+def _choose_akh(search: Search, taken: NDArray[np.int64]) -> LabelledImages:
     settings, data = search.settings, search.data
     if not settings.akh:
-        return np.zeros((0, *data.images.shape[1:]), np.uint8), np.zeros(0, np.int64)
+        return LabelledImages(data.images[:0], np.zeros(0, np.int64))
     index, labels = choose_akh(search.pools, data, settings.akh, without=taken, seed=settings.seed)
-    return data.images[index], labels
+    return LabelledImages(data.images[index], labels)
 
 
 def _choose_probes(size: int, used: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -1,11 +1,10 @@
 """From the scores of independent models to the least score that is an accusation."""
 
-from typing import Literal
-
 import numpy as np
 
 from cae_core.arrays import Floats64
 from cae_core.statistics.ranks import exceeded_rank
+from cae_core.statistics.score import Score
 
 __all__ = ["LEAST_PARAMETRIC", "as_counts", "least_accused"]
 
@@ -18,9 +17,7 @@ def as_counts(fractions: Floats64, trials: int) -> np.ndarray[tuple[int, ...], n
     return np.rint(fractions * trials).astype(np.int64)
 
 
-def least_accused(
-    references: Floats64, asked: int, *, fpr: float, score: Literal["caeacc", "llr"], parametric: bool
-) -> float | None:
+def least_accused(references: Floats64, asked: int, *, fpr: float, score: Score, parametric: bool) -> float | None:
     """Return the least score with p <= fpr; None where there is none.
 
     There is none where the references are too few for the rate, or match so often that no count would be enough.
@@ -43,7 +40,7 @@ def least_accused(
     if not k:
         return None
     exceeded = float(np.sort(references)[-k])
-    if score == "llr":
+    if score == Score.LLR:
         return float(np.nextafter(exceeded, np.inf))
     least = round(exceeded * asked) + 1
     return least / asked if least <= asked else None

@@ -5,23 +5,22 @@
 that the calibration models are too few for blocks its own side only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from cae_core.calibration.calibrated import Calibration, Standing
-from cae_core.method.caeacc import CAEAcc
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.subject import Standing
 from cae_core.statistics.ranks import models_needed
-from cae_core.statistics.thresholds import LEAST_PARAMETRIC, as_counts, least_accused
-from cae_core.verification.verdict import Decision, Outcome, Provenance, Sides
+from cae_core.statistics.score import Score
+from cae_core.statistics.thresholds import LEAST_PARAMETRIC, least_accused
+from cae_core.verification.circumstances import Circumstances
+from cae_core.verification.evidence import Evidence, Null, Origin
+from cae_core.verification.examination import Examination, Sides
 
-__all__ = [
-    "LITERATURE_THRESHOLD",
-    "NEITHER_KIND",
-    "Circumstances",
-    "decide",
-    "decide_uncalibrated",
-    "limited",
-    "sides_of",
-]
+__all__ = ["LITERATURE_THRESHOLD", "NEITHER_KIND", "Decision", "Outcome", "decide", "limited", "reached_by"]
+
+Outcome: TypeAlias = Literal["surrogate", "independent", "inconclusive"]
 
 LITERATURE_THRESHOLD = 0.75
 """CAEAcc from which the literature calls a suspect a surrogate. It carries no error rate and does not travel."""
@@ -32,90 +31,55 @@ NEITHER_KIND = (
 )
 """What would help where a suspect scores above the references and below every known copy."""
 
-_SCORE_NAMES = {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}
-_MORE_CARE = (
-    "Let the suspect's owner attest how it is served, ask it through another channel, or take the case to `cae judge`."
-)
 
-
-@dataclass(frozen=True)
-class Circumstances:
-    """What limits a verdict, whatever the score.
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the rule says.
 
     Attributes:
-        benign_reason: why the benign check failed, or None.
-        evasion: signs that the suspect does not answer as it does its customers.
-        extrapolated: why its benign accuracy is outside what the calibration references cover, or None.
-        benign_range: lowest and highest accuracy of the calibration references on the probes asked; None without any.
-        shared_ancestor: the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
-        allow_extrapolation: whether the user lets such a verdict stand.
-        two_sided: whether known copies can keep a suspect from being accused; not so in the first rule.
+        verdict: ``surrogate``, ``independent`` or ``inconclusive``.
+        reason: in one sentence.
+        remedy: what would resolve an ``inconclusive``, in one sentence; empty otherwise.
+        threshold: the least deciding score that speaks against the suspect by the references; None where no score
+            does: they are too few for the rate, or match too often.
+        provenance: where the threshold comes from: ``rank``, ``parametric`` or ``literature``.
+        score: the one that decides: ``caeacc`` or ``llr``.
+        value: the suspect's.
+        p_value: the rank p-value against "independent": at most so often, on average over calibrations, does an
+            independent model get one as small; None where uncalibrated.
+        p_value_surrogate: the rank p-value against "surrogate", likewise; None where uncalibrated.
+        extrapolated: the suspect's benign accuracy lies outside the calibration references'.
+        weak: a surrogate by the literature's threshold whose interval reaches below it.
+        sides: how many models of either kind score so; None where uncalibrated, and in records of before.
     """
 
-    benign_reason: str | None = None
-    evasion: tuple[str, ...] = ()
-    extrapolated: str | None = None
-    benign_range: tuple[float, float] | None = None
-    shared_ancestor: str = ""
-    allow_extrapolation: bool = False
-    two_sided: bool = True
+    verdict: Outcome
+    reason: str
+    remedy: str = ""
+    threshold: float | None
+    provenance: Origin
+    score: Score = Score.CAEACC
+    value: float
+    p_value: float | None = None
+    p_value_surrogate: float | None = None
+    extrapolated: bool = False
+    weak: bool = False
+    sides: Sides | None = None
 
 
-def decide_uncalibrated(caeacc: CAEAcc, circumstances: Circumstances) -> Decision:
-    """Decide by the literature's threshold, where the fingerprint carries no calibration."""
-    threshold = LITERATURE_THRESHOLD
-    reached = caeacc.value >= threshold
-    reason = (
-        f"CAEAcc {caeacc.value:.2f} reaches the literature's threshold {threshold}, which has no error rate"
-        if reached
-        else f"no evidence at the literature's threshold {threshold}, which has no error rate"
-    )
-    outcome, reason, remedy = limited("surrogate" if reached else "independent", reason, circumstances)
-    return Decision(
-        verdict=outcome,
-        reason=reason,
-        remedy=remedy,
-        threshold=threshold,
-        provenance="literature",
-        value=caeacc.value,
-        weak=outcome == "surrogate" and caeacc.low < threshold,
-    )
-
-
-def decide(calibration: Calibration, standing: Standing, asked: int, circumstances: Circumstances) -> Decision:
-    """Decide by the calibration models.
+def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decision:
+    """Decide by the calibration models; by the literature's threshold where the fingerprint carries no calibration.
 
     Args:
-        calibration: with the rates.
-        standing: of the suspect, by the deciding score.
-        asked: examples that the score is over.
-        circumstances: see `Circumstances`.
+        examination: of the suspect, all examples asked at once; see `cae_core.verification.sequential` for the other.
+        evidence: see `evidence_of`; empty where uncalibrated.
     """
-    if calibration.parametric:
-        p, p_surrogate = _parametric(standing, asked)
-        provenance: Provenance = "parametric"
-    else:
-        p, p_surrogate, provenance = standing.p_value, standing.p_value_surrogate, "rank"
-    name = _SCORE_NAMES[standing.score]
-    sides = sides_of(standing) if circumstances.two_sided else None
-    outcome: Outcome
-    remedy = ""
-    if p <= calibration.fpr and sides is not None and sides.below_all_copies:
-        outcome, remedy = "inconclusive", NEITHER_KIND
-        reason = (
-            f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} (p = {p:.4f} and {p_surrogate:.4f})"
-        )
-    elif p <= calibration.fpr:
-        outcome = "surrogate"
-        reason = _high(name, standing, provenance, p) + _other_side_of_high(calibration, sides, p_surrogate)
-    elif p_surrogate <= calibration.fnr:
-        outcome = "independent"
-        reason = _low(name, standing, provenance, p_surrogate, _other_side_of_low(sides, p))
-    else:
-        outcome = "inconclusive"
-        reason, remedy = _between(calibration, standing, asked, (p, p_surrogate))
-    outcome, reason, limited_remedy = limited(outcome, reason, circumstances)
-    remedy = limited_remedy or remedy
+    calibration, standing, sides = examination.subject.calibration, examination.standing, examination.sides
+    if calibration is None or standing is None or sides is None:
+        return _by_the_literature(examination)
+    asked, circumstances = len(examination.matches), examination.circumstances
+    told = sides if circumstances.two_sided else None
+    outcome, reason, remedy = limited(*_by_rank(calibration, standing, asked, told, evidence), circumstances)
     return Decision(
         verdict=outcome,
         reason=reason,
@@ -127,82 +91,97 @@ def decide(calibration: Calibration, standing: Standing, asked: int, circumstanc
             score=standing.score,
             parametric=calibration.parametric,
         ),
-        provenance=provenance,
+        provenance=evidence["independent"].origin,
         score=standing.score,
         value=standing.value,
-        p_value=p,
-        p_value_surrogate=p_surrogate,
+        p_value=evidence["independent"].p_value,
+        p_value_surrogate=evidence["surrogate"].p_value,
         extrapolated=circumstances.extrapolated is not None,
-        sides=sides,
+        sides=told,
     )
 
 
-def sides_of(standing: Standing) -> Sides:
-    """Count the calibration models that score as high, and as low, as the suspect."""
-    return Sides(
-        references=len(standing.references),
-        as_high=int((standing.references >= standing.value).sum()),
-        surrogates=len(standing.surrogates),
-        as_low=int((standing.surrogates <= standing.value).sum()),
-    )
-
-
-def limited(outcome: Outcome, reason: str, circumstances: Circumstances) -> tuple[Outcome, str, str]:
+def limited(outcome: Outcome, reason: str, remedy: str, circumstances: Circumstances) -> tuple[Outcome, str, str]:
     """Return outcome, reason and remedy once the circumstances have had their say."""
-    if circumstances.benign_reason is not None:
-        return (
-            "inconclusive",
-            circumstances.benign_reason,
-            "Check how the suspect is asked (its contract), then ask again.",
-        )
-    if outcome == "inconclusive":
-        return outcome, reason, ""
     if outcome == "surrogate" and circumstances.shared_ancestor:
         reason += (
             f"; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which the "
             "references do not represent"
         )
-    if circumstances.extrapolated is not None and not circumstances.allow_extrapolation:
-        remedy = "Calibrate with references as accurate as the suspect, or accept it with --allow-extrapolation."
-        return "inconclusive", f"{circumstances.extrapolated} ({reason})", remedy
-    # a suspect that answers the examples on purpose at random matches seldom; it cannot match often by that
-    if outcome == "independent" and circumstances.evasion:
-        return "inconclusive", f"possible evasion: {circumstances.evasion[0]}", _MORE_CARE
-    if circumstances.extrapolated is not None:
+    for doubt in circumstances.doubts:
+        if outcome in doubt.blocks:
+            return "inconclusive", doubt.reason if doubt.alone else f"{doubt.reason} ({reason})", doubt.remedy
+    if outcome != "inconclusive" and circumstances.extrapolated is not None:
         reason += f"; allowed although {circumstances.extrapolated}"
-    return outcome, reason, ""
+    return outcome, reason, remedy
 
 
-def _parametric(standing: Standing, asked: int) -> tuple[float, float]:
-    from cae_core.statistics.parametric import beta_binomial_p_value
+def _by_the_literature(examination: Examination) -> Decision:
+    caeacc, threshold = examination.caeacc, LITERATURE_THRESHOLD
+    reached = caeacc.value >= threshold
+    reason = (
+        f"CAEAcc {caeacc.value:.2f} reaches the literature's threshold {threshold}, which has no error rate"
+        if reached
+        else f"no evidence at the literature's threshold {threshold}, which has no error rate"
+    )
+    outcome, reason, remedy = limited("surrogate" if reached else "independent", reason, "", examination.circumstances)
+    return Decision(
+        verdict=outcome,
+        reason=reason,
+        remedy=remedy,
+        threshold=threshold,
+        provenance="literature",
+        value=caeacc.value,
+        weak=outcome == "surrogate" and caeacc.low < threshold,
+    )
 
-    observed = round(standing.value * asked)
-    references, surrogates = as_counts(standing.references, asked), as_counts(standing.surrogates, asked)
-    p = beta_binomial_p_value(references, asked, observed)
-    if len(surrogates) < LEAST_PARAMETRIC:
-        return p, 1.0
-    return p, beta_binomial_p_value(asked - surrogates, asked, asked - observed)
+
+def _by_rank(
+    calibration: Calibration,
+    standing: Standing,
+    asked: int,
+    sides: Sides | None,
+    evidence: Mapping[Null, Evidence],
+) -> tuple[Outcome, str, str]:
+    """Return outcome, reason and remedy by the ranks; ``sides`` is None where copies cannot keep from accusing."""
+    independent, surrogate = evidence["independent"], evidence["surrogate"]
+    name, p, p_surrogate = standing.score.words, independent.p_value, surrogate.p_value
+    if p <= calibration.fpr and sides is not None and sides.below_all_copies:
+        reason = (
+            f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} (p = {p:.4f} and {p_surrogate:.4f})"
+        )
+        return "inconclusive", reason, NEITHER_KIND
+    if p <= calibration.fpr:
+        reason = _high(name, standing, independent) + _other_side_of_high(calibration, sides, p_surrogate)
+        return "surrogate", reason, ""
+    if p_surrogate <= calibration.fnr:
+        return "independent", _low(name, standing, surrogate, _other_side_of_low(sides, p)), ""
+    return "inconclusive", *_between(calibration, standing, asked, (p, p_surrogate))
 
 
-def _high(name: str, standing: Standing, provenance: Provenance, p: float) -> str:
-    if provenance == "parametric":
+def _high(name: str, standing: Standing, evidence: Evidence) -> str:
+    if evidence.origin == "parametric":
         return (
-            f"{name} {standing.value:.2f} is higher than a beta-binomial model of the references allows (p = {p:.4f})"
+            f"{name} {standing.value:.2f} is higher than a beta-binomial model of the references allows "
+            f"(p = {evidence.p_value:.4f})"
         )
-    above, r = int((standing.references >= standing.value).sum()), len(standing.references)
-    return f"{name} {standing.value:.2f} is reached by {above} of {r} independent models (p = {p:.4f})"
+    return f"{name} {standing.value:.2f} is {reached_by(evidence)} (p = {evidence.p_value:.4f})"
 
 
-def _low(name: str, standing: Standing, provenance: Provenance, p: float, other_side: str) -> str:
-    if provenance == "parametric":
-        lower = (
-            f"{name} {standing.value:.2f} is lower than a beta-binomial model of the surrogates allows (p = {p:.4f})"
+def reached_by(evidence: Evidence) -> str:
+    """Return in words how many independent models score as high."""
+    return f"reached by {evidence.as_extreme} of {evidence.models} independent models"
+
+
+def _low(name: str, standing: Standing, evidence: Evidence, other_side: str) -> str:
+    if evidence.origin == "parametric":
+        return (
+            f"{name} {standing.value:.2f} is lower than a beta-binomial model of the surrogates allows "
+            f"(p = {evidence.p_value:.4f}){other_side}"
         )
-        return lower + other_side
-    below, r = int((standing.surrogates <= standing.value).sum()), len(standing.surrogates)
     return (
-        f"{name} {standing.value:.2f}: {below} of {r} known surrogates score as low (p = {p:.4f}){other_side}; "
-        "this finds no derivation and does not prove independence"
+        f"{name} {standing.value:.2f}: {evidence.as_extreme} of {evidence.models} known surrogates score as low "
+        f"(p = {evidence.p_value:.4f}){other_side}; this finds no derivation and does not prove independence"
     )
 
 
@@ -237,7 +216,7 @@ def _between(calibration: Calibration, standing: Standing, asked: int, p: tuple[
         if models < least:
             lacking.append(f"{models} {relation} cannot support a rate of {rate:.3g}")
             needed.append(f"at least {least} {relation}")
-    name = _SCORE_NAMES[standing.score]
+    name = standing.score.words
     between = f"{name} {standing.value:.2f} fits independent models (p = {p[0]:.3f}) and surrogates (p = {p[1]:.3f})"
     if lacking:
         return f"{between}; {' and '.join(lacking)}", f"Calibrate with {' and '.join(needed)} (`cae calibrate --plan`)."

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import Calibration
-from cae_core.fingerprint.file import Fingerprint
+from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.statistics.intervals import binomial_tail
 
 __all__ = ["benign_range", "outside_range", "unlike_references", "unrepresented_ancestor"]
@@ -77,11 +77,11 @@ def outside_range(right: NDArray[np.bool_], limits: tuple[float, float] | None) 
     )
 
 
-def unrepresented_ancestor(fingerprint: Fingerprint, calibration: Calibration | None) -> str:
+def unrepresented_ancestor(subject: CalibratedFingerprint) -> str:
     """Return the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
 
     An innocent suspect with that ancestor is no further draw from references of which some have another, or none.
     """
-    ancestor = str(fingerprint.generation["source"].get("ancestor", ""))
-    models = () if calibration is None else calibration.references.models
+    ancestor = str(subject.fingerprint.generation["source"].get("ancestor", ""))
+    models = () if subject.calibration is None else subject.calibration.references.models
     return "" if models and all(model.ancestor == ancestor for model in models) else ancestor

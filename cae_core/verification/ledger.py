@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cae_core.errors import StorageError
+from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.verification.verdict import Verdict
 
 __all__ = ["Earlier", "ledger_of", "open_ledger", "read_earlier", "record_verdict"]
@@ -87,14 +88,13 @@ def record_verdict(path: Path, verdict: Verdict) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    examples = {answer.question.index for answer in verdict.answers if answer.question.kind == "fingerprint"}
     entry = {
-        "fingerprint": verdict.fingerprint["id"],
-        "suspect": verdict.suspect["sha256"],
-        "name": verdict.suspect["name"],
+        "fingerprint": verdict.examination.subject.fingerprint.id,
+        "suspect": verdict.suspect.sha256,
+        "name": verdict.suspect.name,
         "nonce": verdict.nonce,
         "verdict": verdict.decision.verdict,
-        "examples": sorted(examples),
+        "examples": sorted(verdict.examination.transcript.asked(EXAMPLE)),
     }
     # ASCII: a name may hold what UTF-8 does not, or what ends a line elsewhere
     _append(path, json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n")

@@ -1,5 +1,6 @@
 """Deriving an old verdict again, from the answers that it recorded and nothing else."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +10,19 @@ from typing import Any, cast
 import numpy as np
 
 from cae_core.arrays import Images
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.errors import ModelError, OptionError, VerdictError
-from cae_core.fingerprint.file import Fingerprint
 from cae_core.models import Predictions
-from cae_core.verification.verdict import Verdict
-from cae_core.verification.verify import VerificationOptions, verify
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verify import verify
 
 __all__ = ["Replay", "replay_verdict"]
 
 _ROUNDING = 1e-9
 
 _NOT_DERIVED = frozenset({"earlier"})
-# What a verdict says beside what follows from the answers.
+"""What a verdict says beside what follows from the answers."""
 
 _OPTION_TYPES: dict[str, tuple[type, ...]] = {
     "sequential": (bool,),
@@ -81,13 +82,12 @@ class _Recorded:
         return Predictions(np.array(part, np.int64))
 
 
-def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibration: Calibration | None) -> Replay:
+def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Replay:
     """Judge the answers of a verdict, as ``cae verify --json`` prints it, once more.
 
     Args:
         record: the verdict's JSON object.
-        fingerprint: that it was made by.
-        calibration: likewise; None where it was uncalibrated.
+        subject: the fingerprint that it was made by, with the calibration where it was calibrated.
 
     Raises:
         VerdictError: it is no verdict, one of another fingerprint, or its answers do not follow from its nonce.
@@ -96,7 +96,7 @@ def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibrat
     try:
         labels = [_integer(answer["label"]) for answer in record["answers"]]
         asked = [(answer["kind"], answer["index"], answer["repeat"]) for answer in record["answers"]]
-        suspect = {name: str(record["suspect"][name]) for name in ("name", "sha256")}
+        suspect = Suspect(name=str(record["suspect"]["name"]), sha256=str(record["suspect"]["sha256"]))
         claimed, digest = str(record["fingerprint"]["id"]), str(record["fingerprint"]["sha256"])
         nonce = bytes.fromhex(record["nonce"])
         options = _options(record["options"])
@@ -104,33 +104,36 @@ def replay_verdict(record: Mapping[str, Any], fingerprint: Fingerprint, calibrat
         raise VerdictError(
             f"This is no verdict as `cae verify --json` prints it ({error!r}). Give the JSON file of one verdict."
         ) from error
-    if claimed != fingerprint.id:
+    if claimed != subject.fingerprint.id:
         raise VerdictError(
-            f"The verdict was made by the fingerprint {claimed[:12]}… and the file at hand is {fingerprint.id[:12]}…. "
-            "Give the fingerprint that it names."
+            f"The verdict was made by the fingerprint {claimed[:12]}… and the file at hand is "
+            f"{subject.fingerprint.id[:12]}…. Give the fingerprint that it names."
         )
     try:
-        verdict = verify(
-            _Recorded(labels),
-            fingerprint,
-            suspect_name=suspect["name"],
-            suspect_sha256=suspect["sha256"],
-            calibration=calibration,
-            options=options,
-            fingerprint_sha256=digest,
-            nonce=nonce,
-        )
+        # the same fingerprint may stand in another file by now
+        used = dataclasses.replace(subject, sha256=digest)
+        verdict = verify(_Recorded(labels), used, named=suspect, options=options, nonce=nonce)
     except (OptionError, ModelError) as error:  # options and labels of which no verdict can have come
         raise VerdictError(f"The record was edited, or made by another calibration: {error}") from error
-    questions = [(a.question.kind, a.question.index, a.question.repeat) for a in verdict.answers]
+    questions = [(q.kind.name, q.index, q.repeat) for q in verdict.examination.transcript.questions]
     if questions != asked:
         raise VerdictError(
             "The recorded questions are not those that the nonce gives for this fingerprint and calibration: the "
             "record was edited, or the calibration is another one."
         )
     derived = verdict.as_dict()
+    derived |= _found_then(derived.get("findings"), record.get("findings"))
     names = (set(derived) | set(record)) - _NOT_DERIVED
     return Replay(verdict, tuple(sorted(name for name in names if not _same(derived.get(name), record.get(name)))))
+
+
+def _found_then(derived: object, recorded: object) -> dict[str, Any]:
+    """Return the findings that the record can agree with: an earlier release, which knew fewer, tells only those."""
+    if not isinstance(derived, dict):
+        return {}
+    found = cast("dict[str, object]", derived)
+    told = cast("dict[str, object]", recorded) if isinstance(recorded, dict) else {}
+    return {"findings": {name: value for name, value in found.items() if name in told} or None}
 
 
 def _same(derived: object, recorded: object) -> bool:

@@ -5,21 +5,26 @@ references), the other for the e-process that says whether the suspect's count e
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.fingerprint.questions import Question, queries_for
 from cae_core.method.caeacc import CAEAcc
 from cae_core.statistics.e_process import SequentialState, SequentialTest, running_confidence_sequence
 from cae_core.statistics.ranks import exceeded_rank, models_needed
-from cae_core.verification.decision import LITERATURE_THRESHOLD, NEITHER_KIND, Circumstances, limited
-from cae_core.verification.verdict import Decision, Outcome, Provenance, SequentialEvidence, Sides
+from cae_core.statistics.score import Score
+from cae_core.verification.decision import LITERATURE_THRESHOLD, NEITHER_KIND, Decision, Outcome, limited
+from cae_core.verification.evidence import Evidence, Null
+from cae_core.verification.examination import Examination, Sides
+from cae_core.verification.sequential_evidence import SequentialEvidence
 
 __all__ = ["SequentialRun", "decide_sequential", "out_of_reach", "start_sequential"]
 
@@ -35,31 +40,23 @@ class SequentialRun:
         labels: int64 (n,), the source's, of all examples.
         test: see `SequentialTest`.
         state: after the answers so far.
-        provenance: of k0: ``rank`` or ``literature``.
-        fpr: the whole rate of false accusations, that of k0 included; None where k0 has none.
-        fnr: likewise of surrogates called independent, that of k1 included.
         counts: int64 (r,) and (r_S,), matches of the references that stand behind k0 and of the surrogates behind k1,
             ascending; empty where uncalibrated.
-        needed: what the rates would take where the calibration models are too few; empty otherwise.
-        out_of_reach: what this verification cannot say whatever the answers are, in sentences.
+        rates: the whole rates of either error, those of k0 and k1 included; None where these have none.
     """
 
     labels: Labels
     test: SequentialTest
     state: SequentialState
-    provenance: Provenance
-    fpr: float | None = None
-    fnr: float | None = None
     counts: tuple[Labels, Labels] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    needed: str = ""
-    out_of_reach: tuple[str, ...] = ()
+    rates: tuple[float, float] | None = None
     _matches: list[bool] = field(default_factory=list[bool])
     _trace: list[tuple[int, int, float, float]] = field(default_factory=list[tuple[int, int, float, float]])
 
     def observe(self, questions: Sequence[Question], labels: Labels) -> None:
         """Take in the answers to ``questions``; benign images and repeats tell nothing here."""
         for question, label in zip(questions, labels.tolist(), strict=True):
-            if question.kind != "fingerprint" or question.repeat:
+            if question.kind != EXAMPLE or question.repeat:
                 continue
             match = bool(self.labels[question.index] == label)
             self.state = self.state.updated(match)
@@ -81,54 +78,40 @@ class SequentialRun:
         )
 
 
-def start_sequential(fingerprint: Fingerprint, calibration: Calibration | None) -> SequentialRun:
+def start_sequential(subject: CalibratedFingerprint) -> SequentialRun:
     """Return a run before its first question.
 
     Raises:
         OptionError: another score than CAEAcc decides, or a parametric p-value does.
     """
+    fingerprint, calibration = subject.fingerprint, subject.calibration
     if calibration is None:
         n = len(fingerprint)
         k0 = math.ceil(LITERATURE_THRESHOLD * n) - 1
         test = SequentialTest(examples=n, k0=k0, k1=k0 + 1, fpr=_UNCALIBRATED_RATE, fnr=_UNCALIBRATED_RATE)
-        return SequentialRun(fingerprint.labels, test, test.start(), "literature")
-    if calibration.score != "caeacc" or calibration.parametric:
+        return SequentialRun(fingerprint.labels, test, test.start())
+    if calibration.score != Score.CAEACC or calibration.parametric:
         what = "a parametric p-value" if calibration.parametric else "the likelihood-ratio score"
         raise OptionError(
             f"The sequential mode counts matches, and {what} decides in this calibration. "
             "Calibrate with --score caeacc and without --parametric, or leave --sequential out."
         )
-    n = int(calibration.chosen.sum())
-    groups = (calibration.references, calibration.surrogates)
-    counts = tuple(np.sort(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1)) for group in groups)
+    n, rates = int(calibration.chosen.sum()), (calibration.fpr, calibration.fnr)
+    references, surrogates = (
+        np.sort(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1))
+        for group in (calibration.references, calibration.surrogates)
+    )
     rank, rank_surrogate = (
-        exceeded_rank(len(c), rate / 2) for c, rate in zip(counts, (calibration.fpr, calibration.fnr), strict=True)
+        exceeded_rank(len(counts), rate / 2) for counts, rate in zip((references, surrogates), rates, strict=True)
     )
     test = SequentialTest(
         examples=n,
-        k0=int(counts[0][-rank]) if rank else n,  # n: can never be exceeded
-        k1=int(counts[1][rank_surrogate - 1]) if rank_surrogate else None,
+        k0=int(references[-rank]) if rank else n,  # n: can never be exceeded
+        k1=int(surrogates[rank_surrogate - 1]) if rank_surrogate else None,
         fpr=calibration.fpr / 2,
         fnr=calibration.fnr / 2,
     )
-    needed = [
-        f"at least {models_needed(rate / 2)} {relation}"
-        for found, rate, relation in (
-            (rank, calibration.fpr, "references"),
-            (rank_surrogate, calibration.fnr, "surrogates"),
-        )
-        if not found
-    ]
-    return SequentialRun(
-        fingerprint.labels,
-        test,
-        test.start(),
-        "rank",
-        calibration.fpr,
-        calibration.fnr,
-        (counts[0], counts[1]),
-        " and ".join(needed),
-    )
+    return SequentialRun(fingerprint.labels, test, test.start(), (references, surrogates), rates)
 
 
 def out_of_reach(run: SequentialRun, fingerprint: Fingerprint, questions: Sequence[Question]) -> tuple[str, ...]:
@@ -137,7 +120,7 @@ def out_of_reach(run: SequentialRun, fingerprint: Fingerprint, questions: Sequen
     Raises:
         OptionError: they could lead to neither outcome; nothing need be asked to know that.
     """
-    asked = sum(question.kind == "fingerprint" and not question.repeat for question in questions)
+    asked = sum(question.kind == EXAMPLE and not question.repeat for question in questions)
     fewest = dict(zip(_OUTCOMES, run.test.fewest_answers(), strict=True))
     lacking: dict[str, str] = {}
     for side, outcome in enumerate(_OUTCOMES):
@@ -161,96 +144,87 @@ def out_of_reach(run: SequentialRun, fingerprint: Fingerprint, questions: Sequen
 def _models_for(run: SequentialRun, side: int) -> str:
     """Return what calibration models an outcome takes that none can lead to: of surrogate (0), of independent (1)."""
     relation = ("references", "surrogates")[side]
-    found, rate = len(run.counts[side]), (run.fpr, run.fnr)[side]
-    least = 0 if rate is None else models_needed(rate / 2)
+    found = len(run.counts[side])
+    least = 0 if run.rates is None else models_needed(run.rates[side] / 2)
     if found < least:
         return f"at least {least} {relation}, and there are {found}"
     extreme = f"all {run.test.examples} examples" if side == 0 else "none of the examples"
     return f"{relation} of which fewer match {extreme}"
 
 
-def decide_sequential(run: SequentialRun, caeacc: CAEAcc, circumstances: Circumstances) -> Decision:
-    """Decide by the outcome of the run; ``caeacc`` has the confidence sequence for its interval.
+def decide_sequential(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decision:
+    """Decide by the outcome at the stop.
 
-    Each side's p-value is rate(k) + 1/E at the stop, at most 1: K exceeds k0 for an independent model with the first,
-    and E reaches 1/x while K <= k0 with at most x, so that p <= rate happens with at most that rate.
+    Args:
+        examination: of the suspect, with what the sequential mode saw.
+        evidence: see `evidence_of`; empty where uncalibrated.
+
+    Raises:
+        OptionError: the suspect was not asked in sequential mode.
     """
-    test, state = run.test, run.state
-    sides = _sides(run, caeacc) if circumstances.two_sided and run.fpr is not None else None
-    outcome: Outcome
-    remedy = ""
-    if state.outcome == "surrogate" and sides is not None and sides.below_all_copies:
-        outcome, remedy = "inconclusive", NEITHER_KIND
-        reason = (
-            f"{state.matches} matches in {state.asked} of {test.examples} examples show more than {test.k0} on all of "
-            f"them ({_origin(run)}), and fewer than any of the {sides.surrogates} known copies has (at most "
-            f"{caeacc.high:.0%}), so that it fits neither kind"
-        )
-    elif state.outcome == "surrogate":
-        outcome = "surrogate"
-        reason = (
-            f"{state.matches} matches in {state.asked} of {test.examples} examples show more than {test.k0} on all of "
-            f"them ({_origin(run)})"
-        )
-    elif state.outcome == "independent":
-        outcome = "independent"
-        reason = (
-            f"{state.matches} matches in {state.asked} of {test.examples} examples show fewer than {test.k1} on all of "
-            "them; this finds no derivation and does not prove independence"
-        )
-    else:
-        outcome = "inconclusive"
-        reason = f"{state.matches} matches in {state.asked} of {test.examples} examples settle neither side"
-        remedy = _remedy(run)
-    outcome, reason, limited_remedy = limited(outcome, reason, circumstances)
-    threshold = (test.k0 + 1) / test.examples if test.k0 < test.examples else None
+    seen, caeacc, circumstances = examination.sequential, examination.caeacc, examination.circumstances
+    if seen is None:
+        raise OptionError("The suspect was not asked in sequential mode. Decide by all answers at once.")
+    calibration = examination.subject.calibration
+    sides = examination.sides if circumstances.two_sided else None
+    outcome, reason, remedy = limited(*_at_the_stop(seen, caeacc, sides, calibration), circumstances)
+    threshold = (seen.k0 + 1) / seen.examples if seen.k0 < seen.examples else None
     reaches_below = threshold is not None and caeacc.low < threshold
     return Decision(
         verdict=outcome,
         reason=reason,
-        remedy=limited_remedy or remedy,
+        remedy=remedy,
         threshold=threshold,
-        provenance=run.provenance,
+        provenance="literature" if calibration is None else "rank",
         value=caeacc.value,
-        p_value=_p_value(run.fpr, state.log_e_surrogate),
-        p_value_surrogate=_p_value(run.fnr, state.log_e_independent),
+        p_value=evidence["independent"].p_value if evidence else None,
+        p_value_surrogate=evidence["surrogate"].p_value if evidence else None,
         extrapolated=circumstances.extrapolated is not None,
-        weak=outcome == "surrogate" and run.fpr is None and reaches_below,
+        weak=outcome == "surrogate" and calibration is None and reaches_below,
         sides=sides,
     )
 
 
-def _sides(run: SequentialRun, caeacc: CAEAcc) -> Sides:
-    """Count the calibration models that may score so, by the end of the interval that is nearer to them."""
-    references, surrogates = (counts / run.test.examples for counts in run.counts)
-    return Sides(
-        references=len(references),
-        as_high=int((references >= caeacc.low).sum()),
-        surrogates=len(surrogates),
-        as_low=int((surrogates <= caeacc.high).sum()),
-        exact=False,
-    )
+def _at_the_stop(
+    seen: SequentialEvidence, caeacc: CAEAcc, sides: Sides | None, calibration: Calibration | None
+) -> tuple[Outcome, str, str]:
+    """Return outcome, reason and remedy; ``sides`` is None where copies cannot keep from accusing."""
+    found = f"{caeacc.matches} matches in {caeacc.asked} of {seen.examples} examples"
+    if seen.outcome == "independent":
+        reason = f"{found} show fewer than {seen.k1} on all of them"
+        return "independent", f"{reason}; this finds no derivation and does not prove independence", ""
+    if seen.outcome is None:
+        return "inconclusive", f"{found} settle neither side", _remedy(seen, caeacc.asked, calibration)
+    reason = f"{found} show more than {seen.k0} on all of them ({_origin(calibration)})"
+    if sides is None or not sides.below_all_copies:
+        return "surrogate", reason, ""
+    fewer = f"fewer than any of the {sides.surrogates} known copies has (at most {caeacc.high:.0%})"
+    return "inconclusive", f"{reason}, and {fewer}, so that it fits neither kind", NEITHER_KIND
 
 
-def _p_value(rate: float | None, log_e: float) -> float | None:
-    if rate is None:
-        return None
-    at_most = rate if log_e >= -math.log(rate / 2) else 1.0  # rounded, a sum of two halves can be more than the whole
-    return min(at_most, rate / 2 + math.exp(-max(0.0, log_e)))
-
-
-def _remedy(run: SequentialRun) -> str:
-    ways: list[str] = []
-    if run.state.asked < run.test.examples:
-        ways.append("Raise --max-queries.")
-    if run.needed:
-        ways.append(f"Calibrate with {run.needed}: the sequential mode halves the rates.")
+def _remedy(seen: SequentialEvidence, asked: int, calibration: Calibration | None) -> str:
+    ways = ["Raise --max-queries."] if asked < seen.examples else []
+    needed = "" if calibration is None else _needed(calibration)
+    if needed:
+        ways.append(f"Calibrate with {needed}: the sequential mode halves the rates.")
     return " ".join(ways) or "Make a fingerprint with larger pools."
 
 
-def _origin(run: SequentialRun) -> str:
-    if run.fpr is None:
-        return "the literature's threshold, which has no error rate"
-    return (
-        f"{run.fpr / 2:.3g} for that count among {len(run.counts[0])} references, and {run.test.fpr:.3g} for the order"
+def _needed(calibration: Calibration) -> str:
+    """Return what the rates would take where the calibration models are too few; empty otherwise."""
+    sides = (
+        (calibration.references, calibration.fpr, "references"),
+        (calibration.surrogates, calibration.fnr, "surrogates"),
     )
+    return " and ".join(
+        f"at least {models_needed(rate / 2)} {relation}"
+        for group, rate, relation in sides
+        if not exceeded_rank(len(group), rate / 2)
+    )
+
+
+def _origin(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "the literature's threshold, which has no error rate"
+    half = calibration.fpr / 2
+    return f"{half:.3g} for that count among {len(calibration.references)} references, and {half:.3g} for the order"

@@ -1,29 +1,33 @@
 """What a calibration says, for scripts and for people."""
 
+from dataclasses import asdict
 from typing import Any
 
 from cae_cli.verdict_facts import NO_THRESHOLD, describe_models
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.file import calibration_digest
-from cae_core.fingerprint.file import Fingerprint
+from cae_core.calibration.subject import CalibratedFingerprint
 
 __all__ = ["calibration_lines", "describe_calibration"]
 
 
-def describe_calibration(calibration: Calibration, fingerprint: Fingerprint) -> dict[str, Any]:
-    """Return it as JSON holds it: models, rates, threshold, the matches of each model and the label drift."""
-    drift = calibration.label_drift(fingerprint)
+def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | None:
+    """Return it as JSON holds it: models, rates, threshold, the matches of each model and the label drift.
+
+    None where there is no calibration.
+    """
+    calibration = subject.calibration
+    if calibration is None:
+        return None
     return {
-        **calibration.provenance(),
-        "sha256": calibration_digest(calibration),
-        "score": calibration.score,
+        **asdict(calibration.behind()),
+        "sha256": subject.content_sha256,
+        "score": calibration.score.value,
         "parametric": calibration.parametric,
-        "threshold": calibration.threshold(fingerprint),
+        "threshold": subject.threshold(),
         "matches": {
-            relation: sorted(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1).tolist())
+            relation: sorted(group.matches(subject.fingerprint)[:, subject.chosen].sum(axis=1).tolist())
             for relation, group in (("references", calibration.references), ("surrogates", calibration.surrogates))
         },
-        "label_drift": {"truth": drift.truth, "match": drift.match, "third": drift.third},
+        "label_drift": asdict(subject.label_drift()),
     }
 
 

@@ -14,8 +14,6 @@ __all__ = ["VERDICT_STYLES", "print_facts", "print_rows", "print_verdict"]
 
 VERDICT_STYLES = {"surrogate": "bold red", "independent": "bold green", "inconclusive": "bold yellow"}
 
-_DOUBTS = ("signs of evasion", "warning", "seen before", "nondeterministic")
-
 
 def print_facts(facts: Mapping[str, Any], *, title: str | Text) -> None:
     """Print names and values, one a line, under a title."""
@@ -49,9 +47,9 @@ def print_verdict(verdict: Verdict) -> None:
     title = Text.assemble(
         (decision.verdict.upper(), VERDICT_STYLES[decision.verdict]),
         " (weak)" if decision.weak else "",
-        f"  {verdict.suspect['name']}",
+        f"  {verdict.suspect.name}",
     )
     if decision.sides is not None:
         title.append(f"\n{decision.sides.words}", "not bold")
-    facts = verdict_facts(verdict).items()
-    print_facts({name: Text(value, "yellow" if name in _DOUBTS else "") for name, value in facts}, title=title)
+    facts = {fact.name: Text(fact.value, "yellow" if fact.doubt else "") for fact in verdict_facts(verdict)}
+    print_facts(facts, title=title)

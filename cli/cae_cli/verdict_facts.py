@@ -1,41 +1,65 @@
 """What a verdict rests on, in lines for people."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from cae_core.verification.verdict import RepeatedErrors, SequentialEvidence, Sides, Verdict
+from cae_core.fingerprint.kinds import KINDS
+from cae_core.statistics.score import Score
+from cae_core.verification.examination import Sides
+from cae_core.verification.sequential_evidence import SequentialEvidence
+from cae_core.verification.verdict import SeenBefore, Verdict
 
-__all__ = ["NO_THRESHOLD", "describe_models", "verdict_facts"]
+__all__ = ["NO_THRESHOLD", "Fact", "describe_models", "verdict_facts"]
 
 NO_THRESHOLD = "none: the references are too few for the rate, or match too often"
 """What people read where no score is called a surrogate."""
 
-_KINDS = {"fingerprint": "fingerprint", "benign": "benign", "akh": "that the source gets wrong"}
-_SCORE_NAMES = {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of what a verdict rests on.
+
+    Attributes:
+        name: of what was measured.
+        value: in words or digits; empty where it does not apply.
+        doubt: whether it weakens the evidence.
+    """
+
+    name: str
+    value: str
+    doubt: bool = False
 
 
-def verdict_facts(verdict: Verdict) -> dict[str, str]:
-    """Return names and values, in the order in which they are to be read; what does not apply is left out."""
+def verdict_facts(verdict: Verdict) -> tuple[Fact, ...]:
+    """Return what a verdict rests on, in the order in which it is to be read; what does not apply is left out."""
+    return tuple(fact for fact in _facts(verdict) if fact.value)
+
+
+def _facts(verdict: Verdict) -> Iterator[Fact]:
     decision = verdict.decision
-    facts = {"reason": decision.reason, "what to do": decision.remedy}
-    facts |= dict(_scores(verdict))
-    facts |= dict(_origin(verdict))
-    facts |= {
-        "benign accuracy": _benign(verdict),
-        "source's errors": "" if verdict.akh is None else _akh(verdict.akh),
-        "queries": " + ".join(f"{count} {_KINDS[kind]}" for kind, count in verdict.queries.items()),
-        "unanswered": f"{verdict.unanswered} queries (refused or not a number; no match)" if verdict.unanswered else "",
-        "nondeterministic": (
-            f"{verdict.nondeterministic} repeated images got another answer" if verdict.nondeterministic else ""
-        ),
-        "signs of evasion": "\n".join(verdict.evasion),
-        "warning": "\n".join(verdict.warnings),
-        "seen before": _earlier(verdict.earlier),
-        "nonce": verdict.nonce,
-        "fingerprint": verdict.fingerprint["id"][:16],
-        "suspect SHA-256": verdict.suspect["sha256"][:16],
-    }
-    return {name: value for name, value in facts.items() if value}
+    yield Fact("reason", decision.reason)
+    yield Fact("what to do", decision.remedy)
+    yield from (Fact(name, value) for name, value in (*_scores(verdict), *_origin(verdict)))
+    yield Fact("benign accuracy", _benign(verdict))
+    yield from _findings(verdict, "asked")
+    queries = verdict.queries
+    yield Fact("queries", " + ".join(f"{queries[kind.name]} {kind.words}" for kind in KINDS if kind.name in queries))
+    unanswered, changed = verdict.unanswered, verdict.nondeterministic
+    yield Fact("unanswered", f"{unanswered} queries (refused or not a number; no match)" if unanswered else "")
+    yield Fact("nondeterministic", f"{changed} repeated images got another answer" if changed else "", doubt=True)
+    yield Fact("signs of evasion", "\n".join(verdict.evasion), doubt=True)
+    yield Fact("warning", "\n".join(verdict.warnings), doubt=True)
+    yield Fact("seen before", _earlier(verdict.earlier), doubt=True)
+    yield Fact("nonce", verdict.nonce)
+    yield Fact("fingerprint", verdict.examination.subject.fingerprint.id[:16])
+    yield Fact("suspect SHA-256", verdict.suspect.sha256[:16])
+
+
+def _findings(verdict: Verdict, section: Literal["scores", "asked"]) -> Iterator[Fact]:
+    for finding in verdict.findings:
+        if finding.section == section:
+            yield from (Fact(line.label, line.text) for line in finding.lines)
 
 
 def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -45,8 +69,8 @@ def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
     if sequential is not None:
         over = f"of all {sequential.examples} examples; a confidence sequence, which holds wherever one stops"
     yield "95 % interval", f"{caeacc.low:.3f} to {caeacc.high:.3f}  ({over})"
-    if decision.score != "caeacc":
-        yield "decided by", f"{_SCORE_NAMES[decision.score]}, {decision.value:.4g}"
+    if decision.score != Score.CAEACC:
+        yield "decided by", f"{decision.score.words}, {decision.value:.4g}"
     value = NO_THRESHOLD if decision.threshold is None else f"{decision.threshold:.4g}"
     yield "threshold", f"{value}  ({_source(verdict)})"
     if decision.p_value is None:
@@ -55,9 +79,8 @@ def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
         yield "p-value, independent", f"{decision.p_value:.4g}{_side(decision.sides, 'high')}"
     if decision.p_value_surrogate is not None:
         yield "p-value, surrogate", f"{decision.p_value_surrogate:.4g}{_side(decision.sides, 'low')}"
-    for name, other in verdict.other_scores.items():
-        values = f"{other['value']:.4g}, p = {other['p_value']:.4g}"
-        yield _SCORE_NAMES[name], f"{values}  (for information; it decides nothing)"
+    for fact in _findings(verdict, "scores"):
+        yield fact.name, fact.value
 
 
 def _side(sides: Sides | None, side: Literal["high", "low"]) -> str:
@@ -75,14 +98,14 @@ def _source(verdict: Verdict) -> str:
 
 
 def _origin(verdict: Verdict) -> Iterator[tuple[str, str]]:
-    if verdict.calibration is not None:
-        calibration = verdict.calibration
-        yield "error rates", f"{calibration['fpr']:g} false accusations, {calibration['fnr']:g} surrogates missed"
-        for relation in ("references", "surrogates"):
-            yield relation, describe_models(calibration[relation], calibration["kinds"][relation])
-        if calibration["screen"]:
-            chosen = calibration["examples_chosen"]
-            yield "screened", f"{chosen} examples, chosen by {calibration['screen']} models that are in no threshold"
+    behind = verdict.behind
+    if behind is not None:
+        yield "error rates", f"{behind.fpr:g} false accusations, {behind.fnr:g} surrogates missed"
+        yield "references", describe_models(behind.references, behind.kinds["references"])
+        yield "surrogates", describe_models(behind.surrogates, behind.kinds["surrogates"])
+        if behind.screen:
+            chosen = behind.examples_chosen
+            yield "screened", f"{chosen} examples, chosen by {behind.screen} models that are in no threshold"
     if verdict.sequential is not None:
         yield "sequential", _sequential(verdict.sequential, verdict.caeacc.asked)
 
@@ -114,16 +137,11 @@ def _benign(verdict: Verdict) -> str:
     return f"{found}  (references: {low:.3f} to {high:.3f}{outside})"
 
 
-def _akh(akh: RepeatedErrors) -> str:
-    p = "" if akh.p_value is None else f", p = {akh.p_value:.4g}"
-    return f"{akh.matches} of {akh.asked} repeated{p}  (on benign images; for information, it decides nothing)"
-
-
-def _earlier(earlier: dict[str, Any] | None) -> str:
-    if not earlier or not earlier["verifications"]:
+def _earlier(earlier: SeenBefore | None) -> str:
+    if earlier is None or not earlier.verifications:
         return ""
-    times = earlier["verifications"]
+    times = earlier.verifications
     return (
         f"verified {times} time{'s' * (times > 1)} before in another order; it had been asked "
-        f"{earlier['examples_seen']} of these examples"
+        f"{earlier.examples_seen} of these examples"
     )

@@ -2,22 +2,18 @@
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.file import load_calibration
+from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
 from cae_core.errors import VerdictError
 from cae_core.files.digests import sha256_of_file
 from cae_core.files.records import read_record
-from cae_core.fingerprint.answers import FirstAnswers, first_answers
-from cae_core.fingerprint.file import Fingerprint, load_fingerprint
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.verification.examination import Examination
 from cae_core.verification.replay import replay_verdict
-from cae_core.verification.verdict import Sides, Verdict
+from cae_core.verification.verdict import SeenBefore, Verdict
 
 __all__ = ["Case", "open_case"]
 
@@ -30,56 +26,33 @@ class Case:
 
     Attributes:
         verdict: derived again from the recorded answers; only ``earlier`` is the record's word.
-        fingerprint: that it was made by.
-        calibration: likewise; None where it was uncalibrated.
         record: name and SHA-256 of the verdict's file.
         file: name and SHA-256 of the fingerprint's file at hand.
     """
 
     verdict: Verdict
-    fingerprint: Fingerprint
-    calibration: Calibration | None
     record: tuple[str, str]
     file: tuple[str, str]
 
-    @cached_property
-    def answers(self) -> FirstAnswers:
-        """The answers that count."""
-        answers = self.verdict.answers
-        labels = np.array([answer.label for answer in answers], np.int64)
-        return first_answers([answer.question for answer in answers], labels)
+    @property
+    def examination(self) -> Examination:
+        """The facts."""
+        return self.verdict.examination
 
-    @cached_property
-    def compared(self) -> Labels:
-        """The examples over which calibration models are scored: those asked; all chosen ones in sequential mode.
+    @property
+    def subject(self) -> CalibratedFingerprint:
+        """By what the suspect was examined."""
+        return self.examination.subject
 
-        The sequential mode asks a part and speaks of the whole.
-        """
-        if self.calibration is not None and self.verdict.sequential is not None:
-            return np.flatnonzero(self.calibration.chosen)
-        return self.answers.examples
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """That the verdict was made by."""
+        return self.subject.fingerprint
 
-    @cached_property
-    def sides(self) -> Sides | None:
-        """Where the suspect stands among the calibration models of either kind; None where uncalibrated.
-
-        Records of before do not say it; it is counted again for them.
-        """
-        found, calibration = self.verdict.decision.sides, self.calibration
-        if found is not None or calibration is None:
-            return found
-        references, surrogates = (
-            calibration.scored(group.matches(self.fingerprint)[:, self.compared], self.compared, calibration.score)
-            for group in (calibration.references, calibration.surrogates)
-        )
-        value, caeacc, exact = self.verdict.decision.value, self.verdict.caeacc, self.verdict.sequential is None
-        return Sides(
-            references=len(references),
-            as_high=int((references >= (value if exact else caeacc.low)).sum()),
-            surrogates=len(surrogates),
-            as_low=int((surrogates <= (value if exact else caeacc.high)).sum()),
-            exact=exact,
-        )
+    @property
+    def calibration(self) -> Calibration | None:
+        """That it was made by; None where it was uncalibrated."""
+        return self.subject.calibration
 
 
 def open_case(record: Path, fingerprint: Path) -> Case:
@@ -87,22 +60,19 @@ def open_case(record: Path, fingerprint: Path) -> Case:
 
     Raises:
         VerdictError: it is no verdict, one of another fingerprint, or its answers do not give it.
-        CaeError: see `load_fingerprint` and `load_calibration`.
+        CaeError: see `load_calibrated`.
     """
-    loaded = load_fingerprint(fingerprint)
-    calibration = load_calibration(fingerprint, loaded)
+    subject = load_calibrated(fingerprint)
     recorded = read_record(record)
-    verdict = replay_verdict(recorded, loaded, calibration).agreed(str(record))
+    verdict = replay_verdict(recorded, subject).agreed(str(record))
     return Case(
         dataclasses.replace(verdict, earlier=_earlier(recorded.get("earlier"), record)),
-        loaded,
-        calibration,
         (record.name, sha256_of_file(record)),
-        (fingerprint.name, sha256_of_file(fingerprint)),
+        (fingerprint.name, subject.sha256),
     )
 
 
-def _earlier(value: Any, record: Path) -> dict[str, int] | None:  # noqa: ANN401 - whatever JSON can hold
+def _earlier(value: Any, record: Path) -> SeenBefore | None:  # noqa: ANN401 - whatever JSON can hold
     """Return what the record says of earlier verifications, the one thing that its answers cannot confirm."""
     if value is None:
         return None
@@ -111,7 +81,7 @@ def _earlier(value: Any, record: Path) -> dict[str, int] | None:  # noqa: ANN401
             f"{record}: 'earlier' should hold the counts 'verifications' and 'examples_seen', or be null. "
             "Give the file that `cae verify --json` wrote."
         )
-    return {name: int(value[name]) for name in sorted(_EARLIER)}
+    return SeenBefore(**value)
 
 
 def _is_count(value: Any) -> bool:  # noqa: ANN401

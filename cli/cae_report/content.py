@@ -89,13 +89,13 @@ def gather_content(case: Case, *, examples: int) -> ReportContent:
     models = model_rows(case)
     return ReportContent(
         sentence=verdict_in_words(case),
-        sides="" if case.sides is None else case.sides.words,
+        sides="" if case.examination.sides is None else case.examination.sides.words,
         method=method_in_words(case),
         replay=replay_in_words(case),
         verdict=case.verdict.as_dict(),
         evidence=evidence_rows(case),
         limits=what_is_not_proven(case),
-        compared=len(case.compared),
+        compared=len(case.examination.compared),
         models=models,
         kinds=kind_rows(models),
         answers=answer_rows(case),

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
-from cae_core.verification.verdict import RepeatedErrors, SequentialEvidence
+from cae_core.fingerprint.kinds import KINDS
+from cae_core.statistics.score import Score
+from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_report.case import Case
 from cae_report.text import counted, number, percent
 
 __all__ = ["EvidenceRow", "evidence_rows"]
 
-_KINDS = {"fingerprint": "fingerprint", "benign": "benign", "akh": "benign that the source gets wrong"}
-_SCORES = {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}
 _THRESHOLDS = {
     "rank": "the least score that is an accusation at the rate asked for, by ranks among the calibration references",
     "parametric": "the least score that is an accusation by a beta-binomial model of the references: no bound",
@@ -42,19 +43,19 @@ def _decision(case: Case) -> Iterator[EvidenceRow]:
     decision = case.verdict.decision
     weak = ", weak: the interval of CAEAcc reaches below the threshold" if decision.weak else ""
     yield EvidenceRow("Verdict", decision.verdict + weak, decision.reason)
-    if case.sides is not None:
+    if case.examination.sides is not None:
         note = "by the score that decides; ties count on both sides"
-        if not case.sides.exact:
+        if not case.examination.sides.exact:
             note = (
                 "by the ends of the suspect's interval, the lower one for independent models, the upper one for copies"
             )
-        yield EvidenceRow("Where it stands", case.sides.words, note)
+        yield EvidenceRow("Where it stands", case.examination.sides.words, note)
     if decision.remedy:
         yield EvidenceRow("What would help", decision.remedy.replace("`", ""))
 
 
 def _matches(case: Case) -> Iterator[EvidenceRow]:
-    caeacc, decision = case.verdict.caeacc, case.verdict.decision
+    caeacc, decision = case.examination.caeacc, case.verdict.decision
     total = len(case.fingerprint) if case.calibration is None else int(case.calibration.chosen.sum())
     yield EvidenceRow(
         "Matches",
@@ -66,14 +67,12 @@ def _matches(case: Case) -> Iterator[EvidenceRow]:
     yield EvidenceRow(
         "95 % interval of CAEAcc",
         f"{number(caeacc.low)} to {number(caeacc.high)}",
-        f"over examples, not over models; {how if case.verdict.sequential else 'Clopper-Pearson'}",
+        f"over examples, not over models; {how if case.examination.sequential else 'Clopper-Pearson'}",
     )
-    if decision.score != "caeacc":
-        name = _SCORES[decision.score]
-        yield EvidenceRow("Score that decides", number(decision.value), f"{name}, in nats an example, fixed beforehand")
-    for name, found in sorted(case.verdict.other_scores.items()):
-        value = f"{number(found['value'])}, p-value {number(found['p_value'])}"
-        yield EvidenceRow(f"For information: {_SCORES[name]}", value, "decides nothing")
+    if decision.score != Score.CAEACC:
+        note = f"{decision.score.words}, in nats an example, fixed beforehand"
+        yield EvidenceRow("Score that decides", number(decision.value), note)
+    yield from _findings(case, "scores")
 
 
 def _rule(case: Case) -> Iterator[EvidenceRow]:
@@ -82,8 +81,9 @@ def _rule(case: Case) -> Iterator[EvidenceRow]:
         value = "none: the references are too few for the rate, or match too often"
     else:
         value = number(decision.threshold)
-        if decision.score == "caeacc" and decision.provenance != "literature":
-            value += f", {round(decision.threshold * len(case.compared))} matches of {len(case.compared)}"
+        if decision.score == Score.CAEACC and decision.provenance != "literature":
+            n = len(case.examination.compared)
+            value += f", {round(decision.threshold * n)} matches of {n}"
     yield EvidenceRow("Threshold", value, f"{decision.provenance}: {_THRESHOLDS[decision.provenance]}")
     if decision.p_value is None:
         yield EvidenceRow("p-value", "none", "there is no calibration, hence no rate behind the threshold")
@@ -100,15 +100,15 @@ def _rule(case: Case) -> Iterator[EvidenceRow]:
         yield EvidenceRow("Rate of false accusations", percent(calibration.fpr), note)
         note = "asked for beforehand: surrogates called independent, over calibrations and suspects together"
         yield EvidenceRow("Rate of missed surrogates", percent(calibration.fnr), note)
-    if case.verdict.sequential is not None:
-        yield _stopping(case.verdict.sequential, case.verdict.caeacc.asked)
+    if case.examination.sequential is not None:
+        yield _stopping(case.examination.sequential, case.examination.caeacc.asked)
 
 
 def _how(case: Case, models: int, relation: str, level: Callable[[SequentialEvidence], float]) -> str:
     """Return how a p-value came about."""
     group = counted(models, relation)
-    if case.verdict.sequential is not None:
-        half = number(level(case.verdict.sequential))
+    if case.examination.sequential is not None:
+        half = number(level(case.examination.sequential))
         return f"{half} for the count that {group} may have, and 1/E for the order of the examples, at most 1"
     if case.verdict.decision.provenance == "parametric":
         return f"by a beta-binomial model of {group}, model-based, no bound"
@@ -125,24 +125,22 @@ def _stopping(sequential: SequentialEvidence, asked: int) -> EvidenceRow:
 
 
 def _asking(case: Case) -> Iterator[EvidenceRow]:
-    verdict, answers = case.verdict, case.answers
+    verdict, answers = case.verdict, case.examination.answers
     source = f"the source has {percent(case.fingerprint.source_accuracy)} on its whole benign set"
     if verdict.benign_range is not None:
         low, high = verdict.benign_range
         source = f"the references have {percent(low)} to {percent(high)} on the same images, {source}"
         if not verdict.decision.extrapolated and not low <= verdict.benign_accuracy <= high:
             source += "; outside by no more than chance"
-    right = int((answers.said == case.fingerprint.probe_labels[answers.probes]).sum())
-    value = f"{percent(verdict.benign_accuracy)}, {right} of {len(answers.said)}"
+    right = case.examination.right
+    value = f"{percent(verdict.benign_accuracy)}, {right.sum()} of {len(right)}"
     yield EvidenceRow("Accuracy on benign images", value, source)
     if verdict.decision.extrapolated:
         yield EvidenceRow("Extrapolated", "yes", "the references say nothing about models of this accuracy")
-    queries = verdict.queries
-    if verdict.akh is not None:
-        yield _repeated_errors(verdict.akh)
+    yield from _findings(case, "asked")
     yield EvidenceRow(
         "Queries",
-        ", ".join(f"{count} {_KINDS[kind]}" for kind, count in queries.items()),
+        ", ".join(f"{verdict.queries[k.name]} {k.in_full}" for k in KINDS if k.name in verdict.queries),
         f"in one random order, {counted(answers.repeats, 'repeat')} among them",
     )
     changed = f"{verdict.nondeterministic} of {answers.repeats}" if answers.repeats else "none asked"
@@ -153,15 +151,16 @@ def _asking(case: Case) -> Iterator[EvidenceRow]:
         verdict.nonce,
         "with the fingerprint's id and the suspect's SHA-256 it fixes the order of the questions",
     )
-    chosen = {name.replace("_", " "): value for name, value in verdict.options.items() if value not in (None, False)}
+    options = case.examination.options.as_dict()
+    chosen = {name.replace("_", " "): value for name, value in options.items() if value not in (None, False)}
     words = [name if value is True else f"{name} {value}" for name, value in chosen.items()]
     yield EvidenceRow("Options", ", ".join(words) or "none")
 
 
-def _repeated_errors(akh: RepeatedErrors) -> EvidenceRow:
-    p = "" if akh.p_value is None else f", p-value {number(akh.p_value)}"
-    note = "benign images on which the suspect gives the source's wrong label; for information, they decide nothing"
-    return EvidenceRow("Errors of the source repeated", f"{akh.matches} of {akh.asked}{p}", note)
+def _findings(case: Case, section: Literal["scores", "asked"]) -> Iterator[EvidenceRow]:
+    for finding in case.verdict.findings:
+        if finding.section == section:
+            yield from (EvidenceRow(line.title, line.shown, line.note) for line in finding.lines)
 
 
 def _doubts(case: Case) -> Iterator[EvidenceRow]:
@@ -171,6 +170,6 @@ def _doubts(case: Case) -> Iterator[EvidenceRow]:
     if verdict.earlier is None:
         yield EvidenceRow("Earlier verifications", "unknown", "no ledger was kept")
         return
-    times, seen = verdict.earlier["verifications"], verdict.earlier["examples_seen"]
+    seen = verdict.earlier.examples_seen
     note = f"it had been asked {seen} of these examples before; as recorded, not derived from the answers"
-    yield EvidenceRow("Earlier verifications", str(times), note)
+    yield EvidenceRow("Earlier verifications", str(verdict.earlier.verifications), note)

@@ -34,8 +34,8 @@ def draw_figures(case: Case) -> dict[str, Drawn]:
         figures = {"standing": draw_standing(case, models), "answers": _answers(answer_rows(case))}
         if models:
             figures["accuracy"] = _accuracy(case, models)
-        if case.verdict.sequential is not None:
-            figures["trace"] = draw_trace(case.verdict.sequential)
+        if case.examination.sequential is not None:
+            figures["trace"] = draw_trace(case.examination.sequential)
     return figures
 
 
@@ -97,7 +97,7 @@ def _accuracy(case: Case, models: tuple[ModelRow, ...]) -> Drawn:
     caption = (
         f"Each mark is one model: {len(models)} calibration models and the suspect, at accuracy "
         f"{percent(verdict.benign_accuracy)} and CAEAcc {number(verdict.caeacc.value)}. "
-        f"Accuracy is on the {counted(len(case.answers.probes), 'benign image')} that the suspect was asked."
+        f"Accuracy is on the {counted(len(case.examination.right), 'benign image')} that the suspect was asked."
     )
     title = "Accuracy against CAEAcc"
     return drawn(figure, name="accuracy", title=title, caption=caption)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cae_core.verification.exchangeability import unrepresented_ancestor
 from cae_report.case import Case
 from cae_report.text import counted, percent
 
@@ -45,7 +44,7 @@ def _of_this_verdict(case: Case) -> Iterator[Limit]:
             "way, with other data or from other pretrained weights, it says nothing. It is an average over "
             "calibrations: that of this one may lie above or below it.",
         )
-    if case.verdict.options.get("rule", 1) == 1:
+    if case.examination.options.rule == 1:
         yield Limit(
             "What the present rule would say",
             "The verdict was made by the rule of an earlier release. There the rank among independent models alone "
@@ -77,7 +76,7 @@ def _ancestor(case: Case) -> Limit:
         "Two models that descend from the same pretrained weights, or from the same third model, may match each other "
         "although neither was made from the other."
     )
-    ancestor = unrepresented_ancestor(case.fingerprint, case.calibration)
+    ancestor = case.examination.circumstances.shared_ancestor
     if ancestor:
         text += (
             f" The source descends from {ancestor}, and the suspect was not compared with references that all do: this "
@@ -104,7 +103,7 @@ def _of_every_verdict(case: Case) -> Iterator[Limit]:
     )
     reach = (
         "over many more examples made in the same way"
-        if case.verdict.sequential is None
+        if case.examination.sequential is None
         else "over all examples of this fingerprint"
     )
     yield Limit(

@@ -33,11 +33,11 @@ def inputs(case: Case) -> tuple[Input, ...]:
     """Return every input but the calibration models that are listed with their scores."""
     verdict, generation = case.verdict, case.fingerprint.generation
     made = [
-        Input("suspect", verdict.suspect["name"], verdict.suspect["sha256"]),
+        Input("suspect", verdict.suspect.name, verdict.suspect.sha256),
         Input("verdict", *case.record),
-        Input("fingerprint, as used", "", verdict.fingerprint["sha256"]),
+        Input("fingerprint, as used", "", case.subject.sha256),
         Input("fingerprint, at hand", *case.file),
-        *([] if verdict.calibration is None else [Input("calibration", "", verdict.calibration["sha256"])]),
+        *([] if case.calibration is None else [Input("calibration", "", case.subject.content_sha256)]),
         *_described("source", generation.get("source")),
         *_described("benign data", generation.get("data")),
     ]

@@ -53,7 +53,7 @@ def _edges(case: Case, scores: list[float]) -> Floats64:
     """Return the edges of the bars: around the possible fractions of matches, or evenly over the scores."""
     decision = case.verdict.decision
     if decision.score == "caeacc":
-        n = len(case.compared)
+        n = len(case.examination.compared)
         step = math.ceil((n + 1) / _MOST_BARS)
         return np.append(np.arange(0, n + 1, step), n + 1) / n - 0.5 / n
     ends = [*scores, decision.value, *([] if decision.threshold is None else [decision.threshold])]
@@ -62,7 +62,7 @@ def _edges(case: Case, scores: list[float]) -> Floats64:
 
 
 def _suspect(axes: Axes, case: Case) -> None:
-    decision, caeacc = case.verdict.decision, case.verdict.caeacc
+    decision, caeacc = case.verdict.decision, case.examination.caeacc
     if decision.score == "caeacc":
         axes.plot([caeacc.low, caeacc.high], [0, 0], color=INK, linewidth=2.5, solid_capstyle="butt")
     axes.plot([decision.value], [0], marker="D", markersize=8, color=INK, markeredgecolor=PAPER, clip_on=False)
@@ -72,7 +72,7 @@ def _suspect(axes: Axes, case: Case) -> None:
 
 
 def _standing_in_words(case: Case, scores: dict[str, list[float]]) -> str:
-    decision, caeacc = case.verdict.decision, case.verdict.caeacc
+    decision, caeacc = case.verdict.decision, case.examination.caeacc
     interval = f", with its 95 % interval, {number(caeacc.low)} to {number(caeacc.high)}"
     parts = [f"Diamond: the suspect at {number(decision.value)}{interval if decision.score == 'caeacc' else ''}."]
     if decision.threshold is not None:
@@ -80,10 +80,9 @@ def _standing_in_words(case: Case, scores: dict[str, list[float]]) -> str:
     for relation, found in scores.items():
         span = f"from {number(min(found))} to {number(max(found))}" if len(found) > 1 else f"at {number(found[0])}"
         parts.append(f"{counted(len(found), relation)} {span}.")
-    if scores and case.verdict.sequential is not None:
-        parts.append(
-            f"The suspect was asked {counted(caeacc.asked, 'example')}, the calibration models {len(case.compared)}."
-        )
+    if scores and case.examination.sequential is not None:
+        n = len(case.examination.compared)
+        parts.append(f"The suspect was asked {counted(caeacc.asked, 'example')}, the calibration models {n}.")
     return " ".join(parts)
 
 

@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 
-from cae_core.arrays import Floats64, Labels
-from cae_core.calibration.calibrated import Group, answer_shares
+from cae_core.arrays import Labels
+from cae_core.calibration.groups import Group, answer_shares
 from cae_core.errors import DataError
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.models import NO_ANSWER
+from cae_core.statistics.score import Score
 from cae_report.case import Case
 
 __all__ = [
@@ -126,9 +128,12 @@ def model_rows(case: Case) -> tuple[ModelRow, ...]:
 
 
 def _models(case: Case, group: Group, relation: Literal["reference", "surrogate"]) -> Iterator[ModelRow]:
-    scores = _scores(case, group)
-    caeaccs = group.matches(case.fingerprint)[:, case.compared].mean(axis=1)
-    accuracies = group.accuracy(case.answers.probes)
+    if case.calibration is None:
+        return
+    compared = case.examination.compared
+    scores = case.subject.scores(group, compared, case.calibration.score)
+    caeaccs = case.subject.scores(group, compared, Score.CAEACC)
+    accuracies = group.accuracy(case.examination.answers.to(BENIGN).index)
     for model, score, caeacc, accuracy in zip(group.models, scores, caeaccs, accuracies, strict=True):
         yield ModelRow(
             relation=relation,
@@ -141,13 +146,6 @@ def _models(case: Case, group: Group, relation: Literal["reference", "surrogate"
             caeacc=float(caeacc),
             accuracy=float(accuracy),
         )
-
-
-def _scores(case: Case, group: Group) -> Floats64:
-    if case.calibration is None:
-        return np.empty(0)
-    matches = group.matches(case.fingerprint)[:, case.compared]
-    return case.calibration.scored(matches, case.compared, case.calibration.score)
 
 
 def kind_rows(models: tuple[ModelRow, ...]) -> tuple[KindRow, ...]:
@@ -166,10 +164,11 @@ def answer_rows(case: Case) -> tuple[AnswerShares, ...]:
     """Return what references, surrogates and the suspect answer."""
     groups: list[tuple[Literal["references", "surrogates", "suspect"], Labels]] = []
     if case.calibration is not None:
-        groups.append(("references", case.calibration.references.answers[:, case.compared]))
-        groups.append(("surrogates", case.calibration.surrogates.answers[:, case.compared]))
-    rows = [_shares(case, who, answers, case.compared) for who, answers in groups if len(answers)]
-    return (*rows, _shares(case, "suspect", case.answers.given[np.newaxis], case.answers.examples))
+        groups.append(("references", case.calibration.references.answers[:, case.examination.compared]))
+        groups.append(("surrogates", case.calibration.surrogates.answers[:, case.examination.compared]))
+    rows = [_shares(case, who, answers, case.examination.compared) for who, answers in groups if len(answers)]
+    suspect = case.examination.answers.to(EXAMPLE)
+    return (*rows, _shares(case, "suspect", suspect.labels[np.newaxis], suspect.index))
 
 
 def _shares(
@@ -190,7 +189,8 @@ def examples_shown(case: Case, most: int) -> tuple[Example, ...]:
     """Return the first examples in the order asked, which the nonce drew: none is chosen by its answer."""
     fingerprint, names = case.fingerprint, case.fingerprint.class_names
     shown: list[Example] = []
-    for index, answer in zip(case.answers.examples[:most].tolist(), case.answers.given.tolist(), strict=False):
+    answers = case.examination.answers.to(EXAMPLE)
+    for index, answer in zip(answers.index[:most].tolist(), answers.labels[:most].tolist(), strict=True):
         change = np.abs(fingerprint.images[index].astype(np.int16) - fingerprint.seeds[index])
         shown.append(
             Example(

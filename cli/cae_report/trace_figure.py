@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from cae_core.verification.verdict import SequentialEvidence
+from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_report.svg import DASHED, LIMIT, REFERENCE, SURROGATE, WIDTH, Drawn, drawn
 from cae_report.text import counted, number
 

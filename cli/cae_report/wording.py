@@ -1,6 +1,7 @@
 """The verdict in a sentence for a reader who knows nothing of the method, how the test works, and the replay."""
 
-from cae_core.calibration.calibrated import Calibration, Group
+from cae_core.calibration.groups import Group
+from cae_core.statistics.score import Score
 from cae_report.case import Case
 from cae_report.text import counted, percent
 
@@ -10,7 +11,7 @@ __all__ = ["method_in_words", "replay_in_words", "verdict_in_words"]
 def verdict_in_words(case: Case) -> str:
     """Return the verdict in one sentence."""
     decision = case.verdict.decision
-    caeacc = case.verdict.caeacc
+    caeacc = case.examination.caeacc
     answers = (
         f"gave the source's own wrong answer to {caeacc.matches} of {counted(caeacc.asked, 'specially made image')}"
     )
@@ -29,7 +30,7 @@ def verdict_in_words(case: Case) -> str:
             f"No evidence was found that the suspect is derived from the source: it {answers}{_extrapolation(case)}; "
             f"{_comparison(case)}; this does not prove that it is independent."
         )
-    sides = case.sides
+    sides = case.examination.sides
     both = "" if sides is None or "known copies" in decision.reason else f"; {sides.words}"
     return (
         f"The test does not decide whether the suspect, which {answers}, is derived from the source: "
@@ -39,7 +40,7 @@ def verdict_in_words(case: Case) -> str:
 
 def _extrapolation(case: Case) -> str:
     """Return what the answers to a part of the examples show of all of them, in sequential mode."""
-    sequential = case.verdict.sequential
+    sequential = case.examination.sequential
     if sequential is None:
         return ""
     accused = case.verdict.decision.verdict == "surrogate"
@@ -64,17 +65,17 @@ def _comparison(case: Case) -> str:
     models = _models(len(group), independent=accused)
     if decision.provenance == "parametric":
         doubt = f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
-        return doubt if case.sides is None else f"{doubt}; {case.sides.words}"
+        return doubt if case.examination.sides is None else f"{doubt}; {case.examination.sides.words}"
     rate = (
         f"at most {percent(calibration.fpr)} of independent models like these are wrongly accused by this procedure"
         if accused
         else f"at most {percent(calibration.fnr)} of copies like these are missed by this procedure"
     )
-    sides = case.sides
-    alike, perhaps = _as_extreme(case, calibration, group, accused=accused), ""
+    sides = case.examination.sides
+    alike, perhaps = _as_extreme(case, accused=accused), ""
     if sides is not None and not sides.exact:  # as the heading counts them
         alike, perhaps = sides.as_high if accused else sides.as_low, "perhaps "
-    if decision.score == "llr":  # weighs the examples, so that it is not the count that is compared
+    if decision.score == Score.LLR:  # weighs the examples, so that it is not the count that is compared
         how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by the examples' weights"
     else:
         how = f"{'does' if alike == 1 else 'do'} so as {'often' if accused else 'seldom'}"
@@ -89,30 +90,31 @@ def _models(count: int, *, independent: bool) -> str:
 
 def _other_side(case: Case, other: Group, *, accused: bool) -> str:
     """Return how many models of the other kind are as extreme the other way; empty where there are none."""
-    sides = case.sides
+    sides = case.examination.sides
     if sides is None or not len(other):
         return ""
     alike = sides.as_low if accused else sides.as_high
     perhaps = "" if sides.exact else "perhaps "
-    low, high = ("low", "high") if case.verdict.decision.score == "llr" else ("seldom", "often")
+    low, high = ("low", "high") if case.verdict.decision.score == Score.LLR else ("seldom", "often")
     how = low if accused else high
     return f", {perhaps}{alike} of {_models(len(other), independent=not accused)} as {how}"
 
 
-def _as_extreme(case: Case, calibration: Calibration, group: Group, *, accused: bool) -> int:
+def _as_extreme(case: Case, *, accused: bool) -> int:
     """Count the calibration models that would be judged the same by their own answers."""
-    sequential = case.verdict.sequential
-    scores = calibration.scored(group.matches(case.fingerprint)[:, case.compared], case.compared, calibration.score)
+    sequential, standing = case.examination.sequential, case.examination.standing
+    if standing is None:
+        return 0
+    scores = standing.references if accused else standing.surrogates
     if sequential is not None:
         counts = (scores * sequential.examples).round()
         return int((counts > sequential.k0).sum() if accused else (counts < (sequential.k1 or 0)).sum())
-    value = case.verdict.decision.value
-    return int((scores >= value).sum() if accused else (scores <= value).sum())
+    return int((scores >= standing.value).sum() if accused else (scores <= standing.value).sum())
 
 
 def method_in_words(case: Case) -> tuple[str, ...]:
     """Return how the test works, a paragraph an entry."""
-    total, asked, benign = len(case.fingerprint), case.verdict.caeacc.asked, len(case.answers.said)
+    total, asked, benign = len(case.fingerprint), case.examination.caeacc.asked, len(case.examination.right)
     fingerprint = (
         f"The fingerprint of the source is a set of {counted(total, 'image')}. Each is an ordinary image that was "
         "changed a little, so that the source, and models made from it, put it into one particular wrong class, while "
@@ -137,7 +139,7 @@ def replay_in_words(case: Case) -> tuple[str, ...]:
     """Return what deriving the verdict again has shown, a sentence an entry."""
     answers = counted(len(case.verdict.answers), "recorded answer")
     derived = f"The verdict was derived again from the {answers}. They give the recorded verdict, in every figure."
-    if case.verdict.fingerprint["sha256"] == case.file[1]:
+    if case.subject.sha256 == case.file[1]:
         return (derived,)
     other = (
         "The fingerprint's file at hand has another SHA-256 than the one that was used. Its id is the same, hence the "

@@ -30,7 +30,7 @@ CASES: dict[str, tuple[Calibration | None, int, int, dict[str, Any]]] = {
     "erring references": (_ERRING, 26, 0, {}),
     "uncalibrated": (None, 26, 0, {"claimed_accuracy": 0.9}),
     "parametric": (dataclasses.replace(_RANK, parametric=True), 15, 0, {}),
-    "likelihood ratio": (dataclasses.replace(_RANK, score="llr", weights=_WEIGHTS), 26, 0, {}),
+    "likelihood ratio": (dataclasses.replace(_RANK, score=Score.LLR, weights=_WEIGHTS), 26, 0, {}),
     "budget": (_RANK, 26, 0, {"max_queries": 70}),
     "sequential": (_RANK, 26, 0, {"sequential": True}),
     "sequential, low": (_RANK, 2, 0, {"sequential": True}),

@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels
+from cae_core.calibration.calibrated import Calibration
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.models import Predictions
-from cae_core.verification.verdict import Verdict
+from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
+from tests.core.toys import paired
 
 NONCE = bytes(range(16))
 
@@ -39,8 +42,9 @@ def table(fingerprint: Fingerprint, examples: Labels, probes: Labels, akh: Label
     """
     known = dict(zip((x.tobytes() for x in fingerprint.images), examples.tolist(), strict=True))
     known |= dict(zip((x.tobytes() for x in fingerprint.probe_images), probes.tolist(), strict=True))
-    errors = fingerprint.akh_labels if akh is None else akh
-    known |= dict(zip((x.tobytes() for x in fingerprint.akh_images), errors.tolist(), strict=True))
+    wrong = fingerprint.of(SOURCE_ERROR)
+    errors = wrong.labels if akh is None else akh
+    known |= dict(zip((x.tobytes() for x in wrong.images), errors.tolist(), strict=True))
     return lambda images: np.array([known[image.tobytes()] for image in images], np.int64)
 
 
@@ -64,7 +68,13 @@ def matching(fingerprint: Fingerprint, matches: int, *, wrong_probes: int = 0) -
     )
 
 
-def ask(suspect: Scripted, fingerprint: Fingerprint, **options: Any) -> Verdict:  # noqa: ANN401 - of different types
+def ask(
+    suspect: Scripted,
+    fingerprint: Fingerprint,
+    *,
+    calibration: Calibration | None = None,
+    **options: Any,  # noqa: ANN401 - of different types
+) -> Verdict:
     """Verify ``suspect``, in a fixed order unless there is a nonce."""
     given = {"nonce": NONCE, **options}
-    return verify(suspect, fingerprint, suspect_name="x.onnx", suspect_sha256="ab", **given)
+    return verify(suspect, paired(fingerprint, calibration), named=Suspect(name="x.onnx", sha256="ab"), **given)

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Floats64, Images, as_unit_float
-from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.dataset import ImageSet
-from cae_core.fingerprint.file import Fingerprint, describe_akh
+from cae_core.fingerprint.file import Fingerprint, LabelledImages
+from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import Pools
 from cae_core.method.objectives.objective import Goal, Objective
@@ -168,11 +171,11 @@ def toy_fingerprint(n: int = 20, probes: int = 60, classes: int = 10, seed: int 
     seeds = random.integers(0, 256, (n, 4, 4, 1)).astype(np.uint8)
     truth = random.integers(0, classes, n)
     others = np.random.default_rng([seed, akh])
-    akh_images, akh_labels = others.integers(0, 256, (akh, 4, 4, 1)).astype(np.uint8), others.integers(0, classes, akh)
+    errors = LabelledImages(others.integers(0, 256, (akh, 4, 4, 1)).astype(np.uint8), others.integers(0, classes, akh))
     generation: dict[str, Any] = {
         "settings": {"eps": 0.1, "seed": seed},
         "source": {"name": "source", "accuracy": 0.9},
-        **({"akh": describe_akh(akh_images, akh_labels)} if akh else {}),
+        **({SOURCE_ERROR.name: errors.described()} if akh else {}),
     }
     return Fingerprint(
         images=seeds ^ np.uint8(1),
@@ -187,8 +190,7 @@ def toy_fingerprint(n: int = 20, probes: int = 60, classes: int = 10, seed: int 
         class_names=tuple(f"class {j}" for j in range(classes)),
         generation=generation,
         tools={"cae-fingerprint": "0.1.0"},
-        akh_images=akh_images,
-        akh_labels=akh_labels,
+        further={SOURCE_ERROR.name: errors} if akh else {},
     )
 
 
@@ -231,3 +233,8 @@ def toy_calibration(
     made: dict[str, Any] = {name: toy_group(fingerprint, found, name[:-1]) for name, found in matches.items()}
     made |= {"fingerprint_id": fingerprint.id, "fpr": 0.05, "fnr": 0.05, "chosen": np.ones(len(fingerprint), bool)}
     return Calibration(**{**made, **changes})
+
+
+def paired(fingerprint: Fingerprint, calibration: Calibration | None = None) -> CalibratedFingerprint:
+    """Return what suspects are examined by."""
+    return CalibratedFingerprint(fingerprint=fingerprint, calibration=calibration)

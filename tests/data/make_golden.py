@@ -47,7 +47,7 @@ def golden_calibration(fingerprint: Fingerprint) -> Calibration:
     """Return four references, three surrogates and two screen models, with every field used."""
     return Calibration(
         fingerprint_id=fingerprint.id,
-        score="llr",
+        score=Score.LLR,
         fpr=0.25,
         fnr=0.3,
         chosen=np.array([True, False, True]),

@@ -10,7 +10,7 @@ from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
-    from cae_core.calibration.calibrated import Calibration
+    from cae_core.calibration.subject import CalibratedFingerprint
     from cae_core.pool.manifest import PoolMember, Relation
 
 __all__ = ["run"]
@@ -60,7 +60,7 @@ def run(
         _show_plan(settings, len(others), len(thieves), json=json)
         return
     with progress_bar(enabled=not json) as progress:
-        calibration = calibrate_fingerprint(
+        calibrated = calibrate_fingerprint(
             fingerprint,
             references=others,
             surrogates=thieves,
@@ -71,7 +71,7 @@ def run(
             device=device,
             progress=lambda done, total: progress("asking models", done, total),
         )
-    _show(calibration, output or fingerprint, json=json)
+    _show(calibrated, output or fingerprint, json=json)
 
 
 def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int, *, json: bool) -> None:
@@ -108,12 +108,10 @@ def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int
             typer.echo(f"{plan.needed - plan.models} more {relation} are needed for a rate of {plan.rate:g}.")
 
 
-def _show(calibration: "Calibration", path: Path, *, json: bool) -> None:
+def _show(subject: "CalibratedFingerprint", path: Path, *, json: bool) -> None:
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
-    from cae_core.fingerprint.file import load_fingerprint
 
-    fingerprint = load_fingerprint(path)
-    described = describe_calibration(calibration, fingerprint)
+    fingerprint, described = subject.fingerprint, describe_calibration(subject) or {}
     if json:
         print_json({"fingerprint": str(path), "id": fingerprint.id, **described})
         return

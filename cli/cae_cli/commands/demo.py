@@ -58,7 +58,6 @@ def _show(result: "DemoResult") -> None:
         ]
         for member, verdict in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)
     ]
-    behind = result.verdicts[0][1].calibration or {}
     print_rows(
         ["what", "kind", "acc.#", "CAEAcc#", "p#", "high, low#", "verdict"],
         rows,
@@ -66,13 +65,22 @@ def _show(result: "DemoResult") -> None:
     )
     typer.echo(
         f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
-        f"\nCalibrated by {behind['references']} references and {behind['surrogates']} surrogates of their own: "
-        f"false accusations {behind['fpr']:g}, surrogates missed {behind['fnr']:g}.\n"
+        f"\n{_calibrated_by(result.verdicts[0][1])}\n"
         "High: references that score as high; low: surrogates that score as low.\n"
         "\nEach step by hand:"
     )
     for command in result.commands():
         typer.echo(f"  {command}")
+
+
+def _calibrated_by(verdict: "Verdict") -> str:
+    behind = verdict.behind
+    if behind is None:
+        return "Not calibrated."
+    return (
+        f"Calibrated by {behind.references} references and {behind.surrogates} surrogates of their own: "
+        f"false accusations {behind.fpr:g}, surrogates missed {behind.fnr:g}."
+    )
 
 
 def _sides(verdict: "Verdict") -> str:

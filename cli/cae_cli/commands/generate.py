@@ -62,6 +62,7 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.errors import PoolError
+    from cae_core.fingerprint.kinds import SOURCE_ERROR
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.manifest import PoolMember, Relation, read_pool
     from cae_core.pool.members import collect_members, source_member
@@ -120,7 +121,7 @@ def run(
         "seeds_tried": result.seeds_tried,
         "steps": result.steps,
         "source_accuracy": result.fingerprint.source_accuracy,
-        "akh": len(result.fingerprint.akh_labels),
+        "akh": len(result.fingerprint.of(SOURCE_ERROR)),
         "unconfirmed": result.unconfirmed,
         "unconfirmed_probes": result.unconfirmed_probes,
     }

@@ -23,13 +23,10 @@ def run(
     Example: cae inspect fingerprint.safetensors
     """
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
-    from cae_core.calibration.file import load_calibration
-    from cae_core.fingerprint.file import load_fingerprint
+    from cae_core.calibration.subject import load_calibrated
 
-    loaded = load_fingerprint(fingerprint)
-    calibration = load_calibration(fingerprint, loaded)
-    facts = _describe(loaded)
-    facts["calibration"] = None if calibration is None else describe_calibration(calibration, loaded)
+    subject = load_calibrated(fingerprint)
+    facts = {**_describe(subject.fingerprint), "calibration": describe_calibration(subject)}
     if json:
         print_json(facts)
         return
@@ -66,6 +63,8 @@ def _names(members: list[dict[str, str]]) -> str:
 def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:
     import numpy as np
 
+    from cae_core.fingerprint.kinds import FURTHER
+
     change = np.abs(fingerprint.images.astype(int) - fingerprint.seeds.astype(int))
     counts = np.bincount(fingerprint.labels, minlength=len(fingerprint.class_names)).tolist()
     return {
@@ -77,7 +76,7 @@ def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:
         "mean_steps": float(fingerprint.steps.mean()),
         "labels": dict(zip(fingerprint.class_names, counts, strict=True)),
         "benign_probes": len(fingerprint.probe_images),
-        "akh": len(fingerprint.akh_labels),
+        **{kind.name: len(fingerprint.of(kind)) for kind in FURTHER},
         "generation": fingerprint.generation,
         "tools": fingerprint.tools,
     }

@@ -9,6 +9,7 @@ from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, Tru
 from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from cae_core.verification.options import VerificationOptions
     from cae_core.verification.verdict import Verdict
 
 __all__ = ["EXIT_CODES", "run"]
@@ -61,19 +62,25 @@ def run(
     """
     from cae_core.contract import read_contract
     from cae_core.verification.ledger import ledger_of
-    from cae_core.verification.verify import VerificationOptions
+    from cae_core.verification.options import VerificationOptions
     from cae_core.workflows import verify_suspect
 
     if cost is not None and not dry_run:
         raise typer.BadParameter("only --dry-run says what a verification costs", param_hint="--cost")
     if ledger is not None and no_ledger:
         raise typer.BadParameter("name a ledger or keep none", param_hint="--ledger")
+    options = VerificationOptions(
+        sequential=sequential,
+        max_queries=max_queries,
+        allow_extrapolation=allow_extrapolation,
+        claimed_accuracy=claimed_accuracy,
+    )
     if replay is not None and suspect is None:
         verdict = _replayed(replay, fingerprint, json=json)
     elif suspect is None or replay is not None:
         raise typer.BadParameter("name either the suspect, or a verdict with --replay", param_hint="--suspect")
     elif dry_run:
-        _plan(suspect, fingerprint, max_queries, sequential=sequential, cost=cost, json=json)
+        _plan(suspect, fingerprint, options, cost=cost, json=json)
         return
     else:
         with progress_bar(enabled=not json) as progress:
@@ -83,12 +90,7 @@ def run(
                 contract=read_contract(contract) if contract else None,
                 device=device,
                 trusted=trusted,
-                options=VerificationOptions(
-                    sequential=sequential,
-                    max_queries=max_queries,
-                    allow_extrapolation=allow_extrapolation,
-                    claimed_accuracy=claimed_accuracy,
-                ),
+                options=options,
                 nonce=nonce,
                 ledger=None if no_ledger else ledger or ledger_of(fingerprint),
                 progress=lambda done, total: progress("asking", done, total),
@@ -112,41 +114,22 @@ def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
     return verdict
 
 
-def _plan(
-    suspect: str, fingerprint: Path, max_queries: int | None, *, sequential: bool, cost: float | None, json: bool
-) -> None:
-    from cae_core.calibration.file import load_calibration
-    from cae_core.files.digests import suspect_digest
-    from cae_core.fingerprint.file import load_fingerprint
-    from cae_core.fingerprint.questions import count_queries, plan_questions
-    from cae_core.verification.sequential import out_of_reach, start_sequential
-    from cae_core.verification.verify import VerificationOptions
+def _plan(suspect: str, fingerprint: Path, options: "VerificationOptions", *, cost: float | None, json: bool) -> None:
+    from cae_core.fingerprint.kinds import FURTHER
+    from cae_core.workflows import plan_suspect
 
-    loaded = load_fingerprint(fingerprint)
-    calibration = load_calibration(fingerprint, loaded)
-    # how many questions there are does not depend on the nonce
-    plan = plan_questions(
-        loaded,
-        suspect_id=suspect_digest(suspect),
-        nonce=b"",
-        max_queries=max_queries,
-        chosen=None if calibration is None else calibration.chosen,
-        all_probes=VerificationOptions(sequential=sequential).all_probes,
-        akh=not sequential,
-    )
-    # refuses what cannot be asked so, and what could decide nothing
-    warnings = out_of_reach(start_sequential(loaded, calibration), loaded, plan) if sequential else ()
-    counts = count_queries(plan)
-    total_cost = None if cost is None else len(plan) * cost
+    plan = plan_suspect(suspect, fingerprint, options=options)
+    counts, total, at_most = plan.queries, len(plan.questions), options.sequential
+    total_cost = None if cost is None else total * cost
     if json:
-        told = {"queries": counts, "total": len(plan), "at_most": sequential, "cost": total_cost}
-        print_json(told | ({"warnings": list(warnings)} if warnings else {}))
+        told = {"queries": counts, "total": total, "at_most": at_most, "cost": total_cost}
+        print_json(told | ({"warnings": list(plan.out_of_reach)} if plan.out_of_reach else {}))
         return
-    akh = f", {counts['akh']} that the source gets wrong" if "akh" in counts else ""
+    further = "".join(f", {counts[kind.name]} {kind.words}" for kind in FURTHER if kind.name in counts)
     typer.echo(
-        f"{'at most ' if sequential else ''}{len(plan)} queries: {counts['fingerprint']} for the fingerprint, "
-        f"{counts['benign']} benign{akh} ({sum(question.repeat for question in plan)} of them repeats)"
+        f"{'at most ' if at_most else ''}{total} queries: {counts['fingerprint']} for the fingerprint, "
+        f"{counts['benign']} benign{further} ({plan.repeats} of them repeats)"
         + ("" if total_cost is None else f"; cost {total_cost:g}")
     )
-    for warning in warnings:
+    for warning in plan.out_of_reach:
         typer.echo(f"warning: {warning}")

@@ -15,7 +15,8 @@ from cae_core.files.digests import sha256_of_file
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.models import Predictions
-from cae_core.verification.verify import VerificationOptions, verify
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.verify import verify
 
 NONCE = bytes(range(16))
 HOSTILE = (

@@ -15,7 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cae_core.fingerprint.file import save_fingerprint
-from cae_core.verification.verify import VerificationOptions
+from cae_core.verification.options import VerificationOptions
 from cae_report import matrix as matrices
 from cae_report.case import open_case
 from cae_report.content import ReportContent, gather_content

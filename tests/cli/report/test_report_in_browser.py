@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
-from cae_core.verification.verify import VerificationOptions
+from cae_core.verification.options import VerificationOptions
 from cae_report.case import open_case
 from cae_report.content import gather_content
 from cae_report.page import render_page

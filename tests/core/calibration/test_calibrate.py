@@ -172,13 +172,13 @@ class TestWhatIsKept:
             *shelf.many([2, 3], "stranger", role="screen"),
         ]
         references = shelf.many([1, 2, 0, 3], "other")
-        found = run(shelf, references, screen=screen, score="llr", keep=8)
+        found = run(shelf, references, screen=screen, score=Score.LLR, keep=8)
         assert (found.chosen.sum(), found.score) == (8, "llr")
         assert found.weights is not None
         assert found.weights.shape == (2, 20)
         assert [model.name for model in found.screen] == [member.name for member in screen]
         assert len(found.references) == 4
-        alike = run(shelf, shelf.many([9, 9, 9, 9], "more"), screen=screen, score="llr", keep=8)
+        alike = run(shelf, shelf.many([9, 9, 9, 9], "more"), screen=screen, score=Score.LLR, keep=8)
         np.testing.assert_array_equal(alike.chosen, found.chosen)
         np.testing.assert_array_equal(alike.weights, found.weights)
 
@@ -336,7 +336,7 @@ class TestRolesAndOptions:
     def test_what_takes_a_screen_role(self, shelf: Shelf) -> None:
         references = shelf.many([1], "other")
         with pytest.raises(OptionError, match="likelihood-ratio score is weighed by a screen role, and there is none"):
-            run(shelf, references, score="llr")
+            run(shelf, references, score=Score.LLR)
         with pytest.raises(OptionError, match="chosen by a screen role, and there is none"):
             run(shelf, references, keep=5)
 

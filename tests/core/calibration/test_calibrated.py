@@ -64,7 +64,7 @@ def test_the_likelihood_ratio_by_hand() -> None:
     weights = np.zeros((2, 10))
     weights[:, 0], weights[:, 1] = (math.log(3), -math.log(2)), (math.log(5), 0)
     calibration = toy_calibration(
-        TEN, pattern("x......... .x........ .........."), pattern("xx........"), score="llr", weights=weights
+        TEN, pattern("x......... .x........ .........."), pattern("xx........"), score=Score.LLR, weights=weights
     )
     asked = np.array([1, 0, 7])
     standing = calibration.standing(TEN, asked, pattern("xx.")[0])
@@ -84,7 +84,7 @@ def test_the_same_answers_have_the_same_score_in_any_order(n: int) -> None:
     """To the last bit: else a tie would be broken by rounding, and by the order in which somebody asked."""
     fingerprint, random = toy_fingerprint(n=n), np.random.default_rng(n)
     matches = random.random((5, n)) < 0.5
-    calibration = toy_calibration(fingerprint, matches, score="llr", weights=random.normal(size=(2, n)))
+    calibration = toy_calibration(fingerprint, matches, score=Score.LLR, weights=random.normal(size=(2, n)))
     scores = set()
     for _ in range(20):
         asked = random.permutation(n)
@@ -119,7 +119,7 @@ def test_the_likelihood_ratios_threshold_is_where_the_p_value_crosses_for_every_
         TEN,
         random.random((24, 10)) < 0.3,
         fpr=0.1,
-        score="llr",
+        score=Score.LLR,
         weights=np.round(random.normal(size=(2, 10)), 1),  # rounded: so that there are ties
     )
     threshold = calibration.threshold(TEN)

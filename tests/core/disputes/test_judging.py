@@ -320,7 +320,7 @@ def test_a_parametric_p_value_and_a_score_without_a_screen_are_refused(dispute: 
     with pytest.raises(OptionError, match="claims no bound"):
         regenerate(dispute.judge, dispute.data, settings=quick_settings(), calibration=parametric, nonce=NONCE)
     with pytest.raises(PoolError, match="no screen role to weigh it by"):
-        dispute.regenerated(score="llr")
+        dispute.regenerated(score=Score.LLR)
 
 
 def test_a_screen_role_weighs_and_chooses(dispute: Dispute) -> None:
@@ -328,7 +328,7 @@ def test_a_screen_role_weighs_and_chooses(dispute: Dispute) -> None:
         return tuple(dataclasses.replace(member, role="screen") for member in members)
 
     screen = screening(dispute.claimant[0]) + screening(dispute.claimant[1])
-    regeneration = dispute.regenerated(dataclasses.replace(dispute.judge, screen=screen), fpr=0.01, score="llr")
+    regeneration = dispute.regenerated(dataclasses.replace(dispute.judge, screen=screen), fpr=0.01, score=Score.LLR)
     found = judge(regeneration, opened(dispute.copy))
     assert found.outcome == "upheld"
     assert "the likelihood-ratio score" in found.reason

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cae_core.verification.repeated_errors import repeated_errors
 
 from cae_core.arrays import Floats32, Images
 from cae_core.calibration.calibrated import Calibration
@@ -22,9 +23,8 @@ from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_akh
 from cae_core.generation.white_boxes import Pools
 from cae_core.models import Predictions, Pullback
-from cae_core.verification.repeated_errors import repeated_errors
+from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
-from cae_core.verification.verify import VerificationOptions
 from tests.core.suspects import NONCE, Scripted, ask, oracle, table
 from tests.core.toys import PROVENANCE, LinearModel, World, make_world, quick_settings, toy_calibration, toy_fingerprint
 
@@ -327,11 +327,11 @@ class TestEvidence:
     @pytest.mark.parametrize("calibration", [None, calibrated([1, 2, 9, 3], [10])])
     def test_it_is_derived_again_from_a_record(self, calibration: Calibration | None) -> None:
         told = json.loads(json.dumps(ask(suspect(9), FINGERPRINT, calibration=calibration).as_dict()))
-        assert replay_verdict(told, FINGERPRINT, calibration).differences == ()
+        assert replay_verdict(told, paired(FINGERPRINT, calibration)).differences == ()
         errors = [a for a in told["answers"] if a["kind"] == "akh" and not a["repeat"]]
         answer = next(a for a in errors if a["label"] == FINGERPRINT.akh_labels[a["index"]])
         answer["label"] = (answer["label"] + 5) % 10
-        differences = replay_verdict(told, FINGERPRINT, calibration).differences
+        differences = replay_verdict(told, paired(FINGERPRINT, calibration)).differences
         assert "akh" in differences
         assert "matches" not in differences
 

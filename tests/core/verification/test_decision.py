@@ -139,7 +139,7 @@ class TestTheThreeOutcomes:
         weights = np.stack([np.where(np.arange(100) < 5, 1.0, -0.01), np.zeros(100)])
         first = np.arange(100) < 5
         references = np.stack([np.roll(~first, i) & ~first for i in range(19)])
-        weighed = toy_calibration(FINGERPRINT, references, np.stack([first] * 19), score="llr", weights=weights)
+        weighed = toy_calibration(FINGERPRINT, references, np.stack([first] * 19), score=Score.LLR, weights=weights)
         decision = judge(5, weighed)
         assert (decision.verdict, decision.score) == ("surrogate", "llr")
         assert decision.reason.startswith("mean log-likelihood ratio 0.05 is reached by 0 of 19")

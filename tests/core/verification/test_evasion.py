@@ -11,8 +11,8 @@ from cae_core.calibration.calibrated import Calibration
 from cae_core.fingerprint.answers import FirstAnswers
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.verification.evasion import signs_of_evasion
+from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Verdict
-from cae_core.verification.verify import VerificationOptions
 from tests.core.suspects import Scripted, ask, matching, oracle, table
 from tests.core.toys import toy_calibration, toy_fingerprint
 

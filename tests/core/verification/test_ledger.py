@@ -15,8 +15,8 @@ import pytest
 from cae_core.errors import StorageError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.verification.ledger import Earlier, ledger_of, open_ledger, read_earlier, record_verdict
+from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Verdict
-from cae_core.verification.verify import VerificationOptions
 from tests.core.suspects import ask, matching
 from tests.core.toys import toy_fingerprint
 

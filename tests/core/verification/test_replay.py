@@ -14,8 +14,8 @@ import pytest
 from cae_core.calibration.calibrated import Calibration
 from cae_core.errors import VerdictError
 from cae_core.verification import replay
+from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
-from cae_core.verification.verify import VerificationOptions
 from tests.core import earlier_records
 from tests.core.earlier_records import CASES
 from tests.core.suspects import Scripted, ask, matching, oracle
@@ -46,7 +46,7 @@ def record(calibration: Calibration | None, matches: int = 35, **options: Any) -
 MODES: dict[str, tuple[Calibration | None, dict[str, Any]]] = {
     "uncalibrated": (None, {}),
     "rank": (RANK, {}),
-    "likelihood ratio": (dataclasses.replace(RANK, score="llr", weights=WEIGHTS), {}),
+    "likelihood ratio": (dataclasses.replace(RANK, score=Score.LLR, weights=WEIGHTS), {}),
     "screened": (dataclasses.replace(RANK, weights=WEIGHTS, chosen=np.arange(60) % 3 > 0), {}),
     "parametric": (dataclasses.replace(RANK, parametric=True), {}),
     "sequential": (RANK, {"sequential": True}),
@@ -63,7 +63,7 @@ MODES: dict[str, tuple[Calibration | None, dict[str, Any]]] = {
 def test_a_record_is_derived_again(mode: str, matches: int) -> None:
     calibration, options = MODES[mode]
     told = record(calibration, matches, **options)
-    found = replay_verdict(told, FINGERPRINT, calibration)
+    found = replay_verdict(told, paired(FINGERPRINT, calibration))
     assert found.differences == ()
     assert json.loads(json.dumps(found.verdict.as_dict())) == told
 
@@ -98,7 +98,7 @@ class TestRecordsOfBefore:
             told = record(calibration, **options)
             del told["options"]["rule"]
             try:
-                assert replay_verdict(told, FINGERPRINT, calibration).differences or calibration is None, mode
+                assert replay_verdict(told, paired(FINGERPRINT, calibration)).differences or calibration is None, mode
             except VerdictError:
                 continue
 
@@ -114,12 +114,12 @@ def test_a_dishonest_suspects_too(suspect: str) -> None:
     answers: dict[str, Callable[..., Any]] = {"refusing": lambda images: np.full(len(images), -1), "fickle": fickle}
     for options in (VerificationOptions(), VerificationOptions(sequential=True)):
         told = ask(Scripted(answers[suspect]), FINGERPRINT, calibration=RANK, options=options).as_dict()
-        assert replay_verdict(json.loads(json.dumps(told)), FINGERPRINT, RANK).differences == ()
+        assert replay_verdict(json.loads(json.dumps(told)), paired(FINGERPRINT, RANK)).differences == ()
 
 
 def test_what_the_ledger_knew_does_not_follow_from_the_answers() -> None:
     told = {**record(RANK), "earlier": {"verifications": 3, "examples_seen": 60}}
-    assert replay_verdict(told, FINGERPRINT, RANK).differences == ()
+    assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == ()
 
 
 def first(told: Record, kind: str, *, match: bool = True) -> Record:
@@ -141,13 +141,13 @@ class TestEditedRecords:
         told = record(calibration, **options)
         answer = first(told, kind)
         answer["label"] = (answer["label"] + 1) % 10
-        assert field in replay_verdict(told, FINGERPRINT, calibration).differences
+        assert field in replay_verdict(told, paired(FINGERPRINT, calibration)).differences
 
     def test_a_label_of_a_repeat(self) -> None:
         told = record(RANK)
         again = next(answer for answer in told["answers"] if answer["repeat"])
         again["label"] = (again["label"] + 1) % 10
-        assert "nondeterministic" in replay_verdict(told, FINGERPRINT, RANK).differences
+        assert "nondeterministic" in replay_verdict(told, paired(FINGERPRINT, RANK)).differences
 
     @pytest.mark.parametrize(
         ("path", "value"),
@@ -174,17 +174,17 @@ class TestEditedRecords:
         for name in path[:-1]:
             inner = inner[name]
         inner[path[-1]] = value
-        assert replay_verdict(told, FINGERPRINT, RANK).differences == (path[0],)
+        assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == (path[0],)
 
     def test_a_field_that_was_taken_out(self) -> None:
         told = record(RANK)
         del told["warnings"]
-        assert replay_verdict(told, FINGERPRINT, RANK).differences == ("warnings",)
+        assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == ("warnings",)
 
     def test_the_sequential_evidence(self) -> None:
         told = record(RANK, sequential=True)
         told["sequential"]["k0"] -= 1
-        assert replay_verdict(told, FINGERPRINT, RANK).differences == ("sequential",)
+        assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == ("sequential",)
 
     @pytest.mark.parametrize("change", ["nonce", "suspect", "order", "kind", "index", "repeat"])
     def test_another_order(self, change: str) -> None:
@@ -200,46 +200,46 @@ class TestEditedRecords:
         }
         changes[change]()
         with pytest.raises(VerdictError, match="not those that the nonce gives for this fingerprint and calibration"):
-            replay_verdict(told, FINGERPRINT, RANK)
+            replay_verdict(told, paired(FINGERPRINT, RANK))
 
     @pytest.mark.parametrize("sequential", [False, True])
     def test_missing_answers(self, sequential: bool) -> None:  # noqa: FBT001
         told = record(RANK, sequential=sequential)
         told["answers"].pop()
         with pytest.raises(VerdictError, match=r"holds \d+ answers and its order takes more"):
-            replay_verdict(told, FINGERPRINT, RANK)
+            replay_verdict(told, paired(FINGERPRINT, RANK))
 
     @pytest.mark.parametrize("sequential", [False, True])
     def test_further_answers(self, sequential: bool) -> None:  # noqa: FBT001
         told = record(RANK, sequential=sequential)
         told["answers"].append(copy.copy(told["answers"][-1]))
         with pytest.raises(VerdictError, match="not those that the nonce gives"):
-            replay_verdict(told, FINGERPRINT, RANK)
+            replay_verdict(told, paired(FINGERPRINT, RANK))
 
     def test_other_options(self) -> None:
         told = record(RANK, claimed_accuracy=0.5)
         told["options"]["claimed_accuracy"] = 1.0
-        assert "evasion" in replay_verdict(told, FINGERPRINT, RANK).differences
+        assert "evasion" in replay_verdict(told, paired(FINGERPRINT, RANK)).differences
         told["options"]["max_queries"] = 80
         with pytest.raises(VerdictError, match="not those that the nonce gives"):
-            replay_verdict(told, FINGERPRINT, RANK)
+            replay_verdict(told, paired(FINGERPRINT, RANK))
         told["options"]["max_queries"] = 5
         with pytest.raises(VerdictError, match=r"The record was edited, .*max_queries is 5 and a verification takes"):
-            replay_verdict(told, FINGERPRINT, RANK)
+            replay_verdict(told, paired(FINGERPRINT, RANK))
 
     @pytest.mark.parametrize("label", [10, 2**31])
     def test_a_label_that_no_model_of_these_classes_gives(self, label: int) -> None:
         told = record(RANK)
         first(told, "fingerprint")["label"] = label
         with pytest.raises(VerdictError, match=r"The record was edited, .* and the fingerprint has 10"):
-            replay_verdict(told, FINGERPRINT, RANK)
+            replay_verdict(told, paired(FINGERPRINT, RANK))
 
 
 class TestOthers:
     def test_another_fingerprint(self) -> None:
         other = toy_fingerprint(n=60, seed=6)
         with pytest.raises(VerdictError, match=f"{FINGERPRINT.id[:12]}… and the file at hand is {other.id[:12]}…"):
-            replay_verdict(record(None), other, None)
+            replay_verdict(record(None), paired(other, None))
 
     @pytest.mark.parametrize(
         "other",
@@ -248,22 +248,22 @@ class TestOthers:
             dataclasses.replace(RANK, fpr=0.1),
             dataclasses.replace(RANK, parametric=True),
             dataclasses.replace(RANK, references=RANK.surrogates),
-            dataclasses.replace(RANK, score="llr", weights=WEIGHTS),
+            dataclasses.replace(RANK, score=Score.LLR, weights=WEIGHTS),
             dataclasses.replace(RANK, weights=WEIGHTS),
         ],
         ids=["none", "rate", "parametric", "references", "score", "weights"],
     )
     def test_another_calibration(self, other: Calibration | None) -> None:
         """Even one that gives the same verdict."""
-        assert "calibration" in replay_verdict(record(RANK), FINGERPRINT, other).differences
+        assert "calibration" in replay_verdict(record(RANK), paired(FINGERPRINT, other)).differences
 
     def test_another_choice_of_examples(self) -> None:
         other = dataclasses.replace(RANK, chosen=np.arange(60) < 30)
         with pytest.raises(VerdictError, match="the calibration is another one"):
-            replay_verdict(record(RANK), FINGERPRINT, other)
+            replay_verdict(record(RANK), paired(FINGERPRINT, other))
 
     def test_a_calibration_that_cannot_be_sequential(self) -> None:
-        other = dataclasses.replace(RANK, score="llr", weights=WEIGHTS)
+        other = dataclasses.replace(RANK, score=Score.LLR, weights=WEIGHTS)
         with pytest.raises(VerdictError, match="or made by another calibration: The sequential mode counts matches"):
             replay_verdict(record(RANK, sequential=True), FINGERPRINT, other)
 
@@ -304,7 +304,7 @@ def test_what_is_no_verdict(change: Callable[[Record], object]) -> None:
     told = record(RANK)
     change(told)
     with pytest.raises(VerdictError, match="no verdict as `cae verify --json` prints it"):
-        replay_verdict(told, FINGERPRINT, RANK)
+        replay_verdict(told, paired(FINGERPRINT, RANK))
 
 
 def test_every_option_of_a_verification_has_a_type() -> None:
@@ -315,4 +315,4 @@ def test_every_option_of_a_verification_has_a_type() -> None:
 def test_numbers_may_differ_in_the_last_digits_only(factor: float, differences: tuple[str, ...]) -> None:
     told = record(RANK)
     told["p_value"] *= factor
-    assert replay_verdict(told, FINGERPRINT, RANK).differences == differences
+    assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == differences

@@ -14,9 +14,9 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions, queries_for
 from cae_core.statistics.e_process import SequentialTest, trace
 from cae_core.statistics.ranks import rank_p_value
+from cae_core.verification.options import VerificationOptions
 from cae_core.verification.sequential import SequentialRun, _p_value, start_sequential
 from cae_core.verification.verdict import Sides, Verdict
-from cae_core.verification.verify import VerificationOptions
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle, table
 from tests.core.toys import toy_calibration, toy_fingerprint
 

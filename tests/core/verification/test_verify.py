@@ -14,7 +14,8 @@ from cae_core.errors import DataError, ModelError, OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.generation.generate import GenerationResult
-from cae_core.verification.verify import VerificationOptions, judge_answers, verify
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.verify import verify
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle
 from tests.core.toys import World, make_world, toy_calibration, toy_fingerprint
 

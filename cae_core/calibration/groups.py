@@ -1,0 +1,92 @@
+"""Models that a fingerprint was calibrated on, and what they answered to each of its images."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats64, Labels
+from cae_core.fingerprint.file import Fingerprint
+
+__all__ = ["CalibrationModel", "Group", "LabelDrift", "answer_shares", "third_labels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationModel:
+    """One model that was asked.
+
+    Attributes:
+        name: file stem.
+        sha256: of the file.
+        kind: how it was made, in words.
+        architecture: in words.
+        ancestor: the pretrained weights that it descends from; empty where none.
+    """
+
+    name: str
+    sha256: str
+    kind: str = ""
+    architecture: str = ""
+    ancestor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Models of one relation and role, and what they answered.
+
+    Attributes:
+        models: the r models.
+        answers: int64 (r, n), to the fingerprint's examples; -1 for none.
+        right: bool (r, q), whether right about each benign probe.
+        further: int64 (r, e), answers to the images of kinds that only inform, by the kind's name.
+    """
+
+    models: tuple[CalibrationModel, ...]
+    answers: Labels = field(repr=False)
+    right: NDArray[np.bool_] = field(repr=False)
+    further: Mapping[str, Labels] = field(repr=False, default_factory=dict[str, Labels])
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def matches(self, fingerprint: Fingerprint) -> NDArray[np.bool_]:
+        """Return bool (r, n): which answers are the source's labels."""
+        return np.asarray(self.answers == fingerprint.labels)
+
+    def accuracy(self, probed: Labels) -> Floats64:
+        """Return the accuracies (r,) on the benign probes ``probed`` (b,), at least one."""
+        return np.asarray(self.right[:, probed].mean(axis=1, dtype=np.float64))
+
+    def kinds(self) -> dict[str, int]:
+        """Return how many models there are of each kind, the most frequent first."""
+        return dict(Counter(model.kind or "unnamed" for model in self.models).most_common())
+
+
+@dataclass(frozen=True)
+class LabelDrift:
+    """What models answer to the examples, as fractions of all their answers that sum to 1.
+
+    Attributes:
+        truth: the ground truth, as an independent model should answer.
+        match: the source's label.
+        third: another label or none. The report saw it happen; such answers tell neither way.
+    """
+
+    truth: float
+    match: float
+    third: float
+
+
+def answer_shares(answers: Labels, fingerprint: Fingerprint, asked: Labels) -> LabelDrift:
+    """Return what ``answers`` (..., a), at least one, to the examples ``asked`` (a,) are."""
+    labels, truth = fingerprint.labels[asked], fingerprint.ground_truth[asked]
+    match = float((answers == labels).mean())
+    third = float(((answers != labels) & (answers != truth)).mean())
+    return LabelDrift(max(0.0, 1 - match - third), match, third)
+
+
+def third_labels(answers: Labels, fingerprint: Fingerprint) -> NDArray[np.bool_]:
+    """Return bool (..., n): which ``answers`` (..., n) are neither the source's label nor the truth."""
+    return np.asarray((answers != fingerprint.labels) & (answers != fingerprint.ground_truth))

@@ -1,0 +1,146 @@
+"""What suspects are examined by: a fingerprint with the calibration that belongs to it, read once and hashed once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats64, Labels
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.file import calibration_digest, save_calibration, unpack_calibration
+from cae_core.calibration.groups import Group, LabelDrift, answer_shares
+from cae_core.errors import FingerprintError, OptionError
+from cae_core.fingerprint.file import Fingerprint, FingerprintFile, save_fingerprint
+from cae_core.statistics.ranks import rank_p_value
+from cae_core.statistics.score import Score
+from cae_core.statistics.thresholds import least_accused
+
+__all__ = ["CalibratedFingerprint", "Standing", "load_calibrated", "save_calibrated"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a suspect stands among the calibration models, by one score over the same examples.
+
+    Attributes:
+        score: which one.
+        value: the suspect's.
+        references: float64 (r,), theirs.
+        surrogates: float64 (r_S,), theirs.
+    """
+
+    score: Score
+    value: float
+    references: Floats64
+    surrogates: Floats64
+
+    @property
+    def p_value(self) -> float:
+        """How likely an independent model scores this high, by rank."""
+        return rank_p_value(self.references, self.value)
+
+    @property
+    def p_value_surrogate(self) -> float:
+        """How likely a surrogate scores this low, by rank."""
+        return rank_p_value(-self.surrogates, -self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibratedFingerprint:
+    """A fingerprint and, where it is calibrated, what models that had no part in it answer.
+
+    Attributes:
+        fingerprint: see `Fingerprint`.
+        calibration: of this fingerprint; None: the literature's threshold applies.
+        sha256: of the file that both were read from; empty where they were not.
+        content_sha256: of everything that the calibration holds; empty where there is none.
+
+    Raises:
+        FingerprintError: the calibration is another fingerprint's.
+    """
+
+    fingerprint: Fingerprint
+    calibration: Calibration | None = None
+    sha256: str = ""
+    content_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.calibration is None:
+            return
+        if self.calibration.fingerprint_id != self.fingerprint.id:
+            raise FingerprintError(
+                f"The calibration belongs to the fingerprint {self.calibration.fingerprint_id[:12]}… and the one at "
+                f"hand is {self.fingerprint.id[:12]}…. Calibrate this fingerprint (`cae calibrate`)."
+            )
+        if not self.content_sha256:
+            object.__setattr__(self, "content_sha256", calibration_digest(self.calibration))
+
+    @property
+    def chosen(self) -> NDArray[np.bool_]:
+        """Which examples may be asked, bool (n,)."""
+        return np.ones(len(self.fingerprint), bool) if self.calibration is None else self.calibration.chosen
+
+    def scores(self, group: Group, asked: Labels, score: Score) -> Floats64:
+        """Return the scores (r,) of a group's models over the examples ``asked`` (a,)."""
+        return self._calibrated().scored(group.matches(self.fingerprint)[:, asked], asked, score)
+
+    def standing(self, value: float, compared: Labels, score: Score | None = None) -> Standing:
+        """Place a suspect among the calibration models.
+
+        Args:
+            value: the suspect's score, see `Calibration.scored`.
+            compared: int64 (a,), the examples over which the calibration models are scored.
+            score: the deciding one where None.
+        """
+        calibration = self._calibrated()
+        which = calibration.score if score is None else score
+        groups = (calibration.references, calibration.surrogates)
+        return Standing(which, value, *(self.scores(group, compared, which) for group in groups))
+
+    def threshold(self) -> float | None:
+        """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is."""
+        calibration, asked = self._calibrated(), np.flatnonzero(self.chosen)
+        return least_accused(
+            self.scores(calibration.references, asked, calibration.score),
+            len(asked),
+            fpr=calibration.fpr,
+            score=calibration.score,
+            parametric=calibration.parametric,
+        )
+
+    def label_drift(self) -> LabelDrift:
+        """Return what the references answer to the chosen examples."""
+        asked = np.flatnonzero(self.chosen)
+        return answer_shares(self._calibrated().references.answers[:, asked], self.fingerprint, asked)
+
+    def _calibrated(self) -> Calibration:
+        if self.calibration is None:
+            raise OptionError("This fingerprint is not calibrated. Calibrate it (`cae calibrate`).")
+        return self.calibration
+
+
+def load_calibrated(path: Path) -> CalibratedFingerprint:
+    """Read a fingerprint's file once: the fingerprint, its calibration where it has one, and the digests of both.
+
+    Raises:
+        FingerprintError: see `load_fingerprint`; or the calibration is of an unknown version, edited or inconsistent.
+    """
+    file = FingerprintFile.read(path)
+    fingerprint = file.fingerprint()
+    calibration, digest = unpack_calibration(file, fingerprint) or (None, "")
+    return CalibratedFingerprint(
+        fingerprint=fingerprint, calibration=calibration, sha256=file.sha256, content_sha256=digest
+    )
+
+
+def save_calibrated(subject: CalibratedFingerprint, path: Path) -> None:
+    """Write both into one file, atomically, mode 0600; the same content gives the same bytes.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    if subject.calibration is None:
+        save_fingerprint(subject.fingerprint, path)
+    else:
+        save_calibration(subject.calibration, subject.fingerprint, path)

@@ -1,0 +1,183 @@
+"""What a suspect's answers show, derived once: every rule, table and page reads this and derives nothing again."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Labels
+from cae_core.calibration.subject import CalibratedFingerprint, Standing
+from cae_core.fingerprint.answers import FirstAnswers, first_answers
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
+from cae_core.method.caeacc import CAEAcc, cae_accuracy
+from cae_core.verification.circumstances import Circumstances, circumstances_of
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.sequential_evidence import SequentialEvidence
+from cae_core.verification.transcript import Transcript
+
+__all__ = ["Examination", "Sides", "examine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """Where the suspect stands among the calibration models of either kind, by the score that decides.
+
+    Attributes:
+        references: r, how many independent models there are.
+        as_high: of them, those that score at least as high as the suspect.
+        surrogates: r_S, how many known copies there are.
+        as_low: of them, those that score at most as high as the suspect.
+        exact: False in sequential mode: there the ends of the suspect's interval are compared, the lower one with the
+            references and the upper one with the copies, so that these are the models that *may* score so.
+    """
+
+    references: int
+    as_high: int
+    surrogates: int
+    as_low: int
+    exact: bool = True
+
+    @property
+    def below_all_copies(self) -> bool:
+        """Whether there are known copies and none scores as low as the suspect."""
+        return self.surrogates > 0 and self.as_low == 0
+
+    @property
+    def high(self) -> str:
+        """The references' side in words."""
+        return f"{self.as_high} of {self.references} independent models {self._score(self.as_high)} as high"
+
+    @property
+    def low(self) -> str:
+        """The copies' side in words; empty where none is known."""
+        if not self.surrogates:
+            return ""
+        return f"{self.as_low} of {self.surrogates} known copies {self._score(self.as_low)} as low"
+
+    @property
+    def words(self) -> str:
+        """Both sides in a clause; the references alone where no copy is known."""
+        return f"{self.high}, and {self.low}" if self.low else self.high
+
+    def _score(self, models: int) -> str:
+        if not self.exact:
+            return "may score"
+        return "scores" if models == 1 else "score"
+
+    def as_dict(self) -> dict[str, int]:
+        """Return it as JSON holds it."""
+        names = ("references", "as_high", "surrogates", "as_low")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examination:
+    """The facts about one suspect.
+
+    Attributes:
+        subject: by what it was examined.
+        options: how.
+        transcript: what it was asked and answered.
+        answers: the ones that count.
+        matches: bool (a,), which of the examples asked it gives the source's label.
+        right: bool (b,), which of the benign probes asked it classifies correctly.
+        caeacc: over the examples asked; in sequential mode its interval is the confidence sequence.
+        circumstances: what limits a verdict.
+        sequential: of the sequential mode; None otherwise.
+        standing: among the calibration models by the deciding score; None where uncalibrated.
+        sides: how many of them score as high, and as low; None where uncalibrated.
+    """
+
+    subject: CalibratedFingerprint = field(repr=False)
+    options: VerificationOptions
+    transcript: Transcript = field(repr=False)
+    answers: FirstAnswers = field(repr=False)
+    matches: NDArray[np.bool_] = field(repr=False)
+    right: NDArray[np.bool_] = field(repr=False)
+    caeacc: CAEAcc
+    circumstances: Circumstances
+    sequential: SequentialEvidence | None
+    standing: Standing | None = field(repr=False)
+    sides: Sides | None
+
+    @cached_property
+    def compared(self) -> Labels:
+        """The examples over which calibration models are scored: those asked; all chosen ones in sequential mode.
+
+        The sequential mode asks a part and speaks of the whole.
+        """
+        return _compared(self.subject, self.answers, self.sequential)
+
+    @property
+    def benign_accuracy(self) -> float:
+        """On the benign probes asked, 0 to 1."""
+        return float(self.right.mean())
+
+
+def examine(
+    subject: CalibratedFingerprint,
+    transcript: Transcript,
+    options: VerificationOptions,
+    *,
+    sequential: SequentialEvidence | None = None,
+) -> Examination:
+    """Derive the facts from what was asked and answered. The first answer to each image counts.
+
+    Args:
+        subject: whose questions were asked.
+        transcript: of the whole verification.
+        options: with which it was asked.
+        sequential: of the sequential mode, once it has observed the answers.
+    """
+    fingerprint, answers = subject.fingerprint, first_answers(transcript.questions, transcript.labels)
+    examples, benign = answers.to(EXAMPLE), answers.to(BENIGN)
+    matches = examples.labels == fingerprint.labels[examples.index]
+    caeacc = cae_accuracy(examples.labels, fingerprint.labels[examples.index])
+    if sequential is not None:
+        caeacc = CAEAcc(caeacc.matches, caeacc.asked, *sequential.interval)
+    standing = _standing(subject, answers, matches, sequential)
+    return Examination(
+        subject=subject,
+        options=options,
+        transcript=transcript,
+        answers=answers,
+        matches=matches,
+        right=benign.labels == fingerprint.probe_labels[benign.index],
+        caeacc=caeacc,
+        circumstances=circumstances_of(subject, answers, options),
+        sequential=sequential,
+        standing=standing,
+        sides=None if standing is None else _sides(standing, caeacc, exact=sequential is None),
+    )
+
+
+def _compared(subject: CalibratedFingerprint, answers: FirstAnswers, sequential: SequentialEvidence | None) -> Labels:
+    if subject.calibration is not None and sequential is not None:
+        return np.flatnonzero(subject.chosen)
+    return answers.to(EXAMPLE).index
+
+
+def _standing(
+    subject: CalibratedFingerprint,
+    answers: FirstAnswers,
+    matches: NDArray[np.bool_],
+    sequential: SequentialEvidence | None,
+) -> Standing | None:
+    calibration = subject.calibration
+    if calibration is None:
+        return None
+    value = calibration.scored(matches[np.newaxis], answers.to(EXAMPLE).index, calibration.score)
+    return subject.standing(float(value[0]), _compared(subject, answers, sequential))
+
+
+def _sides(standing: Standing, caeacc: CAEAcc, *, exact: bool) -> Sides:
+    """Count the calibration models that score so; in sequential mode by the end of the interval nearer to them."""
+    low, high = (standing.value, standing.value) if exact else (caeacc.low, caeacc.high)
+    return Sides(
+        references=len(standing.references),
+        as_high=int((standing.references >= low).sum()),
+        surrogates=len(standing.surrogates),
+        as_low=int((standing.surrogates <= high).sum()),
+        exact=exact,
+    )

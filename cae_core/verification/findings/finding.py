@@ -1,0 +1,45 @@
+"""Something that an examination shows beside the decision: it decides nothing."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Finding", "Line"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """How people read a finding: in the printed table, and as a row of the report.
+
+    Attributes:
+        label: the name in the table.
+        text: the value in the table.
+        title: the name in the report.
+        shown: the value in the report.
+        note: how it is meant, in the report.
+    """
+
+    label: str
+    text: str
+    title: str
+    shown: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One finding.
+
+    Attributes:
+        key: its name in JSON.
+        value: as JSON holds it; None where there is nothing to say.
+        lines: for people; empty where there is nothing to say.
+        section: beside the ``scores``, or beside what was ``asked``.
+        top_level: whether JSON has it beside the verdict's own fields, as those that there were first, or under
+            ``findings``.
+    """
+
+    key: str
+    value: Any
+    lines: tuple[Line, ...] = ()
+    section: Literal["scores", "asked"] = "asked"
+    top_level: bool = False

@@ -1,0 +1,54 @@
+"""What the sequential mode saw, step by step."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["SequentialEvidence"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialEvidence:
+    """What the sequential mode saw.
+
+    Attributes:
+        examples: n, of the whole (chosen) fingerprint.
+        k0: matches on all of them that an independent model may have.
+        k1: matches on all of them that a surrogate has at least; None: this side was not asked.
+        level_surrogate: false accusations that the e-process allows, beside those of k0.
+        level_independent: likewise of the mirror.
+        outcome: None where the budget ended first.
+        interval: the 95 % confidence sequence of the fraction of matches on all n.
+        trace: after each example: asked, matches, and log e of both sides; infinite where the count alone proves it.
+    """
+
+    examples: int
+    k0: int
+    k1: int | None
+    level_surrogate: float
+    level_independent: float
+    outcome: Literal["surrogate", "independent"] | None
+    interval: tuple[float, float]
+    trace: tuple[tuple[int, int, float, float], ...] = field(repr=False)
+
+    @property
+    def log_e(self) -> tuple[float, float]:
+        """At the stop, log e against an independent model and against a surrogate; 0 before the first answer."""
+        return self.trace[-1][2:] if self.trace else (0.0, 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it; null stands for an infinite log e."""
+        names = ("asked", "matches", "log_e_surrogate", "log_e_independent")
+        return {
+            "examples": self.examples,
+            "k0": self.k0,
+            "k1": self.k1,
+            "level_surrogate": self.level_surrogate,
+            "level_independent": self.level_independent,
+            "outcome": self.outcome,
+            "interval": list(self.interval),
+            "trace": [
+                {name: value if math.isfinite(value) else None for name, value in zip(names, row, strict=True)}
+                for row in self.trace
+            ],
+        }
