@@ -69,8 +69,11 @@ class ExactModel:
         levels, scores = self._scores(images)
         places = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
         shares = np.array([*_SHARES, *[0] * scores.shape[1]], np.float32)[places] / np.float32(1024)
-        answered = [self._answer(one, int(best)) for one, best in zip(levels, places.argmin(axis=1), strict=True)]
-        return Predictions(np.array(answered, np.int64), None if self.labels_only else shares)
+        labels = places.argmin(axis=1).astype(np.int64)
+        if self.always is not None or self.refuses or self.random or self.forgets:
+            told = [self._answer(one, best) for one, best in zip(levels, labels.tolist(), strict=True)]
+            labels = np.array(told, np.int64)
+        return Predictions(labels, None if self.labels_only else shares)
 
     def vjp(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], Pullback]:
         """See `DifferentiableModel.vjp`: the slope is that of the scores without the rounding to levels."""

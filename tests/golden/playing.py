@@ -22,6 +22,8 @@ __all__ = ["Printed", "Transcript", "play", "run"]
 
 Mark: TypeAlias = tuple[int, int, int]
 
+_NOTHING: Mark = (0, 0, 0)
+
 _LONG = 15
 """Lines from which a part is not repeated."""
 
@@ -48,25 +50,29 @@ def play(folder: Path, commands: str) -> str:
     transcript = Transcript()
     with steady(), chdir(folder):
         for line in filter(None, map(str.strip, commands.splitlines())):
-            before = _files()
-            words, _, target = line.partition(" > ")
-            printed = run(*shlex.split(words)[1:])
-            if target:
-                Path(target).write_text(printed.out, encoding="utf-8")
-            after = _files()
-            varying = _varying(after)
-            transcript.add(f"$ {line}", f"exit code {printed.code}\n")
-            transcript.add("--- stdout", stream_text(printed.out, varying))
-            transcript.add("--- stderr", stream_text(printed.err, varying))
-            for path, mark in after.items():
-                if before.get(path) != mark and str(path) != target:
-                    title = f"--- {path}, mode {path.stat().st_mode & 0o777:o}"
-                    same = path in before and mark in _DIGESTS and _DIGESTS.get(before[path]) == _DIGESTS[mark]
-                    found = "the same bytes again\n" if same else file_text(path, path.read_bytes(), varying)
-                    transcript.add(title, found)
-            for path in before.keys() - after.keys():
-                transcript.add(f"--- {path}", "removed\n")
+            _play_one(line, transcript)
     return transcript.text
+
+
+def _play_one(line: str, transcript: "Transcript") -> None:
+    before = _files()
+    words, _, target = line.partition(" > ")
+    printed = run(*shlex.split(words)[1:])
+    if target:
+        Path(target).write_text(printed.out, encoding="utf-8")
+    after = _files()
+    varying = _varying(after)
+    transcript.add(f"$ {line}", f"exit code {printed.code}\n")
+    transcript.add("--- stdout", stream_text(printed.out, varying))
+    transcript.add("--- stderr", stream_text(printed.err, varying))
+    for name, mark in after.items():
+        if before.get(name) != mark and name != target:
+            path = Path(name)
+            same = mark in _DIGESTS and _DIGESTS[mark] == _DIGESTS.get(before.get(name, _NOTHING))
+            found = "the same bytes again\n" if same else file_text(path, path.read_bytes(), varying)
+            transcript.add(f"--- {name}, mode {path.stat().st_mode & 0o777:o}", found)
+    for name in sorted(before.keys() - after.keys()):
+        transcript.add(f"--- {name}", "removed\n")
 
 
 @dataclass
@@ -89,47 +95,44 @@ class Transcript:
 
 def run(*arguments: str) -> Printed:
     """Run `cae` with these arguments."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    written = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True) for stream in written)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["cae", *arguments])
         try:
             cae.main()
-            code: object = 0
+            code = None
         except SystemExit as exit_:
             code = exit_.code
-    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
-    return Printed(code if isinstance(code, int) else 0, *texts)
+    return Printed(code if isinstance(code, int) else 0, *(stream.getvalue().decode() for stream in written))
 
 
-def _files() -> dict[Path, Mark]:
+def _files() -> dict[str, Mark]:
     """Return the files below the working folder, and what changes when one is written."""
-    found = {Path(folder, name) for folder, _, names in os.walk(".") for name in names}
-    marks = {path: path.stat() for path in sorted(found)}
-    return {path: (mark.st_ino, mark.st_mtime_ns, mark.st_size) for path, mark in marks.items()}
+    found = sorted(f"{folder}/{name}"[2:] for folder, _, names in os.walk(".") for name in names)
+    marks = {name: os.stat(name) for name in found}  # noqa: PTH116 - there are many
+    return {name: (mark.st_ino, mark.st_mtime_ns, mark.st_size) for name, mark in marks.items()}
 
 
-def _varying(files: Mapping[Path, Mark]) -> dict[str, str]:
+def _varying(files: Mapping[str, Mark]) -> dict[str, str]:
     """Return what depends on the place, or on the last place of a logarithm, and the names that stand for it.
 
     The latter are the digests of files with the weights of a likelihood ratio, and of their calibrations.
     """
     found = {str(Path.cwd()): "<folder>"}
-    for path, mark in files.items():
-        if path.suffix != ".safetensors":
+    for name, mark in files.items():
+        if not name.endswith(".safetensors"):
             continue
         if mark not in _DIGESTS:
-            _DIGESTS[mark] = _sha256_of(path)
-            _VARYING[mark] = _calibration_digest(path) if has_logarithms(path.read_bytes()) else None
+            path = Path(name)
+            _DIGESTS[mark] = hashlib.sha256(path.read_bytes()).hexdigest()
+            _VARYING[mark] = _calibration_digest(name) if has_logarithms(path.read_bytes()) else None
         calibration = _VARYING[mark]
         if calibration is not None:
-            found[_DIGESTS[mark]] = f"<SHA-256 of {path}>"
-            found[calibration] = f"<SHA-256 of the calibration in {path}>"
+            found[_DIGESTS[mark]] = f"<SHA-256 of {name}>"
+            found[calibration] = f"<SHA-256 of the calibration in {name}>"
     return found
 
 
-def _sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _calibration_digest(path: Path) -> str:
-    return str(json.loads(run("inspect", str(path), "--json").out)["calibration"]["sha256"])
+def _calibration_digest(fingerprint: str) -> str:
+    return str(json.loads(run("inspect", fingerprint, "--json").out)["calibration"]["sha256"])

@@ -19,7 +19,8 @@ CASES = {
     f"{_GENERATE} --source suspects/copy.program --surrogates generate --references judge/generate\n"
     "cae generate --data missing.npz --pool pool.toml",
     "generate, a copy among the references": f"{_GENERATE} --source source.exact "
-    "--surrogates judge/generate/copy-00.exact --references suspects/twin.exact --references judge/generate/other-00.exact",
+    "--surrogates judge/generate/copy-00.exact --references suspects/twin.exact "
+    "--references judge/generate/other-00.exact",
     "calibrate": "cae calibrate --fingerprint missing.safetensors --pool pool.toml\n"
     "cae calibrate --fingerprint plain.safetensors\n"
     "cae calibrate --fingerprint plain.safetensors --pool pool.toml --fpr 0\n"
@@ -70,7 +71,7 @@ CASES = {
     "pool": "cae pool list --pool missing.toml\ncae pool check --pool pool.toml --data missing.npz\n"
     "cae pool list --pool seal.json\n"
     "cae pool add suspects/copy.exact --pool new.toml --data images.npz --role judge --relation surrogate",
-    "program": "cae --version\ncae nonsense\ncae verify --nonsense",
+    "program": "cae --version\ncae nonsense\ncae verify --qqq",
 }
 
 
