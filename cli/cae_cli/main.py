@@ -2,38 +2,54 @@
 
 import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 import cae_core
-from cae_cli.commands import calibrate, convert, demo, doctor, generate, inspect, judge, pool, report, seal, verify
 from cae_cli.streams import escape_what_cannot_be_written
 from cae_core.errors import CaeError, OptionError
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "application", "main"]
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
-app = typer.Typer(
-    name="cae",
-    help="Decide whether a suspect classifier is derived from a source model, by conferrable adversarial examples.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (
+    "demo",
+    "convert",
+    "generate",
+    "calibrate",
+    "verify",
+    "report",
+    "seal",
+    "judge",
+    "inspect",
+    "pool",
+    "doctor",
 )
-app.command("demo")(demo.run)
-app.command("convert")(convert.run)
-app.command("generate")(generate.run)
-app.command("calibrate")(calibrate.run)
-app.command("verify")(verify.run)
-app.command("report")(report.run)
-app.command("seal")(seal.run)
-app.command("judge")(judge.run)
-app.command("inspect")(inspect.run)
-app.add_typer(pool.app, name="pool")
-app.command("doctor")(doctor.run)
+"""Each is the module of this name in `cae_cli.commands`, in the order in which ``cae --help`` lists them."""
+
+
+def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the application with these commands; the modules of the others are not imported."""
+    app = typer.Typer(
+        name="cae",
+        help="Decide whether a suspect classifier is derived from a source model, by conferrable adversarial examples.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_common)
+    for name in names:
+        module = import_module(f"cae_cli.commands.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.run)
+    return app
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
@@ -42,7 +58,6 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by po
         raise typer.Exit
 
 
-@app.callback()
 def _common(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -57,6 +72,8 @@ def _common(
 def main() -> None:
     """Run the command line: 0 done, 1 could not do it, 2 usage, 130 interrupted; see each command for more."""
     escape_what_cannot_be_written()
+    given = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    app = application((given,)) if given in COMMANDS else application()
     try:
         app()
     except CaeError as error:

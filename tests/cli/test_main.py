@@ -22,7 +22,7 @@ def test_an_unforeseen_error_is_a_sentence(
         raise error
 
     monkeypatch.setattr(sys, "argv", ["cae"])
-    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(main, "application", lambda: fail)
     monkeypatch.delenv("CAE_DEBUG", raising=False)
     with pytest.raises(SystemExit) as exit_:
         main.main()
