@@ -1,12 +1,14 @@
 """The method, framework-neutral: conferrable adversarial examples over a model protocol and NumPy arrays.
 
 What others use is found here by name, and imported when it is asked for. Behind it, one room for each step of the
-method, each importing only from those after it: `disputes`, `workflows`, `verification`, `generation` and `calibration`,
-`pool`, `fingerprint`, `opening`, `method`, `statistics` and `files`; see docs/design.md.
+method, each importing only from those after it: `disputes`, `workflows`, `verification`, `generation` and
+`calibration`, `pool`, `fingerprint`, `opening`, `method`, `statistics` and `files`; see docs/design.md.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from cae_core.version import __version__
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
         replay_file,
         verify_suspect,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CaeError",

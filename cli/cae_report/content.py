@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import cae_core
+from cae_core.version import __version__
 from cae_report.case import Case
 from cae_report.evidence import EvidenceRow, evidence_rows
 from cae_report.limits import Limit, what_is_not_proven
@@ -105,5 +105,5 @@ def gather_content(case: Case, *, examples: int) -> ReportContent:
         inputs=inputs(case),
         settings=settings_of(case),
         tools={str(name): str(version) for name, version in case.fingerprint.tools.items()},
-        report_tools={"cae-fingerprint": cae_core.__version__},
+        report_tools={"cae-fingerprint": __version__},
     )
