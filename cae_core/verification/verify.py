@@ -25,7 +25,7 @@ from cae_core.verification.verdict import Suspect, Verdict
 if TYPE_CHECKING:
     from cae_core.verification.sequential import SequentialRun  # loaded where it is asked for
 
-__all__ = ["VerificationPlan", "judge", "plan_verification", "verify"]
+__all__ = ["VerificationPlan", "conclude", "plan_verification", "verify"]
 
 _ASKED_TOGETHER = 1024
 _MUCH_DRIFT = 0.1
@@ -127,10 +127,10 @@ def verify(
         transcript.record(block, given)
         if plan.run is not None:
             plan.run.observe(block, given)
-    return judge(subject, transcript, plan, named=named, options=options, nonce=nonce)
+    return conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
 
 
-def judge(
+def conclude(
     subject: CalibratedFingerprint,
     transcript: Transcript,
     plan: VerificationPlan,
