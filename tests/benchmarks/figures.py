@@ -1,12 +1,15 @@
 """A measured ratio and its target, and the interleaved timing that it comes from."""
 
+import os
+import resource
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Figure", "Scale", "paired_seconds", "ratio_of_pairs"]
+__all__ = ["Figure", "Scale", "paired_cpu_seconds", "paired_seconds", "ratio_of_pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,15 @@ def paired_seconds(
     return rounds[int(warm_up) :]
 
 
+def paired_cpu_seconds(commands: Sequence[Sequence[str]], repeats: int) -> list[tuple[float, ...]]:
+    """Run the commands in turn, each in a fresh process, ``repeats`` times; return each round's CPU seconds.
+
+    One round before that does not count: it compiles the modules and fills the disk's cache.
+    """
+    rounds = [tuple(_cpu_seconds(command) for command in commands) for _ in range(repeats + 1)]
+    return rounds[1:]
+
+
 def ratio_of_pairs(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
     """Return the median of first / second, and the extremes.
 
@@ -80,3 +92,13 @@ def _seconds(side: Callable[[], object]) -> float:
     start = time.perf_counter()
     side()
     return time.perf_counter() - start
+
+
+def _cpu_seconds(command: Sequence[str]) -> float:
+    """Return user and system time of the process, threads included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # a start that compiles its modules is a development machine's, not a user's
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

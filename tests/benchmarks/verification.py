@@ -1,6 +1,7 @@
-"""`cae verify` against the least that a verification could be, each in a fresh process."""
+"""`cae verify` against the least that a verification could be, each in a fresh process; and where its time goes."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -10,15 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_cli.render import print_rows
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.files.digests import sha256_of_file
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
 from cae_core.fingerprint.questions import plan_questions, question_images
-from tests.benchmarks import minimal_verify
-from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
+from tests.benchmarks import minimal_verify, verify_stages
+from tests.benchmarks.figures import Figure, Scale, paired_cpu_seconds, ratio_of_pairs
 from tests.benchmarks.pools import CONTRACT
 
-__all__ = ["measure_verification", "random_fingerprint"]
+__all__ = ["measure_verification", "random_fingerprint", "verification_stages"]
 
 _NONCE = "00" * 16
 _CAE = "from cae_cli.main import main; main()"
@@ -51,14 +53,35 @@ def random_fingerprint(examples: int) -> Fingerprint:
 
 
 def measure_verification(scale: Scale) -> list[Figure]:
-    """The wall time of `cae verify --json` on MobileNetV2, with 100 and with 10,000 examples."""
+    """The CPU time of `cae verify --json` on MobileNetV2, with 100 and with 10,000 examples."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "suspect.onnx"
         _export_mobilenet(model)
         return [
-            _compare(model, 100, target=1.5, repeats=scale.pick(15, 1), note=_imports(model, 100)),
-            _compare(model, scale.pick(10_000, 500), target=1.05, repeats=scale.pick(5, 1), note=""),
+            _compare(model, 100, target=1.4, repeats=scale.pick(30, 1), note=_imports(model, 100)),
+            _compare(model, scale.pick(10_000, 500), target=1.1, repeats=scale.pick(10, 1), note=""),
         ]
+
+
+def verification_stages(model: Path, examples: int, *, repeats: int) -> dict[str, float]:
+    """Return the median CPU milliseconds of each stage of `cae verify --json`, in their order."""
+    command = [sys.executable, verify_stages.__file__, *_verify_command(model, examples)[3:], "--no-ledger"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    runs: list[dict[str, float]] = []
+    for _ in range(repeats + 1):
+        told = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stderr
+        runs.append(json.loads(told.splitlines()[-1]))
+    return {stage: statistics.median(run[stage] for run in runs[1:]) for stage in runs[0]}
+
+
+def main() -> None:
+    """Print where the CPU time of a verification goes: ``python -m tests.benchmarks.verification``."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "suspect.onnx"
+        _export_mobilenet(model)
+        sizes = {examples: verification_stages(model, examples, repeats=10) for examples in (100, 10_000)}
+    rows = [(stage, *(f"{stages[stage]:.1f}" for stages in sizes.values())) for stage in sizes[100]]
+    print_rows(["stage", *(f"{examples} examples#" for examples in sizes)], rows, title="CPU milliseconds")
 
 
 def _export_mobilenet(path: Path) -> None:
@@ -73,17 +96,16 @@ def _compare(model: Path, examples: int, *, target: float, repeats: int, note: s
     ours = _verify_command(model, examples)
     minimal = [sys.executable, minimal_verify.__file__, str(model), str(_asked_images(model, examples))]
     _check_same_answers(ours, minimal)
-    rounds = paired_seconds([lambda: _run(ours), lambda: _run(minimal)], repeats)
-    pairs = [(first, second) for first, second in rounds]
+    pairs = [(first, second) for first, second in paired_cpu_seconds([ours, minimal], repeats)]
     value, spread = ratio_of_pairs(pairs)
     medians = [statistics.median(pair[i] for pair in pairs) for i in (0, 1)]
     return Figure(
-        name=f"cae verify, {examples} examples: wall time over a minimal script",
+        name=f"cae verify, {examples} examples: CPU time over a minimal script",
         value=value,
         spread=spread,
         target=target,
         at_least=False,
-        detail=f"{medians[0]:.2f} s against {medians[1]:.2f} s{note}",
+        detail=f"{1000 * medians[0]:.0f} ms against {1000 * medians[1]:.0f} ms{note}",
     )
 
 
@@ -127,3 +149,7 @@ def _imports(model: Path, examples: int) -> str:
 
 def _run(command: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+    main()
