@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cae_core.version import __version__
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 from cae_report.evidence import EvidenceRow, evidence_rows
+from cae_report.inputs import Input, inputs, settings_of
 from cae_report.limits import Limit, what_is_not_proven
-from cae_report.provenance import Input, inputs, settings_of
 from cae_report.tables import (
     AnswerShares,
     Example,
@@ -79,31 +79,31 @@ class ReportContent:
         return content
 
 
-def gather_content(case: Case, *, examples: int) -> ReportContent:
+def gather_content(dossier: Dossier, *, examples: int) -> ReportContent:
     """Gather what a report says.
 
     Args:
-        case: the verdict and what it was made by.
+        dossier: the verdict and what it was made by.
         examples: how many to show at most.
     """
-    models = model_rows(case)
+    models = model_rows(dossier)
     return ReportContent(
-        sentence=verdict_in_words(case),
-        sides="" if case.examination.sides is None else case.examination.sides.words,
-        method=method_in_words(case),
-        replay=replay_in_words(case),
-        verdict=case.verdict.as_dict(),
-        evidence=evidence_rows(case),
-        limits=what_is_not_proven(case),
-        compared=len(case.examination.compared),
+        sentence=verdict_in_words(dossier),
+        sides="" if dossier.examination.sides is None else dossier.examination.sides.words,
+        method=method_in_words(dossier),
+        replay=replay_in_words(dossier),
+        verdict=dossier.verdict.as_dict(),
+        evidence=evidence_rows(dossier),
+        limits=what_is_not_proven(dossier),
+        compared=len(dossier.examination.compared),
         models=models,
         kinds=kind_rows(models),
-        answers=answer_rows(case),
-        classes=case.fingerprint.class_names,
-        labels=label_pairs(case),
-        examples=examples_shown(case, examples),
-        inputs=inputs(case),
-        settings=settings_of(case),
-        tools={str(name): str(version) for name, version in case.fingerprint.tools.items()},
+        answers=answer_rows(dossier),
+        classes=dossier.fingerprint.class_names,
+        labels=label_pairs(dossier),
+        examples=examples_shown(dossier, examples),
+        inputs=inputs(dossier),
+        settings=settings_of(dossier),
+        tools={str(name): str(version) for name, version in dossier.fingerprint.tools.items()},
         report_tools={"cae-fingerprint": __version__},
     )

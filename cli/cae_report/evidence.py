@@ -7,7 +7,7 @@ from typing import Literal
 from cae_core.fingerprint.kinds import KINDS
 from cae_core.statistics.score import Score
 from cae_core.verification.sequential_evidence import SequentialEvidence
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 from cae_report.text import counted, number, percent
 
 __all__ = ["EvidenceRow", "evidence_rows"]
@@ -34,29 +34,29 @@ class EvidenceRow:
     note: str = ""
 
 
-def evidence_rows(case: Case) -> tuple[EvidenceRow, ...]:
+def evidence_rows(dossier: Dossier) -> tuple[EvidenceRow, ...]:
     """Return every fact that the verdict rests on, and those that weaken it."""
-    return (*_decision(case), *_matches(case), *_rule(case), *_asking(case), *_doubts(case))
+    return (*_decision(dossier), *_matches(dossier), *_rule(dossier), *_asking(dossier), *_doubts(dossier))
 
 
-def _decision(case: Case) -> Iterator[EvidenceRow]:
-    decision = case.verdict.decision
+def _decision(dossier: Dossier) -> Iterator[EvidenceRow]:
+    decision = dossier.verdict.decision
     weak = ", weak: the interval of CAEAcc reaches below the threshold" if decision.weak else ""
     yield EvidenceRow("Verdict", decision.verdict + weak, decision.reason)
-    if case.examination.sides is not None:
+    if dossier.examination.sides is not None:
         note = "by the score that decides; ties count on both sides"
-        if not case.examination.sides.exact:
+        if not dossier.examination.sides.exact:
             note = (
                 "by the ends of the suspect's interval, the lower one for independent models, the upper one for copies"
             )
-        yield EvidenceRow("Where it stands", case.examination.sides.words, note)
+        yield EvidenceRow("Where it stands", dossier.examination.sides.words, note)
     if decision.remedy:
         yield EvidenceRow("What would help", decision.remedy.replace("`", ""))
 
 
-def _matches(case: Case) -> Iterator[EvidenceRow]:
-    caeacc, decision = case.examination.caeacc, case.verdict.decision
-    total = len(case.fingerprint) if case.calibration is None else int(case.calibration.chosen.sum())
+def _matches(dossier: Dossier) -> Iterator[EvidenceRow]:
+    caeacc, decision = dossier.examination.caeacc, dossier.verdict.decision
+    total = len(dossier.fingerprint) if dossier.calibration is None else int(dossier.calibration.chosen.sum())
     yield EvidenceRow(
         "Matches",
         f"{caeacc.matches} of {caeacc.asked}",
@@ -67,32 +67,32 @@ def _matches(case: Case) -> Iterator[EvidenceRow]:
     yield EvidenceRow(
         "95 % interval of CAEAcc",
         f"{number(caeacc.low)} to {number(caeacc.high)}",
-        f"over examples, not over models; {how if case.examination.sequential else 'Clopper-Pearson'}",
+        f"over examples, not over models; {how if dossier.examination.sequential else 'Clopper-Pearson'}",
     )
     if decision.score != Score.CAEACC:
         note = f"{decision.score.words}, in nats an example, fixed beforehand"
         yield EvidenceRow("Score that decides", number(decision.value), note)
-    yield from _findings(case, "scores")
+    yield from _findings(dossier, "scores")
 
 
-def _rule(case: Case) -> Iterator[EvidenceRow]:
-    decision, calibration = case.verdict.decision, case.calibration
+def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:
+    decision, calibration = dossier.verdict.decision, dossier.calibration
     if decision.threshold is None:
         value = "none: the references are too few for the rate, or match too often"
     else:
         value = number(decision.threshold)
         if decision.score == Score.CAEACC and decision.provenance != "literature":
-            n = len(case.examination.compared)
+            n = len(dossier.examination.compared)
             value += f", {round(decision.threshold * n)} matches of {n}"
     yield EvidenceRow("Threshold", value, f"{decision.provenance}: {_THRESHOLDS[decision.provenance]}")
     if decision.p_value is None:
         yield EvidenceRow("p-value", "none", "there is no calibration, hence no rate behind the threshold")
     elif calibration is not None:
-        how = _how(case, len(calibration.references), "reference", lambda run: run.level_surrogate)
+        how = _how(dossier, len(calibration.references), "reference", lambda run: run.level_surrogate)
         note = f"against an independent model: {how}; an average over calibrations, no probability of guilt"
         yield EvidenceRow("p-value", number(decision.p_value), note)
     if decision.p_value_surrogate is not None and calibration is not None:
-        how = _how(case, len(calibration.surrogates), "surrogate", lambda run: run.level_independent)
+        how = _how(dossier, len(calibration.surrogates), "surrogate", lambda run: run.level_independent)
         value = number(decision.p_value_surrogate)
         yield EvidenceRow("p-value of a surrogate", value, f"against a known kind of copy: {how}")
     if calibration is not None:
@@ -100,17 +100,17 @@ def _rule(case: Case) -> Iterator[EvidenceRow]:
         yield EvidenceRow("Rate of false accusations", percent(calibration.fpr), note)
         note = "asked for beforehand: surrogates called independent, over calibrations and suspects together"
         yield EvidenceRow("Rate of missed surrogates", percent(calibration.fnr), note)
-    if case.examination.sequential is not None:
-        yield _stopping(case.examination.sequential, case.examination.caeacc.asked)
+    if dossier.examination.sequential is not None:
+        yield _stopping(dossier.examination.sequential, dossier.examination.caeacc.asked)
 
 
-def _how(case: Case, models: int, relation: str, level: Callable[[SequentialEvidence], float]) -> str:
+def _how(dossier: Dossier, models: int, relation: str, level: Callable[[SequentialEvidence], float]) -> str:
     """Return how a p-value came about."""
     group = counted(models, relation)
-    if case.examination.sequential is not None:
-        half = number(level(case.examination.sequential))
+    if dossier.examination.sequential is not None:
+        half = number(level(dossier.examination.sequential))
         return f"{half} for the count that {group} may have, and 1/E for the order of the examples, at most 1"
-    if case.verdict.decision.provenance == "parametric":
+    if dossier.verdict.decision.provenance == "parametric":
         return f"by a beta-binomial model of {group}, model-based, no bound"
     return f"by rank among {group}, ties against the accuser"
 
@@ -124,20 +124,20 @@ def _stopping(sequential: SequentialEvidence, asked: int) -> EvidenceRow:
     return EvidenceRow("Sequential mode", value, f"asked until it is settled whether all of them match {rule}")
 
 
-def _asking(case: Case) -> Iterator[EvidenceRow]:
-    verdict, answers = case.verdict, case.examination.answers
-    source = f"the source has {percent(case.fingerprint.source_accuracy)} on its whole benign set"
+def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
+    verdict, answers = dossier.verdict, dossier.examination.answers
+    source = f"the source has {percent(dossier.fingerprint.source_accuracy)} on its whole benign set"
     if verdict.benign_range is not None:
         low, high = verdict.benign_range
         source = f"the references have {percent(low)} to {percent(high)} on the same images, {source}"
         if not verdict.decision.extrapolated and not low <= verdict.benign_accuracy <= high:
             source += "; outside by no more than chance"
-    right = case.examination.right
+    right = dossier.examination.right
     value = f"{percent(verdict.benign_accuracy)}, {right.sum()} of {len(right)}"
     yield EvidenceRow("Accuracy on benign images", value, source)
     if verdict.decision.extrapolated:
         yield EvidenceRow("Extrapolated", "yes", "the references say nothing about models of this accuracy")
-    yield from _findings(case, "asked")
+    yield from _findings(dossier, "asked")
     yield EvidenceRow(
         "Queries",
         ", ".join(f"{verdict.queries[k.name]} {k.in_full}" for k in KINDS if k.name in verdict.queries),
@@ -151,20 +151,20 @@ def _asking(case: Case) -> Iterator[EvidenceRow]:
         verdict.nonce,
         "with the fingerprint's id and the suspect's SHA-256 it fixes the order of the questions",
     )
-    options = case.examination.options.as_dict()
+    options = dossier.examination.options.as_dict()
     chosen = {name.replace("_", " "): value for name, value in options.items() if value not in (None, False)}
     words = [name if value is True else f"{name} {value}" for name, value in chosen.items()]
     yield EvidenceRow("Options", ", ".join(words) or "none")
 
 
-def _findings(case: Case, section: Literal["scores", "asked"]) -> Iterator[EvidenceRow]:
-    for finding in case.verdict.findings:
+def _findings(dossier: Dossier, section: Literal["scores", "asked"]) -> Iterator[EvidenceRow]:
+    for finding in dossier.verdict.findings:
         if finding.section == section:
             yield from (EvidenceRow(line.title, line.shown, line.note) for line in finding.lines)
 
 
-def _doubts(case: Case) -> Iterator[EvidenceRow]:
-    verdict = case.verdict
+def _doubts(dossier: Dossier) -> Iterator[EvidenceRow]:
+    verdict = dossier.verdict
     yield EvidenceRow("Signs of evasion", "; ".join(verdict.evasion) or "none")
     yield EvidenceRow("Warnings", "; ".join(verdict.warnings) or "none")
     if verdict.earlier is None:

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 from cae_report.standing_figure import draw_standing
 from cae_report.svg import (
     DASHED,
@@ -27,15 +27,15 @@ from cae_report.trace_figure import draw_trace
 __all__ = ["draw_figures"]
 
 
-def draw_figures(case: Case) -> dict[str, Drawn]:
+def draw_figures(dossier: Dossier) -> dict[str, Drawn]:
     """Return the figures by name; those for which there are no data are left out."""
-    models = model_rows(case)
+    models = model_rows(dossier)
     with drawing():
-        figures = {"standing": draw_standing(case, models), "answers": _answers(answer_rows(case))}
+        figures = {"standing": draw_standing(dossier, models), "answers": _answers(answer_rows(dossier))}
         if models:
-            figures["accuracy"] = _accuracy(case, models)
-        if case.examination.sequential is not None:
-            figures["trace"] = draw_trace(case.examination.sequential)
+            figures["accuracy"] = _accuracy(dossier, models)
+        if dossier.examination.sequential is not None:
+            figures["trace"] = draw_trace(dossier.examination.sequential)
     return figures
 
 
@@ -67,7 +67,7 @@ def _answers(rows: tuple[AnswerShares, ...]) -> Drawn:
     return drawn(figure, name="answers", title=title, caption=caption)
 
 
-def _accuracy(case: Case, models: tuple[ModelRow, ...]) -> Drawn:
+def _accuracy(dossier: Dossier, models: tuple[ModelRow, ...]) -> Drawn:
     figure = Figure(figsize=(WIDTH, 3.6))
     axes = figure.subplots()
     for relation, marker in (("reference", "o"), ("surrogate", "^")):
@@ -83,7 +83,7 @@ def _accuracy(case: Case, models: tuple[ModelRow, ...]) -> Drawn:
                 alpha=0.7,
                 label=f"{relation}s",
             )
-    verdict = case.verdict
+    verdict = dossier.verdict
     axes.plot(
         [100 * verdict.benign_accuracy], [verdict.caeacc.value], "D", color=INK, markersize=8, label="the suspect"
     )
@@ -97,7 +97,7 @@ def _accuracy(case: Case, models: tuple[ModelRow, ...]) -> Drawn:
     caption = (
         f"Each mark is one model: {len(models)} calibration models and the suspect, at accuracy "
         f"{percent(verdict.benign_accuracy)} and CAEAcc {number(verdict.caeacc.value)}. "
-        f"Accuracy is on the {counted(len(case.examination.right), 'benign image')} that the suspect was asked."
+        f"Accuracy is on the {counted(len(dossier.examination.right), 'benign image')} that the suspect was asked."
     )
     title = "Accuracy against CAEAcc"
     return drawn(figure, name="accuracy", title=title, caption=caption)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 from cae_report.text import counted, percent
 
 __all__ = ["Limit", "what_is_not_proven"]
@@ -22,13 +22,13 @@ class Limit:
     text: str
 
 
-def what_is_not_proven(case: Case) -> tuple[Limit, ...]:
+def what_is_not_proven(dossier: Dossier) -> tuple[Limit, ...]:
     """Return what nobody may read into this verdict, the gravest first."""
-    return (*_of_this_verdict(case), *_of_every_verdict(case))
+    return (*_of_this_verdict(dossier), *_of_every_verdict(dossier))
 
 
-def _of_this_verdict(case: Case) -> Iterator[Limit]:
-    decision, calibration = case.verdict.decision, case.calibration
+def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
+    decision, calibration = dossier.verdict.decision, dossier.calibration
     if calibration is None:
         yield Limit(
             "An error rate",
@@ -44,7 +44,7 @@ def _of_this_verdict(case: Case) -> Iterator[Limit]:
             "way, with other data or from other pretrained weights, it says nothing. It is an average over "
             "calibrations: that of this one may lie above or below it.",
         )
-    if case.examination.options.rule == 1:
+    if dossier.examination.options.rule == 1:
         yield Limit(
             "What the present rule would say",
             "The verdict was made by the rule of an earlier release. There the rank among independent models alone "
@@ -68,15 +68,15 @@ def _of_this_verdict(case: Case) -> Iterator[Limit]:
             "No evidence of derivation was found, or not enough. A copy that was retrained on few answers, or whose "
             "answers are disturbed on purpose, can match as seldom as an independent model.",
         )
-    yield _ancestor(case)
+    yield _ancestor(dossier)
 
 
-def _ancestor(case: Case) -> Limit:
+def _ancestor(dossier: Dossier) -> Limit:
     text = (
         "Two models that descend from the same pretrained weights, or from the same third model, may match each other "
         "although neither was made from the other."
     )
-    ancestor = case.examination.circumstances.shared_ancestor
+    ancestor = dossier.examination.circumstances.shared_ancestor
     if ancestor:
         text += (
             f" The source descends from {ancestor}, and the suspect was not compared with references that all do: this "
@@ -85,7 +85,7 @@ def _ancestor(case: Case) -> Limit:
     return Limit("That there is no shared ancestor", text)
 
 
-def _of_every_verdict(case: Case) -> Iterator[Limit]:
+def _of_every_verdict(dossier: Dossier) -> Iterator[Limit]:
     yield Limit(
         "The direction of copying",
         "That one of two models was made from the other does not show which from which. This takes dated evidence: a "
@@ -103,7 +103,7 @@ def _of_every_verdict(case: Case) -> Iterator[Limit]:
     )
     reach = (
         "over many more examples made in the same way"
-        if case.examination.sequential is None
+        if dossier.examination.sequential is None
         else "over all examples of this fingerprint"
     )
     yield Limit(

@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cae_report.case import Case
 from cae_report.content import ReportContent
+from cae_report.dossier import Dossier
 from cae_report.figures import draw_figures
 from cae_report.matrix import matrix_of
 from cae_report.pictures import draw_pictures
@@ -19,8 +19,8 @@ __all__ = ["render_page"]
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(case: Case, content: ReportContent) -> str:
-    """Return the report as one HTML text: the same case gives the same text.
+def render_page(dossier: Dossier, content: ReportContent) -> str:
+    """Return the report as one HTML text: the same dossier gives the same text.
 
     Every name comes from the parties and is escaped; figures hold none.
     """
@@ -36,14 +36,14 @@ def render_page(case: Case, content: ReportContent) -> str:
     style = Markup((_TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
     figures = {
         name: {"svg": Markup(drawn.svg), "caption": drawn.caption}  # noqa: S704
-        for name, drawn in draw_figures(case).items()
+        for name, drawn in draw_figures(dossier).items()
     }
     values: dict[str, Any] = content.as_dict()
     return environment.get_template("report.html.j2").render(
         report=values,
         verdict=values["verdict"],
         figures=figures,
-        pictures=draw_pictures(case.fingerprint, content.examples),
+        pictures=draw_pictures(dossier.fingerprint, content.examples),
         matrix=all_visible(dataclasses.asdict(matrix_of(content.classes, content.labels))),
         style=style,
     )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cae_core.arrays import Floats64
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 from cae_report.svg import DASHED, INK, LIMIT, PAPER, RELATION_COLOURS, WIDTH, Drawn, drawn
 from cae_report.tables import ModelRow
 from cae_report.text import counted, number
@@ -19,19 +19,19 @@ _MOST_BARS = 128  # one a possible count of matches, so that none reaches over t
 _BARS = 50  # of a score that is no count
 
 
-def draw_standing(case: Case, models: tuple[ModelRow, ...]) -> Drawn:
+def draw_standing(dossier: Dossier, models: tuple[ModelRow, ...]) -> Drawn:
     """Draw the calibration models' scores as bars, a panel a relation, the suspect below, and the threshold."""
-    decision, scores = case.verdict.decision, _scores(models)
+    decision, scores = dossier.verdict.decision, _scores(models)
     figure = Figure(figsize=(WIDTH, 1.1 + 1.15 * len(scores)))
     heights = [*(2 for _ in scores), 0.7]
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    edges = _edges(case, [score for found in scores.values() for score in found])
+    edges = _edges(dossier, [score for found in scores.values() for score in found])
     for axes, (relation, found) in zip(panels, scores.items(), strict=False):
         counts = np.histogram(found, edges)[0]
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=RELATION_COLOURS[relation])
         axes.set_ylabel("models")
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    _suspect(panels[-1], case)
+    _suspect(panels[-1], dossier)
     panels[-1].set_xlabel("CAEAcc" if decision.score == "caeacc" else "mean log-likelihood ratio, nats an example")
     panels[-1].set_xlim(edges[0], edges[-1])
     left = decision.threshold is not None and decision.threshold < (edges[0] + edges[-1]) / 2
@@ -44,16 +44,16 @@ def draw_standing(case: Case, models: tuple[ModelRow, ...]) -> Drawn:
     if decision.threshold is not None:
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "color": LIMIT}
         panels[0].annotate("threshold", (decision.threshold, 1), (0, 4), ha="left" if left else "right", **place)
-    caption = _standing_in_words(case, scores)
+    caption = _standing_in_words(dossier, scores)
     title = "Where the suspect lies among the calibration models"
     return drawn(figure, name="standing", title=title, caption=caption)
 
 
-def _edges(case: Case, scores: list[float]) -> Floats64:
+def _edges(dossier: Dossier, scores: list[float]) -> Floats64:
     """Return the edges of the bars: around the possible fractions of matches, or evenly over the scores."""
-    decision = case.verdict.decision
+    decision = dossier.verdict.decision
     if decision.score == "caeacc":
-        n = len(case.examination.compared)
+        n = len(dossier.examination.compared)
         step = math.ceil((n + 1) / _MOST_BARS)
         return np.append(np.arange(0, n + 1, step), n + 1) / n - 0.5 / n
     ends = [*scores, decision.value, *([] if decision.threshold is None else [decision.threshold])]
@@ -61,8 +61,8 @@ def _edges(case: Case, scores: list[float]) -> Floats64:
     return np.linspace(min(ends) - margin, max(ends) + margin, _BARS)
 
 
-def _suspect(axes: Axes, case: Case) -> None:
-    decision, caeacc = case.verdict.decision, case.examination.caeacc
+def _suspect(axes: Axes, dossier: Dossier) -> None:
+    decision, caeacc = dossier.verdict.decision, dossier.examination.caeacc
     if decision.score == "caeacc":
         axes.plot([caeacc.low, caeacc.high], [0, 0], color=INK, linewidth=2.5, solid_capstyle="butt")
     axes.plot([decision.value], [0], marker="D", markersize=8, color=INK, markeredgecolor=PAPER, clip_on=False)
@@ -71,8 +71,8 @@ def _suspect(axes: Axes, case: Case) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _standing_in_words(case: Case, scores: dict[str, list[float]]) -> str:
-    decision, caeacc = case.verdict.decision, case.examination.caeacc
+def _standing_in_words(dossier: Dossier, scores: dict[str, list[float]]) -> str:
+    decision, caeacc = dossier.verdict.decision, dossier.examination.caeacc
     interval = f", with its 95 % interval, {number(caeacc.low)} to {number(caeacc.high)}"
     parts = [f"Diamond: the suspect at {number(decision.value)}{interval if decision.score == 'caeacc' else ''}."]
     if decision.threshold is not None:
@@ -80,8 +80,8 @@ def _standing_in_words(case: Case, scores: dict[str, list[float]]) -> str:
     for relation, found in scores.items():
         span = f"from {number(min(found))} to {number(max(found))}" if len(found) > 1 else f"at {number(found[0])}"
         parts.append(f"{counted(len(found), relation)} {span}.")
-    if scores and case.examination.sequential is not None:
-        n = len(case.examination.compared)
+    if scores and dossier.examination.sequential is not None:
+        n = len(dossier.examination.compared)
         parts.append(f"The suspect was asked {counted(caeacc.asked, 'example')}, the calibration models {n}.")
     return " ".join(parts)
 

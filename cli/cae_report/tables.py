@@ -12,7 +12,7 @@ from cae_core.errors import DataError
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.models import NO_ANSWER
 from cae_core.statistics.score import Score
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 
 __all__ = [
     "AnswerShares",
@@ -117,23 +117,23 @@ class Example:
     largest_change: int
 
 
-def model_rows(case: Case) -> tuple[ModelRow, ...]:
+def model_rows(dossier: Dossier) -> tuple[ModelRow, ...]:
     """Return the calibration models, references first; none where uncalibrated."""
-    if case.calibration is None:
+    if dossier.calibration is None:
         return ()
     return (
-        *_models(case, case.calibration.references, "reference"),
-        *_models(case, case.calibration.surrogates, "surrogate"),
+        *_models(dossier, dossier.calibration.references, "reference"),
+        *_models(dossier, dossier.calibration.surrogates, "surrogate"),
     )
 
 
-def _models(case: Case, group: Group, relation: Literal["reference", "surrogate"]) -> Iterator[ModelRow]:
-    if case.calibration is None:
+def _models(dossier: Dossier, group: Group, relation: Literal["reference", "surrogate"]) -> Iterator[ModelRow]:
+    if dossier.calibration is None:
         return
-    compared = case.examination.compared
-    scores = case.subject.scores(group, compared, case.calibration.score)
-    caeaccs = case.subject.scores(group, compared, Score.CAEACC)
-    accuracies = group.accuracy(case.examination.answers.to(BENIGN).index)
+    compared = dossier.examination.compared
+    scores = dossier.subject.scores(group, compared, dossier.calibration.score)
+    caeaccs = dossier.subject.scores(group, compared, Score.CAEACC)
+    accuracies = group.accuracy(dossier.examination.answers.to(BENIGN).index)
     for model, score, caeacc, accuracy in zip(group.models, scores, caeaccs, accuracies, strict=True):
         yield ModelRow(
             relation=relation,
@@ -160,36 +160,36 @@ def kind_rows(models: tuple[ModelRow, ...]) -> tuple[KindRow, ...]:
     return tuple(sorted(rows, key=lambda row: (row.relation, -row.median, row.kind)))
 
 
-def answer_rows(case: Case) -> tuple[AnswerShares, ...]:
+def answer_rows(dossier: Dossier) -> tuple[AnswerShares, ...]:
     """Return what references, surrogates and the suspect answer."""
     groups: list[tuple[Literal["references", "surrogates", "suspect"], Labels]] = []
-    if case.calibration is not None:
-        groups.append(("references", case.calibration.references.answers[:, case.examination.compared]))
-        groups.append(("surrogates", case.calibration.surrogates.answers[:, case.examination.compared]))
-    rows = [_shares(case, who, answers, case.examination.compared) for who, answers in groups if len(answers)]
-    suspect = case.examination.answers.to(EXAMPLE)
-    return (*rows, _shares(case, "suspect", suspect.labels[np.newaxis], suspect.index))
+    if dossier.calibration is not None:
+        groups.append(("references", dossier.calibration.references.answers[:, dossier.examination.compared]))
+        groups.append(("surrogates", dossier.calibration.surrogates.answers[:, dossier.examination.compared]))
+    rows = [_shares(dossier, who, answers, dossier.examination.compared) for who, answers in groups if len(answers)]
+    suspect = dossier.examination.answers.to(EXAMPLE)
+    return (*rows, _shares(dossier, "suspect", suspect.labels[np.newaxis], suspect.index))
 
 
 def _shares(
-    case: Case, who: Literal["references", "surrogates", "suspect"], answers: Labels, asked: Labels
+    dossier: Dossier, who: Literal["references", "surrogates", "suspect"], answers: Labels, asked: Labels
 ) -> AnswerShares:
-    shares = answer_shares(answers, case.fingerprint, asked)
+    shares = answer_shares(answers, dossier.fingerprint, asked)
     return AnswerShares(who, len(answers), shares.match, shares.truth, shares.third)
 
 
-def label_pairs(case: Case) -> tuple[LabelPair, ...]:
+def label_pairs(dossier: Dossier) -> tuple[LabelPair, ...]:
     """Return the non-empty cells of the confusion matrix of true class and label, in the order of the classes."""
-    fingerprint = case.fingerprint
+    fingerprint = dossier.fingerprint
     matrix = confusion_matrix(fingerprint.ground_truth, fingerprint.labels, classes=len(fingerprint.class_names))
     return tuple(LabelPair(int(t), int(y), int(matrix[t, y])) for t, y in zip(*np.nonzero(matrix), strict=True))
 
 
-def examples_shown(case: Case, most: int) -> tuple[Example, ...]:
+def examples_shown(dossier: Dossier, most: int) -> tuple[Example, ...]:
     """Return the first examples in the order asked, which the nonce drew: none is chosen by its answer."""
-    fingerprint, names = case.fingerprint, case.fingerprint.class_names
+    fingerprint, names = dossier.fingerprint, dossier.fingerprint.class_names
     shown: list[Example] = []
-    answers = case.examination.answers.to(EXAMPLE)
+    answers = dossier.examination.answers.to(EXAMPLE)
     for index, answer in zip(answers.index[:most].tolist(), answers.labels[:most].tolist(), strict=True):
         change = np.abs(fingerprint.images[index].astype(np.int16) - fingerprint.seeds[index])
         shown.append(

@@ -2,35 +2,35 @@
 
 from cae_core.calibration.groups import Group
 from cae_core.statistics.score import Score
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 from cae_report.text import counted, percent
 
 __all__ = ["method_in_words", "replay_in_words", "verdict_in_words"]
 
 
-def verdict_in_words(case: Case) -> str:
+def verdict_in_words(dossier: Dossier) -> str:
     """Return the verdict in one sentence."""
-    decision = case.verdict.decision
-    caeacc = case.examination.caeacc
+    decision = dossier.verdict.decision
+    caeacc = dossier.examination.caeacc
     answers = (
         f"gave the source's own wrong answer to {caeacc.matches} of {counted(caeacc.asked, 'specially made image')}"
     )
-    if decision.verdict == "surrogate" and case.calibration is None:
+    if decision.verdict == "surrogate" and dossier.calibration is None:
         return (
             "By the literature's rule of thumb, whose error rates are unknown, the suspect counts as derived from the "
-            f"source: it {answers}{_extrapolation(case)}; {_comparison(case)}."
+            f"source: it {answers}{_extrapolation(dossier)}; {_comparison(dossier)}."
         )
     if decision.verdict == "surrogate":
         return (
-            f"The suspect is judged to be derived from the source: it {answers}{_extrapolation(case)}; "
-            f"{_comparison(case)}."
+            f"The suspect is judged to be derived from the source: it {answers}{_extrapolation(dossier)}; "
+            f"{_comparison(dossier)}."
         )
     if decision.verdict == "independent":
         return (
-            f"No evidence was found that the suspect is derived from the source: it {answers}{_extrapolation(case)}; "
-            f"{_comparison(case)}; this does not prove that it is independent."
+            f"No evidence was found that the suspect is derived from the source: it {answers}{_extrapolation(dossier)}; "
+            f"{_comparison(dossier)}; this does not prove that it is independent."
         )
-    sides = case.examination.sides
+    sides = dossier.examination.sides
     both = "" if sides is None or "known copies" in decision.reason else f"; {sides.words}"
     return (
         f"The test does not decide whether the suspect, which {answers}, is derived from the source: "
@@ -38,18 +38,18 @@ def verdict_in_words(case: Case) -> str:
     )
 
 
-def _extrapolation(case: Case) -> str:
+def _extrapolation(dossier: Dossier) -> str:
     """Return what the answers to a part of the examples show of all of them, in sequential mode."""
-    sequential = case.examination.sequential
+    sequential = dossier.examination.sequential
     if sequential is None:
         return ""
-    accused = case.verdict.decision.verdict == "surrogate"
+    accused = dossier.verdict.decision.verdict == "surrogate"
     count = f"more than {sequential.k0}" if accused else f"fewer than {sequential.k1}"
     return f", which shows that it would do so for {count} of all {sequential.examples}"
 
 
-def _comparison(case: Case) -> str:
-    decision, calibration = case.verdict.decision, case.calibration
+def _comparison(dossier: Dossier) -> str:
+    decision, calibration = dossier.verdict.decision, dossier.calibration
     accused = decision.verdict == "surrogate"
     if calibration is None:
         limit = percent(decision.threshold or 0)
@@ -65,21 +65,21 @@ def _comparison(case: Case) -> str:
     models = _models(len(group), independent=accused)
     if decision.provenance == "parametric":
         doubt = f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
-        return doubt if case.examination.sides is None else f"{doubt}; {case.examination.sides.words}"
+        return doubt if dossier.examination.sides is None else f"{doubt}; {dossier.examination.sides.words}"
     rate = (
         f"at most {percent(calibration.fpr)} of independent models like these are wrongly accused by this procedure"
         if accused
         else f"at most {percent(calibration.fnr)} of copies like these are missed by this procedure"
     )
-    sides = case.examination.sides
-    alike, perhaps = _as_extreme(case, accused=accused), ""
+    sides = dossier.examination.sides
+    alike, perhaps = _as_extreme(dossier, accused=accused), ""
     if sides is not None and not sides.exact:  # as the heading counts them
         alike, perhaps = sides.as_high if accused else sides.as_low, "perhaps "
     if decision.score == Score.LLR:  # weighs the examples, so that it is not the count that is compared
         how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by the examples' weights"
     else:
         how = f"{'does' if alike == 1 else 'do'} so as {'often' if accused else 'seldom'}"
-    return f"{perhaps}{alike} of {models} {how}{_other_side(case, other, accused=accused)}, and {rate}"
+    return f"{perhaps}{alike} of {models} {how}{_other_side(dossier, other, accused=accused)}, and {rate}"
 
 
 def _models(count: int, *, independent: bool) -> str:
@@ -88,21 +88,21 @@ def _models(count: int, *, independent: bool) -> str:
     return "1 known copy" if count == 1 else f"{count} known copies"
 
 
-def _other_side(case: Case, other: Group, *, accused: bool) -> str:
+def _other_side(dossier: Dossier, other: Group, *, accused: bool) -> str:
     """Return how many models of the other kind are as extreme the other way; empty where there are none."""
-    sides = case.examination.sides
+    sides = dossier.examination.sides
     if sides is None or not len(other):
         return ""
     alike = sides.as_low if accused else sides.as_high
     perhaps = "" if sides.exact else "perhaps "
-    low, high = ("low", "high") if case.verdict.decision.score == Score.LLR else ("seldom", "often")
+    low, high = ("low", "high") if dossier.verdict.decision.score == Score.LLR else ("seldom", "often")
     how = low if accused else high
     return f", {perhaps}{alike} of {_models(len(other), independent=not accused)} as {how}"
 
 
-def _as_extreme(case: Case, *, accused: bool) -> int:
+def _as_extreme(dossier: Dossier, *, accused: bool) -> int:
     """Count the calibration models that would be judged the same by their own answers."""
-    sequential, standing = case.examination.sequential, case.examination.standing
+    sequential, standing = dossier.examination.sequential, dossier.examination.standing
     if standing is None:
         return 0
     scores = standing.references if accused else standing.surrogates
@@ -112,9 +112,9 @@ def _as_extreme(case: Case, *, accused: bool) -> int:
     return int((scores >= standing.value).sum() if accused else (scores <= standing.value).sum())
 
 
-def method_in_words(case: Case) -> tuple[str, ...]:
+def method_in_words(dossier: Dossier) -> tuple[str, ...]:
     """Return how the test works, a paragraph an entry."""
-    total, asked, benign = len(case.fingerprint), case.examination.caeacc.asked, len(case.examination.right)
+    total, asked, benign = len(dossier.fingerprint), dossier.examination.caeacc.asked, len(dossier.examination.right)
     fingerprint = (
         f"The fingerprint of the source is a set of {counted(total, 'image')}. Each is an ordinary image that was "
         "changed a little, so that the source, and models made from it, put it into one particular wrong class, while "
@@ -124,9 +124,9 @@ def method_in_words(case: Case) -> tuple[str, ...]:
         f"The suspect was asked {asked} of these images, mixed at random with {benign} ordinary ones. Only its answers "
         "were used. CAEAcc is the fraction of matches, between 0 and 1."
     )
-    if case.calibration is None:
+    if dossier.calibration is None:
         return fingerprint, questions
-    references, surrogates = len(case.calibration.references), len(case.calibration.surrogates)
+    references, surrogates = len(dossier.calibration.references), len(dossier.calibration.surrogates)
     calibration = (
         f"What counts as high was fixed beforehand by asking {counted(references, 'reference')}, models trained "
         f"without the source, and {counted(surrogates, 'surrogate')}, models made from it. None of them had a part "
@@ -135,11 +135,11 @@ def method_in_words(case: Case) -> tuple[str, ...]:
     return fingerprint, questions, calibration
 
 
-def replay_in_words(case: Case) -> tuple[str, ...]:
+def replay_in_words(dossier: Dossier) -> tuple[str, ...]:
     """Return what deriving the verdict again has shown, a sentence an entry."""
-    answers = counted(len(case.verdict.answers), "recorded answer")
+    answers = counted(len(dossier.verdict.answers), "recorded answer")
     derived = f"The verdict was derived again from the {answers}. They give the recorded verdict, in every figure."
-    if case.subject.sha256 == case.file[1]:
+    if dossier.subject.sha256 == dossier.file[1]:
         return (derived,)
     other = (
         "The fingerprint's file at hand has another SHA-256 than the one that was used. Its id is the same, hence the "

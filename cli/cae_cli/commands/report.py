@@ -9,8 +9,8 @@ from cae_cli.options import FingerprintPath, Json, print_json
 from cae_core.errors import BackendMissing, OptionError
 
 if TYPE_CHECKING:
-    from cae_report.case import Case
     from cae_report.content import ReportContent
+    from cae_report.dossier import Dossier
 
 __all__ = ["run"]
 
@@ -32,23 +32,23 @@ def run(
     The verdict is derived again from its recorded answers first; one that they do not give is refused. The page
     loads nothing and shows some examples of the fingerprint, which is a secret: none with --examples 0.
     """
-    from cae_report.case import open_case
     from cae_report.content import gather_content
+    from cae_report.dossier import open_dossier
 
     target = output or (None if json else Path("report.html"))
     if target is not None and target.resolve() in (verdict.resolve(), fingerprint.resolve()):
         raise OptionError(f"{target}: the report would replace what it is made from. Name another file with --output.")
-    case = open_case(verdict, fingerprint)
-    content = gather_content(case, examples=examples)
+    dossier = open_dossier(verdict, fingerprint)
+    content = gather_content(dossier, examples=examples)
     if target is not None:
-        _write(case, content, target)
+        _write(dossier, content, target)
     if json:
         print_json(content.as_dict())
     else:
-        typer.echo(f"{target}: {case.verdict.decision.verdict}. The recorded answers give the recorded verdict.")
+        typer.echo(f"{target}: {dossier.verdict.decision.verdict}. The recorded answers give the recorded verdict.")
 
 
-def _write(case: "Case", content: "ReportContent", target: Path) -> None:
+def _write(dossier: "Dossier", content: "ReportContent", target: Path) -> None:
     from cae_core.files.storage import write_atomically
 
     try:
@@ -57,4 +57,4 @@ def _write(case: "Case", content: "ReportContent", target: Path) -> None:
         message = f"A report needs the extra 'report' ({error}): pip install 'cae-fingerprint[report]'."
         raise BackendMissing(message) from error
     # it shows examples of a secret file
-    write_atomically(target, render_page(case, content).encode(), mode=0o600)
+    write_atomically(target, render_page(dossier, content).encode(), mode=0o600)

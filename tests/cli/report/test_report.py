@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 from cae_core.fingerprint.file import save_fingerprint
 from cae_core.verification.options import VerificationOptions
 from cae_report import matrix as matrices
-from cae_report.case import open_case
 from cae_report.content import ReportContent, gather_content
+from cae_report.dossier import open_dossier
 from cae_report.matrix import matrix_of
 from cae_report.page import render_page
 from cae_report.tables import LabelPair
@@ -61,7 +61,7 @@ def make(folder: Path, name: str = "surrogate", **more: Any) -> Files:  # noqa: 
 def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportContent, Page]:
     """Every case, as content and as page."""
     files = make(tmp_path_factory.mktemp("case"), request.param)
-    case = open_case(files.verdict, files.fingerprint)
+    case = open_dossier(files.verdict, files.fingerprint)
     content = gather_content(case, examples=12)
     return content, read_page(render_page(case, content))
 
@@ -74,7 +74,7 @@ def test_the_content_follows_its_schema(reported: tuple[ReportContent, Page]) ->
 def test_the_schema_refuses_what_it_should(tmp_path: Path) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     files = make(tmp_path)
-    value = json.loads(json.dumps(gather_content(open_case(files.verdict, files.fingerprint), examples=1).as_dict()))
+    value = json.loads(json.dumps(gather_content(open_dossier(files.verdict, files.fingerprint), examples=1).as_dict()))
     validator = Draft202012Validator(SCHEMA)
     assert validator.is_valid(value)
     changes: tuple[dict[str, Any], ...] = (
@@ -143,7 +143,7 @@ def test_the_numbers_are_those_of_the_verdict(reported: tuple[ReportContent, Pag
 def test_the_models_scores_give_the_p_value(tmp_path: Path) -> None:
     for name in ("surrogate", "likelihood ratio", "independent", "budget"):
         files = make(tmp_path, name)
-        content = gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+        content = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
         scores = np.array([model.score for model in content.models if model.relation == "reference"])
         value = content.verdict["score"]["value"]
         assert (1 + (scores >= value).sum()) / (len(scores) + 1) == pytest.approx(content.verdict["p_value"])
@@ -204,7 +204,7 @@ def test_every_table_cell_has_a_head(reported: tuple[ReportContent, Page]) -> No
 )
 def test_the_sentence_for_people_who_do_not_know_the_method(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
     files = make(tmp_path, name)
-    content = gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+    content = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
     for word in words:
         assert word in content.sentence
     assert content.sentence.endswith(".")
@@ -213,7 +213,7 @@ def test_the_sentence_for_people_who_do_not_know_the_method(tmp_path: Path, name
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.get("calibrated", True)])
 def test_every_calibrated_report_names_both_sides(tmp_path: Path, name: str) -> None:
     files = make(tmp_path, name)
-    content = gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+    content = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
     standing, models = content.verdict["standing"], content.models
     assert standing is not None
     high, low = (content.verdict["score"]["value"],) * 2
@@ -237,7 +237,7 @@ def test_every_calibrated_report_names_both_sides(tmp_path: Path, name: str) -> 
 
 def test_a_verdict_by_the_first_rule_is_reported_with_both_sides_and_says_so(tmp_path: Path) -> None:
     first, present = (
-        gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+        gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
         for rule in (1, 2)
         if (files := make(tmp_path, "neither kind", options=VerificationOptions(rule=rule)))
     )
@@ -253,7 +253,7 @@ def test_a_verdict_by_the_first_rule_is_reported_with_both_sides_and_says_so(tmp
 def test_what_a_verdict_does_not_prove_depends_on_it(tmp_path: Path) -> None:
     def titles(name: str, **more: Any) -> set[str]:  # noqa: ANN401 - of different types
         files = make(tmp_path, name, **more)
-        found = gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+        found = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
         return {limit.title for limit in found.limits}
 
     always = {
@@ -274,7 +274,7 @@ def test_an_ancestor_that_no_reference_has_is_named(tmp_path: Path) -> None:
     fingerprint = colour_fingerprint()
     fingerprint.generation["source"]["ancestor"] = "weights of 2019"
     files = make(tmp_path, fingerprint=fingerprint)
-    limits = gather_content(open_case(files.verdict, files.fingerprint), examples=0).limits
+    limits = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0).limits
     assert any("weights of 2019" in limit.text for limit in limits)
 
 
@@ -304,7 +304,7 @@ def test_a_fingerprint_that_says_little_of_its_making(tmp_path: Path) -> None:
         {"source": {"accuracy": 0.9}, "surrogates": "none", "references": [3], "settings": []}
     )
     files = make(tmp_path, fingerprint=fingerprint)
-    case = open_case(files.verdict, files.fingerprint)
+    case = open_dossier(files.verdict, files.fingerprint)
     content = gather_content(case, examples=2)
     assert "not recorded" in read_page(render_page(case, content)).text
     assert {row.part for row in content.inputs} == {
@@ -375,7 +375,7 @@ def test_a_fingerprint_file_that_was_written_again_is_said(tmp_path: Path) -> No
     fingerprint = colour_fingerprint()
     fingerprint.tools["more"] = "1"
     save_fingerprint(fingerprint, files.fingerprint)
-    content = gather_content(open_case(files.verdict, files.fingerprint), examples=0)
+    content = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
     assert len(content.replay) == 2
     assert "another SHA-256" in content.replay[1]
 

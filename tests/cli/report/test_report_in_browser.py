@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from cae_core.verification.options import VerificationOptions
-from cae_report.case import open_case
 from cae_report.content import gather_content
+from cae_report.dossier import open_dossier
 from cae_report.page import render_page
 from tests.cli.report.report_cases import HOSTILE, calibration_of, colour_fingerprint, write_case
 
@@ -51,7 +51,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         options=VerificationOptions(sequential=request.param == "sequential"),
         suspect=names[0],
     )
-    case = open_case(files.verdict, files.fingerprint)
+    case = open_dossier(files.verdict, files.fingerprint)
     path = folder / "report.html"
     path.write_text(render_page(case, gather_content(case, examples=12)), encoding="utf-8")
     return path

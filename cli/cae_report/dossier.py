@@ -15,13 +15,13 @@ from cae_core.verification.examination import Examination
 from cae_core.verification.replay import replay_verdict
 from cae_core.verification.verdict import SeenBefore, Verdict
 
-__all__ = ["Case", "open_case"]
+__all__ = ["Dossier", "open_dossier"]
 
 _EARLIER = frozenset({"verifications", "examples_seen"})
 
 
 @dataclass(frozen=True)
-class Case:
+class Dossier:
     """One verdict with everything that it rests on.
 
     Attributes:
@@ -55,7 +55,7 @@ class Case:
         return self.subject.calibration
 
 
-def open_case(record: Path, fingerprint: Path) -> Case:
+def open_dossier(record: Path, fingerprint: Path) -> Dossier:
     """Read a verdict as ``cae verify --json`` writes it, with its fingerprint, and derive it again.
 
     Raises:
@@ -65,7 +65,7 @@ def open_case(record: Path, fingerprint: Path) -> Case:
     subject = load_calibrated(fingerprint)
     recorded = read_record(record)
     verdict = replay_verdict(recorded, subject).agreed(str(record))
-    return Case(
+    return Dossier(
         dataclasses.replace(verdict, earlier=_earlier(recorded.get("earlier"), record)),
         (record.name, sha256_of_file(record)),
         (fingerprint.name, subject.sha256),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cae_report.case import Case
+from cae_report.dossier import Dossier
 
 __all__ = ["Input", "inputs", "settings_of"]
 
@@ -29,24 +29,24 @@ class Input:
     kind: str = ""
 
 
-def inputs(case: Case) -> tuple[Input, ...]:
+def inputs(dossier: Dossier) -> tuple[Input, ...]:
     """Return every input but the calibration models that are listed with their scores."""
-    verdict, generation = case.verdict, case.fingerprint.generation
+    verdict, generation = dossier.verdict, dossier.fingerprint.generation
     made = [
         Input("suspect", verdict.suspect.name, verdict.suspect.sha256),
-        Input("verdict", *case.record),
-        Input("fingerprint, as used", "", case.subject.sha256),
-        Input("fingerprint, at hand", *case.file),
-        *([] if case.calibration is None else [Input("calibration", "", case.subject.content_sha256)]),
+        Input("verdict", *dossier.record),
+        Input("fingerprint, as used", "", dossier.subject.sha256),
+        Input("fingerprint, at hand", *dossier.file),
+        *([] if dossier.calibration is None else [Input("calibration", "", dossier.subject.content_sha256)]),
         *_described("source", generation.get("source")),
         *_described("benign data", generation.get("data")),
     ]
     for name, part in _RELATIONS:
         made += _described(part, generation.get(name))
-    if case.calibration is not None:
+    if dossier.calibration is not None:
         made += [
             Input("screen model", model.name, model.sha256, _kind(model.kind, model.architecture))
-            for model in case.calibration.screen
+            for model in dossier.calibration.screen
         ]
     return tuple(made)
 
@@ -62,9 +62,9 @@ def _kind(*words: Any) -> str:  # noqa: ANN401
     return ", ".join(str(word) for word in words if word)
 
 
-def settings_of(case: Case) -> dict[str, str]:
+def settings_of(dossier: Dossier) -> dict[str, str]:
     """Return the settings of the generation, each as a text."""
-    settings = case.fingerprint.generation.get("settings")
+    settings = dossier.fingerprint.generation.get("settings")
     if not isinstance(settings, dict):
         return {}
     return {str(k): v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in settings.items()}
