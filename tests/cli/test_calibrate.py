@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from cae_core.calibration.file import load_calibration
+from cae_core.calibration.subject import load_calibrated
 from cae_core.fingerprint.file import load_fingerprint
 from tests.cli.conftest import CalibrationPool, Outcome, Pool, member_table
 from tests.cli.test_bad_input import assert_one_sentence, linear_graph
@@ -97,7 +97,7 @@ class TestCalibrating:
         options = ("--pool", calibration_pool.manifest, *RATES, "--keep", "12", "--score", "llr")
         told = run_cae("calibrate", "-f", copied, *options, "--json").json()
         assert (told["examples_chosen"], told["score"]) == (12, "llr")
-        calibration = load_calibration(copied, load_fingerprint(copied))
+        calibration = load_calibrated(copied).calibration
         assert calibration is not None
         assert calibration.weights is not None
         names = [model.name for model in calibration.screen]

@@ -18,7 +18,8 @@ import pytest
 from cae_backends.attestation.signatures import check_signing_key
 from cae_backends.datasets import open_data
 from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.file import load_calibration, save_calibration
+from cae_core.calibration.file import save_calibration
+from cae_core.calibration.subject import load_calibrated
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest_writing import write_manifest
@@ -213,7 +214,7 @@ def tampered(court: Court, path: Path) -> Path:
     n, q = len(claimed), len(claimed.probe_images)
     save_fingerprint(claimed, path)
     run_command("calibrate", "--fingerprint", path, "--pool", court.judge, "--fpr", "0.05")
-    honest = load_calibration(path, claimed)
+    honest = load_calibrated(path).calibration
     assert isinstance(honest, Calibration)
     never = np.full((len(honest.references), n), -1, np.int64)
     right = np.zeros((len(honest.references), q), bool)

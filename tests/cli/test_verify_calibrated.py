@@ -14,6 +14,7 @@ from onnx import helper
 
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.file import load_fingerprint
+from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.verification.ledger import ledger_of
 from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool, run_quietly
 from tests.cli.test_bad_input import assert_one_sentence
@@ -245,7 +246,7 @@ class TestErrorsOfTheSource:
         found = int(outcome.out.splitlines()[1].split()[0])
         assert f"{found} of 9999 images that the source gets wrong" in outcome.out
         assert 15 < found < 500
-        assert len(load_fingerprint(tmp_path / "f").akh_labels) == found
+        assert len(load_fingerprint(tmp_path / "f").of(SOURCE_ERROR)) == found
 
     def test_a_dry_run_counts_them_and_a_sequential_one_asks_none(
         self, with_errors: Path, pool: Pool, run_cae: Run

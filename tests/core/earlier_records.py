@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cae_core.calibration.calibrated import Calibration
+from cae_core.statistics.score import Score
 from tests.core.toys import toy_calibration, toy_fingerprint, toy_group
 
 FINGERPRINT = toy_fingerprint(n=30, probes=70, akh=4)

@@ -1,5 +1,6 @@
 """Suspects that answer as a test tells them to, honest or not."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -9,9 +10,17 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels
 from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.kinds import SOURCE_ERROR
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, SOURCE_ERROR
+from cae_core.fingerprint.questions import Question
 from cae_core.models import Predictions
+from cae_core.verification.circumstances import Circumstances
+from cae_core.verification.decision import Decision, decide
+from cae_core.verification.evidence import evidence_of
+from cae_core.verification.examination import Examination, examine
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
 from tests.core.toys import paired
@@ -78,3 +87,34 @@ def ask(
     """Verify ``suspect``, in a fixed order unless there is a nonce."""
     given = {"nonce": NONCE, **options}
     return verify(suspect, paired(fingerprint, calibration), named=Suspect(name="x.onnx", sha256="ab"), **given)
+
+
+def examined(
+    subject: CalibratedFingerprint,
+    matches: NDArray[np.bool_],
+    *,
+    asked: Labels | None = None,
+    circumstances: Circumstances | None = None,
+) -> Examination:
+    """Examine a suspect that was asked the examples ``asked`` (a,), and is right about every benign probe.
+
+    Args:
+        subject: by what.
+        matches: bool (a,), where it gives the source's label; elsewhere it gives the truth.
+        asked: int64 (a,); the first a examples where None.
+        circumstances: in the place of those that such answers have.
+    """
+    fingerprint = subject.fingerprint
+    examples = np.arange(len(matches)) if asked is None else asked
+    given = np.where(matches, fingerprint.labels[examples], fingerprint.ground_truth[examples])
+    transcript = Transcript()
+    transcript.record([Question(EXAMPLE, index, repeat=False) for index in examples.tolist()], given)
+    benign = [Question(BENIGN, index, repeat=False) for index in range(len(fingerprint.probe_labels))]
+    transcript.record(benign, fingerprint.probe_labels)
+    found = examine(subject, transcript, VerificationOptions())
+    return found if circumstances is None else dataclasses.replace(found, circumstances=circumstances)
+
+
+def ruled(examination: Examination) -> Decision:
+    """Return what the rule says of ``examination``."""
+    return decide(examination, evidence_of(examination))

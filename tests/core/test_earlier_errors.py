@@ -25,9 +25,19 @@ from cae_core.method.caeacc import cae_accuracy
 from cae_core.method.conferrability import conferrability
 from cae_core.method.objectives.composite import CompositeLoss
 from cae_core.models import Predictions
-from cae_core.verification.decision import Circumstances, decide_uncalibrated
+from cae_core.verification.verdict import Suspect
 from cae_core.verification.verify import verify
-from tests.core.toys import PROVENANCE, LinearModel, LogitCase, World, make_world, quick_settings
+from tests.core.suspects import examined, ruled
+from tests.core.toys import (
+    PROVENANCE,
+    LinearModel,
+    LogitCase,
+    World,
+    make_world,
+    paired,
+    quick_settings,
+    toy_fingerprint,
+)
 
 
 def test_the_conferrability_term_built_from_a_fresh_tensor_has_no_gradient() -> None:
@@ -140,7 +150,7 @@ def test_verification_compares_logits_with_labels(generated: GenerationResult) -
             return Predictions(scores)
 
     with pytest.raises(ModelError, match="must be integer labels"):
-        verify(Scores(), generated.fingerprint, suspect_name="s", suspect_sha256="0", nonce=b"0")
+        verify(Scores(), paired(generated.fingerprint), named=Suspect(name="s", sha256="0"), nonce=b"0")
     logits: Any = np.zeros((12, 4))
     with pytest.raises(DataError, match="must be integer labels"):
         cae_accuracy(generated.fingerprint.labels, logits)
@@ -152,6 +162,8 @@ def test_a_p_value_from_a_normal_fit_with_zero_variance(matches: int) -> None:
     labels = np.ones(100, np.int64)
     caeacc = cae_accuracy(labels if matches else labels - 1, labels)
     assert 0.03 < caeacc.high - caeacc.low < 0.04
-    decision = decide_uncalibrated(caeacc, Circumstances())
+    examination = examined(paired(toy_fingerprint(n=100)), np.full(100, matches > 0))
+    assert examination.caeacc == caeacc
+    decision = ruled(examination)
     assert decision.p_value is None
     assert dataclasses.asdict(decision)["provenance"] == "literature"

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 import cae_core
-from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group
+from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import save_calibration
-from cae_core.fingerprint.file import Fingerprint, describe_akh, save_fingerprint
+from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.fingerprint.file import Fingerprint, LabelledImages, save_fingerprint
+from cae_core.fingerprint.kinds import SOURCE_ERROR
+from cae_core.statistics.score import Score
 
 
 def golden_fingerprint() -> Fingerprint:
@@ -78,10 +81,10 @@ def golden_akh() -> Fingerprint:
     plain = golden_fingerprint()
     images = (np.arange(2 * 4 * 5 * 3, dtype=np.int64) * 13 % 257 % 256).astype(np.uint8).reshape(2, 4, 5, 3)
     images[1, 0, 0] = (14, 27, 40)
-    labels = np.array([1, 2], np.int64)
-    generation = {**plain.generation, "akh": describe_akh(images, labels)}
+    wrong = LabelledImages(images, np.array([1, 2], np.int64))
+    generation = {**plain.generation, SOURCE_ERROR.name: wrong.described()}
     generation["settings"] = {**generation["settings"], "akh": 2}
-    return dataclasses.replace(plain, akh_images=images, akh_labels=labels, generation=generation)
+    return dataclasses.replace(plain, further={SOURCE_ERROR.name: wrong}, generation=generation)
 
 
 if __name__ == "__main__":

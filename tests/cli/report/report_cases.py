@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Images, Labels
-from cae_core.calibration.calibrated import Calibration, CalibrationModel, Group, Score
+from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import save_calibration
-from cae_core.files.digests import sha256_of_file
+from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.subject import load_calibrated
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.models import Predictions
+from cae_core.statistics.score import Score
 from cae_core.verification.options import VerificationOptions
+from cae_core.verification.verdict import Suspect
 from cae_core.verification.verify import verify
 
 NONCE = bytes(range(16))
@@ -115,13 +118,15 @@ def calibration_of(
     *,
     references: int = 99,
     surrogates: int = 39,
-    score: Score = "caeacc",
+    score: Score = Score.CAEACC,
     parametric: bool = False,
 ) -> Calibration:
     """Return references that match at 5 to 30 % and surrogates at 60 to 95 %; half of the examples are screened out."""
     chosen = np.ones(len(fingerprint), bool)
     chosen[::4] = False
-    weights = np.stack([np.full(len(fingerprint), 1.2), np.full(len(fingerprint), -0.9)]) if score == "llr" else None
+    weights = (
+        np.stack([np.full(len(fingerprint), 1.2), np.full(len(fingerprint), -0.9)]) if score == Score.LLR else None
+    )
     return Calibration(
         fingerprint_id=fingerprint.id,
         score=score,
@@ -174,12 +179,9 @@ def write_case(
         save_calibration(calibration, made, files.fingerprint)
     verdict = verify(
         Scripted(made, rate, right=right),
-        made,
-        suspect_name=suspect,
-        suspect_sha256="ab" * 32,
-        calibration=calibration,
+        load_calibrated(files.fingerprint),
+        named=Suspect(name=suspect, sha256="ab" * 32),
         options=options,
-        fingerprint_sha256=sha256_of_file(files.fingerprint),
         nonce=NONCE,
     )
     files.verdict.write_text(json.dumps(verdict.as_dict()))

@@ -14,9 +14,11 @@ from cae_core.calibration.calibrated import Calibration
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, OptionError, PoolError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.models import Model, Predictions
 from cae_core.pool import members
 from cae_core.pool.manifest import PoolMember, Relation, Role
+from cae_core.statistics.score import Score
 from tests.core.suspects import matching, table
 from tests.core.toys import toy_fingerprint
 
@@ -136,11 +138,12 @@ class TestWhatIsKept:
         """They are asked with the others, and are part of neither examples nor probes."""
         shelf.fingerprint = toy_fingerprint(akh=7)
         found = run(shelf, shelf.many([4, 2], "other"), shelf.many([15], "thief", relation="surrogate"))
-        np.testing.assert_array_equal(found.references.akh, np.tile(shelf.fingerprint.akh_labels, (2, 1)))
-        assert found.surrogates.akh.shape == (1, 7)
+        wrong = shelf.fingerprint.of(SOURCE_ERROR).labels
+        np.testing.assert_array_equal(found.references.further["akh"], np.tile(wrong, (2, 1)))
+        assert found.surrogates.further["akh"].shape == (1, 7)
         assert found.references.matches(shelf.fingerprint).sum(axis=1).tolist() == [4, 2]
         assert found.references.right.all()
-        assert run(shelf, shelf.many([4], "more")).surrogates.akh.shape == (0, 7)
+        assert run(shelf, shelf.many([4], "more")).surrogates.further["akh"].shape == (0, 7)
 
     def test_the_fingerprint_stays_as_it_is(self, shelf: Shelf) -> None:
         before = shelf.fingerprint.id

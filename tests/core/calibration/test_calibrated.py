@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from cae_core.calibration.calibrated import CalibrationModel, Group, answer_shares, checked_score
+from cae_core.arrays import Labels
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.groups import CalibrationModel, Group, answer_shares
+from cae_core.calibration.subject import Standing
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import as_counts, least_accused
-from cae_core.verification.decision import Circumstances, decide
-from tests.core.toys import counted, toy_calibration, toy_fingerprint, toy_group
+from cae_core.verification.circumstances import Circumstances
+from tests.core.suspects import examined, ruled
+from tests.core.toys import counted, paired, toy_calibration, toy_fingerprint, toy_group
 
 TEN = toy_fingerprint(n=10)
 EXAMPLES = np.arange(10)
@@ -25,31 +31,43 @@ def pattern(text: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     return np.array([[letter == "x" for letter in row] for row in text.split()])
 
 
+def stand(
+    fingerprint: Fingerprint,
+    calibration: Calibration,
+    asked: Labels,
+    matches: NDArray[np.bool_],
+    score: Score | None = None,
+) -> Standing:
+    """Place a suspect with ``matches`` (a,) over the examples ``asked`` (a,) among the calibration models."""
+    value = calibration.scored(matches[np.newaxis], asked, calibration.score if score is None else score)
+    return paired(fingerprint, calibration).standing(float(value[0]), asked, score)
+
+
 def test_the_rank_is_taken_on_the_very_examples_that_were_asked() -> None:
     """The second reference has the most matches of all, and none on the asked half."""
     calibration = toy_calibration(TEN, pattern("xxx....... .....xxxxx xx........"), pattern("xxxxxxxxxx xxxx......"))
     half = np.array([4, 1, 0, 3, 2])
-    standing = calibration.standing(TEN, half, pattern("..xx.")[0])  # matches the examples 0 and 3
+    standing = stand(TEN, calibration, half, pattern("..xx.")[0])  # matches the examples 0 and 3
     assert standing.value == 0.4
     assert standing.references.tolist() == [0.6, 0.0, 0.4]
     assert standing.surrogates.tolist() == [1.0, 0.8]
     assert standing.p_value == 3 / 4  # two of three score as high: 0.4 is a tie
     assert standing.p_value_surrogate == 1 / 3
-    assert calibration.standing(TEN, EXAMPLES, pattern("xxxx......")[0]).p_value == 2 / 4
+    assert stand(TEN, calibration, EXAMPLES, pattern("xxxx......")[0]).p_value == 2 / 4
 
 
 def test_ties_go_against_the_accuser_on_both_sides() -> None:
     calibration = toy_calibration(TEN, [5, 5, 5], [5, 5, 5])
-    standing = calibration.standing(TEN, EXAMPLES, counted(TEN, [5], seed=1)[0])
+    standing = stand(TEN, calibration, EXAMPLES, counted(TEN, [5], seed=1)[0])
     assert (standing.p_value, standing.p_value_surrogate) == (1.0, 1.0)
-    above = calibration.standing(TEN, EXAMPLES, counted(TEN, [6])[0])
+    above = stand(TEN, calibration, EXAMPLES, counted(TEN, [6])[0])
     assert (above.p_value, above.p_value_surrogate) == (1 / 4, 1.0)
-    below = calibration.standing(TEN, EXAMPLES, counted(TEN, [4])[0])
+    below = stand(TEN, calibration, EXAMPLES, counted(TEN, [4])[0])
     assert (below.p_value, below.p_value_surrogate) == (1.0, 1 / 4)
 
 
 def test_without_surrogates_nothing_is_unusual_for_one() -> None:
-    standing = toy_calibration(TEN, [1, 2]).standing(TEN, EXAMPLES, pattern("..........")[0])
+    standing = stand(TEN, toy_calibration(TEN, [1, 2]), EXAMPLES, pattern("..........")[0])
     assert standing.p_value_surrogate == 1.0
     assert standing.surrogates.shape == (0,)
 
@@ -67,16 +85,16 @@ def test_the_likelihood_ratio_by_hand() -> None:
         TEN, pattern("x......... .x........ .........."), pattern("xx........"), score=Score.LLR, weights=weights
     )
     asked = np.array([1, 0, 7])
-    standing = calibration.standing(TEN, asked, pattern("xx.")[0])
+    standing = stand(TEN, calibration, asked, pattern("xx.")[0])
     assert standing.value == pytest.approx(math.log(15) / 3)
     np.testing.assert_allclose(standing.references, np.array([math.log(3), math.log(5 / 2), -math.log(2)]) / 3)
     assert (standing.p_value, standing.p_value_surrogate) == (1 / 4, 1.0)
-    assert calibration.standing(TEN, asked, pattern("xx.")[0], "caeacc").value == pytest.approx(2 / 3)
+    assert stand(TEN, calibration, asked, pattern("xx.")[0], Score.CAEACC).value == pytest.approx(2 / 3)
 
 
 def test_the_likelihood_ratio_takes_weights() -> None:
     with pytest.raises(OptionError, match="no weights for the likelihood-ratio score"):
-        toy_calibration(TEN, [1]).standing(TEN, EXAMPLES, pattern("..........")[0], "llr")
+        stand(TEN, toy_calibration(TEN, [1]), EXAMPLES, pattern("..........")[0], Score.LLR)
 
 
 @pytest.mark.parametrize("n", [3, 8, 9, 40, 129, 300])
@@ -88,7 +106,7 @@ def test_the_same_answers_have_the_same_score_in_any_order(n: int) -> None:
     scores = set()
     for _ in range(20):
         asked = random.permutation(n)
-        standing = calibration.standing(fingerprint, asked, matches[2][asked])
+        standing = stand(fingerprint, calibration, asked, matches[2][asked])
         assert standing.value == standing.references[2]
         scores.add(standing.value)
     assert len(scores) == 1
@@ -103,10 +121,11 @@ def test_the_same_answers_have_the_same_score_in_any_order(n: int) -> None:
 def test_the_threshold_is_where_the_p_value_crosses_for_every_count(counts: list[int], fpr: float, chosen: int) -> None:
     calibration = toy_calibration(TEN, counts, fpr=fpr, chosen=chosen > EXAMPLES)
     asked = np.flatnonzero(calibration.chosen)
-    threshold = calibration.threshold(TEN)
+    threshold = paired(TEN, calibration).threshold()
     for matches in range(chosen + 1):
-        standing = calibration.standing(TEN, asked, np.arange(chosen) < matches)
-        decision = decide(calibration, standing, chosen, Circumstances())
+        matched = np.arange(chosen) < matches
+        standing = stand(TEN, calibration, asked, matched)
+        decision = ruled(examined(paired(TEN, calibration), matched, asked=asked, circumstances=Circumstances()))
         accused = threshold is not None and standing.value >= threshold
         assert (standing.p_value <= fpr) == accused == (decision.verdict == "surrogate")
         assert decision.threshold == threshold
@@ -122,13 +141,14 @@ def test_the_likelihood_ratios_threshold_is_where_the_p_value_crosses_for_every_
         score=Score.LLR,
         weights=np.round(random.normal(size=(2, 10)), 1),  # rounded: so that there are ties
     )
-    threshold = calibration.threshold(TEN)
+    subject = paired(TEN, calibration)
+    threshold = subject.threshold()
     assert threshold is not None
     outcomes = set()
     for bits in range(2**10):
         matches = (bits >> EXAMPLES) & 1 == 1
-        standing = calibration.standing(TEN, EXAMPLES, matches)
-        decision = decide(calibration, standing, 10, Circumstances())
+        standing = stand(TEN, calibration, EXAMPLES, matches)
+        decision = ruled(examined(subject, matches, circumstances=Circumstances()))
         assert (standing.p_value <= 0.1) == (standing.value >= threshold) == (decision.verdict == "surrogate")
         outcomes.add(decision.verdict)
     assert outcomes == {"surrogate", "inconclusive"}
@@ -136,22 +156,23 @@ def test_the_likelihood_ratios_threshold_is_where_the_p_value_crosses_for_every_
 
 def test_a_parametric_threshold_is_where_its_p_value_crosses() -> None:
     calibration = toy_calibration(TEN, [2, 3, 3, 4], fpr=0.05, parametric=True)
-    threshold = calibration.threshold(TEN)
+    subject = paired(TEN, calibration)
+    threshold = subject.threshold()
     verdicts = {}
     for matches in range(11):
-        standing = calibration.standing(TEN, EXAMPLES, matches > EXAMPLES)
-        verdicts[matches / 10] = decide(calibration, standing, 10, Circumstances()).verdict
+        examination = examined(subject, matches > EXAMPLES, circumstances=Circumstances())
+        verdicts[matches / 10] = ruled(examination).verdict
     assert threshold == min(score for score, verdict in verdicts.items() if verdict == "surrogate")
 
 
 @pytest.mark.parametrize("counts", [[3] * 18, [10] * 19, [*range(10), *[10] * 30]])
 def test_where_no_score_is_accused_there_is_no_threshold(counts: list[int]) -> None:
     """18 references are too few for 5 %, and a score beyond every example cannot be reached."""
-    assert toy_calibration(TEN, counts).threshold(TEN) is None
+    assert paired(TEN, toy_calibration(TEN, counts)).threshold() is None
 
 
 def test_where_no_count_suffices_there_is_no_parametric_threshold() -> None:
-    assert least_accused(np.array([1.0, 1.0, 0.9]), 10, fpr=0.05, score="caeacc", parametric=True) is None
+    assert least_accused(np.array([1.0, 1.0, 0.9]), 10, fpr=0.05, score=Score.CAEACC, parametric=True) is None
 
 
 def test_fractions_are_counts_again() -> None:
@@ -168,7 +189,7 @@ def test_label_drift_is_of_the_chosen_examples_and_sums_to_1() -> None:
     answers[1, 3] = -1  # a refusal tells neither way
     references = dataclasses.replace(group, answers=answers)
     calibration = dataclasses.replace(toy_calibration(TEN, [0]), references=references, chosen=EXAMPLES < 5)
-    drift = calibration.label_drift(TEN)
+    drift = paired(TEN, calibration).label_drift()
     assert [drift.truth, drift.match, drift.third] == pytest.approx([4 / 10, 4 / 10, 2 / 10])
     assert drift.truth + drift.match + drift.third == pytest.approx(1)
 
@@ -183,16 +204,16 @@ def test_the_provenance_counts_models_by_kind(fingerprint: Fingerprint) -> None:
     calibration = dataclasses.replace(
         toy_calibration(fingerprint, [1]), surrogates=surrogates, chosen=chosen, screen=screen
     )
-    told = json.loads(json.dumps(calibration.provenance()))
+    told = json.loads(json.dumps(dataclasses.asdict(calibration.behind())))
     assert (told["references"], told["surrogates"], told["screen"], told["examples_chosen"]) == (1, 3, 1, 7)
     assert list(told["kinds"]["surrogates"].items()) == [("pruned", 2), ("unnamed", 1)]
     assert (told["fpr"], told["fnr"]) == (0.05, 0.05)
 
 
 def test_there_are_two_scores() -> None:
-    assert (checked_score("caeacc"), checked_score("llr")) == ("caeacc", "llr")
+    assert (Score.named("caeacc"), Score.named("llr")) == tuple(Score) == ("caeacc", "llr")
     with pytest.raises(OptionError, match="score must be one of caeacc, llr; found 'auc'"):
-        checked_score("auc")
+        Score.named("auc")
 
 
 def test_answers_are_the_label_the_truth_or_neither(fingerprint: Fingerprint) -> None:

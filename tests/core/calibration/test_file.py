@@ -12,11 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cae_core.calibration.calibrated import Calibration, CalibrationModel
-from cae_core.calibration.file import CALIBRATION_FORMAT, calibration_digest, load_calibration, save_calibration
+from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.file import CALIBRATION_FORMAT, calibration_digest, save_calibration
+from cae_core.calibration.groups import CalibrationModel
+from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
 from cae_core.errors import CaeError, FingerprintError
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
+from cae_core.statistics.score import Score
 from tests.core.suspects import ask, matching
 from tests.core.toys import toy_calibration, toy_fingerprint
 
@@ -28,7 +31,7 @@ def whole(fingerprint: Fingerprint, **changes: Any) -> Calibration:  # noqa: ANN
     """Return a calibration in which every field is used."""
     n = len(fingerprint)
     settings: dict[str, Any] = {
-        "score": "llr",
+        "score": Score.LLR,
         "fpr": 0.1,
         "fnr": 0.07,
         "chosen": np.arange(n) % 3 > 0,
@@ -46,7 +49,7 @@ def calibrated_file(fingerprint: Fingerprint, tmp_path: Path) -> Path:
 
 
 def load(path: Path) -> Calibration:
-    calibration = load_calibration(path, load_fingerprint(path))
+    calibration = load_calibrated(path).calibration
     assert calibration is not None
     return calibration
 
@@ -80,7 +83,7 @@ def assert_same(mine: Any, theirs: Any) -> None:  # noqa: ANN401 - a tree of dat
             assert left == right
 
 
-@pytest.mark.parametrize("changes", [{}, {"score": "caeacc", "weights": None, "screen": ()}])
+@pytest.mark.parametrize("changes", [{}, {"score": Score.CAEACC, "weights": None, "screen": ()}])
 def test_a_calibration_comes_back_whole(fingerprint: Fingerprint, tmp_path: Path, changes: dict[str, Any]) -> None:
     made = whole(fingerprint, **changes)
     save_calibration(made, fingerprint, tmp_path / "f")
@@ -122,14 +125,14 @@ def test_the_file_is_a_secret(calibrated_file: Path) -> None:
 
 
 def test_a_file_without_one_has_none(fingerprint: Fingerprint, fingerprint_file: Path) -> None:
-    assert load_calibration(fingerprint_file, fingerprint) is None
+    assert load_calibrated(fingerprint_file).calibration is None
 
 
 def test_the_digest_covers_everything(fingerprint: Fingerprint) -> None:
     made = whole(fingerprint)
     others = [
         dataclasses.replace(made, fpr=0.2),
-        dataclasses.replace(made, score="caeacc"),
+        dataclasses.replace(made, score=Score.CAEACC),
         dataclasses.replace(made, screen=()),
         dataclasses.replace(made, chosen=~made.chosen),
         dataclasses.replace(made, weights=None),
@@ -296,7 +299,7 @@ def test_any_other_value_gives_a_calibration_or_one_sentence(
         calibration = load(path)
     except FingerprintError:
         return
-    assert ask(matching(fingerprint, 12), fingerprint, calibration=calibration).calibration is not None
+    assert ask(matching(fingerprint, 12), fingerprint, calibration=calibration).behind is not None
 
 
 @given(place=st.integers(8, 40_000), byte=st.integers(0, 255))
@@ -312,7 +315,7 @@ def test_a_changed_byte_gives_one_sentence_or_the_same_verdict(
     content[place] = byte
     path.write_bytes(bytes(content))
     try:
-        loaded = load_calibration(path, load_fingerprint(path))
+        loaded = load_calibrated(path).calibration
     except CaeError:
         return
     if loaded is not None:  # None: the byte was one of the name
@@ -338,4 +341,4 @@ def test_a_calibrated_file_of_every_released_version_loads_for_ever() -> None:
     assert [model.name for model in calibration.screen] == ["screen-0", "screen-1"]
     assert calibration.weights is not None
     assert calibration.weights.tolist() == [[0.5, 0.25, 1.0], [-0.5, -0.25, -2.0]]
-    assert calibration.threshold(fingerprint) == np.nextafter(-0.75, 0)
+    assert CalibratedFingerprint(fingerprint=fingerprint, calibration=calibration).threshold() == np.nextafter(-0.75, 0)

@@ -12,14 +12,15 @@ import pytest
 
 from cae_core.arrays import Images, Labels
 from cae_core.calibration.calibrate import CalibrationSettings
-from cae_core.calibration.file import load_calibration
+from cae_core.calibration.subject import load_calibrated
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate, seed_of
 from cae_core.errors import OptionError, PoolError, VerdictError
-from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
+from cae_core.fingerprint.file import save_fingerprint
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.manifest_writing import write_manifest
+from cae_core.statistics.score import Score
 from tests.core.judge_toys import NONCE, Dispute, make_dispute, opened
 from tests.core.toys import LinearModel, quick_settings
 
@@ -251,7 +252,7 @@ def test_one_regeneration_judges_many_suspects_alike(dispute: Dispute, regenerat
     """In any order: nothing of one suspect stays for the next."""
     first = [judge(regeneration, opened(suspect)) for suspect in (dispute.copy, dispute.stranger)]
     second = [judge(regeneration, opened(suspect)) for suspect in (dispute.stranger, dispute.copy)]
-    assert first == second[::-1]
+    assert [found.as_dict() for found in first] == [found.as_dict() for found in second[::-1]]
 
 
 def test_the_budget_is_kept(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -378,7 +379,7 @@ def test_the_regeneration_is_kept_and_gone_on_with(
     again = run(tmp_path / "whole")
     assert "searching" not in (tmp_path / "whole" / "stages").read_text()
     assert again.fingerprint.id == whole.fingerprint.id
-    kept = load_calibration(files[0], load_fingerprint(files[0]))
+    kept = load_calibrated(files[0]).calibration
     assert kept is not None
     assert kept.fpr == again.calibration.fpr
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, ImageKind
 from cae_core.fingerprint.questions import MIN_BENIGN, Question, plan_questions, queries_for, question_images
 from tests.core.toys import toy_fingerprint
 
@@ -37,10 +38,10 @@ def test_every_example_and_every_probe_is_asked_and_one_in_twenty_again() -> Non
     for nonce in NONCES:
         for questions, probes in ((plan(nonce), 200), (few(nonce), MIN_BENIGN)):
             counts = Counter((q.kind, q.repeat) for q in questions)
-            assert counts["fingerprint", False] == 100
-            assert counts["benign", False] == probes
+            assert counts[EXAMPLE, False] == 100
+            assert counts[BENIGN, False] == probes
             repeats = -(-(100 + probes) // 20)  # 5 %, rounded up
-            assert counts["fingerprint", True] + counts["benign", True] == repeats
+            assert counts[EXAMPLE, True] + counts[BENIGN, True] == repeats
             first = [(q.kind, q.index) for q in questions if not q.repeat]
             assert len(set(first)) == 100 + probes
 
@@ -50,7 +51,7 @@ def test_fifty_probes_are_the_first_that_a_budget_keeps() -> None:
     for nonce in NONCES:
         assert plan(nonce, budget=100) == few(nonce, budget=100)
         asked = [
-            {q.index for q in questions if q.kind == "benign"} for questions in (few(nonce), plan(nonce, budget=200))
+            {q.index for q in questions if q.kind == BENIGN} for questions in (few(nonce), plan(nonce, budget=200))
         ]
         assert asked[0] < asked[1]
     assert queries_for(BIG, 100) == len(few())
@@ -58,7 +59,7 @@ def test_fifty_probes_are_the_first_that_a_budget_keeps() -> None:
 
 def test_a_repeat_comes_after_its_first_question() -> None:
     for nonce in NONCES:
-        seen: set[tuple[str, int]] = set()
+        seen: set[tuple[ImageKind, int]] = set()
         for question in plan(nonce):
             assert question.repeat == ((question.kind, question.index) in seen)
             seen.add((question.kind, question.index))
@@ -66,7 +67,7 @@ def test_a_repeat_comes_after_its_first_question() -> None:
 
 def test_both_kinds_are_repeated_and_the_repeats_are_not_the_same_ones() -> None:
     repeated = [frozenset((q.kind, q.index) for q in plan(nonce) if q.repeat) for nonce in NONCES]
-    assert {kind for chosen in repeated for kind, _ in chosen} == {"fingerprint", "benign"}
+    assert {kind for chosen in repeated for kind, _ in chosen} == {EXAMPLE, BENIGN}
     assert len(set(repeated)) == len(NONCES)
 
 
@@ -77,7 +78,7 @@ def test_a_questions_place_does_not_tell_its_kind(budget: int | None) -> None:
     for nonce in NONCES:
         questions = plan(nonce, budget=budget)
         for place, question in enumerate(questions):
-            quarters[4 * place // len(questions), int(question.kind == "benign")] += 1
+            quarters[4 * place // len(questions), int(question.kind == BENIGN)] += 1
     shares = quarters[:, 1] / quarters.sum(axis=1)
     overall = quarters[:, 1].sum() / quarters.sum()
     np.testing.assert_allclose(shares, overall, atol=0.05)
@@ -86,8 +87,8 @@ def test_a_questions_place_does_not_tell_its_kind(budget: int | None) -> None:
 def test_every_probe_and_every_example_of_a_budget_has_its_turn() -> None:
     """The choice does not always fall on the same images."""
     chosen = Counter((q.kind, q.index) for nonce in NONCES for q in plan(nonce, budget=100) if not q.repeat)
-    assert sum(kind == "benign" for kind, _ in chosen) > 190
-    assert sum(kind == "fingerprint" for kind, _ in chosen) > 95
+    assert sum(kind == BENIGN for kind, _ in chosen) > 190
+    assert sum(kind == EXAMPLE for kind, _ in chosen) > 95
 
 
 @given(n=st.integers(1, 40), probes=st.integers(1, 80), budget=st.integers(0, 180))
@@ -101,10 +102,10 @@ def test_a_budget_is_kept_or_refused(n: int, probes: int, budget: int) -> None:
             plan(fingerprint=fingerprint, budget=budget)
         return
     questions = plan(fingerprint=fingerprint, budget=budget)
-    asked = sum(q.kind == "fingerprint" and not q.repeat for q in questions)
+    asked = sum(q.kind == EXAMPLE and not q.repeat for q in questions)
     assert len(questions) <= budget
     assert min(n, 10) <= asked <= n
-    benign = sum(q.kind == "benign" and not q.repeat for q in questions)
+    benign = sum(q.kind == BENIGN and not q.repeat for q in questions)
     assert min(probes, 50) <= benign <= probes
     if asked < n:  # examples come before further probes
         assert benign == min(probes, 50)
@@ -121,5 +122,5 @@ def test_the_images_are_those_of_the_questions() -> None:
     images = question_images(BIG, questions)
     assert images.dtype == np.uint8
     for image, question in zip(images, questions, strict=True):
-        source = BIG.images if question.kind == "fingerprint" else BIG.probe_images
+        source = BIG.images if question.kind == EXAMPLE else BIG.probe_images
         np.testing.assert_array_equal(image, source[question.index])

@@ -7,29 +7,41 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cae_core.verification.repeated_errors import repeated_errors
 
 from cae_core.arrays import Floats32, Images
 from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.file import calibration_digest, load_calibration, save_calibration
+from cae_core.calibration.file import calibration_digest, save_calibration
+from cae_core.calibration.subject import load_calibrated
 from cae_core.dataset import ImageSet
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.tensor_file import pack_tensors, read_tensors
-from cae_core.fingerprint.answers import first_answers
+from cae_core.fingerprint.answers import Answered
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, SOURCE_ERROR
 from cae_core.fingerprint.questions import count_queries, plan_questions
 from cae_core.generation.generate import GenerationResult, generate
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_akh
 from cae_core.generation.white_boxes import Pools
 from cae_core.models import Predictions, Pullback
+from cae_core.verification.findings.repeated_errors import repeated_errors
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
 from tests.core.suspects import NONCE, Scripted, ask, oracle, table
-from tests.core.toys import PROVENANCE, LinearModel, World, make_world, quick_settings, toy_calibration, toy_fingerprint
+from tests.core.toys import (
+    PROVENANCE,
+    LinearModel,
+    World,
+    make_world,
+    paired,
+    quick_settings,
+    toy_calibration,
+    toy_fingerprint,
+)
 
 DATA = Path(__file__).parents[2] / "data"
 FINGERPRINT = toy_fingerprint(akh=12)
+ERRORS = FINGERPRINT.of(SOURCE_ERROR)
 EXAMPLES = np.arange(20)
 
 
@@ -107,20 +119,21 @@ class TestGenerating:
         """The id too: the setting enters only where it is used."""
         assert "akh" not in generated.fingerprint.generation["settings"]
         assert "akh" not in generated.fingerprint.generation
-        assert generated.fingerprint.akh_images.shape == (0, 6, 6, 1)
+        assert generated.fingerprint.of(SOURCE_ERROR).images.shape == (0, 6, 6, 1)
         again = generate(world.pools, world.data, quick_settings(akh=0), provenance=PROVENANCE)
         assert again.fingerprint.id == generated.fingerprint.id
 
     def test_the_images_come_from_the_data_and_the_labels_from_the_source(self, noisy: World) -> None:
         found = generate(noisy.pools, noisy.data, quick_settings(akh=5), provenance=PROVENANCE).fingerprint
-        assert len(found.akh_labels) == 5
+        errors = found.of(SOURCE_ERROR)
+        assert len(errors.labels) == 5
         place = {image.tobytes(): i for i, image in enumerate(noisy.data.images)}
-        index = [place[image.tobytes()] for image in found.akh_images]
-        answers = noisy.pools.source.predict(found.akh_images).labels
-        np.testing.assert_array_equal(answers, found.akh_labels)
+        index = [place[image.tobytes()] for image in errors.images]
+        answers = noisy.pools.source.predict(errors.images).labels
+        np.testing.assert_array_equal(answers, errors.labels)
         assert (answers != noisy.data.labels[index]).all()
         taken = {image.tobytes() for image in (*found.probe_images, *found.seeds)}
-        assert not taken & {image.tobytes() for image in found.akh_images}
+        assert not taken & {image.tobytes() for image in errors.images}
         assert found.generation["settings"]["akh"] == 5
         assert found.generation["akh"]["count"] == 5
 
@@ -136,9 +149,9 @@ class TestGenerating:
     def test_fewer_than_asked_for_are_taken(self, world: World) -> None:
         settings = quick_settings(akh=200)
         found = generate(world.pools, world.data, settings, provenance=PROVENANCE).fingerprint
-        assert len(found.akh_labels) < 200
+        assert len(found.of(SOURCE_ERROR).labels) < 200
         assert found.generation["settings"]["akh"] == 200
-        assert found.generation.get("akh", {"count": 0})["count"] == len(found.akh_labels)
+        assert found.generation.get("akh", {"count": 0})["count"] == len(found.of(SOURCE_ERROR).labels)
 
     def test_the_settings(self) -> None:
         assert "akh" not in GenerationSettings(eps=0.1).as_dict()
@@ -163,15 +176,15 @@ class TestFile:
 
     def test_they_come_back_whole(self, path: Path, tmp_path: Path) -> None:
         loaded = load_fingerprint(path)
-        np.testing.assert_array_equal(loaded.akh_images, FINGERPRINT.akh_images)
-        np.testing.assert_array_equal(loaded.akh_labels, FINGERPRINT.akh_labels)
+        np.testing.assert_array_equal(loaded.of(SOURCE_ERROR).images, ERRORS.images)
+        np.testing.assert_array_equal(loaded.of(SOURCE_ERROR).labels, ERRORS.labels)
         assert loaded.id == FINGERPRINT.id
         save_fingerprint(loaded, tmp_path / "again")
         assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
     def test_without_any_the_file_has_no_such_tensor(self, fingerprint_file: Path) -> None:
         assert not [name for name in read_tensors(fingerprint_file)[1] if name.startswith("akh")]
-        assert load_fingerprint(fingerprint_file).akh_images.shape == (0, 4, 4, 1)
+        assert load_fingerprint(fingerprint_file).of(SOURCE_ERROR).images.shape == (0, 4, 4, 1)
 
     @pytest.mark.parametrize(
         ("tensors", "message"),
@@ -183,8 +196,8 @@ class TestFile:
             ({"akh_labels": np.zeros(11, np.int64)}, r"'akh_labels' should be int64 \(12\)"),
             ({"akh_images": np.zeros((12, 4, 5, 1), np.uint8)}, r"'akh_images' should be uint8 \(12, 4, 4, 1\)"),
             ({"akh_labels": np.full(12, 10)}, r"akh_labels must lie in 0 \.\. 9"),
-            ({"akh_labels": (FINGERPRINT.akh_labels + 1) % 10}, "not those that it was generated with"),
-            ({"akh_images": FINGERPRINT.akh_images[::-1].copy()}, "not those that it was generated with"),
+            ({"akh_labels": (ERRORS.labels + 1) % 10}, "not those that it was generated with"),
+            ({"akh_images": ERRORS.images[::-1].copy()}, "not those that it was generated with"),
         ],
     )
     def test_other_ones_are_refused(self, path: Path, tensors: dict[str, Any], message: str) -> None:
@@ -193,15 +206,15 @@ class TestFile:
 
     def test_they_cannot_be_added_afterwards(self, fingerprint_file: Path) -> None:
         """The id covers them: an accuser cannot add images of his choice to a sealed fingerprint."""
-        added = {"akh_images": FINGERPRINT.akh_images, "akh_labels": FINGERPRINT.akh_labels}
+        added = {"akh_images": ERRORS.images, "akh_labels": ERRORS.labels}
         with pytest.raises(FingerprintError, match="not those that it was generated with"):
             load_fingerprint(rewritten(fingerprint_file, **added))
 
     def test_a_file_with_them_of_every_released_version_loads_for_ever(self) -> None:
         loaded = load_fingerprint(DATA / "fingerprint-0.1.0-akh.safetensors")
         assert loaded.id == "3de9a3a58112152cbdf051e78217202a5e6cbf18d84faa85f81bf0af1b4e10a3"
-        assert loaded.akh_labels.tolist() == [1, 2]
-        assert loaded.akh_images[1, 0, 0].tolist() == [14, 27, 40]
+        assert loaded.of(SOURCE_ERROR).labels.tolist() == [1, 2]
+        assert loaded.of(SOURCE_ERROR).images[1, 0, 0].tolist() == [14, 27, 40]
         assert loaded.generation["akh"]["count"] == 2
 
 
@@ -211,8 +224,8 @@ class TestAsking:
         for i in range(40):
             plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=bytes([i]))
             first = [q for q in plan if not q.repeat]
-            assert sorted(q.index for q in first if q.kind == "akh") == list(range(12))
-            places += [place / len(plan) for place, q in enumerate(plan) if q.kind == "akh"]
+            assert sorted(q.index for q in first if q.kind == SOURCE_ERROR) == list(range(12))
+            places += [place / len(plan) for place, q in enumerate(plan) if q.kind == SOURCE_ERROR]
             assert len(plan) == 20 + 60 + 12 + 5  # 5 % of 92, rounded up
         assert 0.45 < np.mean(places) < 0.55
 
@@ -224,7 +237,7 @@ class TestAsking:
             return oracle(FINGERPRINT)(images)
 
         ask(Scripted(answer), FINGERPRINT)
-        assert {image.tobytes() for image in FINGERPRINT.akh_images} <= asked
+        assert {image.tobytes() for image in ERRORS.images} <= asked
 
     def test_without_any_the_plan_is_what_it_was(self, fingerprint: Fingerprint) -> None:
         plan = plan_questions(fingerprint, suspect_id="ab", nonce=NONCE)
@@ -238,7 +251,7 @@ class TestAsking:
         plan = [
             q for q in plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, max_queries=budget) if not q.repeat
         ]
-        assert [sum(q.kind == kind for q in plan) for kind in ("fingerprint", "benign", "akh")] == [
+        assert [sum(q.kind == kind for q in plan) for kind in (EXAMPLE, BENIGN, SOURCE_ERROR)] == [
             examples,
             probes,
             akh,
@@ -246,8 +259,8 @@ class TestAsking:
 
     def test_the_sequential_mode_does_not_ask_them(self) -> None:
         verdict = ask(Scripted(oracle(FINGERPRINT)), FINGERPRINT, options=VerificationOptions(sequential=True))
-        assert verdict.akh is None
-        assert not [a for a in verdict.answers if a.question.kind == "akh"]
+        assert verdict.finding("akh") is None
+        assert not [a for a in verdict.answers if a.question.kind == SOURCE_ERROR]
 
 
 def calibrated(matches: list[int], surrogates: list[int] = [], **changes: Any) -> Calibration:  # noqa: ANN401, B006 - read only
@@ -256,13 +269,13 @@ def calibrated(matches: list[int], surrogates: list[int] = [], **changes: Any) -
     groups = {}
     for name, counts in (("references", matches), ("surrogates", surrogates)):
         errors = np.arange(12) < np.array(counts, np.int64).reshape(-1, 1)
-        akh = np.where(errors, FINGERPRINT.akh_labels, (FINGERPRINT.akh_labels + 1) % 10)
-        groups[name] = dataclasses.replace(getattr(base, name), akh=akh)
+        akh = np.where(errors, ERRORS.labels, (ERRORS.labels + 1) % 10)
+        groups[name] = dataclasses.replace(getattr(base, name), further={"akh": akh})
     return dataclasses.replace(base, **groups)
 
 
 def suspect(repeated: int, *, matches: int = 0) -> Scripted:
-    errors = np.where(np.arange(12) < repeated, FINGERPRINT.akh_labels, (FINGERPRINT.akh_labels + 1) % 10)
+    errors = np.where(np.arange(12) < repeated, ERRORS.labels, (ERRORS.labels + 1) % 10)
     examples = np.where(matches > EXAMPLES, FINGERPRINT.labels, FINGERPRINT.ground_truth)
     return Scripted(table(FINGERPRINT, examples, FINGERPRINT.probe_labels, errors))
 
@@ -295,33 +308,30 @@ class TestEvidence:
 
     def test_a_calibration_that_did_not_ask_them_has_no_rank(self) -> None:
         verdict = ask(suspect(7), FINGERPRINT, calibration=toy_calibration(FINGERPRINT, [1, 2], [18]))
-        assert verdict.akh is not None
-        assert (verdict.akh.matches, verdict.akh.p_value, verdict.akh.p_value_surrogate) == (7, None, None)
+        assert verdict.finding("akh") == {"matches": 7, "asked": 12, "p_value": None, "p_value_surrogate": None}
 
     def test_without_surrogates_nothing_is_unusual_for_one(self) -> None:
         calibration = calibrated([1, 2])
-        loaded = dataclasses.replace(calibration.surrogates, akh=np.zeros((0, 0), np.int64))  # as a file holds none
+        loaded = dataclasses.replace(calibration.surrogates, further={})  # as a file holds none
         for group in (calibration.surrogates, loaded):
             verdict = ask(suspect(0), FINGERPRINT, calibration=dataclasses.replace(calibration, surrogates=group))
-            assert verdict.akh is not None
-            assert verdict.akh.p_value_surrogate == 1.0
+            assert verdict.finding("akh")["p_value_surrogate"] == 1.0
 
     def test_the_rank_is_taken_on_the_images_that_were_asked(self) -> None:
         """References repeat the first errors only; of the last ones none."""
         calibration = calibrated([6, 6, 6])
-        answers = first_answers(plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE), np.zeros(97, np.int64))
+        examination = ask(suspect(0), FINGERPRINT, calibration=calibration).examination
+        answers = examination.answers
         for asked, p in ((np.array([8, 9, 11]), 1 / 4), (np.array([0, 1, 9]), 1.0)):
-            some = dataclasses.replace(answers, akh=asked, akh_given=FINGERPRINT.akh_labels[asked] * (asked > 8))
-            some = dataclasses.replace(some, akh_given=np.where(asked > 7, FINGERPRINT.akh_labels[asked], -1))
-            found = repeated_errors(FINGERPRINT, some, calibration)
-            assert found is not None
-            assert (found.asked, found.p_value) == (3, p)
+            given = Answered(asked, np.where(asked > 7, ERRORS.labels[asked], -1))
+            some = dataclasses.replace(answers, by_kind={**answers.by_kind, SOURCE_ERROR.name: given})
+            found = repeated_errors(dataclasses.replace(examination, answers=some)).value
+            assert (found["asked"], found["p_value"]) == (3, p)
 
     def test_refusals_and_changes_count_as_everywhere(self) -> None:
         silent = Scripted(table(FINGERPRINT, FINGERPRINT.ground_truth, FINGERPRINT.probe_labels, np.full(12, -1)))
         verdict = ask(silent, FINGERPRINT)
-        assert verdict.akh is not None
-        assert verdict.akh.matches == 0
+        assert verdict.finding("akh")["matches"] == 0
         assert verdict.unanswered >= 12
 
     @pytest.mark.parametrize("calibration", [None, calibrated([1, 2, 9, 3], [10])])
@@ -329,7 +339,7 @@ class TestEvidence:
         told = json.loads(json.dumps(ask(suspect(9), FINGERPRINT, calibration=calibration).as_dict()))
         assert replay_verdict(told, paired(FINGERPRINT, calibration)).differences == ()
         errors = [a for a in told["answers"] if a["kind"] == "akh" and not a["repeat"]]
-        answer = next(a for a in errors if a["label"] == FINGERPRINT.akh_labels[a["index"]])
+        answer = next(a for a in errors if a["label"] == ERRORS.labels[a["index"]])
         answer["label"] = (answer["label"] + 5) % 10
         differences = replay_verdict(told, paired(FINGERPRINT, calibration)).differences
         assert "akh" in differences
@@ -340,10 +350,10 @@ class TestCalibration:
     def test_it_comes_back_whole(self, tmp_path: Path) -> None:
         made = calibrated([1, 2, 9, 3], [10, 8])
         save_calibration(made, FINGERPRINT, tmp_path / "f")
-        loaded = load_calibration(tmp_path / "f", load_fingerprint(tmp_path / "f"))
+        loaded = load_calibrated(tmp_path / "f").calibration
         assert loaded is not None
-        np.testing.assert_array_equal(loaded.references.akh, made.references.akh)
-        assert loaded.surrogates.akh.shape == (2, 12)
+        np.testing.assert_array_equal(loaded.references.further["akh"], made.references.further["akh"])
+        assert loaded.surrogates.further["akh"].shape == (2, 12)
         assert calibration_digest(loaded) == calibration_digest(made)
 
     @pytest.mark.parametrize(
@@ -360,7 +370,7 @@ class TestCalibration:
     )
     def test_other_answers_are_refused(self, name: str, akh: np.ndarray[Any, Any], tmp_path: Path) -> None:
         made = calibrated([1, 2, 9, 3], [10, 8])
-        wrong = dataclasses.replace(made, **{name: dataclasses.replace(getattr(made, name), akh=akh)})
+        wrong = dataclasses.replace(made, **{name: dataclasses.replace(getattr(made, name), further={"akh": akh})})
         save_calibration(wrong, FINGERPRINT, tmp_path / "f")
         with pytest.raises(FingerprintError, match="incomplete or malformed"):
-            load_calibration(tmp_path / "f", FINGERPRINT)
+            load_calibrated(tmp_path / "f")

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cae_core.calibration.calibrated import Calibration
-from cae_core.method.caeacc import cae_accuracy
 from cae_core.statistics.parametric import beta_binomial_p_value
-from cae_core.verification.decision import Circumstances, decide, decide_uncalibrated, limited
-from cae_core.verification.verdict import Decision, Outcome, Sides
-from tests.core.toys import toy_calibration, toy_fingerprint
+from cae_core.statistics.score import Score
+from cae_core.verification.circumstances import Circumstances
+from cae_core.verification.decision import Decision, Outcome, limited
+from cae_core.verification.examination import Sides
+from tests.core.suspects import examined, ruled
+from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
 FINGERPRINT = toy_fingerprint(n=100)
 REFERENCES = [10 + i for i in range(19)]  # 10 .. 28 matches
@@ -22,9 +25,14 @@ FINE = Circumstances()
 
 
 def judge(matches: int, calibration: Calibration, circumstances: Circumstances = FINE, *, asked: int = 100) -> Decision:
-    examples = np.arange(asked)
-    standing = calibration.standing(FINGERPRINT, examples, examples < matches)
-    return decide(calibration, standing, asked, circumstances)
+    return decided(np.arange(asked) < matches, calibration, circumstances)
+
+
+def decided(
+    matches: NDArray[np.bool_], calibration: Calibration | None, circumstances: Circumstances = FINE
+) -> Decision:
+    """Decide by the matches (a,) of the first a examples."""
+    return ruled(examined(paired(FINGERPRINT, calibration), matches, circumstances=circumstances))
 
 
 @pytest.fixture(scope="module")
@@ -256,31 +264,29 @@ class TestCircumstances:
         assert judge(75, calibration, shared).reason.endswith(words)
         assert words in judge(75, calibration, dataclasses.replace(shared, extrapolated="outside")).reason
         assert "ancestor" not in judge(20, calibration, shared).reason
-        uncalibrated = decide_uncalibrated(cae_accuracy(np.ones(8, np.int64), np.ones(8, np.int64)), shared)
+        uncalibrated = decided(np.ones(8, bool), None, shared)
         assert uncalibrated.reason.endswith(words)
 
     @pytest.mark.parametrize("outcome", ["surrogate", "independent", "inconclusive"])
     def test_without_any_the_outcome_stands(self, outcome: Outcome) -> None:
-        assert limited(outcome, "because", FINE) == (outcome, "because", "")
+        assert limited(outcome, "because", "do this", FINE) == (outcome, "because", "do this")
 
     def test_an_inconclusive_one_keeps_its_own_reason(self) -> None:
         signs = Circumstances(evasion=("refuses",), extrapolated="outside", shared_ancestor="imagenet")
-        assert limited("inconclusive", "because", signs) == ("inconclusive", "because", "")
+        assert limited("inconclusive", "because", "do this", signs) == ("inconclusive", "because", "do this")
 
 
 class TestUncalibrated:
     def test_weak_where_the_interval_reaches_below(self) -> None:
         for matches, weak in ((75, True), (82, True), (84, False), (100, False)):
-            answers = np.where(np.arange(100) < matches, 1, 0)
-            decision = decide_uncalibrated(cae_accuracy(answers, np.ones(100, np.int64)), FINE)
+            decision = decided(np.arange(100) < matches, None)
             assert (decision.verdict, decision.weak) == ("surrogate", weak)
 
     def test_a_limited_one_is_not_weak(self) -> None:
-        caeacc = cae_accuracy(np.ones(3, np.int64), np.ones(3, np.int64))
-        assert decide_uncalibrated(caeacc, FINE).weak
-        assert not decide_uncalibrated(caeacc, Circumstances(benign_reason="the range")).weak
+        three = np.ones(3, bool)
+        assert decided(three, None).weak
+        assert not decided(three, None, Circumstances(benign_reason="the range")).weak
 
     def test_evasion_is_named_here_too(self) -> None:
-        caeacc = cae_accuracy(np.zeros(20, np.int64), np.ones(20, np.int64))
-        decision = decide_uncalibrated(caeacc, Circumstances(evasion=("it refuses 30%",)))
+        decision = decided(np.zeros(20, bool), None, Circumstances(evasion=("it refuses 30%",)))
         assert (decision.verdict, decision.reason) == ("inconclusive", "possible evasion: it refuses 30%")

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import Calibration
-from cae_core.fingerprint.answers import FirstAnswers
+from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.verification.evasion import signs_of_evasion
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Verdict
 from tests.core.suspects import Scripted, ask, matching, oracle, table
-from tests.core.toys import toy_calibration, toy_fingerprint
+from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
 FINGERPRINT = toy_fingerprint(n=100)
 CALIBRATION = toy_calibration(FINGERPRINT, [10 + i for i in range(39)], [60 + i for i in range(39)])
@@ -135,7 +136,8 @@ def test_signs_never_accuse_and_never_clear(calibration: Calibration | None) -> 
 def answers(given: Labels, *, changed: int = 0, right: int = 50) -> FirstAnswers:
     examples, probes = np.arange(len(given)), np.arange(50)
     said = np.where(probes < right, FINGERPRINT.probe_labels[:50], -1)
-    return FirstAnswers(examples, given, probes, said, repeats=8, changed=changed)
+    by_kind = {EXAMPLE.name: Answered(examples, given), BENIGN.name: Answered(probes, said)}
+    return FirstAnswers(by_kind, repeats=8, changed=changed)
 
 
 def third(share: int, fingerprint: Fingerprint = FINGERPRINT) -> Labels:
@@ -147,7 +149,7 @@ def third(share: int, fingerprint: Fingerprint = FINGERPRINT) -> Labels:
 def signs(
     given: Labels, calibration: Calibration | None = None, claimed: float | None = None, **more: int
 ) -> list[str]:
-    found = signs_of_evasion(FINGERPRINT, answers(given, **more), calibration=calibration, claimed_accuracy=claimed)
+    found = signs_of_evasion(paired(FINGERPRINT, calibration), answers(given, **more), claimed_accuracy=claimed)
     return list(found)
 
 

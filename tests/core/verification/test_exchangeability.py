@@ -10,7 +10,7 @@ from cae_core.calibration.calibrated import Calibration
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.verification.exchangeability import benign_range, outside_range, unlike_references, unrepresented_ancestor
 from tests.core.suspects import ask, matching
-from tests.core.toys import toy_calibration, toy_fingerprint, toy_group
+from tests.core.toys import paired, toy_calibration, toy_fingerprint, toy_group
 
 FINGERPRINT = toy_fingerprint()
 PROBES = np.arange(60)
@@ -150,7 +150,7 @@ def with_ancestors(source: str, references: tuple[str, ...]) -> tuple[Fingerprin
 def test_where_the_source_has_an_ancestor_the_references_must_too(
     source: str, references: tuple[str, ...], named: str
 ) -> None:
-    assert unrepresented_ancestor(*with_ancestors(source, references)) == named
+    assert unrepresented_ancestor(paired(*with_ancestors(source, references))) == named
 
 
 def test_the_verdict_names_the_ancestor() -> None:

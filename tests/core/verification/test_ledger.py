@@ -14,6 +14,7 @@ import pytest
 
 from cae_core.errors import StorageError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.verification.ledger import Earlier, ledger_of, open_ledger, read_earlier, record_verdict
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Verdict
@@ -34,8 +35,8 @@ def verdict(fingerprint: Fingerprint) -> Verdict:
 def earlier(path: Path, verdict: Verdict, **changes: str) -> Earlier:
     """Return what the ledger says to a verification of the same suspect in the order of another nonce."""
     asked = {
-        "fingerprint_id": verdict.fingerprint["id"],
-        "suspect_sha256": verdict.suspect["sha256"],
+        "fingerprint_id": verdict.examination.subject.fingerprint.id,
+        "suspect_sha256": verdict.suspect.sha256,
         "nonce": "another",
         **changes,
     }
@@ -54,7 +55,7 @@ def test_a_line_says_who_saw_what_and_no_secret(ledger: Path, verdict: Verdict) 
     record_verdict(ledger, verdict)
     (line,) = ledger.read_text().splitlines()
     assert json.loads(line) == {
-        "fingerprint": verdict.fingerprint["id"],
+        "fingerprint": verdict.examination.subject.fingerprint.id,
         "suspect": "ab",
         "name": "x.onnx",
         "nonce": b"first nonce".hex(),
@@ -86,7 +87,7 @@ def test_only_examples_that_were_asked_count_and_no_probes(ledger: Path) -> None
     options = VerificationOptions(max_queries=70)
     some = ask(matching(fingerprint, 20), fingerprint, options=options)
     record_verdict(ledger, some)
-    examples = {a.question.index for a in some.answers if a.question.kind == "fingerprint"}
+    examples = {a.question.index for a in some.answers if a.question.kind == EXAMPLE}
     assert earlier(ledger, some).examples == examples
     assert len(examples) == some.caeacc.asked < 100
 
@@ -129,14 +130,14 @@ def test_a_last_line_without_an_end_counts_and_stays_whole(ledger: Path, verdict
 )
 def test_a_line_of_another_kind_is_passed_over(ledger: Path, verdict: Verdict, line: bytes) -> None:
     record_verdict(ledger, verdict)
-    identity = verdict.fingerprint["id"].encode()
+    identity = verdict.examination.subject.fingerprint.id.encode()
     ledger.write_bytes(line.replace(b"cd", identity) + b"\n" + ledger.read_bytes())
     assert earlier(ledger, verdict) == Earlier(1, frozenset(range(20)))
 
 
 @pytest.mark.parametrize("name", ["a\nb.onnx", "a\u2028b.onnx", "a\x85b.onnx", "a\udcffb.onnx", "ä.onnx"])
 def test_a_suspects_name_cannot_break_its_line(ledger: Path, verdict: Verdict, name: str) -> None:
-    record_verdict(ledger, dataclasses.replace(verdict, suspect={**verdict.suspect, "name": name}))
+    record_verdict(ledger, dataclasses.replace(verdict, suspect=dataclasses.replace(verdict.suspect, name=name)))
     assert earlier(ledger, verdict).verifications == 1
     assert json.loads(ledger.read_bytes())["name"] == name
 

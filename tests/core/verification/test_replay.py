@@ -13,13 +13,16 @@ import pytest
 
 from cae_core.calibration.calibrated import Calibration
 from cae_core.errors import VerdictError
+from cae_core.statistics.score import Score
 from cae_core.verification import replay
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
+from cae_core.verification.verdict import Suspect
+from cae_core.verification.verify import verify
 from tests.core import earlier_records
 from tests.core.earlier_records import CASES
-from tests.core.suspects import Scripted, ask, matching, oracle
-from tests.core.toys import toy_calibration, toy_fingerprint
+from tests.core.suspects import NONCE, Scripted, ask, matching, oracle
+from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
 FINGERPRINT = toy_fingerprint(n=60)
 REFERENCES = [5 + i % 20 for i in range(39)]
@@ -32,12 +35,12 @@ Record = dict[str, Any]
 
 def record(calibration: Calibration | None, matches: int = 35, **options: Any) -> Record:  # noqa: ANN401 - of different types
     """Return a verdict as a file holds it."""
-    verdict = ask(
+    verdict = verify(
         matching(FINGERPRINT, matches, wrong_probes=3),
-        FINGERPRINT,
-        calibration=calibration,
-        fingerprint_sha256="ef",
+        dataclasses.replace(paired(FINGERPRINT, calibration), sha256="ef"),
+        named=Suspect(name="x.onnx", sha256="ab"),
         options=VerificationOptions(**options),
+        nonce=NONCE,
     )
     told: Record = json.loads(json.dumps(verdict.as_dict()))
     return told
@@ -78,10 +81,10 @@ class TestRecordsOfBefore:
     @pytest.mark.parametrize("name", CASES)
     def test_they_are_derived_for_ever(self, name: str) -> None:
         calibration, *_ = CASES[name]
-        found = replay_verdict(EARLIER[name], earlier_records.FINGERPRINT, calibration)
+        found = replay_verdict(EARLIER[name], paired(earlier_records.FINGERPRINT, calibration))
         assert found.differences == ()
         assert found.verdict.decision.verdict == EARLIER[name]["verdict"]
-        assert "rule" not in found.verdict.options
+        assert "rule" not in found.verdict.as_dict()["options"]
 
     @pytest.mark.parametrize("name", CASES)
     def test_they_are_not_of_the_present_rule(self, name: str) -> None:
@@ -89,7 +92,7 @@ class TestRecordsOfBefore:
         told = copy.deepcopy(EARLIER[name])
         told["options"]["rule"] = 2
         try:
-            assert replay_verdict(told, earlier_records.FINGERPRINT, calibration).differences
+            assert replay_verdict(told, paired(earlier_records.FINGERPRINT, calibration)).differences
         except VerdictError as error:
             assert re.search("not those that the nonce gives|its order takes more|can decide nothing", str(error))  # noqa: PT017 - either way it is noticed
 
@@ -265,7 +268,7 @@ class TestOthers:
     def test_a_calibration_that_cannot_be_sequential(self) -> None:
         other = dataclasses.replace(RANK, score=Score.LLR, weights=WEIGHTS)
         with pytest.raises(VerdictError, match="or made by another calibration: The sequential mode counts matches"):
-            replay_verdict(record(RANK, sequential=True), FINGERPRINT, other)
+            replay_verdict(record(RANK, sequential=True), paired(FINGERPRINT, other))
 
 
 def without(name: str) -> Callable[[Record], object]:

@@ -11,14 +11,18 @@ import pytest
 from cae_core.calibration.calibrated import Calibration
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import plan_questions, queries_for
 from cae_core.statistics.e_process import SequentialTest, trace
 from cae_core.statistics.ranks import rank_p_value
+from cae_core.statistics.score import Score
+from cae_core.verification.evidence import _at_the_stop
+from cae_core.verification.examination import Sides
 from cae_core.verification.options import VerificationOptions
-from cae_core.verification.sequential import SequentialRun, _p_value, start_sequential
-from cae_core.verification.verdict import Sides, Verdict
+from cae_core.verification.sequential import SequentialRun, start_sequential
+from cae_core.verification.verdict import Verdict
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle, table
-from tests.core.toys import toy_calibration, toy_fingerprint
+from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
 FINGERPRINT = toy_fingerprint(n=100, probes=60)
 REFERENCES = [10 + i for i in range(39)]  # 10 .. 48: k0 = 48 at 5 %
@@ -42,9 +46,8 @@ class TestTheQuestion:
         random = np.random.default_rng(seed)
         counts = random.integers(5, 60, models).astype(np.float64)
         surrogates = random.integers(40, 95, models).astype(np.float64)
-        test = start_sequential(
-            FINGERPRINT, toy_calibration(FINGERPRINT, list(map(int, counts)), list(map(int, surrogates)))
-        ).test
+        calibration = toy_calibration(FINGERPRINT, list(map(int, counts)), list(map(int, surrogates)))
+        test = start_sequential(paired(FINGERPRINT, calibration)).test
         assert (test.fpr, test.fnr, test.examples) == (0.025, 0.025, 100)
         for total in range(101):
             assert (rank_p_value(counts, total) <= 0.025) == (total > test.k0)
@@ -54,23 +57,25 @@ class TestTheQuestion:
     def test_counts_are_those_of_the_chosen_examples(self) -> None:
         chosen = np.arange(100) % 2 == 0
         calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES, chosen=chosen)
-        run = start_sequential(FINGERPRINT, calibration)
+        run = start_sequential(paired(FINGERPRINT, calibration))
         assert run.test.examples == 50
         assert run.test.k0 == calibration.references.matches(FINGERPRINT)[:, chosen].sum(axis=1).max()
         assert run.test.k1 == calibration.surrogates.matches(FINGERPRINT)[:, chosen].sum(axis=1).min()
 
     @pytest.mark.parametrize("n", [1, 3, 4, 10, 20, 77, 100, 101])
     def test_uncalibrated_it_is_the_literatures_threshold(self, n: int) -> None:
-        run = start_sequential(toy_fingerprint(n=n), None)
+        fingerprint = toy_fingerprint(n=n)
+        run = start_sequential(paired(fingerprint))
         assert run.test.k0 == math.ceil(0.75 * n) - 1
         assert [count / n >= 0.75 for count in range(n + 1)] == [count > run.test.k0 for count in range(n + 1)]
         assert run.test.k1 == run.test.k0 + 1
-        assert (run.fpr, run.fnr, run.provenance) == (None, None, "literature")
+        assert run.rates is None
+        assert ask(Scripted(oracle(fingerprint)), fingerprint, options=SEQUENTIAL).decision.provenance == "literature"
 
     @pytest.mark.parametrize(
         ("changes", "what"),
         [
-            ({"score": "llr", "weights": np.zeros((2, 100))}, "the likelihood-ratio score decides"),
+            ({"score": Score.LLR, "weights": np.zeros((2, 100))}, "the likelihood-ratio score decides"),
             ({"parametric": True}, "a parametric p-value decides"),
         ],
     )
@@ -89,19 +94,19 @@ class TestVerdicts:
         assert (verdict.decision.verdict, verdict.decision.provenance) == (outcome, "rank")
         assert verdict.caeacc.asked < 40
         once = [answer.question for answer in verdict.answers if not answer.question.repeat]
-        assert sum(question.kind == "benign" for question in once) == 50
-        assert sum(question.kind == "fingerprint" for question in once) == verdict.caeacc.asked
+        assert sum(question.kind == BENIGN for question in once) == 50
+        assert sum(question.kind == EXAMPLE for question in once) == verdict.caeacc.asked
         assert sum(verdict.queries.values()) == len(verdict.answers) == sum(suspect.batches)
-        assert verdict.queries["fingerprint"] == sum(a.question.kind == "fingerprint" for a in verdict.answers)
+        assert verdict.queries["fingerprint"] == sum(a.question.kind == EXAMPLE for a in verdict.answers)
 
     def test_nothing_is_asked_after_the_decision_but_probes_and_repeats(self) -> None:
         verdict = judged(matching(FINGERPRINT, 95))
         plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, all_probes=False)
         asked = [answer.question for answer in verdict.answers]
-        decided = max(i for i, q in enumerate(asked) if q.kind == "fingerprint" and not q.repeat)
+        decided = max(i for i, q in enumerate(asked) if q.kind == EXAMPLE and not q.repeat)
         assert asked[: decided + 1] == list(plan[: decided + 1])
-        seen = {q.index for q in asked[: decided + 1] if q.kind == "fingerprint"}
-        assert asked[decided + 1 :] == [q for q in plan[decided + 1 :] if q.kind == "benign" or q.index in seen]
+        seen = {q.index for q in asked[: decided + 1] if q.kind == EXAMPLE}
+        assert asked[decided + 1 :] == [q for q in plan[decided + 1 :] if q.kind == BENIGN or q.index in seen]
         assert verdict.sequential is not None
         assert len(verdict.sequential.trace) == verdict.caeacc.asked
 
@@ -126,7 +131,7 @@ class TestVerdicts:
         given = [
             bool(a.label == FINGERPRINT.labels[a.question.index])
             for a in verdict.answers
-            if a.question.kind == "fingerprint" and not a.question.repeat
+            if a.question.kind == EXAMPLE and not a.question.repeat
         ]
         test = SequentialTest(examples=100, k0=48, k1=70, fpr=0.025, fnr=0.025)
         states = trace(test, given)
@@ -241,7 +246,7 @@ class TestWhatCannotBeDecided:
 
     def test_a_budget_that_no_answers_can_be_enough_for(self) -> None:
         """All matches cannot show more than 95 of 100 in so few answers; one budget more and they can."""
-        run = start_sequential(FINGERPRINT, toy_calibration(FINGERPRINT, [95] * 39, [5] * 39))
+        run = start_sequential(paired(FINGERPRINT, toy_calibration(FINGERPRINT, [95] * 39, [5] * 39)))
         fewest = run.test.fewest_answers()
         assert fewest[0] == fewest[1]
         assert fewest[0] is not None
@@ -311,7 +316,7 @@ def final(
     """Observe the answers in the order of ``nonce`` until the run has decided."""
     labels = np.where(matches, fingerprint.labels, fingerprint.ground_truth)
     for question in plan_questions(fingerprint, suspect_id="ab", nonce=nonce):
-        if run.state.outcome is None and question.kind == "fingerprint":
+        if run.state.outcome is None and question.kind == EXAMPLE:
             run.observe([question], labels[[question.index]])
     return run
 
@@ -322,9 +327,7 @@ class TestErrorRates:
         rates = [i / 1000 for i in range(1, 999)]
         assert any(rate / 2 + math.exp(math.log(rate / 2)) > rate for rate in rates)
         for rate in rates:
-            p_value = _p_value(rate, -math.log(rate / 2))
-            assert p_value is not None
-            assert p_value <= rate
+            assert _at_the_stop(rate, -math.log(rate / 2)) <= rate
 
     @pytest.mark.parametrize("matches", [20, 30, 40, 45, 48, 49, 55, 69, 70, 75, 90, 100])
     def test_p_is_at_most_the_rate_exactly_where_the_suspect_is_accused(self, matches: int) -> None:
@@ -352,7 +355,7 @@ class TestErrorRates:
         rounds, level = 600, 0.1
         matches = np.random.default_rng(8).permutation(40) < (20 if side == "surrogate" else 21)
         outcomes = [
-            final(start_sequential(fingerprint, calibration), fingerprint, matches, nonce).state.outcome
+            final(start_sequential(paired(fingerprint, calibration)), fingerprint, matches, nonce).state.outcome
             for nonce in nonces(rounds)
         ]
         wrong = outcomes.count("surrogate" if side == "surrogate" else "independent")
@@ -364,6 +367,6 @@ class TestErrorRates:
         matches = np.random.default_rng(9).permutation(40) < 29
         inside = 0
         for nonce in nonces(200):
-            low, high = final(start_sequential(fingerprint, None), fingerprint, matches, nonce).evidence().interval
+            low, high = final(start_sequential(paired(fingerprint)), fingerprint, matches, nonce).evidence().interval
             inside += low <= 29 / 40 <= high
         assert 0.95 - 3 * math.sqrt(0.05 * 0.95 / 200) < inside / 200

@@ -1,29 +1,52 @@
 """The verdict: the literature's rule, and the names that scripts rely on."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import Question
-from cae_core.method.caeacc import cae_accuracy
-from cae_core.verification.decision import LITERATURE_THRESHOLD, Circumstances, decide_uncalibrated
-from cae_core.verification.verdict import Answer, Verdict
+from cae_core.verification.circumstances import Circumstances
+from cae_core.verification.decision import LITERATURE_THRESHOLD
+from cae_core.verification.evidence import evidence_of
+from cae_core.verification.examination import examine
+from cae_core.verification.findings.table import findings_of
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.transcript import Transcript
+from cae_core.verification.verdict import Suspect, Verdict
+from tests.core.suspects import ruled
+from tests.core.toys import paired, toy_fingerprint
+
+
+def asked(fingerprint: Fingerprint, matches: int) -> Transcript:
+    """Return so many matches, 36 of 40 probes right, ten of them asked again, and one of these refused then."""
+    n, labels = len(fingerprint), fingerprint.probe_labels
+    said = np.where(np.arange(40) < 36, labels, (labels + 1) % 10)
+    again = np.where(np.arange(10) == 4, -1, said[:10])
+    transcript = Transcript()
+    transcript.record(
+        [Question(EXAMPLE, index, repeat=False) for index in range(n)],
+        np.where(np.arange(n) < matches, fingerprint.labels, fingerprint.ground_truth),
+    )
+    transcript.record([Question(BENIGN, index, repeat=False) for index in range(40)], said)
+    transcript.record([Question(BENIGN, index, repeat=True) for index in range(10)], again)
+    return transcript
 
 
 def make_verdict(matches: int, n: int, benign_reason: str | None = None) -> Verdict:
-    caeacc = cae_accuracy((np.arange(n) < matches).astype(np.int64), np.ones(n, np.int64))
+    subject = dataclasses.replace(paired(toy_fingerprint(n=n, probes=40)), sha256="ef")
+    found = examine(subject, asked(subject.fingerprint, matches), VerificationOptions())
+    examination = dataclasses.replace(found, circumstances=Circumstances(benign_reason=benign_reason))
     return Verdict(
-        decision=decide_uncalibrated(caeacc, Circumstances(benign_reason=benign_reason)),
-        caeacc=caeacc,
-        benign_accuracy=0.9,
-        queries={"fingerprint": n, "benign": 50},
-        nondeterministic=0,
-        unanswered=0,
-        suspect={"name": "x.onnx", "sha256": "ab"},
-        fingerprint={"id": "cd", "sha256": "ef"},
+        suspect=Suspect(name="x.onnx", sha256="ab"),
         nonce="00ff",
-        answers=(Answer(Question("benign", 4, repeat=True), -1), Answer(Question("fingerprint", 0, repeat=False), 3)),
+        examination=examination,
+        evidence=evidence_of(examination),
+        decision=ruled(examination),
+        findings=findings_of(examination),
     )
 
 
@@ -63,10 +86,15 @@ def test_the_json_object_has_the_names_that_scripts_rely_on() -> None:
     assert told["p_value"] is None
     assert told["benign_accuracy"] == 0.9
     assert told["suspect"]["sha256"] == "ab"
-    assert told["fingerprint"] == {"id": "cd", "sha256": "ef"}
+    fingerprint = toy_fingerprint(n=100, probes=40)
+    assert told["fingerprint"] == {"id": fingerprint.id, "sha256": "ef"}
     assert told["reason"]
     assert told["nonce"] == "00ff"
-    assert told["answers"] == [
-        {"kind": "benign", "index": 4, "repeat": True, "label": -1},
-        {"kind": "fingerprint", "index": 0, "repeat": False, "label": 3},
-    ]
+    assert (len(told["answers"]), told["nondeterministic"], told["unanswered"]) == (150, 1, 1)
+    assert told["answers"][0] == {
+        "kind": "fingerprint",
+        "index": 0,
+        "repeat": False,
+        "label": int(fingerprint.labels[0]),
+    }
+    assert told["answers"][144] == {"kind": "benign", "index": 4, "repeat": True, "label": -1}

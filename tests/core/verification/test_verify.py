@@ -12,16 +12,22 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import DataError, ModelError, OptionError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.generation.generate import GenerationResult
+from cae_core.statistics.score import Score
 from cae_core.verification.options import VerificationOptions
-from cae_core.verification.verify import verify
+from cae_core.verification.transcript import Transcript
+from cae_core.verification.verdict import Suspect
+from cae_core.verification.verify import judge, plan_verification, verify
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle
-from tests.core.toys import World, make_world, toy_calibration, toy_fingerprint
+from tests.core.toys import World, make_world, paired, toy_calibration, toy_fingerprint
 
 
 def test_the_source_itself_matches_every_example(world: World, generated: GenerationResult) -> None:
-    verdict = verify(world.pools.source, generated.fingerprint, suspect_name="s", suspect_sha256="00", nonce=NONCE)
+    verdict = verify(
+        world.pools.source, paired(generated.fingerprint), named=Suspect(name="s", sha256="00"), nonce=NONCE
+    )
     assert verdict.caeacc.value == 1.0
     assert verdict.decision.verdict == "surrogate"
     assert verdict.benign_accuracy > 0.9
@@ -32,10 +38,10 @@ def test_surrogates_match_more_than_models_that_were_never_searched_on(generated
     """The world's generator makes the same pools again, and then further references."""
     world = make_world()
     for surrogate in world.pools.surrogates:
-        found = verify(surrogate, generated.fingerprint, suspect_name="s", suspect_sha256="01", nonce=NONCE)
+        found = verify(surrogate, paired(generated.fingerprint), named=Suspect(name="s", sha256="01"), nonce=NONCE)
         assert found.caeacc.value >= 0.9
     stranger = make_world(seed=8).pools.source
-    verdict = verify(stranger, generated.fingerprint, suspect_name="r", suspect_sha256="02", nonce=NONCE)
+    verdict = verify(stranger, paired(generated.fingerprint), named=Suspect(name="r", sha256="02"), nonce=NONCE)
     assert verdict.decision.verdict == "inconclusive"  # it knows other classes altogether
     assert "is the input range right?" in verdict.decision.reason
 
@@ -59,14 +65,14 @@ def test_the_queries_are_counted_apart_and_recorded_in_order(fingerprint: Finger
     questions = plan_questions(fingerprint, suspect_id="ab", nonce=NONCE)
     assert [answer.question for answer in verdict.answers] == list(questions)
     assert sum(verdict.queries.values()) == len(questions) == sum(suspect.batches)
-    assert verdict.queries["fingerprint"] == sum(q.kind == "fingerprint" for q in questions)
+    assert verdict.queries["fingerprint"] == sum(q.kind == EXAMPLE for q in questions)
     assert verdict.nonce == NONCE.hex()
     assert told[-1] == (len(questions), len(questions))
 
 
 def test_without_a_nonce_each_verification_draws_its_own(fingerprint: Fingerprint) -> None:
     suspect = Scripted(oracle(fingerprint))
-    nonces = {verify(suspect, fingerprint, suspect_name="x", suspect_sha256="ab").nonce for _ in range(3)}
+    nonces = {verify(suspect, paired(fingerprint), named=Suspect(name="x", sha256="ab")).nonce for _ in range(3)}
     assert len(nonces) == 3
     assert {len(nonce) for nonce in nonces} == {32}
 
@@ -152,9 +158,7 @@ def test_the_budget_limits_what_is_asked() -> None:
     suspect = Scripted(oracle(fingerprint))
     verdict = ask(suspect, fingerprint, options=VerificationOptions(max_queries=100))
     assert sum(suspect.batches) <= 100
-    assert verdict.caeacc.asked == sum(
-        a.question.kind == "fingerprint" and not a.question.repeat for a in verdict.answers
-    )
+    assert verdict.caeacc.asked == sum(a.question.kind == EXAMPLE and not a.question.repeat for a in verdict.answers)
     assert verdict.caeacc.asked < 100
 
 
@@ -162,7 +166,7 @@ def test_large_fingerprints_are_asked_in_parts(monkeypatch: pytest.MonkeyPatch, 
     whole = ask(Scripted(oracle(fingerprint)), fingerprint)
     monkeypatch.setattr("cae_core.verification.verify._ASKED_TOGETHER", 7)
     suspect = Scripted(oracle(fingerprint))
-    assert ask(suspect, fingerprint) == whole
+    assert ask(suspect, fingerprint).as_dict() == whole.as_dict()
     assert max(suspect.batches) == 7
 
 
@@ -170,11 +174,14 @@ def test_recorded_answers_are_judged_alike_and_must_be_complete(fingerprint: Fin
     asked = ask(Scripted(oracle(fingerprint)), fingerprint)
     questions = plan_questions(fingerprint, suspect_id="ab", nonce=NONCE)
     labels = np.array([answer.label for answer in asked.answers], np.int64)
-    suspect = {"name": "x.onnx", "sha256": "ab"}
-    again = judge_answers(fingerprint, questions, labels, suspect=suspect, fingerprint_sha256="", nonce=NONCE)
-    assert again == asked
+    subject, named, transcript = paired(fingerprint), Suspect(name="x.onnx", sha256="ab"), Transcript()
+    plan = plan_verification(subject, suspect_sha256="ab", nonce=NONCE)
     with pytest.raises(DataError, match="84 questions need as many answers; found"):
-        judge_answers(fingerprint, questions, labels[:-1], suspect=suspect, fingerprint_sha256="", nonce=NONCE)
+        transcript.record(questions, labels[:-1])
+    assert len(transcript) == 0
+    transcript.record(questions, labels)
+    again = judge(subject, transcript, plan, named=named, options=VerificationOptions(), nonce=NONCE)
+    assert again.as_dict() == asked.as_dict()
 
 
 class TestCalibrated:
@@ -182,11 +189,11 @@ class TestCalibrated:
         chosen = np.arange(20) % 3 == 0
         calibration = toy_calibration(fingerprint, [1] * 19, [6] * 19, chosen=chosen)
         verdict = ask(Scripted(oracle(fingerprint)), fingerprint, calibration=calibration)
-        asked = {a.question.index for a in verdict.answers if a.question.kind == "fingerprint"}
+        asked = {a.question.index for a in verdict.answers if a.question.kind == EXAMPLE}
         assert asked == set(np.flatnonzero(chosen))
         assert (verdict.caeacc.matches, verdict.caeacc.asked) == (7, 7)
-        assert verdict.calibration is not None
-        assert verdict.calibration["examples_chosen"] == 7
+        assert verdict.behind is not None
+        assert verdict.behind.examples_chosen == 7
 
     def test_the_verdict_carries_its_evidence(self, fingerprint: Fingerprint) -> None:
         calibration = toy_calibration(fingerprint, [1] * 19, [16] * 19)
@@ -202,9 +209,9 @@ class TestCalibrated:
         }
         assert (told["sequential"], told["earlier"], told["warnings"]) == (None, None, [])
 
-    @pytest.mark.parametrize(("score", "other"), [("caeacc", "llr"), ("llr", "caeacc")])
+    @pytest.mark.parametrize(("score", "other"), [(Score.CAEACC, "llr"), (Score.LLR, "caeacc")])
     def test_the_other_score_is_shown_and_decides_nothing(
-        self, fingerprint: Fingerprint, score: str, other: str
+        self, fingerprint: Fingerprint, score: Score, other: str
     ) -> None:
         """Both are fixed: by the one a suspect is accused, by the other it is not."""
         weights = np.stack([np.where(np.arange(20) < 5, 1.0, -1.0), np.zeros(20)])
@@ -212,13 +219,13 @@ class TestCalibrated:
         calibration = toy_calibration(fingerprint, references, score=score, weights=weights)
         verdict = ask(Scripted(oracle(fingerprint)), fingerprint, calibration=calibration)
         values = {"caeacc": (1.0, 1 / 20), "llr": ((5 - 15) / 20, 1.0)}
-        assert verdict.other_scores == {other: dict(zip(("value", "p_value"), values[other], strict=True))}
+        assert verdict.finding("other_scores") == {other: dict(zip(("value", "p_value"), values[other], strict=True))}
         assert (verdict.decision.score, verdict.decision.value, verdict.decision.p_value) == (score, *values[score])
-        assert verdict.decision.verdict == ("surrogate" if score == "caeacc" else "inconclusive")
+        assert verdict.decision.verdict == ("surrogate" if score == Score.CAEACC else "inconclusive")
 
     def test_without_weights_there_is_no_other_score(self, fingerprint: Fingerprint) -> None:
         calibration = toy_calibration(fingerprint, [1])
-        assert ask(Scripted(oracle(fingerprint)), fingerprint, calibration=calibration).other_scores == {}
+        assert ask(Scripted(oracle(fingerprint)), fingerprint, calibration=calibration).finding("other_scores") == {}
 
     @pytest.mark.parametrize(("third", "warned"), [(2, False), (3, True)])
     def test_much_label_drift_is_a_warning(self, fingerprint: Fingerprint, third: int, *, warned: bool) -> None:
@@ -233,7 +240,8 @@ class TestCalibrated:
 
     def test_without_a_calibration_it_is_said(self, fingerprint: Fingerprint) -> None:
         verdict = ask(matching(fingerprint, 20), fingerprint)
-        assert (verdict.calibration, verdict.benign_range) == (None, None)
+        assert (verdict.behind, verdict.benign_range) == (None, None)
+        assert verdict.as_dict()["calibration"] is None
         assert verdict.warnings[0].startswith("uncalibrated")
 
     @pytest.mark.parametrize("claim", [0, -0.1, 1.1, float("nan")])
