@@ -22,6 +22,9 @@ __all__ = ["Printed", "Transcript", "play", "run"]
 
 Mark: TypeAlias = tuple[int, int, int]
 
+_VERDICT = "verdict.json"
+"""The file that a case records a verdict in."""
+
 _NOTHING: Mark = (0, 0, 0)
 
 _LONG = 15
@@ -117,9 +120,12 @@ def _files() -> dict[str, Mark]:
 def _varying(files: Mapping[str, Mark]) -> dict[str, str]:
     """Return what depends on the place, or on the last place of a logarithm, and the names that stand for it.
 
-    The latter are the digests of files with the weights of a likelihood ratio, and of their calibrations.
+    The latter are the digests of a recorded verdict, of files with the weights of a likelihood ratio, and of their
+    calibrations.
     """
     found = {str(Path.cwd()): "<folder>"}
+    if _VERDICT in files:  # intervals stand in it
+        found[hashlib.sha256(Path(_VERDICT).read_bytes()).hexdigest()] = f"<SHA-256 of {_VERDICT}>"
     for name, mark in files.items():
         if not name.endswith(".safetensors"):
             continue
