@@ -13,7 +13,8 @@ from tests.golden.expected import check_golden
 from tests.golden.playing import play
 from tests.golden.world import write_world
 
-Check: TypeAlias = Callable[[str, str], None]
+Check: TypeAlias = Callable[[str, str, str], None]
+"""Takes the concept, the case and its commands."""
 
 _GENERATE = "cae generate --split all --eps 50/255 --count 30 --iterations 20 --tau 0.6"
 _CALIBRATE = "cae calibrate --fpr 0.1 --fnr 0.1"
@@ -50,10 +51,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check(prepared: Path, tmp_path: Path) -> Check:
     """Return the function that plays a case in a folder of its own, and compares what comes out with its golden."""
 
-    def run(name: str, commands: str) -> None:
+    def run(concept: str, case: str, commands: str) -> None:
         folder = tmp_path / "case"
         # links will do: the program puts a new file in the place of an old one
         shutil.copytree(prepared, folder, copy_function=os.link)
-        check_golden(name, play(folder, commands))
+        check_golden(concept, case, play(folder, commands))
 
     return run

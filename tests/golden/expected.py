@@ -1,12 +1,13 @@
 """The texts in ``expected``: compared, or written anew."""
 
 import os
+import re
 from difflib import unified_diff
 from pathlib import Path
 
 import pytest
 
-__all__ = ["EXPECTED", "RECORD", "check_golden"]
+__all__ = ["EXPECTED", "RECORD", "check_golden", "golden_of"]
 
 EXPECTED = Path(__file__).parent / "expected"
 
@@ -16,16 +17,21 @@ RECORD = "CAE_RECORD_GOLDENS"
 _MOST_LINES = 200
 
 
-def check_golden(name: str, found: str) -> None:
-    """Compare ``found`` with the golden ``name``, such as ``verdicts/copy``; or write it where that is asked for."""
-    path = EXPECTED / f"{name}.txt"
+def golden_of(concept: str, case: str) -> Path:
+    """Return where a case's text is kept, such as ``verdicts/akh-stranger.txt``."""
+    return EXPECTED / concept / (re.sub(r"[^a-z0-9]+", "-", case.lower()) + ".txt")
+
+
+def check_golden(concept: str, case: str, found: str) -> None:
+    """Compare ``found`` with the case's golden; or write it where that is asked for."""
+    path = golden_of(concept, case)
     if os.environ.get(RECORD):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(found, encoding="utf-8", newline="\n")
         return
     expected = path.read_text(encoding="utf-8") if path.exists() else ""
     if found != expected:
-        names = (f"{name}, expected", f"{name}, found")
+        names = (f"{concept}, {case}: expected", f"{concept}, {case}: found")
         lines = list(unified_diff(expected.split("\n"), found.split("\n"), *names, lineterm=""))
         more = [f"... and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
         difference = "\n".join([*lines[:_MOST_LINES], *more])

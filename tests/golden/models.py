@@ -26,7 +26,7 @@ _SCALE = 2.0**-15
 """A power of two, so that a logit is exactly its score times it."""
 
 _SHARES = (577, 251, 113, 59, 24)
-"""Probabilities of the largest score, the next one and so on, in 1024ths."""
+"""Probabilities of the largest score, the next one and so on, in 1024ths: there are at most five classes."""
 
 
 def whole_numbers(name: str, count: int) -> NDArray[np.int64]:
@@ -68,7 +68,7 @@ class ExactModel:
         """See `Model.predict`."""
         levels, scores = self._scores(images)
         places = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
-        shares = np.array([*_SHARES, *[0] * scores.shape[1]], np.float32)[places] / np.float32(1024)
+        shares = np.array(_SHARES, np.float32)[places] / np.float32(1024)
         labels = places.argmin(axis=1).astype(np.int64)
         if self.always is not None or self.refuses or self.random or self.forgets:
             told = [self._answer(one, best) for one, best in zip(levels, labels.tolist(), strict=True)]
@@ -93,7 +93,7 @@ class ExactModel:
         return levels.astype(np.int64), (levels.astype(np.int64) - _GREY) @ self.weights
 
     def _answer(self, levels: NDArray[np.int64], best: int) -> int:
-        drawn, classes = hashlib.sha256(levels.tobytes()).digest(), self.weights.shape[1]
+        drawn, classes = hashlib.sha256(levels.tobytes()).digest(), len(self.weights[0])
         self.asked[levels.tobytes()] += 1
         odd = int(np.abs(levels - _GREY).max()) > self.beyond
         if self.always is not None:

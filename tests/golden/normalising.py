@@ -75,7 +75,8 @@ def normalised(text: str, varying: Mapping[str, str]) -> str:
     """
     for found, name in varying.items():
         text = text.replace(found, name)
-    text = re.sub(r"(not (?:TOML|a complete safetensors file)) \(.*\)", r"\1 (…)", text)  # in another library's words
+    # in another library's words
+    text = re.sub(r"(not (?:TOML|a complete safetensors file|verify)) \(.*\)", r"\1 (…)", text)
     if "╭" in text:
         text = _unframed(text)
     if text.startswith("<!DOCTYPE html>"):

@@ -28,4 +28,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_calibration(name: str, check: Check) -> None:
-    check(f"calibration/{name}", CASES[name])
+    check("calibration", name, CASES[name])

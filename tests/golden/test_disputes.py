@@ -17,17 +17,24 @@ def judged(suspect: str, options: str = "", *, pool: str = "judge", seals: int =
 
 
 def sealed(fingerprint: str, options: str = "") -> str:
-    """Return the commands that seal, and print it as a table and, once more, as JSON."""
-    command = f"cae seal {fingerprint}.safetensors --output new.json {options}"
-    return f"{command}\n{command} --json"
+    """Return the commands that seal, and print it as a table and, for another seal, as JSON."""
+    command = f"cae seal {fingerprint}.safetensors {options}"
+    return f"{command} --output new.json\n{command} --output other.json --json"
 
 
 _CLAIM = "cae judge --seal new.json --source source.exact --data judge.npz --split all --nonce 00 --workdir new"
+
+_PROGRAM = (
+    "cae generate --trusted --source suspects/copy.program --surrogates judge/generate/copy-00.exact "
+    "--references judge/generate/other-00.exact --references judge/generate/other-01.exact --data images.npz "
+    "--split all --eps 50/255 --count 4 --iterations 20 --tau 0.3 --output new.safetensors"
+)
 
 CASES = {
     "sealed": sealed("plain"),
     "sealed, calibrated": sealed("fixed", "--claimant 'Ünïcode & Söhne'"),
     "sealed, all options": sealed("llr", "--claimant Example --fpr 0.02 --max-queries 120"),
+    "sealed, a source that runs code": f"{_PROGRAM}\n{sealed('new')}",
     "upheld": judged("suspects/copy.exact", _EVIDENCE),
     "regenerated": judged("suspects/copy.exact", _EVIDENCE).replace("--workdir case", "--workdir new"),
     "upheld, replayed": judged("suspects/copy.exact", f"{_EVIDENCE} --claimant-pool pool.toml --sample 3"),
@@ -70,4 +77,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_dispute(name: str, check: Check) -> None:
-    check(f"disputes/{name}", CASES[name])
+    check("disputes", name, CASES[name])

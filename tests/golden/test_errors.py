@@ -5,6 +5,10 @@ import pytest
 from tests.golden.conftest import Check
 
 _GENERATE = "cae generate --data images.npz --split all --output new.safetensors"
+_JUDGE = (
+    "cae judge --claim plain.safetensors --seal seal.json --source source.exact --pool judge.toml --data judge.npz "
+    "--split all --workdir case -s suspects/copy.exact"
+)
 
 CASES = {
     "generate": f"{_GENERATE} --pool missing.toml\n"
@@ -67,6 +71,27 @@ CASES = {
     "cae seal plain.safetensors --max-queries 3 --output new.json\n"
     "cae seal plain.safetensors --output new.json --signing-key missing.pem\n"
     "cae seal plain.safetensors --output seal.json",
+    "judge": "\n".join(
+        [
+            f"{_JUDGE} --seals 0",
+            f"{_JUDGE} --seals 1 --fpr 2",
+            f"{_JUDGE} --seals 1 --nonce xyz",
+            f"{_JUDGE} --seals 1 --suspect-since yesterday",
+            f"{_JUDGE} --seals 1 --timestamp seal.tsr",
+            f"{_JUDGE} --seals 1 --timestamp missing.tsr --tsa-certificate root.pem",
+            f"{_JUDGE} --seals 1 --timestamp seal.json --tsa-certificate root.pem",
+            f"{_JUDGE} --seals 1 --signature seal.json",
+            f"{_JUDGE} --seals 1 --claimant-key root.pem",
+            f"{_JUDGE} --seals 1 --opening seal.json",
+            f"{_JUDGE} --seals 1 --opening missing.json",
+            f"{_JUDGE} --seals 1 --claimant-pool judge.toml",
+            f"{_JUDGE} --seals 1 --claimant-pool pool.toml --sample 0",
+            f"{_JUDGE} --seals 1 --claim plain-akh.safetensors",
+            f"{_JUDGE} --seals 1 -s suspects/missing.exact",
+            f"{_JUDGE} --seals 1 --pool broken.toml",
+            f"{_JUDGE} --seals 1 --pool missing.toml",
+        ]
+    ),
     "inspect": "cae inspect missing.safetensors\ncae inspect images.npz\ncae inspect empty.fingerprint",
     "pool": "cae pool list --pool missing.toml\ncae pool check --pool pool.toml --data missing.npz\n"
     "cae pool list --pool seal.json\n"
@@ -77,4 +102,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_errors(name: str, check: Check) -> None:
-    check(f"errors/{name}", CASES[name])
+    check("errors", name, CASES[name])

@@ -28,4 +28,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_generation(name: str, check: Check) -> None:
-    check(f"generation/{name}", CASES[name])
+    check("generation", name, CASES[name])

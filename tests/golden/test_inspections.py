@@ -11,4 +11,4 @@ CASES = {name: f"cae inspect {name}.safetensors\ncae inspect {name}.safetensors 
 
 @pytest.mark.parametrize("name", CASES)
 def test_inspection(name: str, check: Check) -> None:
-    check(f"inspections/{name}", CASES[name])
+    check("inspections", name, CASES[name])

@@ -20,4 +20,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_ledger(name: str, check: Check) -> None:
-    check(f"ledger/{name}", CASES[name])
+    check("ledger", name, CASES[name])

@@ -29,4 +29,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_plan(name: str, check: Check) -> None:
-    check(f"plans/{name}", CASES[name])
+    check("plans", name, CASES[name])

@@ -33,4 +33,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_pool(name: str, check: Check) -> None:
-    check(f"pools/{name}", CASES[name])
+    check("pools", name, CASES[name])

@@ -28,4 +28,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_replay(name: str, check: Check) -> None:
-    check(f"replays/{name}", CASES[name])
+    check("replays", name, CASES[name])

@@ -32,4 +32,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_report(name: str, check: Check) -> None:
-    check(f"reports/{name}", CASES[name])
+    check("reports", name, CASES[name])

@@ -16,6 +16,7 @@ def both(suspect: str, fingerprint: str, options: str = "") -> str:
 CASES = {
     "copy": both("copy", "fixed"),
     "stranger": both("stranger", "fixed"),
+    "trusted": both("copy", "fixed", "--trusted").replace("copy.exact", "copy.program"),
     "labels only": both("labels", "fixed"),
     "weak copy": both("weak", "fixed"),
     "neither kind": both("weak", "strong"),
@@ -67,4 +68,4 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_verdict(name: str, check: Check) -> None:
-    check(f"verdicts/{name}", CASES[name])
+    check("verdicts", name, CASES[name])
