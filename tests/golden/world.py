@@ -45,34 +45,52 @@ def write_world(folder: Path) -> None:
     _write_images(folder / "judge.npz", 130)
     _write_images(folder / "many.npz", 280)  # of which some are neither seeds nor probes
     write_model(folder / "source.exact", source_weights())
-    members = {role: _write_members(folder, role, count) for role, count in ROLES.items()}
-    judges = [
-        row for role in ("generate", "calibrate") for row in _write_members(folder, role, ROLES[role], of="judge/")
-    ]
-    source = _row("source.exact", "source", "source")
-    pretrained = source + 'ancestor = "imagenet"\n'
-    _write_manifest(folder / "pool.toml", [source, *chain(*members.values())])
-    _write_manifest(folder / "calibrate.toml", [source, *members["generate"], *members["calibrate"]])
-    strong = [row for row in members["calibrate"] if not _is_weak(row)]
-    _write_manifest(folder / "strong.toml", [source, *members["generate"], *strong])
-    _write_manifest(folder / "pretrained.toml", [pretrained, *members["generate"], *members["calibrate"]])
-    _write_manifest(folder / "judge.toml", [source, *judges])
-    _write_manifest(folder / "judge-screen.toml", [source, *judges, *members["screen"]])
-    _write_manifest(folder / "judge-strong.toml", [source, *(row for row in judges if not _is_weak(row))])
-    _write_manifest(folder / "few.toml", [source, *judges[:-2]])
-    _write_manifest(folder / "claimants.toml", [source, *judges, *members["generate"]])
-    twin = _row("suspects/twin.exact", "calibrate", "reference")
-    _write_manifest(folder / "sourced.toml", [source, *judges, twin])
-    for name, (weights, manner) in SUSPECTS.items():
-        write_model(folder / "suspects" / f"{name}.exact", weights, **manner)
-    write_model(folder / "suspects" / "copy.program", derived("program"))
-    # the same answers in another file
-    write_model(folder / "suspects" / "converted.exact", independent("judge/calibrate/other-03", known=13), beyond=-2)
-    write_model(folder / "suspects" / "twin.exact", source_weights(), beyond=-2)
+    _write_suspects(folder / "suspects")
     (folder / "broken.exact").write_text("{}")
     (folder / "model.pickle").write_bytes(b"no pickle")
     (folder / "empty.fingerprint").write_bytes(b"")
-    _write_manifest(folder / "broken.toml", [source + f'sha256 = "{"0" * 64}"\n', *_BROKEN])
+    for name, rows in _manifests(folder).items():
+        (folder / f"{name}.toml").write_text("\n".join(rows))
+
+
+def _write_suspects(folder: Path) -> None:
+    for name, (weights, manner) in SUSPECTS.items():
+        write_model(folder / f"{name}.exact", weights, **manner)
+    write_model(folder / "copy.program", derived("program"))
+    # the answers of another model, in another file
+    write_model(folder / "converted.exact", independent("judge/calibrate/other-03", known=13), beyond=-2)
+    write_model(folder / "twin.exact", source_weights(), beyond=-2)
+
+
+def _manifests(folder: Path) -> dict[str, list[str]]:
+    """Write the members of all pools, and return the rows of each manifest."""
+    source = _row("source.exact", "source", "source")
+    own = {role: _write_members(folder, role, count) for role, count in ROLES.items()}
+    made = [*own["generate"], *own["calibrate"]]
+    judges = [
+        *_write_members(folder, "generate", 3, of="judge/"),
+        *_write_members(folder, "calibrate", 19, of="judge/"),
+    ]
+    return {
+        "pool": [source, *chain(*own.values())],
+        "calibrate": [source, *made],
+        "strong": [source, *(row for row in made if not _is_weak(row))],
+        "pretrained": [source + 'ancestor = "imagenet"\n', *made],
+        "judge": [source, *judges],
+        "judge-screen": [source, *judges, *own["screen"]],
+        "judge-strong": [source, *(row for row in judges if not _is_weak(row))],
+        "few": [source, *judges[:-2]],
+        "claimants": [source, *judges, *own["generate"]],
+        "sourced": [source, *judges, _row("suspects/twin.exact", "calibrate", "reference")],
+        "broken": [
+            source + f'sha256 = "{"0" * 64}"\n',
+            _row("missing.exact", "test", "reference"),
+            _row("suspects/narrow.exact", "test", "reference"),
+            _row("suspects/stranger.exact", "test", "reference") + "accuracy = 0.5\n",
+            _row("suspects/converted.exact", "test", "reference"),
+            _row("judge/calibrate/other-03.exact", "calibrate", "reference"),
+        ],
+    }
 
 
 ROLES = {"generate": 3, "calibrate": 19, "screen": 4, "test": 5}
@@ -93,40 +111,6 @@ SUSPECTS: dict[str, tuple[Weights, dict[str, int | bool]]] = {
     "clumsy": (independent("clumsy"), {"random": 95}),
     "narrow": (derived("narrow")[:, :4], {}),
 }
-
-
-_BROKEN = [
-    """[[model]]
-path = "missing.exact"
-role = "test"
-relation = "reference"
-""",
-    """[[model]]
-path = "suspects/narrow.exact"
-role = "test"
-relation = "reference"
-""",
-    """[[model]]
-path = "suspects/stranger.exact"
-role = "test"
-relation = "reference"
-accuracy = 0.5
-""",
-    """[[model]]
-path = "suspects/converted.exact"
-role = "test"
-relation = "reference"
-""",
-    """[[model]]
-path = "judge/calibrate/other-03.exact"
-role = "calibrate"
-relation = "reference"
-""",
-]
-
-
-def _write_manifest(path: Path, rows: list[str]) -> None:
-    path.write_text("\n".join(rows))
 
 
 def _write_images(path: Path, count: int) -> None:
