@@ -69,7 +69,6 @@ CASES = {
     "seal": "cae seal missing.safetensors --output new.json\n"
     "cae seal plain.safetensors --fpr 2 --output new.json\n"
     "cae seal plain.safetensors --max-queries 3 --output new.json\n"
-    "cae seal plain.safetensors --output new.json --signing-key missing.pem\n"
     "cae seal plain.safetensors --output seal.json",
     "judge": "\n".join(
         [
