@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cae_core import version as release
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
@@ -32,7 +33,6 @@ from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import open_member
 from cae_core.progress import Progress
-from cae_core.version import __version__
 
 __all__ = ["Case", "CaseFiles", "JudgeOptions", "judge_files"]
 
@@ -145,7 +145,7 @@ class Case:
             "consistency": self.consistency.as_dict(),
             "replay": None if self.replay is None else self.replay.as_dict(),
             "regeneration": None if self.regeneration is None else self.regeneration.as_dict(),
-            "tool": f"cae-fingerprint {__version__}",
+            "tool": f"cae-fingerprint {release.__version__}",
         }
 
 

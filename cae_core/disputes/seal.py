@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from cae_core import version as release
 from cae_core.errors import VerdictError
 from cae_core.files.digests import digest_of
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
-from cae_core.version import __version__
 
 __all__ = ["SEAL_FORMAT", "Opening", "Seal", "make_opening", "parse_opening", "parse_seal", "pool_digests"]
 
@@ -118,7 +118,7 @@ def make_opening(
         score=Score.named(score),
         fpr=fpr,
         max_queries=max_queries,
-        tool=f"cae-fingerprint {__version__}",
+        tool=f"cae-fingerprint {release.__version__}",
         claimant=claimant,
         salt=(secrets.token_bytes(_SALT_BYTES) if salt is None else salt).hex(),
     )

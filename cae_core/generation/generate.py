@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core import version as release
 from cae_core.arrays import Floats64, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
@@ -26,7 +27,6 @@ from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_akh
 from cae_core.generation.white_boxes import Pools, check_references
 from cae_core.progress import Progress
-from cae_core.version import __version__
 
 __all__ = ["GenerationResult", "generate", "generation_inputs"]
 
@@ -179,7 +179,7 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
         class_names=data.class_names,
         generation=generation,
         tools={
-            "cae-fingerprint": __version__,
+            "cae-fingerprint": release.__version__,
             "numpy": np.__version__,
             "safetensors": version("safetensors"),
             "python": platform.python_version(),

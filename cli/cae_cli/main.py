@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from cae_cli.streams import escape_what_cannot_be_written
+from cae_core import version as release
 from cae_core.errors import CaeError, OptionError
-from cae_core.version import __version__
 
 __all__ = ["COMMANDS", "application", "main"]
 
@@ -54,7 +54,7 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
     if wanted:
-        typer.echo(f"cae {__version__}")
+        typer.echo(f"cae {release.__version__}")
         raise typer.Exit
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from cae_core.version import __version__
+from cae_core import version as release
 from cae_report.dossier import Dossier
 from cae_report.evidence import EvidenceRow, evidence_rows
 from cae_report.inputs import Input, inputs, settings_of
@@ -105,5 +105,5 @@ def gather_content(dossier: Dossier, *, examples: int) -> ReportContent:
         inputs=inputs(dossier),
         settings=settings_of(dossier),
         tools={str(name): str(version) for name, version in dossier.fingerprint.tools.items()},
-        report_tools={"cae-fingerprint": __version__},
+        report_tools={"cae-fingerprint": release.__version__},
     )

@@ -27,8 +27,8 @@ def verdict_in_words(dossier: Dossier) -> str:
         )
     if decision.verdict == "independent":
         return (
-            f"No evidence was found that the suspect is derived from the source: it {answers}{_extrapolation(dossier)}; "
-            f"{_comparison(dossier)}; this does not prove that it is independent."
+            f"No evidence was found that the suspect is derived from the source: it {answers}"
+            f"{_extrapolation(dossier)}; {_comparison(dossier)}; this does not prove that it is independent."
         )
     sides = dossier.examination.sides
     both = "" if sides is None or "known copies" in decision.reason else f"; {sides.words}"

@@ -26,6 +26,7 @@ from cae_backends.datasets import open_data
 from cae_core.arrays import Floats64, Images, Labels
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Predictions
@@ -34,8 +35,10 @@ from cae_core.pool.manifest import Pool, PoolMember, Role, read_pool
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.roc import roc_auc
-from cae_core.verification.verdict import Verdict
-from cae_core.verification.verify import VerificationOptions, verify
+from cae_core.statistics.score import Score
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verify import verify
 from cae_core.workflows import generate_fingerprint
 
 BUDGETS = (5, 10, 20, 50, 100)
@@ -72,10 +75,8 @@ class Study:
                 member,
                 verify(
                     model,
-                    self.fingerprint,
-                    suspect_name=member.name,
-                    suspect_sha256=member.sha256 or member.name,
-                    calibration=calibration_of(member),
+                    CalibratedFingerprint(fingerprint=self.fingerprint, calibration=calibration_of(member)),
+                    named=Suspect(name=member.name, sha256=member.sha256 or member.name),
                     options=VerificationOptions(sequential=sequential),
                     nonce=bytes(16),
                 ),
@@ -167,7 +168,7 @@ class _Calibrations:
         base = dataclasses.replace(self._made.get(budget) or next(iter(self._made.values())), fpr=rate)
         if way == "likelihood ratio":
             return lambda _member: base
-        base = dataclasses.replace(base, score="caeacc")
+        base = dataclasses.replace(base, score=Score.CAEACC)
         if way == "screened CAEAcc":
             return lambda _member: base
         return lambda member: dataclasses.replace(base, chosen=self._drawn(member, budget))

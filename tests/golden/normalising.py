@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cae_core
 from cae_core import loaders
 from tests.golden.models import ExactLoader
 
@@ -37,7 +36,7 @@ def steady() -> Iterator[None]:
     """Replace what differs from run to run, or from one installation to another, in this process."""
     with pytest.MonkeyPatch.context() as patch:
         # releases stand in fingerprints, and would change the SHA-256 of the file
-        patch.setattr(cae_core, "__version__", RELEASE)
+        patch.setattr("cae_core.version.__version__", RELEASE)
         patch.setattr(np, "__version__", "2.3.4")
         patch.setattr(importlib.metadata.Distribution, "version", RELEASE)
         patch.setattr(platform, "python_version", lambda: "3.4.5")

@@ -19,7 +19,7 @@ from cae_core.statistics.score import Score
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import Suspect
-from cae_core.verification.verify import judge, plan_verification, verify
+from cae_core.verification.verify import conclude, plan_verification, verify
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle
 from tests.core.toys import World, make_world, paired, toy_calibration, toy_fingerprint
 
@@ -180,7 +180,7 @@ def test_recorded_answers_are_judged_alike_and_must_be_complete(fingerprint: Fin
         transcript.record(questions, labels[:-1])
     assert len(transcript) == 0
     transcript.record(questions, labels)
-    again = judge(subject, transcript, plan, named=named, options=VerificationOptions(), nonce=NONCE)
+    again = conclude(subject, transcript, plan, named=named, options=VerificationOptions(), nonce=NONCE)
     assert again.as_dict() == asked.as_dict()
 
 
