@@ -22,7 +22,7 @@ from cae_core.verification.circumstances import Circumstances
 from tests.core.suspects import examined, ruled
 from tests.core.toys import counted, paired, toy_calibration, toy_fingerprint, toy_group
 
-TEN = toy_fingerprint(n=10)
+TEN = toy_fingerprint(n=10, probes=10)
 EXAMPLES = np.arange(10)
 
 
