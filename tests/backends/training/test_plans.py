@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cae_backends.training.jobs import KINDS, job_digest
+from cae_backends.training.jobs import job_digest
+from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.plans import parse_plan, read_plan
 from cae_backends.training.pretrained import Pretrained
 from cae_core.errors import CaeError, PoolError
@@ -200,5 +201,5 @@ def test_the_digits_example_is_large_enough() -> None:
     assert f"{references} references and {surrogates} surrogates" in path.read_text().splitlines()[0]
     assert references >= 550
     assert surrogates >= 100
-    kinds = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
+    kinds = {kind.name for kind in KINDS.values() if kind.relation == "surrogate"}
     assert {job.kind for job in jobs} >= kinds
