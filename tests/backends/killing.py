@@ -29,45 +29,9 @@ Killer: TypeAlias = Callable[["subprocess.Popen[str]"], int]
 JOBS = 12
 
 TRAINER = """
-import time
-import numpy as np
+from tests.backends.third_party import LinearTrainer
 
-class Linear:
-    layout, output_axis, kernels, head = "NHWC", -1, ("w",), ("w",)
-
-    def __init__(self, w):
-        self.model = self
-        self.w = w
-
-    def logits(self, images):
-        return images.reshape(len(images), -1) @ self.w
-
-    def weights(self):
-        return {"w": self.w.copy()}
-
-    def load(self, weights):
-        self.w = weights["w"].copy()
-
-    def start(self, recipe, *, seed, frozen, masks):
-        def step(images, targets, rate):
-            time.sleep(0.01)
-            x = images.reshape(len(images), -1)
-            p = np.exp(self.logits(images))
-            p /= p.sum(axis=1, keepdims=True)
-            y = np.eye(p.shape[1], dtype=np.float32)[targets] if targets.ndim == 1 else targets
-            self.w = self.w - np.float32(rate) * (x.T @ (p - y) / len(x))
-            return float(-(y * np.log(p + 1e-9)).sum(axis=1).mean())
-        return step
-
-class Trainer:
-    name = "linear"
-    architectures, pretrained = ("linear",), {}
-
-    def build(self, architecture, *, image_shape, classes, seed, scaling, device, weights=None):
-        rng = np.random.default_rng(seed)
-        return Linear((0.01 * rng.standard_normal((int(np.prod(image_shape)), classes))).astype(np.float32))
-
-TRAINER = Trainer()
+TRAINER = LinearTrainer(pause=0.01)
 
 def export(model, path, contract, image_shape):
     path.write_bytes(b"linear" + model.w.tobytes())
