@@ -49,8 +49,8 @@ class Linear:
             x = images.reshape(len(images), -1)
             p = np.exp(self.logits(images))
             p /= p.sum(axis=1, keepdims=True)
-            y = np.eye(p.shape[1], dtype=np.float32)[targets] if targets.ndim == 1 else targets
-            self.w = self.w - np.float32(rate) * (x.T @ (p - y) / len(x))
+            y = np.eye(p.shape[1], dtype=np.float32)[targets.astype(np.int64)] if targets.ndim == 1 else targets
+            self.w = (self.w - rate * (x.T @ (p - y) / len(x))).astype(np.float32)
             return float(-(y * np.log(p + 1e-9)).sum(axis=1).mean())
 
         return step

@@ -2,7 +2,7 @@
 
 import os
 import time
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -63,17 +63,18 @@ def test_a_process_that_dies_is_replaced() -> None:
 
 
 def test_what_is_raised_stops_the_work_in_progress() -> None:
-    with pytest.raises(KeyboardInterrupt), local_processes(1) as crew:  # noqa: PT012 - the future is asked outside
-        assert crew.submit(process_of, 0).result(timeout=60)
-        working = crew.submit(work_until_stopped, 60)
-        while not working.running():
-            time.sleep(0.01)
-        raise KeyboardInterrupt
-    assert isinstance(working.exception(timeout=0), StoppedError)
+    def interrupted() -> None:
+        with local_processes(1) as crew:
+            working.append(crew.submit(work_until_stopped, 60))
+            while not working[0].running():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    working: list[Future[str]] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert isinstance(working[0].exception(timeout=0), StoppedError)
 
 
 def test_nothing_is_stopped_outside_of_a_worker() -> None:
-    with pytest.raises(ValueError, match="mine"), this_process() as crew:  # noqa: PT012
-        working = crew.submit(work_until_stopped, 0)
-        raise ValueError("mine")
-    assert working.result(timeout=0) == "nobody stopped it"
+    check_stopped()
