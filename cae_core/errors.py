@@ -10,6 +10,7 @@
     ├── FingerprintError     a fingerprint file that is missing, broken, foreign or of another version
     ├── GenerationError      no fingerprint can be generated from what was given
     ├── VerdictError         a recorded verdict, seal or claim that is broken, edited or of something else
+    ├── ExecutionError       workers that cannot be reached, or that have died
     └── StorageError         the disk is full or a file cannot be written
 
 Every message says what was expected, what was found and what to do. Foreign exceptions are turned into
@@ -21,6 +22,7 @@ __all__ = [
     "CaeError",
     "ContractError",
     "DataError",
+    "ExecutionError",
     "FingerprintError",
     "GenerationError",
     "ModelError",
@@ -66,6 +68,10 @@ class FingerprintError(CaeError):
 
 class GenerationError(CaeError):
     """No fingerprint can be generated from what was given."""
+
+
+class ExecutionError(CaeError):
+    """The workers that were to do a part of the work cannot be reached, or have died."""
 
 
 class StorageError(CaeError):

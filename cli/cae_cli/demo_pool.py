@@ -159,10 +159,7 @@ def train_digits_pool(
         CaeError: an extra is not installed, some jobs failed, or the folder cannot be written.
     """
     from cae_backends.datasets import open_data
-    from cae_converters.exporting import export_member
 
     data = PoolData(open_data("digits", split="train"), open_data("digits", split="test"))
     jobs = digits_jobs(seed)
-    return train_pool(
-        jobs, data, folder / "pool.toml", export=export_member, workers=workers, replace=True, progress=progress
-    )
+    return train_pool(jobs, data, folder / "pool.toml", workers=workers, replace=True, progress=progress)

@@ -16,7 +16,7 @@ surrogates, goes the same way.
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cae_backends.datasets import open_data
+from cae_backends.execution.executor import this_process
 from cae_backends.training.jobs import PoolJob, Recipe
 from cae_backends.training.pool_jobs import PoolData, train_pool
-from cae_converters.exporting import export_member
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.disputes.judging import DatedEvidence, judge_claim, judge_unasked
 from cae_core.disputes.regeneration import JudgePool, Regeneration, regenerate
@@ -183,8 +183,7 @@ def _owned(member: PoolMember, name: str) -> PoolJob:
 
 
 def _trained(jobs: Sequence[PoolJob], manifest: Path) -> Pool:
-    with ThreadPoolExecutor(1) as here:
-        return read_pool(train_pool(jobs, _data(), manifest, export=export_member, executor=here))
+    return read_pool(train_pool(jobs, _data(), manifest, crew=this_process()))
 
 
 @lru_cache(maxsize=1)

@@ -29,56 +29,18 @@ Killer: TypeAlias = Callable[["subprocess.Popen[str]"], int]
 JOBS = 12
 
 TRAINER = """
-import time
-import numpy as np
+from tests.backends.third_party import LinearTrainer
 
-class Linear:
-    layout, output_axis, kernels, head = "NHWC", -1, ("w",), ("w",)
+TRAINER = LinearTrainer(pause=0.01)
 
-    def __init__(self, w):
-        self.model = self
-        self.w = w
-
-    def logits(self, images):
-        return images.reshape(len(images), -1) @ self.w
-
-    def weights(self):
-        return {"w": self.w.copy()}
-
-    def load(self, weights):
-        self.w = weights["w"].copy()
-
-    def start(self, recipe, *, seed, frozen, masks):
-        def step(images, targets, rate):
-            time.sleep(0.01)
-            x = images.reshape(len(images), -1)
-            p = np.exp(self.logits(images))
-            p /= p.sum(axis=1, keepdims=True)
-            y = np.eye(p.shape[1], dtype=np.float32)[targets] if targets.ndim == 1 else targets
-            self.w = self.w - np.float32(rate) * (x.T @ (p - y) / len(x))
-            return float(-(y * np.log(p + 1e-9)).sum(axis=1).mean())
-        return step
-
-class Trainer:
-    name = "linear"
-    architectures, pretrained = ("linear",), {}
-
-    def build(self, architecture, *, image_shape, classes, seed, scaling, device, weights=None):
-        rng = np.random.default_rng(seed)
-        return Linear((0.01 * rng.standard_normal((int(np.prod(image_shape)), classes))).astype(np.float32))
-
-TRAINER = Trainer()
-
-def export(framework, model, path, contract, image_shape):
+def export(model, path, contract, image_shape):
     path.write_bytes(b"linear" + model.w.tobytes())
 """
 
 RUNNER = """
 import sys
 from pathlib import Path
-from linear_trainer import export
-from cae_backends.training import executors
-from cae_backends.training.executors import cluster
+from cae_backends.execution import dask
 from cae_backends.training.jobs import PoolJob
 from cae_backends.training.pool_jobs import PoolData, train_pool
 from cae_backends.training.recipe import Recipe
@@ -94,11 +56,11 @@ def jobs(count):
 
 if __name__ == "__main__":
     folder, count, address = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""
-    executors._RECONNECT_SECONDS = float(sys.argv[4]) if len(sys.argv) > 4 else 30
-    crew = cluster(address) if address else None
+    dask._RECONNECT_SECONDS = float(sys.argv[4]) if len(sys.argv) > 4 else 30
+    crew = dask.cluster(address) if address else None
     def tell(done, total, name):
         print(done, total, name, flush=True)
-    train_pool(list(jobs(count)), PoolData(blobs(), blobs(20, seed=1)), folder / "pool.toml", export=export,
+    train_pool(list(jobs(count)), PoolData(blobs(), blobs(20, seed=1)), folder / "pool.toml",
                workers=2, crew=crew, progress=tell)
 """
 
@@ -113,7 +75,9 @@ class Site:
         installed = folder / "linear-0.dist-info"
         installed.mkdir(exist_ok=True)
         (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: linear\nVersion: 0\n")
-        (installed / "entry_points.txt").write_text("[cae.trainers]\nlinear = linear_trainer:TRAINER\n")
+        (installed / "entry_points.txt").write_text(
+            "[cae.trainers]\nlinear = linear_trainer:TRAINER\n[cae.exporters]\nlinear = linear_trainer:export\n"
+        )
         roots = [str(Path(__file__).parents[2] / part) for part in (".", "backends", "converters", "cli")]
         path = os.pathsep.join([str(folder), *roots, os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

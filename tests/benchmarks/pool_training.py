@@ -6,12 +6,12 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from cae_backends.datasets import open_data
-from cae_backends.training.executors import Crew, local_processes
+from cae_backends.execution.crew import Crew
+from cae_backends.execution.local import local_processes
 from cae_backends.training.jobs import PoolJob
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData
 from cae_backends.training.recipe import Recipe
-from cae_converters.exporting import export_member
 from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
 
 __all__ = ["measure_pool_training"]
@@ -27,7 +27,7 @@ def measure_pool_training(scale: Scale) -> list[Figure]:
 
     def train(crew: Crew) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            train_pool(jobs, data, Path(folder) / "pool.toml", export=export_member, crew=nullcontext(crew))
+            train_pool(jobs, data, Path(folder) / "pool.toml", crew=nullcontext(crew))
 
     with local_processes(1) as one, local_processes(_WORKERS) as two:
         # the round that does not count is the start-up: imports, and the graph that every export fills in

@@ -4,7 +4,6 @@ import importlib
 import json
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import pytest
 
 from cae_backends.datasets import open_data
+from cae_backends.execution.executor import this_process
 from cae_backends.training.jobs import PoolJob
 from cae_backends.training.pool_jobs import PoolData, train_pool
 from cae_backends.training.recipe import Recipe
-from cae_converters.exporting import export_member
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.intervals import clopper_pearson
 
@@ -52,8 +51,7 @@ def study() -> Iterator[ModuleType]:
 def setting(study: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - the study's own
     folder = tmp_path_factory.mktemp("false-claims")
     data = PoolData(open_data("digits", split="train"), open_data("digits", split="test"))
-    with ThreadPoolExecutor(1) as here:
-        pool = train_pool(JOBS, data, folder / "pool" / "pool.toml", export=export_member, executor=here)
+    pool = train_pool(JOBS, data, folder / "pool" / "pool.toml", crew=this_process())
     setting = study.Setting(pool, folder / "study", 1)
     for claim in study.all_claims(setting):
         study.judge_one(setting, claim)

@@ -1,6 +1,7 @@
-"""The classifiers of the report, untrained or with ImageNet weights: in Keras `report_keras`, in torch `report_torch`.
+"""Classifiers by name: the report's (`report_keras`, `report_torch`), and small ones (`small_keras`, `small_torch`).
 
-Nothing here imports a framework: each of the two modules is imported by whoever builds models of its framework.
+The report's are untrained or have ImageNet weights. Nothing here imports a framework: each module is imported by who
+builds models of its framework.
 """
 
 from cae_backends.architectures.options import REPORT_ARCHITECTURES, ImageShape, PretrainedWeights

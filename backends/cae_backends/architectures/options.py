@@ -1,8 +1,12 @@
-"""What a model of the report is asked for by, and the numbers that its Keras and its torch version share."""
+"""What a network is asked for by, and the numbers that the Keras and the torch version of the report's models share."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from cae_core.arrays import Floats32
 from cae_core.errors import OptionError
 
 __all__ = [
@@ -16,6 +20,7 @@ __all__ = [
     "TORCH_NETWORKS",
     "ImageShape",
     "PretrainedWeights",
+    "Scaling",
     "check_options",
     "check_weights",
 ]
@@ -25,6 +30,25 @@ ImageShape = tuple[int, int, int]
 
 PretrainedWeights = Path | Literal["imagenet"] | None
 """Of the layers below the classifier: a file, the published ones of ImageNet, or random."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The first layer of every network that is trained: (image - mean) * scale.
+
+    Attributes:
+        mean: float32, (k,) or (h, w, k).
+        scale: float32 (k,).
+    """
+
+    mean: Floats32
+    scale: Floats32
+
+    @classmethod
+    def fixed(cls, channels: int) -> "Scaling":
+        """Take [0, 1] to [-2, 2]: about zero mean and unit variance for most image data."""
+        return cls(np.full(channels, 0.5, np.float32), np.full(channels, 4.0, np.float32))
+
 
 DENSENET_TOP = "densenet121-top"
 REPORT_ARCHITECTURES = ("resnet20v1", "resnet50v1", "mobilenetv2", DENSENET_TOP)

@@ -1,19 +1,22 @@
 """Small networks in Keras by name, and the report's; each answers logits and holds its normalisation inside."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES, PretrainedWeights, check_weights
+from cae_backends.architectures.options import (
+    REPORT_ARCHITECTURES,
+    ImageShape,
+    PretrainedWeights,
+    Scaling,
+    check_weights,
+)
 from cae_backends.architectures.report_keras import build_keras
 from cae_backends.tensorflow.runtime import load_keras
-from cae_backends.training.trainers import Scaling
 from cae_core.errors import OptionError
 
 __all__ = ["ARCHITECTURES", "build"]
-
-ImageShape: TypeAlias = tuple[int, int, int]
 
 _NAME = "network"
 

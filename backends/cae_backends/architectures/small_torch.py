@@ -9,18 +9,19 @@ resnet8-quarter takes 3.1 million multiply-adds, plain-quarter 3.1, patch-quarte
 from collections.abc import Callable
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES, PretrainedWeights, check_weights
-from cae_backends.training.trainers import Scaling
+from cae_backends.architectures.options import (
+    REPORT_ARCHITECTURES,
+    ImageShape,
+    PretrainedWeights,
+    Scaling,
+    check_weights,
+)
 from cae_core.errors import OptionError
 
-__all__ = ["ARCHITECTURES", "ImageShape", "build"]
-
-ImageShape: TypeAlias = tuple[int, int, int]
-"""Height, width and channels of one image."""
+__all__ = ["ARCHITECTURES", "build"]
 
 Layers: TypeAlias = Callable[[ImageShape, int], list[nn.Module]]
 """Makes the layers between normalisation and logits, for images (h, w, k) and c classes."""
@@ -159,9 +160,6 @@ ARCHITECTURES: dict[str, Layers] = {
 }
 """The small networks by name."""
 
-_FIXED = 0.5, 4.0
-"""[0, 1] becomes [-2, 2]: about zero mean and unit variance for most image data."""
-
 
 def build(
     name: str,
@@ -188,9 +186,7 @@ def build(
     """
     if min(image_shape[:2]) < 4:
         raise OptionError(f"The networks pool twice and need images of at least 4x4; found {image_shape}.")
-    mean, scale = _FIXED
-    fixed = Scaling(np.full(image_shape[2], mean, np.float32), np.full(image_shape[2], scale, np.float32))
-    first = _Normalise(scaling or fixed)
+    first = _Normalise(scaling or Scaling.fixed(image_shape[2]))
     if name not in ARCHITECTURES:
         return nn.Sequential(first, _report(name, image_shape, classes, seed, weights))
     check_weights(name, channels=image_shape[2], weights=weights)

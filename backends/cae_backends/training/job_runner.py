@@ -4,36 +4,30 @@ import dataclasses
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from cae_backends.architectures.options import PretrainedWeights
-from cae_backends.training.jobs import COPYING_KINDS, ESTIMATOR_KIND, PoolJob
-from cae_backends.training.pool_store import MadeMember, PoolData, Result, unpack_data
+from cae_backends.architectures.options import ImageShape, PretrainedWeights
+from cae_backends.execution.stopping import check_stopped
+from cae_backends.training.fitting import EpochProgress, accuracy
+from cae_backends.training.jobs import PoolJob
+from cae_backends.training.kinds.record import Copy, Estimator, Teacher, Theft, Training
+from cae_backends.training.kinds.setup import Made, Setup
+from cae_backends.training.kinds.table import KINDS
+from cae_backends.training.pool_store import MadeMember, PoolData, Result
+from cae_backends.training.trainers import Network, find_exporter, find_trainer
 from cae_core.arrays import Floats32
 from cae_core.contract import Contract
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, PoolError
 from cae_core.models import Model
 from cae_core.opening.opened import open_model
 
-if TYPE_CHECKING:
-    from cae_backends.training.fitting import EpochProgress
-    from cae_backends.training.kinds import Made, Setup, Teacher
-    from cae_backends.training.trainers import Network
-
-__all__ = ["Exporter", "Parent", "Task", "run_task"]
-
-ImageShape: TypeAlias = tuple[int, int, int]
-
-Exporter: TypeAlias = Callable[[str, Any, Path, Contract, ImageShape], None]
-"""Writes a model as ONNX: (framework, model, path, contract, (h, w, k)); the framework is a trainer's name, or
-``"sklearn"`` for an estimator of vectors in [0, 1]. A top-level function: it is pickled."""
+__all__ = ["Parent", "Task", "exporter_name", "run_task", "work"]
 
 _ONE_AT_A_TIME = threading.Lock()
 """Frameworks keep their random state and number of threads for the whole process."""
@@ -55,7 +49,6 @@ class Task:
     Attributes:
         job: what to make.
         parent: what it derives from, if anything.
-        export: writes its models.
         device: where to train.
         keep_weights: whether to send the weights home, for jobs that derive from this one.
         origin: the model file of a source that is there already.
@@ -64,34 +57,44 @@ class Task:
 
     job: PoolJob
     parent: Parent | None
-    export: Exporter
     device: str
     keep_weights: bool
     origin: Parent | None = None
     weights: bytes = b""
 
 
-@lru_cache(maxsize=1)
-def _read_data(path: Path) -> PoolData:
-    return unpack_data(path)
+def work(task: Task, data: PoolData) -> Result:
+    """Run a job as a crew's worker does: it ends after the epoch where nobody waits for its result any more."""
+    return run_task(task, data, lambda _done, _epochs: check_stopped())
 
 
-def run_task(task: Task, data: PoolData | Path, progress: "EpochProgress | None" = None) -> Result:
+def run_task(task: Task, data: PoolData, progress: EpochProgress | None = None) -> Result:
     """Train, measure and export one job's members.
 
     Raises:
         CaeError: an option is wrong, the training diverged, or the model cannot be exported.
     """
-    loaded = _read_data(data) if isinstance(data, Path) else data
     start = time.perf_counter()
-    with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="cae-") as folder:
-        if task.origin is not None:
-            result = _measured(task.origin, loaded, Path(folder))
-        elif task.job.kind == ESTIMATOR_KIND:
-            result = _estimator(task, loaded, Path(folder))
-        else:
-            result = _network(task, loaded, Path(folder), progress)
+    with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="cae-") as name:
+        result = _result(task, data, Path(name), progress)
     return dataclasses.replace(result, seconds=time.perf_counter() - start)
+
+
+def exporter_name(job: PoolJob) -> str:
+    """Return the name of the exporter that writes a job's models."""
+    kind = KINDS[job.kind]
+    return kind.exporter if isinstance(kind, Estimator) else job.trainer
+
+
+def _result(task: Task, data: PoolData, folder: Path, progress: EpochProgress | None) -> Result:
+    if task.origin is not None:
+        return _measured(task.origin, data, folder)
+    kind = KINDS[task.job.kind]
+    if isinstance(kind, Estimator):
+        return _estimator(task.job, kind, data, folder)
+    with _pretrained(task, folder) as start:
+        made = _made(task, _setup(task, data, start, progress), folder)
+    return _network(task, made, data, folder)
 
 
 def _measured(origin: Parent, data: PoolData, folder: Path) -> Result:
@@ -99,52 +102,53 @@ def _measured(origin: Parent, data: PoolData, folder: Path) -> Result:
     return Result((MadeMember(b"", float((answers.labels == data.test.labels).mean())),), b"", {}, 0.0)
 
 
-def _estimator(task: Task, data: PoolData, folder: Path) -> Result:
-    from cae_backends.training.estimators import fit_estimator
-
-    estimator, accuracy = fit_estimator(data.train, data.test, name=task.job.architecture, seed=task.job.seed)
-    path = folder / "model.onnx"
-    task.export("sklearn", estimator, path, _contract(data, "NHWC"), _image_shape(data))
-    return Result((MadeMember(path.read_bytes(), accuracy),), b"", {}, 0.0)
+def _estimator(job: PoolJob, kind: Estimator, data: PoolData, folder: Path) -> Result:
+    estimator, score = kind.make(data.train, data.test, job.architecture, job.seed)
+    model = _exported(job, estimator, folder / "model.onnx", _contract(data, "NHWC"), _image_shape(data))
+    return Result((MadeMember(model, score),), b"", {}, 0.0)
 
 
-def _network(task: Task, data: PoolData, folder: Path, progress: "EpochProgress | None") -> Result:
+def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: EpochProgress | None) -> Setup:
+    job = task.job
+    return Setup(
+        trainer=find_trainer(job.trainer),
+        data=data.train,
+        architecture=job.architecture,
+        seed=job.seed,
+        recipe=job.recipe,
+        device=task.device,
+        queries=data.foreign if job.queries == "foreign" else None,
+        snapshots=job.snapshot_epochs,
+        progress=progress,
+        weights=start,
+    )
+
+
+def _network(task: Task, made: Made, data: PoolData, folder: Path) -> Result:
+    """Export a network and its snapshots, after which it holds the last snapshot's weights."""
     from safetensors.numpy import save
 
-    from cae_backends.training.fitting import accuracy
-    from cae_backends.training.kinds import Setup
-    from cae_backends.training.trainers import find_trainer
-
-    job = task.job
-    with _pretrained(task, folder) as start:
-        setup = Setup(
-            trainer=find_trainer(job.trainer),
-            data=data.train,
-            architecture=job.architecture,
-            seed=job.seed,
-            recipe=job.recipe,
-            device=task.device,
-            queries=data.foreign if job.queries == "foreign" else None,
-            snapshots=job.snapshot_epochs,
-            progress=progress,
-            weights=start,
-        )
-        made = _made(task, setup, folder)
-    network = made.network
+    job, network = task.job, made.network
     contract = _contract(data, network.layout)
 
-    def exported(name: str) -> MadeMember:
+    def member(name: str) -> MadeMember:
         path = folder / f"{name}.onnx"
-        task.export(job.trainer, network.model, path, contract, _image_shape(data))
-        return MadeMember(path.read_bytes(), accuracy(network, data.test))
+        return MadeMember(
+            _exported(job, network.model, path, contract, _image_shape(data)), accuracy(network, data.test)
+        )
 
     weights = save(network.weights()) if task.keep_weights else b""  # before a snapshot's are loaded
-    members = [exported("model")]
+    members = [member("model")]
     for epoch in job.snapshot_epochs:
         network.load(made.snapshots[epoch])
-        members.append(exported(f"epoch-{epoch}"))
+        members.append(member(f"epoch-{epoch}"))
     table = {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
     return Result(tuple(members), weights, table, 0.0)
+
+
+def _exported(job: PoolJob, model: Any, path: Path, contract: Contract, image_shape: ImageShape) -> bytes:  # noqa: ANN401
+    find_exporter(exporter_name(job))(model, path, contract, image_shape)
+    return path.read_bytes()
 
 
 @contextmanager
@@ -163,25 +167,26 @@ def _pretrained(task: Task, folder: Path) -> Iterator[PretrainedWeights]:
         raise type(error)(str(error).replace(str(copy), str(given.path))) from error
 
 
-def _made(task: Task, setup: "Setup", folder: Path) -> "Made":
-    from cae_backends.training.kinds import DERIVATIONS, THEFTS, independent
-
-    parent = task.parent
-    if parent is None:
-        return independent(setup)
-    if parent.job.origin is not None:
-        teacher = _teacher(_opened(parent, folder), classes=len(setup.data.class_names))
-        return THEFTS[task.job.kind](teacher, setup)
-    copy = _loaded(parent, setup)
-    if task.job.kind in COPYING_KINDS:
-        return DERIVATIONS[task.job.kind](copy, setup)
-    return THEFTS[task.job.kind](copy.logits, setup)
+def _made(task: Task, setup: Setup, folder: Path) -> Made:
+    kind, parent = KINDS[task.job.kind], task.parent
+    if isinstance(kind, Training):
+        return kind.make(setup)
+    if isinstance(kind, Theft) and parent is not None:
+        return kind.make(_teacher(parent, setup, folder), setup)
+    if isinstance(kind, Copy) and parent is not None:
+        return kind.make(_loaded(parent, setup), setup)
+    raise PoolError(f"Job {task.job.name}: a {kind.name} model is made of its parent, and none was given.")
 
 
-def _loaded(parent: Parent, setup: "Setup") -> "Network":
+def _teacher(parent: Parent, setup: Setup, folder: Path) -> Teacher:
+    """Return what a thief asks: the network that the parent's job has trained, or its file."""
+    if parent.job.origin is None:
+        return _loaded(parent, setup).logits
+    return _logits_of(_opened(parent, folder), classes=len(setup.data.class_names))
+
+
+def _loaded(parent: Parent, setup: Setup) -> Network:
     from safetensors.numpy import load
-
-    from cae_backends.training.trainers import find_trainer
 
     job = parent.job
     same = dataclasses.replace(
@@ -198,7 +203,7 @@ def _opened(parent: Parent, folder: Path) -> Model:
     return open_model(str(path), contract=parent.contract, device="cpu", trusted=parent.job.trusted)
 
 
-def _teacher(model: Model, *, classes: int) -> "Teacher":
+def _logits_of(model: Model, *, classes: int) -> Teacher:
     """The logits of a black box are the logarithms of its probabilities; of a bare label, those of a certain one."""
 
     def logits(images: Floats32) -> Floats32:

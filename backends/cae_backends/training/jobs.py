@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cae_backends.training.kinds.estimators import SCIKIT_LEARN
+from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
 from cae_core.pool.manifest import Relation, Role
 
 __all__ = [
-    "COPYING_KINDS",
     "ESTIMATOR_KIND",
-    "KINDS",
-    "UNTRAINED_KINDS",
     "PoolJob",
     "Recipe",
     "ancestor_of",
@@ -29,41 +28,14 @@ __all__ = [
     "job_digest",
 ]
 
-ESTIMATOR_KIND = "scikit-learn"
+ESTIMATOR_KIND = SCIKIT_LEARN.name
 """The kind of a reference that is no neural network; it can be nobody's parent."""
-
-KINDS: dict[str, Relation] = {
-    "source": "source",
-    "hard labels": "surrogate",
-    "soft labels": "surrogate",
-    "distilled": "surrogate",
-    "other architecture": "surrogate",
-    "fine-tuned": "surrogate",
-    "fine-tuned last layer": "surrogate",
-    "re-initialised last layer": "surrogate",
-    "re-initialised": "surrogate",
-    "pruned": "surrogate",
-    "8-bit weights": "surrogate",
-    "adversarially fine-tuned": "surrogate",
-    "independent": "reference",
-    ESTIMATOR_KIND: "reference",
-}
-"""Every kind of member and its relation to the source."""
-
-COPYING_KINDS = tuple(KINDS)[5:12]
-"""The surrogates that start from their parent's weights; the others need its answers only."""
-
-UNTRAINED_KINDS = (ESTIMATOR_KIND, "8-bit weights")
-"""The kinds that no recipe trains, epoch by epoch."""
 
 _INDEPENDENT_ROLES = ("calibrate", "test")
 """The model is the unit of what is counted there, and two states of one training are not independent."""
 
 _TRAINING_VERSION = 2
 """Part of every job's digest: raise it when the training code changes what a job results in."""
-
-_YOUNGER_FIELDS = ("l2",)
-"""Fields of a recipe that came after this version; at zero they are left out of the digest: older jobs keep theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +45,7 @@ class PoolJob:
     Attributes:
         name: the stem of its file; unique in the pool.
         role: what it may be used for.
-        kind: a key of `KINDS`, which also fixes its relation to the source.
+        kind: a key of `kinds.table.KINDS`, which also fixes its relation to the source.
         architecture: a name that the trainer knows, or of `estimators.ESTIMATORS` for scikit-learn.
         seed: of its initial weights, batches and augmentation.
         parent: name of the job that a surrogate is derived from; empty otherwise.
@@ -111,9 +83,9 @@ class PoolJob:
             raise PoolError(f'Job {self.name}: role and kind are both "source", or neither is.')
         if self.origin is not None and self.relation != "source":
             raise PoolError(f"Job {self.name}: only the source may be a file that is there; see `cae pool add`.")
-        if self.queries == "foreign" and (self.relation != "surrogate" or self.kind in COPYING_KINDS):
+        if self.queries == "foreign" and KINDS[self.kind].starts_from != "answers":
             raise PoolError(f"Job {self.name}: a {self.kind} model asks nothing, so there are no foreign queries.")
-        if self.weights is not None and (self.origin is not None or self.kind in (*COPYING_KINDS, ESTIMATOR_KIND)):
+        if self.weights is not None and not self._starts_afresh:
             raise PoolError(
                 f"Job {self.name}: pretrained weights are where a network's own training starts, and not for a copy, "
                 "an estimator or a file that is there. Leave weights out."
@@ -126,7 +98,7 @@ class PoolJob:
                 f"Job {self.name}: snapshots of one training are not independent of one another and may only generate "
                 f"and screen; found the role {self.role}."
             )
-        if self.snapshots and self.kind in UNTRAINED_KINDS:
+        if self.snapshots and not KINDS[self.kind].trained:
             raise PoolError(f"Job {self.name}: a {self.kind} model has no epochs to take snapshots of. Leave them out.")
         if self.snapshots and self.recipe.patience:
             raise PoolError(
@@ -138,7 +110,12 @@ class PoolJob:
     @property
     def relation(self) -> Relation:
         """The member's relation to the source."""
-        return KINDS[self.kind]
+        return KINDS[self.kind].relation
+
+    @property
+    def _starts_afresh(self) -> bool:
+        kind = KINDS[self.kind]
+        return kind.network and not kind.copies and self.origin is None
 
     @property
     def snapshot_epochs(self) -> tuple[int, ...]:
@@ -180,7 +157,7 @@ def check_jobs(jobs: Sequence[PoolJob]) -> dict[str, PoolJob]:
 
 def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
     parent = by_name.get(job.parent)
-    if parent is None or parent.kind == ESTIMATOR_KIND:
+    if parent is None or not KINDS[parent.kind].network:
         raise PoolError(f"Job {job.name}: its parent {job.parent!r} is no neural network of this pool.")
     if parent.relation == "reference":
         raise PoolError(
@@ -188,18 +165,19 @@ def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
         )
     if parent.role not in ("source", job.role):  # a child tells about its parent: roles would no longer be disjoint
         raise PoolError(f"Job {job.name} ({job.role}) derives from {parent.name} ({parent.role}): roles must not mix.")
-    same = (job.architecture, job.trainer) == (parent.architecture, parent.trainer)
-    if job.kind == "other architecture" and same:
-        raise PoolError(f"Job {job.name}: 'other architecture' has its parent's, {job.architecture}.")
-    if job.kind in COPYING_KINDS and parent.origin is not None:
+    kind, same = KINDS[job.kind], (job.architecture, job.trainer) == (parent.architecture, parent.trainer)
+    if kind.other_architecture and same:
+        raise PoolError(f"Job {job.name}: {job.kind!r} has its parent's, {job.architecture}.")
+    if kind.copies and parent.origin is not None:
         raise PoolError(
             f"Job {job.name}: a {job.kind} model starts from weights, and the source is a file that only answers. "
             "Train the source as a part of the pool, or leave this kind out."
         )
-    if job.kind in COPYING_KINDS and not same:
+    if kind.copies and not same:
         raise PoolError(f"Job {job.name}: a {job.kind} model keeps its parent's architecture, {parent.architecture}.")
-    if job.kind == "adversarially fine-tuned" and not job.recipe.adversarial:
-        raise PoolError(f"Job {job.name}: the recipe of an {job.kind} model gives an adversarial radius.")
+    for field, sentence in kind.needs.items():
+        if not getattr(job.recipe, field):
+            raise PoolError(f"Job {job.name}: {sentence}.")
 
 
 def ancestor_of(job: PoolJob, jobs: Mapping[str, PoolJob]) -> str:
@@ -209,7 +187,7 @@ def ancestor_of(job: PoolJob, jobs: Mapping[str, PoolJob]) -> str:
         job: whose model is meant; it inherits where it starts from its parent's weights.
         jobs: by name, its parents among them.
     """
-    while job.kind in COPYING_KINDS:
+    while KINDS[job.kind].copies:
         job = jobs[job.parent]
     return job.weights.ancestor if job.weights is not None else ""
 
@@ -223,9 +201,7 @@ def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
         data: digest of the images and labels.
         parent: digest of the parent's weights (or of the `origin`), or empty.
     """
-    recipe = dataclasses.asdict(job.recipe)
-    recipe = {name: value for name, value in recipe.items() if value or name not in _YOUNGER_FIELDS}
-    fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": recipe}
+    fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": job.recipe.identity()}
     del fields["weights"], fields["trusted"]  # consent changes no result
     if job.weights is not None:
         fields["weights"] = job.weights.identity

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from cae_backends.architectures.options import KERAS_NETWORKS, REPORT_ARCHITECTURES, PretrainedWeights
-from cae_backends.training.trainers import Network, Scaling
+from cae_backends.architectures.options import KERAS_NETWORKS, REPORT_ARCHITECTURES, PretrainedWeights, Scaling
+from cae_backends.training.trainers import Network
 
 __all__ = ["TRAINER", "KerasTrainer"]
 
 
 class KerasTrainer:
-    """Builds the networks of `keras_architectures`."""
+    """Builds the networks of `small_keras` and of the report."""
 
     name = "keras"
     pretrained: Mapping[str, str] = {name: f"keras.applications {network}" for name, network in KERAS_NETWORKS.items()}

@@ -27,13 +27,15 @@ count adds members and leaves those that are there as they are.
 import hashlib
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from cae_backends.training.estimators import ESTIMATORS
-from cae_backends.training.jobs import COPYING_KINDS, ESTIMATOR_KIND, KINDS, UNTRAINED_KINDS, PoolJob, check_jobs
+from cae_backends.training.jobs import PoolJob, check_jobs
+from cae_backends.training.kinds.record import Estimator, Kind
+from cae_backends.training.kinds.scratch import SOURCE as SOURCE_KIND
+from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.plan_fields import (
     architectures_of,
     check_architecture,
@@ -209,7 +211,7 @@ class _Reader:
         return PoolJob(
             name=SOURCE,
             role="source",
-            kind="source",
+            kind=SOURCE_KIND.name,
             architecture=architecture,
             seed=member_seed(self._seed, SOURCE),
             recipe=recipe,
@@ -233,23 +235,13 @@ class _Reader:
     def _group(self, table: Mapping[str, Any], name: str, source: PoolJob) -> Iterator[PoolJob]:
         where = f"{self._origin}: members {name!r}"
         check_fields(table, _GROUP_FIELDS, where)
-        kind = str(table.get("kind", ""))
-        if kind not in KINDS or kind == "source":
-            known = ", ".join(other for other in KINDS if other != "source")
-            raise PoolError(f"{where}: kind must be one of {known}; found {kind!r}.")
-        own = [source.architecture] if kind in COPYING_KINDS else None
-        architectures = names_field(table, "architectures", own, where)
-        recipes = names_field(table, "recipes", ["digits"] if kind in UNTRAINED_KINDS else None, where)
-        trainer, queries = text_field(table, "trainer", self._trainer, where), table.get("queries", "own")
-        if source.origin is None or kind not in COPYING_KINDS:  # a file has no architecture to be copied
-            buildable = ESTIMATORS if kind == ESTIMATOR_KIND else architectures_of(trainer, where)
-            for architecture in architectures:
-                check_architecture(architecture, buildable, where)
-        if queries not in ("own", "foreign"):
-            raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")
-        snapshots = table.get("snapshots", 0)
-        if type(snapshots) is not int or snapshots < 0:
-            raise PoolError(f"{where}: snapshots must be a number; found {snapshots!r}.")
+        kind = _kind(table, where)
+        architectures = names_field(table, "architectures", [source.architecture] if kind.copies else None, where)
+        recipes = names_field(table, "recipes", None if kind.trained else ["digits"], where)
+        trainer = text_field(table, "trainer", self._trainer, where)
+        if source.origin is None or not kind.copies:  # a file has no architecture to be copied
+            _check_architectures(architectures, kind, trainer, where)
+        queries, snapshots = _queries(table, where), _snapshots(table, where)
         start = self._weights(table, architectures, trainer, where)
         for role, count in counts_field(table, where):
             turns = itertools.cycle(itertools.product(recipes, architectures))
@@ -258,10 +250,10 @@ class _Reader:
                 yield PoolJob(
                     name=member,
                     role=role,
-                    kind=kind,
+                    kind=kind.name,
                     architecture=architecture,
                     seed=member_seed(self._seed, member),
-                    parent=SOURCE if KINDS[kind] == "surrogate" else "",
+                    parent=SOURCE if kind.relation == "surrogate" else "",
                     recipe=self._recipe(recipe, table, where),
                     trainer=trainer,
                     queries=queries,
@@ -284,3 +276,31 @@ class _Reader:
             return read_recipe(name, tables=self._recipes, changes=changes)
         except CaeError as error:
             raise type(error)(f"{where}: {error}") from error
+
+
+def _kind(table: Mapping[str, Any], where: str) -> Kind:
+    known = {name: kind for name, kind in KINDS.items() if kind is not SOURCE_KIND}
+    name = str(table.get("kind", ""))
+    if name not in known:
+        raise PoolError(f"{where}: kind must be one of {', '.join(known)}; found {name!r}.")
+    return known[name]
+
+
+def _check_architectures(names: Iterable[str], kind: Kind, trainer: str, where: str) -> None:
+    known = kind.architectures if isinstance(kind, Estimator) else architectures_of(trainer, where)
+    for name in names:
+        check_architecture(name, known, where)
+
+
+def _queries(table: Mapping[str, Any], where: str) -> Literal["own", "foreign"]:
+    queries = table.get("queries", "own")
+    if queries not in ("own", "foreign"):
+        raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")
+    return "foreign" if queries == "foreign" else "own"
+
+
+def _snapshots(table: Mapping[str, Any], where: str) -> int:
+    snapshots = table.get("snapshots", 0)
+    if type(snapshots) is not int or snapshots < 0:
+        raise PoolError(f"{where}: snapshots must be a number; found {snapshots!r}.")
+    return snapshots

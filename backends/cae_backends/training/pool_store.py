@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.execution.crew import Shared
 from cae_backends.training.jobs import PoolJob
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
@@ -138,8 +139,17 @@ class PoolStore:
     def _record_path(self, digest: str) -> Path:
         return self.folder / "state" / f"{digest}.json"
 
-    def store_data(self, data: PoolData) -> Path:
-        """Store ``data`` for local processes, under a name derived from its content, and return the path."""
+    def shared(self, data: PoolData) -> Shared[PoolData]:
+        """Return ``data`` as a crew takes them; local processes read them from a file of this folder."""
+        return Shared(
+            name=data.sha256(),
+            store=lambda: self._store_data(data),
+            pack=lambda: pack_data(data),
+            unpack=unpack_data,
+        )
+
+    def _store_data(self, data: PoolData) -> Path:
+        """Store ``data`` under a name derived from its content, and return the path."""
         digest = hashlib.sha256(data.sha256().encode()).hexdigest()
         path = self.folder / "state" / f"data-{digest[:32]}.npz"
         if not path.exists():

@@ -23,6 +23,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
 }
 
+_LATER = {"later": True}
+"""Marks a field that came after the first digests: at its default it is left out, so that older jobs keep theirs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -81,7 +84,7 @@ class Recipe:
     temperature: float = 1.0
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
-    l2: float = 0.0
+    l2: float = dataclasses.field(default=0.0, metadata=_LATER)
     precision: Precision = "float32"
     average: int = 0
     share: float = 1.0
@@ -105,6 +108,11 @@ class Recipe:
             raise OptionError("A recipe with plateau, patience or best needs a validation share, such as 0.1.")
         if self.average > self.epochs or (self.average > 1 and self.best):
             raise OptionError("A recipe averages at most all of its epochs, and not where it keeps the best one.")
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that count in a job's digest."""
+        values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {field.name: value for field, value in values if value != field.default or field.metadata != _LATER}
 
     @property
     def augments(self) -> bool:

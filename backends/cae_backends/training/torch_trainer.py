@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES, TORCH_NETWORKS, PretrainedWeights
-from cae_backends.training.trainers import Network, Scaling
+from cae_backends.architectures.options import REPORT_ARCHITECTURES, TORCH_NETWORKS, PretrainedWeights, Scaling
+from cae_backends.training.trainers import Network
 from cae_core.errors import BackendMissing
 
 __all__ = ["TRAINER", "TorchTrainer"]
@@ -19,11 +19,11 @@ _SMALL = (
     "patch-quarter",
     "mobile-quarter",
 )
-"""The keys of `torch_architectures.ARCHITECTURES`, which cannot be read without torch."""
+"""The keys of `small_torch.ARCHITECTURES`, which cannot be read without torch."""
 
 
 class TorchTrainer:
-    """Builds the networks of `torch_architectures`."""
+    """Builds the networks of `small_torch` and of the report."""
 
     name = "torch"
     architectures = (*_SMALL, *REPORT_ARCHITECTURES)

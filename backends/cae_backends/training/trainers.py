@@ -1,26 +1,40 @@
 """What a framework must know to train pools: how to build a network, and the few primitives of a `Network`.
 
 Everything else (batches, augmentation, schedules, checkpoints, and what thieves do) is derived from these once, in
-NumPy. Trainers are found through the entry points of the group ``cae.trainers``, so a third party adds one without
-touching this repository.
+NumPy. Trainers are found through the entry points of the group ``cae.trainers``, and what writes their networks as
+ONNX through those of ``cae.exporters``, under the same name. So a third party adds both without touching this
+repository.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_backends.architectures.options import PretrainedWeights
+from cae_backends.architectures.options import ImageShape, PretrainedWeights, Scaling
 from cae_backends.training.recipe import Recipe
 from cae_core.arrays import Floats32, Labels
+from cae_core.contract import Contract
 from cae_core.errors import BackendMissing
 
-__all__ = ["ADVERSARIAL_STEP", "TRAINER_GROUP", "Network", "Scaling", "Step", "Trainer", "Weights", "find_trainer"]
+__all__ = [
+    "ADVERSARIAL_STEP",
+    "EXPORTER_GROUP",
+    "TRAINER_GROUP",
+    "Exporter",
+    "Network",
+    "Step",
+    "Trainer",
+    "Weights",
+    "find_exporter",
+    "find_trainer",
+]
 
 TRAINER_GROUP = "cae.trainers"
+EXPORTER_GROUP = "cae.exporters"
 
 ADVERSARIAL_STEP = 1.25
 """Length of the gradient-sign step of adversarial training, in units of the radius (Wong et al., 2020)."""
@@ -32,25 +46,12 @@ Step: TypeAlias = Callable[[Floats32, Floats32 | Labels, float], float]
 """One step of training: images (n, h, w, k), labels (n,) or probabilities (n, c), learning rate -> loss before it."""
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """The first layer of every network: (image - mean) * scale.
-
-    Attributes:
-        mean: float32, (k,) or (h, w, k).
-        scale: float32 (k,).
-    """
-
-    mean: Floats32
-    scale: Floats32
-
-
 class Network(Protocol):
     """A classifier of images (n, h, w, k) in [0, 1] that can be trained."""
 
     @property
     def model(self) -> Any:  # noqa: ANN401 - each framework has its own
-        """The framework's own object, in evaluation mode, for its exporter."""
+        """The framework's own object, in evaluation mode, for its `Exporter`."""
         ...
 
     @property
@@ -104,11 +105,11 @@ class Network(Protocol):
 
 
 class Trainer(Protocol):
-    """What an entry point names. Importing it must not import the framework."""
+    """What an entry point of `TRAINER_GROUP` names. Importing it must not import the framework."""
 
     @property
     def name(self) -> str:
-        """As plans and messages use it."""
+        """As plans, messages and the exporter's entry point use it."""
         ...
 
     @property
@@ -125,7 +126,7 @@ class Trainer(Protocol):
         self,
         architecture: str,
         *,
-        image_shape: tuple[int, int, int],
+        image_shape: ImageShape,
         classes: int,
         seed: int,
         scaling: Scaling,
@@ -152,15 +153,47 @@ class Trainer(Protocol):
         ...
 
 
+class Exporter(Protocol):
+    """What an entry point of `EXPORTER_GROUP` names. Importing it must not import the framework."""
+
+    def __call__(self, model: Any, path: Path, contract: Contract, image_shape: ImageShape, /) -> None:  # noqa: ANN401
+        """Write a model as ONNX.
+
+        Args:
+            model: `Network.model`; for an estimator the estimator itself.
+            path: of the file; others may be written beside it.
+            contract: of the model.
+            image_shape: (h, w, k).
+
+        Raises:
+            CaeError: the model cannot be exported.
+        """
+        ...
+
+
 def find_trainer(name: str) -> Trainer:
     """Return a trainer by name.
 
     Raises:
         BackendMissing: no such trainer is installed.
     """
-    points = entry_points(group=TRAINER_GROUP)
+    trainer: Trainer = _found(TRAINER_GROUP, name, f"trainer {name!r}")
+    return trainer
+
+
+def find_exporter(name: str) -> Exporter:
+    """Return what writes the networks of a trainer, or the estimators of this name.
+
+    Raises:
+        BackendMissing: no such exporter is installed.
+    """
+    exporter: Exporter = _found(EXPORTER_GROUP, name, f"exporter to ONNX for {name!r}")
+    return exporter
+
+
+def _found(group: str, name: str, what: str) -> Any:  # noqa: ANN401 - what an entry point names
+    points = entry_points(group=group)
     if name not in points.names:
         known = ", ".join(sorted(points.names)) or "none"
-        raise BackendMissing(f"No trainer {name!r} is installed; there are: {known}.")
-    trainer: Trainer = points[name].load()
-    return trainer
+        raise BackendMissing(f"No {what} is installed; there are: {known}.")
+    return points[name].load()

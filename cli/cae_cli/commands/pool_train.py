@@ -13,7 +13,7 @@ from cae_cli.options import Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
-    from cae_backends.training.executors import Crew
+    from cae_backends.execution.crew import Crew
     from cae_backends.training.plans import Plan
     from cae_backends.training.pool_store import PoolData
 
@@ -151,14 +151,12 @@ def _train(
     quiet: bool,
 ) -> None:
     from cae_backends.training.pool_jobs import train_pool
-    from cae_converters.exporting import export_member
 
     with resumable(), progress_bar(enabled=not quiet) as progress:
         train_pool(
             plan.jobs,
             images,
             pool,
-            export=export_member,
             workers=workers,
             crew=crew,
             device=device,
@@ -182,7 +180,7 @@ def _images(plan: "Plan", data: str | None, test_data: str | None, foreign: str 
 
 
 def _crew(address: str | None, resources: list[str]) -> "AbstractContextManager[Crew] | None":
-    from cae_backends.training.executors import cluster
+    from cae_backends.execution.dask import cluster
     from cae_core.errors import OptionError
 
     if address is None and resources:

@@ -17,9 +17,9 @@ from torch import nn
 from cae_backends.architectures import REPORT_ARCHITECTURES, ImageShape
 from cae_backends.architectures.report_keras import build_keras
 from cae_backends.architectures.report_torch import build_torch
-from cae_backends.architectures.transfer import keras_to_torch_resnet20
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
-from cae_core.errors import ModelError, OptionError
+from cae_core.errors import OptionError
+from tests.backends.resnet20_transfer import keras_to_torch_resnet20
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -268,23 +268,6 @@ class TestResNet20:
         np.testing.assert_allclose(logits.detach(), expected, rtol=1e-9)
         found = pulled.numpy().transpose(0, 2, 3, 1)
         np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-9 * np.abs(gradient).max())
-
-    def test_transfer_refuses_another_model(self) -> None:
-        with pytest.raises(ModelError, match="not a ResNet20v1 of ours"):
-            keras_to_torch_resnet20(keras_model("mobilenetv2"))
-        layers = load_keras().layers
-        flat = load_keras().Sequential([layers.Input((4,)), layers.Dense(2)])
-        with pytest.raises(ModelError, match=r"takes \(n, h, w, k\)"):
-            keras_to_torch_resnet20(flat)
-
-    def test_transfer_refuses_another_width(self) -> None:
-        keras = load_keras()
-        model = build_keras("resnet20v1", image_shape=(8, 8, 1), classes=2)
-        config = model.get_config()
-        stem = next(layer for layer in config["layers"] if layer["name"] == "stem_conv")
-        stem["config"]["kernel_size"] = (5, 5)
-        with pytest.raises(ModelError, match="stem_conv"):
-            keras_to_torch_resnet20(keras.Model.from_config(config))
 
 
 @pytest.mark.parametrize("build", [build_keras, build_torch])

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cae_backends.training.jobs import KINDS
+from cae_backends.training.jobs import job_digest
+from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.plans import parse_plan, read_plan
 from cae_backends.training.pretrained import Pretrained
 from cae_core.errors import CaeError, PoolError
@@ -178,6 +179,21 @@ def test_the_examples_are_plans_with_all_roles_and_kinds(path: Path) -> None:
     assert testing <= set(KINDS)
 
 
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ("cifar10", "49bc6ac58516255b018f8b233257a49cb1893283799357a03fa0cd4bac8f509d"),
+        ("digits", "3e5da94ebbb4f850c69717aaec00c52a5c1078a0f17a3e606e1122ad387190ee"),
+        ("mnist", "fe8d4e6aac2d8562da61c91f3c5dd3c7fb455abe595325b518917d72471e0bd8"),
+    ],
+)
+def test_the_jobs_of_the_examples_keep_their_digests(plan: str, expected: str) -> None:
+    """Otherwise pools that are finished would be trained again."""
+    jobs = read_plan(EXAMPLES / f"{plan}.toml").jobs
+    lines = [f"{job.name} {job_digest(job, data='data', parent='parent' if job.parent else '')}" for job in jobs]
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == expected
+
+
 def test_the_digits_example_is_large_enough() -> None:
     path = EXAMPLES / "digits.toml"
     jobs = read_plan(path).jobs
@@ -185,5 +201,5 @@ def test_the_digits_example_is_large_enough() -> None:
     assert f"{references} references and {surrogates} surrogates" in path.read_text().splitlines()[0]
     assert references >= 550
     assert surrogates >= 100
-    kinds = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
+    kinds = {kind.name for kind in KINDS.values() if kind.relation == "surrogate"}
     assert {job.kind for job in jobs} >= kinds

@@ -2,37 +2,38 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed.scheduler import KilledWorker
 
-from cae_backends.training import executors
-from cae_backends.training.executors import Crew, cluster
-from cae_backends.training.job_runner import Task, run_task
-from cae_backends.training.jobs import ESTIMATOR_KIND, KINDS, PoolJob, check_jobs, job_digest
+from cae_backends.execution.crew import Crew, Shared
+from cae_backends.execution.executor import this_process
+from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob, check_jobs, job_digest
+from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pool_jobs import train_pool
-from cae_backends.training.pool_store import PoolData, PoolStore, Result
+from cae_backends.training.pool_store import PoolData
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
+from cae_backends.training.trainers import EXPORTER_GROUP
 from cae_core.contract import Contract
 from cae_core.errors import DataError, PoolError
 from cae_core.files.digests import sha256_of_file
 from cae_core.pool.manifest import read_pool
 from cae_core.pool.manifest_writing import append_row
 from tests.backends.blobs import SHAPE, blobs
+from tests.backends.installing import install
 
 SHORT = Recipe(epochs=2, batch_size=16)
 PUBLISHED = Pretrained(ancestor="ImageNet weights")
 
 
 def job(name: str, kind: str = "independent", **changes: Any) -> PoolJob:  # noqa: ANN401
-    parent = "source" if KINDS[kind] == "surrogate" else ""
+    parent = "source" if KINDS[kind].relation == "surrogate" else ""
     role = "source" if kind == "source" else "test"
     fields: dict[str, Any] = {"role": role, "architecture": "mlp", "seed": len(name), "parent": parent, "recipe": SHORT}
     return PoolJob(name=name, kind=kind, **(fields | changes))
@@ -48,15 +49,22 @@ JOBS = [
 DATA = PoolData(blobs(), blobs(20, seed=1))
 
 
-def export(framework: str, model: Any, path: Path, contract: Contract, image_shape: tuple[int, int, int]) -> None:  # noqa: ANN401
+def export_estimator(model: Any, path: Path, _contract: Contract, image_shape: tuple[int, int, int]) -> None:  # noqa: ANN401
     """Write a stand-in for a model file."""
-    assert image_shape == SHAPE
-    if framework == "sklearn":
-        assert model.n_features_in_ == 64
-        path.write_bytes(b"estimator")
-        return
-    assert (framework, contract.layout, contract.size) == ("torch", "NCHW", (8, 8))
+    assert (model.n_features_in_, image_shape) == (64, SHAPE)
+    path.write_bytes(b"estimator")
+
+
+def export_module(model: Any, path: Path, contract: Contract, image_shape: tuple[int, int, int]) -> None:  # noqa: ANN401
+    """Write a stand-in for a model file."""
+    assert (image_shape, contract.layout, contract.size) == (SHAPE, "NCHW", (8, 8))
     path.write_bytes(b"".join(value.numpy().tobytes() for value in model.state_dict().values()))
+
+
+@pytest.fixture(autouse=True)
+def exporters(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"torch": f"{__name__}:export_module", "sklearn": f"{__name__}:export_estimator"}
+    install(monkeypatch, {EXPORTER_GROUP: here})
 
 
 @dataclass
@@ -70,16 +78,15 @@ class ScriptedCrew:
     restarts: int = 0
     data: Any = None
     broken: bool = False
-    waiting: "list[tuple[Task, Future[Result]]]" = field(default_factory=list)
 
-    def share(self, data: PoolData, store: PoolStore) -> None:  # noqa: ARG002 - a thread needs no file
-        self.data = data
+    def share(self, shared: Shared[Any]) -> None:
+        self.data = shared.unpack(shared.pack())
 
-    def submit(self, task: Task) -> "Future[Result]":
+    def submit(self, work: Callable[[Any, Any], Any], item: Any) -> "Future[Any]":  # noqa: ANN401
         if self.broken:
             raise BrokenExecutor
-        future: Future[Result] = Future()
-        name = task.job.name
+        future: Future[Any] = Future()
+        name = item.job.name
         if name in self.killing:
             self.broken = True
             future.set_exception(BrokenExecutor("dead"))
@@ -87,7 +94,7 @@ class ScriptedCrew:
             future.set_exception(ValueError("no luck"))
         else:
             self.made.append(name)
-            future.set_result(run_task(task, self.data))
+            future.set_result(work(item, self.data))
         return future
 
     def restart(self) -> None:
@@ -108,7 +115,7 @@ def train(
     **script: Any,  # noqa: ANN401
 ) -> ScriptedCrew:
     crew = ScriptedCrew(**script)
-    train_pool(jobs, data, folder / "pool.toml", export=export, crew=crew.opened(), replace=replaces)
+    train_pool(jobs, data, folder / "pool.toml", crew=crew.opened(), replace=replaces)
     return crew
 
 
@@ -116,10 +123,7 @@ class TestTrainPool:
     def test_manifest(self, tmp_path: Path) -> None:
         told: list[tuple[int, int, str]] = []
         manifest = tmp_path / "new" / "pool.toml"
-        with ThreadPoolExecutor(1) as executor:
-            train_pool(
-                JOBS, DATA, manifest, export=export, executor=executor, workers=1, progress=lambda *e: told.append(e)
-            )
+        train_pool(JOBS, DATA, manifest, crew=this_process(), progress=lambda *e: told.append(e))
         pool = read_pool(manifest)
         assert [member.name for member in pool.members] == [job.name for job in JOBS]
         assert [event[:2] for event in told] == [(number, 5) for number in range(6)]
@@ -141,7 +145,7 @@ class TestTrainPool:
             pytest.fail("a worker was started")
             yield
 
-        train_pool(JOBS, DATA, tmp_path / "pool.toml", export=export, crew=nobody())
+        train_pool(JOBS, DATA, tmp_path / "pool.toml", crew=nobody())
         assert (tmp_path / "pool.toml").read_text() == before
 
     @pytest.mark.parametrize(
@@ -227,11 +231,11 @@ class TestTrainPool:
 
     def test_workers_that_die_at_once_are_reported(self, tmp_path: Path) -> None:
         class Dead(ScriptedCrew):
-            def submit(self, task: Task) -> "Future[Result]":  # noqa: ARG002
+            def submit(self, work: Callable[[Any, Any], Any], item: Any) -> "Future[Any]":  # noqa: ANN401, ARG002
                 raise BrokenExecutor("all are dead")
 
         with pytest.raises(PoolError, match=r"(?s)5 of 5 jobs.*source.*: BrokenExecutor: all are dead"):
-            train_pool(JOBS, DATA, tmp_path / "pool.toml", export=export, crew=Dead().opened())
+            train_pool(JOBS, DATA, tmp_path / "pool.toml", crew=Dead().opened())
 
     def test_a_full_disk_is_a_sentence_and_loses_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         train(tmp_path)
@@ -379,59 +383,3 @@ class TestDigest:
         found = {name: job_digest(replace(job("a"), weights=w), data="d", parent="") for name, w in weights.items()}
         assert found.pop("moved") == found["a file"]
         assert len(set(found.values())) == 4
-
-
-class TestCluster:
-    def test_an_unreachable_one_is_a_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(executors, "_ANSWER_SECONDS", 0.5)
-        with (
-            pytest.raises(PoolError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"),
-            cluster("tcp://127.0.0.1:9"),
-        ):
-            pytest.fail("somebody answered")
-        with pytest.raises(PoolError, match="No Dask scheduler answers at nonsense"), cluster("nonsense"):
-            pytest.fail("somebody answered")
-
-    def test_a_worker_that_dask_calls_killed_is_told_with_its_memory(self) -> None:
-        worker: Any = type("Worker", (), {"address": "tcp://127.0.0.1:1"})()
-        future = passed_on(Outcome("error", KilledWorker("task", worker, 3)))
-        with pytest.raises(PoolError, match=r"died, 4 times: killed, or out of memory\? Give .*--memory-limit"):
-            future.result(timeout=1)
-
-    def test_other_outcomes_are_passed_on(self) -> None:
-        made: Any = object()
-        assert passed_on(Outcome("finished", made)).result(timeout=1) is made
-        assert isinstance(passed_on(Outcome("error", ValueError("x"))).exception(timeout=1), ValueError)
-        assert isinstance(passed_on(Outcome("error", OSError("its disk"))).exception(timeout=1), OSError)
-        assert isinstance(passed_on(Outcome("finished", ValueError("x"))).exception(timeout=1), ValueError)
-
-    @pytest.mark.parametrize("lost", [OSError("closed"), TimeoutError(), CancelledError()])
-    def test_a_result_that_cannot_be_fetched_is_made_again(self, lost: Exception) -> None:
-        future = passed_on(Outcome("finished", lost))
-        assert future in wait([future], timeout=1).done
-        assert future.cancelled()
-        assert passed_on(Outcome("cancelled", None)).cancelled()
-        assert passed_on(Outcome("lost", None)).cancelled()
-
-
-@dataclass
-class Outcome:
-    """A future of Dask that is done."""
-
-    status: str
-    value: Any
-
-    def exception(self) -> BaseException:
-        error: BaseException = self.value
-        return error
-
-    def result(self, timeout: float) -> Any:  # noqa: ANN401, ARG002
-        if isinstance(self.value, Exception):
-            raise self.value
-        return self.value
-
-
-def passed_on(outcome: Outcome) -> "Future[Any]":
-    future: Future[Any] = Future()
-    executors._pass_on(outcome, future)
-    return future

@@ -5,7 +5,6 @@ import textwrap
 import urllib.error
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from cae_backends.architectures.options import Scaling
+from cae_backends.execution.executor import this_process
 from cae_backends.tensorflow.runtime import load_keras
 from cae_backends.training.job_runner import Task, run_task
 from cae_backends.training.jobs import PoolJob, ancestor_of
@@ -21,12 +22,13 @@ from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
-from cae_backends.training.trainers import Network, Scaling, find_trainer
+from cae_backends.training.trainers import EXPORTER_GROUP, Network, find_trainer
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ModelError, OptionError, PoolError
 from cae_core.files.digests import sha256_of_file
 from cae_core.pool.manifest import read_pool
+from tests.backends.installing import install
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (32, 32, 3)
@@ -66,13 +68,12 @@ def first_kernel(path: Path) -> Any:  # noqa: ANN401 - an array
 
 
 def built(trainer: str, architecture: str = "mobilenetv2", *, channels: int = 3, weights: Any = None) -> Network:  # noqa: ANN401 - also what is refused
-    one = np.ones(channels, np.float32)
     return find_trainer(trainer).build(
         architecture,
         image_shape=(32, 32, channels),
         classes=4,
         seed=0,
-        scaling=Scaling(0.5 * one, 4 * one),
+        scaling=Scaling.fixed(channels),
         device="cpu",
         weights=weights,
     )
@@ -87,20 +88,24 @@ def from_file(path: Path) -> Pretrained:
     return Pretrained(ancestor=path.stem, path=path, sha256=sha256_of_file(path))
 
 
-def export(framework: str, model: Any, path: Path, contract: Contract, image_shape: tuple[int, int, int]) -> None:  # noqa: ANN401
+def export(model: Any, path: Path, contract: Contract, image_shape: tuple[int, int, int]) -> None:  # noqa: ANN401
     """Write the weights, as arrays by name."""
     arrays = (
         {name: value.numpy() for name, value in model.state_dict().items()}
-        if framework == "torch"
+        if isinstance(model, torch.nn.Module)
         else {variable.path.replace("/", "."): np.array(variable.numpy()) for variable in model.weights}
     )
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
+@pytest.fixture(autouse=True)
+def exporters(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, {EXPORTER_GROUP: dict.fromkeys(("torch", "keras"), f"{__name__}:export")})
+
+
 def train(manifest: Path, jobs: Sequence[PoolJob]) -> None:
-    with ThreadPoolExecutor(1) as executor:
-        train_pool(jobs, DATA, manifest, export=export, executor=executor, workers=1)
+    train_pool(jobs, DATA, manifest, crew=this_process())
 
 
 class TestTrainers:
@@ -186,7 +191,6 @@ class TestPools:
         task = Task(
             job=job("source", "source", architecture, weights=weights),
             parent=None,
-            export=export,
             device="cpu",
             keep_weights=False,
             weights=content,

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from cae_backends.architectures.options import REPORT_ARCHITECTURES
 from cae_backends.architectures.small_torch import ARCHITECTURES, build
-from cae_backends.training import kinds
 from cae_backends.training.augmentation import Augmentation
 from cae_backends.training.fitting import accuracy, fit, logits_of
-from cae_backends.training.jobs import COPYING_KINDS, KINDS
-from cae_backends.training.kinds import DERIVATIONS, THEFTS, Setup
+from cae_backends.training.kinds.answers import distilled, retrained_on_labels, retrained_on_probabilities
+from cae_backends.training.kinds.copies import COPIES, eight_bit, pruned
+from cae_backends.training.kinds.record import Copy, Teacher
+from cae_backends.training.kinds.scratch import independent
+from cae_backends.training.kinds.setup import Made, Setup
 from cae_backends.training.rates import Plateau
 from cae_backends.training.recipe import Optimizer, Recipe, packaged_recipes, read_recipe
 from cae_backends.training.torch_network import TorchNetwork
@@ -56,7 +58,7 @@ def network(architecture: str = "mlp", seed: int = 0) -> TorchNetwork:
 
 @pytest.fixture(scope="module", params=TRAINERS)
 def source(request: pytest.FixtureRequest) -> Network:
-    return kinds.independent(setup(Recipe(epochs=8, batch_size=16), seed=5, trainer=request.param)).network
+    return independent(setup(Recipe(epochs=8, batch_size=16), seed=5, trainer=request.param)).network
 
 
 def same(a: Weights, b: Weights) -> bool:
@@ -179,7 +181,7 @@ class TestFit:
     def test_same_seed_same_weights(self, recipe: Recipe, trainer: str) -> None:
         state, threads = torch.random.get_rng_state(), torch.get_num_threads()
         first, second, other = (
-            kinds.independent(setup(recipe, seed=seed, trainer=trainer)).network.weights() for seed in (1, 1, 2)
+            independent(setup(recipe, seed=seed, trainer=trainer)).network.weights() for seed in (1, 1, 2)
         )
         assert same(first, second)
         assert not same(first, other)
@@ -215,7 +217,7 @@ class TestFit:
     @pytest.mark.parametrize("normalise", ["fixed", "mean-image"])
     def test_learns(self, optimizer: Optimizer, normalise: Any, trainer: str) -> None:  # noqa: ANN401 - a literal
         recipe = Recipe(epochs=10, batch_size=16, optimizer=optimizer, learning_rate=0.02, normalise=normalise)
-        assert accuracy(kinds.independent(setup(recipe, trainer=trainer)).network, blobs(seed=9)) > 0.95
+        assert accuracy(independent(setup(recipe, trainer=trainer)).network, blobs(seed=9)) > 0.95
 
     def test_every_image_is_seen_once_an_epoch(self) -> None:
         student = Recorder(build("mlp", image_shape=SHAPE, classes=4, seed=0))
@@ -294,7 +296,7 @@ class TestFit:
 
     def test_divergence_is_reported(self) -> None:
         with pytest.raises(ModelError, match="diverged"):
-            kinds.independent(setup(Recipe(epochs=9, learning_rate=1e30, optimizer="sgd")))
+            independent(setup(Recipe(epochs=9, learning_rate=1e30, optimizer="sgd")))
 
     @pytest.mark.parametrize("count", [0, 5])
     def test_refuses_targets_that_are_not_aligned(self, count: int) -> None:
@@ -360,14 +362,18 @@ class TestThieves:
     @pytest.mark.parametrize(
         ("derive", "reading"),
         [
-            (kinds.retrained_on_labels, lambda z: z.argmax(1)),
-            (kinds.retrained_on_probabilities, lambda z: torch.from_numpy(z).softmax(1).numpy()),
-            (kinds.distilled, lambda z: torch.from_numpy(z / 2).softmax(1).numpy()),
+            (retrained_on_labels, lambda z: z.argmax(1)),
+            (retrained_on_probabilities, lambda z: torch.from_numpy(z).softmax(1).numpy()),
+            (distilled, lambda z: torch.from_numpy(z / 2).softmax(1).numpy()),
         ],
     )
     @pytest.mark.parametrize("shift", [0, 1])
     def test_targets_are_the_sources_answers_to_the_images_trained_on(
-        self, derive: kinds.Theft, reading: Callable[[Floats32], NDArray[Any]], shift: int, source: Network
+        self,
+        derive: Callable[[Teacher, Setup], Made],
+        reading: Callable[[Floats32], NDArray[Any]],
+        shift: int,
+        source: Network,
     ) -> None:
         """Checked step by step: what the student sees, and what it is told about it."""
         trainer = Told()
@@ -383,7 +389,7 @@ class TestThieves:
         foreign = np.random.default_rng(0).integers(0, 256, (32, *SHAPE), np.uint8)
         made: Trainer = trainer
         recipe = Recipe(epochs=1, batch_size=16)
-        kinds.retrained_on_labels(source.logits, replace(setup(recipe), trainer=made, queries=foreign))
+        retrained_on_labels(source.logits, replace(setup(recipe), trainer=made, queries=foreign))
         seen = np.concatenate([images for images, _ in trainer.told])
         order = np.random.default_rng(1).permutation(np.arange(32))
         np.testing.assert_array_equal(seen, as_unit_float(foreign[order]))
@@ -392,21 +398,21 @@ class TestThieves:
         def contrary(images: Floats32) -> Floats32:
             return source.logits(1 - images)
 
-        stolen = kinds.retrained_on_labels(contrary, setup(Recipe(epochs=12, batch_size=16))).network
+        stolen = retrained_on_labels(contrary, setup(Recipe(epochs=12, batch_size=16))).network
         images = as_unit_float(blobs().images)
         assert (stolen.logits(images).argmax(1) == contrary(images).argmax(1)).mean() > 0.9
         assert accuracy(stolen, blobs()) < 0.6
 
-    @pytest.mark.parametrize("kind", COPYING_KINDS)
-    def test_a_copy_changes_and_stays_a_classifier(self, kind: str, source: Network) -> None:
+    @pytest.mark.parametrize("kind", COPIES, ids=lambda kind: kind.name)
+    def test_a_copy_changes_and_stays_a_classifier(self, kind: Copy, source: Network) -> None:
         trainer = "keras" if source.layout == "NHWC" else "torch"
         like = setup(replace(EVERYTHING, learning_rate=1e-3), trainer=trainer)
         before = source.weights()
-        made = DERIVATIONS[kind](copied(source, like), like).network
+        made = kind.make(copied(source, like), like).network
         assert same(source.weights(), before)
         assert not same(made.weights(), before)
         changed = {name for name, value in made.weights().items() if not np.array_equal(value, before[name])}
-        if kind.endswith("last layer"):
+        if kind.name.endswith("last layer"):
             assert changed == set(source.head)
         assert logits_of(made, blobs().images).shape == (60, 4)
 
@@ -415,7 +421,7 @@ class TestThieves:
         trainer = "keras" if source.layout == "NHWC" else "torch"
         recipe = replace(EVERYTHING, optimizer=optimizer, sparsity=0.75, learning_rate=1e-3)
         like = setup(recipe, trainer=trainer)
-        made, before = kinds.pruned(copied(source, like), like).network.weights(), source.weights()
+        made, before = pruned(copied(source, like), like).network.weights(), source.weights()
         for name in source.kernels:
             zero = made[name] == 0
             assert zero.sum() == round(0.75 * zero.size)
@@ -424,7 +430,7 @@ class TestThieves:
 
     def test_8_bit_weights_lie_on_a_grid(self, source: Network) -> None:
         like = setup(trainer="keras" if source.layout == "NHWC" else "torch")
-        made, before = kinds.eight_bit(copied(source, like), like).network.weights(), source.weights()
+        made, before = eight_bit(copied(source, like), like).network.weights(), source.weights()
         for name in source.kernels:
             rows, original = (
                 np.moveaxis(w[name], source.output_axis, 0).reshape(w[name].shape[source.output_axis], -1)
@@ -434,11 +440,6 @@ class TestThieves:
             np.testing.assert_allclose(rows / step, np.rint(rows / step), atol=1e-4)
             assert np.abs(rows / step).max() <= 127.001
             assert (np.abs(rows - original) <= step * 0.5001).all()
-
-    def test_every_surrogate_kind_has_its_derivation(self) -> None:
-        surrogates = {kind for kind, relation in KINDS.items() if relation == "surrogate"}
-        assert set(THEFTS) | set(DERIVATIONS) == surrogates
-        assert set(DERIVATIONS) == set(COPYING_KINDS)
 
     def test_share_takes_a_random_part(self) -> None:
         part = setup(Recipe(share=0.5)).portion()

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from cae_backends.training.kinds.record import Estimator
 from cae_core.arrays import as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, OptionError
 
-__all__ = ["ESTIMATORS", "fit_estimator"]
+__all__ = ["ESTIMATORS", "SCIKIT_LEARN", "fit_estimator"]
 
 
 def _svc(seed: int) -> Any:  # noqa: ANN401 - scikit-learn publishes no types
@@ -26,7 +27,7 @@ ESTIMATORS: dict[str, Callable[[int], Any]] = {"svc-rbf": _svc, "random-forest":
 """Name -> an unfitted estimator with that seed."""
 
 
-def fit_estimator(data: ImageSet, test: ImageSet, *, name: str, seed: int) -> tuple[Any, float]:
+def fit_estimator(data: ImageSet, test: ImageSet, name: str, seed: int) -> tuple[Any, float]:
     """Train an estimator on ``data``, as vectors (n, h·w·k) in [0, 1], and return it with its accuracy on ``test``.
 
     Raises:
@@ -43,3 +44,12 @@ def fit_estimator(data: ImageSet, test: ImageSet, *, name: str, seed: int) -> tu
     estimator.fit(as_unit_float(data.images).reshape(len(data), -1), data.labels)
     score = estimator.score(as_unit_float(test.images).reshape(len(test), -1), test.labels)
     return estimator, float(score)
+
+
+SCIKIT_LEARN = Estimator(
+    name="scikit-learn",
+    architectures=tuple(ESTIMATORS),
+    make=fit_estimator,
+    exporter="sklearn",
+    how=f"no network, but a classifier of scikit-learn: {', '.join(f'`{name}`' for name in ESTIMATORS)}",
+)

@@ -1,0 +1,61 @@
+"""Worker processes of this machine, with one thread each."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Event
+
+from cae_backends.execution.crew import Crew
+from cae_backends.execution.executor import ExecutorCrew
+from cae_backends.execution.stopping import obey
+
+__all__ = ["local_processes"]
+
+
+class _LocalCrew(ExecutorCrew):
+    """Spawned processes with one thread each."""
+
+    def __init__(self, workers: int) -> None:
+        self._context = multiprocessing.get_context("spawn")  # a fork of a process that runs threads can hang
+        self.stop = self._context.Event()
+        super().__init__(self._start(workers), workers)
+
+    def _start(self, workers: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(workers, self._context, initializer=_start_worker, initargs=(self.stop,))
+
+    def restart(self) -> None:
+        """A process pool ends with the first worker that dies; start another."""
+        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.executor = self._start(self.limit)
+
+
+@contextlib.contextmanager
+def local_processes(workers: int) -> Iterator[Crew]:
+    """Give ``workers`` processes of this machine; whatever is raised inside stops their work, see `check_stopped`."""
+    crew = _LocalCrew(workers)
+    try:
+        yield crew
+    except BaseException:
+        crew.stop.set()
+        raise
+    finally:
+        crew.executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(stop: Event) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what it means
+    obey(stop)
+    os.environ["OMP_NUM_THREADS"] = "1"  # before a framework is imported: two such processes beat one with two threads
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose runner was killed would wait for its next item for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
