@@ -62,7 +62,9 @@ def describe_models(
         "ancestor": ancestor,
         "contract": None if contract is None else _table(contract),
     }
-    rows = [{"path": _named_from(manifest, model), **common, **_consent(model, trusted=trusted)} for model in models]
+    rows: list[ManifestRow] = [
+        {"path": _named_from(manifest, model), **common, **_consent(model, trusted=trusted)} for model in models
+    ]
     before = _members(manifest)
     if parent and parent not in {member.name for member in before}:
         raise OptionError(

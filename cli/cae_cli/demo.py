@@ -3,10 +3,11 @@
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.generation.settings import GenerationSettings
@@ -52,6 +53,14 @@ class DemoResult:
     fingerprint: Path
     verdicts: tuple[tuple[PoolMember, Verdict], ...]
     auc: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as ``cae demo --json`` prints it."""
+        suspects = [
+            {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **v.as_dict()}
+            for m, v in self.verdicts
+        ]
+        return {"auc": self.auc, "fingerprint": str(self.fingerprint), "suspects": suspects}
 
     def commands(self) -> list[str]:
         """Return the commands that repeat each step by hand."""
@@ -135,14 +144,23 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
         settings=CalibrationSettings(fpr=DEMO_FPR, fnr=DEMO_FNR),
         progress=lambda done, total: progress("calibrating", done, total),
     )
-    suspects = pool.select(role="test")
+    verdicts = _verify(pool.select(role="test"), fingerprint, progress)
+    return DemoResult(manifest, fingerprint, verdicts, _auc(verdicts))
+
+
+def _verify(
+    suspects: Sequence[PoolMember], fingerprint: Path, progress: Progress
+) -> tuple[tuple[PoolMember, Verdict], ...]:
     verdicts: list[tuple[PoolMember, Verdict]] = []
     for done, member in enumerate(suspects, start=1):
-        verdict = verify_suspect(str(member.path), fingerprint, nonce=DEMO_NONCE)
-        verdicts.append((member, verdict))
+        verdicts.append((member, verify_suspect(str(member.path), fingerprint, nonce=DEMO_NONCE)))
         progress("verifying", done, len(suspects))
-    scores = {
-        relation: [verdict.caeacc.value for member, verdict in verdicts if member.relation == relation]
+    return tuple(verdicts)
+
+
+def _auc(verdicts: Sequence[tuple[PoolMember, Verdict]]) -> float:
+    surrogates, references = (
+        [verdict.caeacc.value for member, verdict in verdicts if member.relation == relation]
         for relation in ("surrogate", "reference")
-    }
-    return DemoResult(manifest, fingerprint, tuple(verdicts), roc_auc(scores["surrogate"], scores["reference"]))
+    )
+    return roc_auc(surrogates, references)

@@ -1,6 +1,5 @@
 """`cae convert`."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,8 +58,12 @@ def run(
             progress=progress,
         )
     if json:
-        print_json(_describe(done))
-        return
+        print_json(done.as_dict())
+    else:
+        _show(done)
+
+
+def _show(done: "Conversion") -> None:
     from cae_cli.render import print_rows
 
     rows = [
@@ -76,13 +79,3 @@ def run(
     print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows)
     for sentence in done.unchecked:
         typer.echo(sentence, err=True)
-
-
-def _describe(done: "Conversion") -> dict[str, object]:
-    left = {name: value for name, value in dataclasses.asdict(done.contract).items() if value is not None}
-    return {
-        "path": str(done.path),
-        "contract": left,
-        "parity": [dataclasses.asdict(parity) for parity in done.parities],
-        "unchecked": list(done.unchecked),
-    }

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,17 +89,17 @@ def test_the_judge_learns_since_when(claim: Path, seal: Path, tmp_path: Path) ->
     made, authority = attest_seal(claim, seal), make_authority(tmp_path / "authority")
     assert made.request is not None
     response_of(seal).write_bytes(authority.answer(made.request.read_bytes()))
-    given = {"timestamp": response_of(seal), "certificates": authority.root}
+    dated = partial(dated_evidence, seal, timestamp=response_of(seal), certificates=authority.root)
     now = datetime.now(UTC)
-    evidence = dated_evidence(seal, **given, suspect_since=now + timedelta(days=1))
+    evidence = dated(suspect_since=now + timedelta(days=1))
     assert evidence.sealed_at is not None
     assert abs(evidence.sealed_at - now) < timedelta(minutes=5)
     assert "Root of the tests" in evidence.authority
     assert evidence.doubt() is None
-    assert dated_evidence(seal, **given).doubt() is not None
+    assert dated().doubt() is not None
     seal.write_bytes(seal.read_bytes() + b"\n")
     with pytest.raises(VerdictError, match=r"seal\.tsr: this timestamp does not verify"):
-        dated_evidence(seal, **given)
+        dated()
 
 
 def test_a_file_that_is_not_there_is_named(seal: Path, tmp_path: Path) -> None:

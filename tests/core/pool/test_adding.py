@@ -47,8 +47,8 @@ def save(tmp_path: Path) -> Save:
     return write
 
 
-def rows_of(manifest: Path, *models: Path, role: str = "test", **more: str) -> list[ManifestRow]:
-    return describe_models(models, manifest, role=role, relation="reference", **more)
+def rows_of(manifest: Path, *models: Path, role: str = "test", kind: str = "", parent: str = "") -> list[ManifestRow]:
+    return describe_models(models, manifest, role=role, relation="reference", kind=kind, parent=parent)
 
 
 def test_a_script_adds_models_and_gets_what_was_measured(tmp_path: Path, save: Save, data: ImageSet) -> None:
