@@ -10,6 +10,11 @@ from cae_core.dataset import ImageSet
 __all__ = ["Reader"]
 
 
+def _no_path(_path: Path) -> bool:
+    """Return False: these data are asked for by their name alone."""
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reader:
     """One form of data; each stands beside its function, and all of them in `cae_backends.datasets.READERS`.
@@ -25,5 +30,5 @@ class Reader:
     read: Callable[[Path, DataSpec, str], ImageSet]
     name: str | None = None
     form: str | None = None
-    recognises: Callable[[Path], bool] = lambda _path: False
+    recognises: Callable[[Path], bool] = _no_path
     coarse_labels: bool = False
