@@ -39,8 +39,8 @@ def describe_models(
     Args:
         models: files; they stay where they are.
         manifest: the pool's; there may be none yet.
-        role: of all of them, as for the next ones; see `PoolMember`.
-        relation: to the source.
+        role: what they may be used for; see `PoolMember`.
+        relation: what they are to the source.
         kind: how they were made, in words.
         architecture: in words.
         parent: file stem of the member that they were made from.

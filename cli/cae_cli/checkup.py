@@ -23,7 +23,7 @@ class Finding:
     """One part of the installation.
 
     Attributes:
-        part: what it is for.
+        part: what this part is for.
         state: ``ok``, ``missing`` (optional and not installed) or ``broken`` (installed and it does not import).
         found: versions and devices.
         remedy: what to do; empty where nothing.

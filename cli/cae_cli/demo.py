@@ -43,10 +43,10 @@ class DemoResult:
     """What the demonstration found.
 
     Attributes:
-        manifest: of the trained pool.
-        fingerprint: the file.
-        verdicts: of every held-out suspect, with what it really is.
-        auc: of CAEAcc between held-out surrogates and references.
+        manifest: the file that names the trained pool.
+        fingerprint: the file that was written.
+        verdicts: one for every held-out suspect, beside what it really is.
+        auc: area under the ROC curve of CAEAcc between held-out surrogates and references.
     """
 
     manifest: Path

@@ -37,8 +37,8 @@ class Conversion:
     """A file that was written, and how far it is from the original.
 
     Attributes:
-        path: of the file.
-        contract: that it carries.
+        path: where the file is.
+        contract: what the file says about its input and output.
         parities: one for each runtime and set of images.
         unchecked: what could not be compared, in sentences.
     """

@@ -25,9 +25,9 @@ class AttestedSeal:
 
     Attributes:
         sealed: see `seal_file`.
-        sha256: of the seal's file.
-        request: to be sent to a timestamping authority; None where the package for it is not installed.
-        signature: None where it was not signed.
+        sha256: SHA-256 of the seal's file.
+        request: what is sent to a timestamping authority; None where the package for it is not installed.
+        signature: the file; None where the seal was not signed.
         signed_by: fingerprint of the key that signed it; None likewise.
     """
 

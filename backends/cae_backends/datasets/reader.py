@@ -21,7 +21,7 @@ class Reader:
 
     Attributes:
         read: returns the images of a path, of what was asked and of a split; it raises `DataError`.
-        name: of the data, where they are asked for by a name and no path; None otherwise.
+        name: by which the data are asked for, where there is no path; None otherwise.
         form: what a path holds, in words, such as ``an .npz file with images and labels``; None where there is no path.
         recognises: whether a path that exists holds this form; the content is not read.
         coarse_labels: whether it may have labels of two kinds.
