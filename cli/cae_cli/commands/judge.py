@@ -33,7 +33,7 @@ def _parse_time(text: str) -> datetime:
 def run(
     *,
     claim: Annotated[Path, typer.Option(help="The claimant's fingerprint.")],
-    seal: Annotated[Path, typer.Option(help="Its seal.")],
+    seal: Annotated[Path, typer.Option(help="Seal of the claim.")],
     source: Annotated[Path, typer.Option(help="The claimed source model.")],
     pool: Annotated[Path, typer.Option(help="The judge's manifest: roles generate, calibrate, and screen if any.")],
     data: Annotated[str, typer.Option(help="The judge's benign images (docs/data.md).")],
@@ -61,21 +61,32 @@ def run(
     claimant_pool: Annotated[
         Path | None, typer.Option(help="The claimant's manifest: replay some of the claim's examples.")
     ] = None,
-    sample: Annotated[int, typer.Option(help="How many examples are replayed.")] = 10,
+    sample: Annotated[int, typer.Option(help="Number of examples that are replayed.")] = 10,
     fpr: Annotated[float | None, typer.Option(help="Rate of false accusations; default: the sealed one.")] = None,
     eps: Annotated[
         float | None,
-        typer.Option(parser=parse_eps, metavar="NUMBER", help="Of the regeneration; default: the claim's."),
+        typer.Option(
+            parser=parse_eps, metavar="NUMBER", help="Largest change in the regeneration; default: the claim's."
+        ),
     ] = None,
-    tau: Annotated[float | None, typer.Option(help="Likewise: least conferrability.")] = None,
-    count: Annotated[int | None, typer.Option(help="Likewise: examples wanted.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Likewise: steps for each image.")] = None,
+    tau: Annotated[
+        float | None, typer.Option(help="Least conferrability in the regeneration; default: the claim's.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Examples wanted in the regeneration; default: the claim's.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Search steps for each image in the regeneration; default: the claim's.")
+    ] = None,
     nonce: Annotated[
-        bytes | None, typer.Option(parser=parse_nonce, metavar="HEX", help="The judge's; default: random, and kept.")
+        bytes | None,
+        typer.Option(parser=parse_nonce, metavar="HEX", help="The judge's nonce; default: random, and kept."),
     ] = None,
     split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     contract: ContractText = None,
-    claimed_accuracy: Annotated[float | None, typer.Option(help="Of the suspect, by its owner, 0 to 1.")] = None,
+    claimed_accuracy: Annotated[
+        float | None, typer.Option(help="Accuracy that the suspect's owner claims, 0 to 1.")
+    ] = None,
     workdir: Annotated[
         Path | None, typer.Option(help="Where the case is kept; default: judge-COMMITMENT in this folder.")
     ] = None,

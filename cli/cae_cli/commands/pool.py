@@ -23,7 +23,7 @@ app.command("train")(pool_train.run)
 
 _SHOWN_ONE_BY_ONE = 60
 
-PoolPath = Annotated[Path, typer.Option("--pool", help="The manifest.")]
+PoolPath = Annotated[Path, typer.Option("--pool", help="Manifest of the pool.")]
 DataName = Annotated[str, typer.Option("--data", help="Labelled images: digits, or the path of a data set.")]
 Split = Annotated[str, typer.Option("--split", help="Part of the data: train, test or all.")]
 DEFAULT_POOL = Path("pool.toml")
@@ -35,7 +35,7 @@ def list_members(
     pool: PoolPath = DEFAULT_POOL,
     data: Annotated[str | None, typer.Option(help="Also measure accuracy and agreement with the source.")] = None,
     split: Split = "test",
-    every: Annotated[bool, typer.Option("--all", help="One line a model, however many there are.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -62,7 +62,7 @@ def check(
     data: DataName,
     pool: PoolPath = DEFAULT_POOL,
     split: Split = "test",
-    every: Annotated[bool, typer.Option("--all", help="One line a model, however many there are.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -86,15 +86,17 @@ def add(
     models: Annotated[list[Path], typer.Argument(help="Model files: ONNX, Keras, pt2, or what a backend opens.")],
     *,
     data: DataName,
-    role: Annotated[str, typer.Option(help="source, generate, screen, calibrate or test.")],
-    relation: Annotated[str, typer.Option(help="source, surrogate or reference.")],
+    role: Annotated[
+        str, typer.Option(help="What the models may be used for: source, generate, screen, calibrate or test.")
+    ],
+    relation: Annotated[str, typer.Option(help="What they are to the source: source, surrogate or reference.")],
     pool: PoolPath = DEFAULT_POOL,
-    kind: Annotated[str, typer.Option(help="How it was made, in words.")] = "",
-    architecture: Annotated[str, typer.Option(help="In words.")] = "",
-    parent: Annotated[str, typer.Option(help="File stem of the member that it was made from.")] = "",
-    ancestor: Annotated[str, typer.Option(help="Pretrained weights that it descends from.")] = "",
+    kind: Annotated[str, typer.Option(help="How the models were made, in words.")] = "",
+    architecture: Annotated[str, typer.Option(help="Architecture of the models, in words.")] = "",
+    parent: Annotated[str, typer.Option(help="File stem of the member that the models were made from.")] = "",
+    ancestor: Annotated[str, typer.Option(help="Pretrained weights that the models descend from.")] = "",
     contract: Annotated[
-        str | None, typer.Option(help="Where the file has none: a TOML file, or inline; see verify.")
+        str | None, typer.Option(help="Contract where the files have none: a TOML file, or inline; see verify.")
     ] = None,
     split: Split = "test",
     trusted: Trusted = False,
