@@ -39,14 +39,11 @@ def run(
     [0, 1]: range, normalisation, channel order and class map go into its graph. Answers and input gradients are
     compared on random images and on those of --data; a result that differs is not written.
     """
+    from cae_backends.datasets import open_data
     from cae_converters.conversion import convert
     from cae_core.contract import read_contract
 
-    images = None
-    if data is not None:
-        from cae_backends.datasets import open_data
-
-        images = open_data(data, split=split)
+    images = None if data is None else open_data(data, split=split)
     with progress_bar(enabled=not json) as progress:
         done = convert(
             source,
