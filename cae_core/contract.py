@@ -19,10 +19,24 @@ from cae_core.errors import ContractError, first_line
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.resize import RESIZE_RULES, resize, resize_matrix
 
-__all__ = ["METADATA_PREFIX", "Contract", "contract_from_metadata", "metadata_of", "parse_contract", "read_contract"]
+__all__ = [
+    "METADATA_PREFIX",
+    "SMALLEST_PROBABILITY",
+    "Contract",
+    "contract_from_metadata",
+    "metadata_of",
+    "parse_contract",
+    "read_contract",
+]
 
 METADATA_PREFIX = "cae."
 """Prefix of the keys under which an exported model carries its contract (ONNX ``metadata_props``)."""
+
+SMALLEST_PROBABILITY = 1e-30
+"""Where probabilities are clamped before a logarithm is taken, in every framework.
+
+Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass.
+"""
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "layout": ("NHWC", "NCHW"),
@@ -234,14 +248,11 @@ class Contract:
         return np.ascontiguousarray(ordered, dtype=np.float32)
 
     def to_logits(self, scores: NDArray[Any]) -> Floats32:
-        """Return the canonical logits of scores (n, c); the logarithms of probabilities, clamped at 1e-30.
-
-        Well inside float32, so that a clamped answer has a finite logarithm.
-        """
+        """Return the canonical logits of scores (n, c); the logarithms of probabilities, clamped at 1e-30."""
         canonical = self.to_canonical(scores)
         if self.output != "probabilities":
             return canonical
-        return np.asarray(np.log(np.maximum(canonical, np.float32(1e-30))), np.float32)
+        return np.asarray(np.log(np.maximum(canonical, np.float32(SMALLEST_PROBABILITY))), np.float32)
 
     def from_canonical(self, gradient: Floats32, outputs: int) -> Floats32:
         """The adjoint of `to_canonical`: a gradient (n, c) for the model's ``outputs`` columns."""

@@ -5,6 +5,7 @@ Equality of files misses conversions: two files whose answers to the same probes
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import open_member
 from cae_core.pool.same_model import first_equal, probe_images, same_outputs
 
-__all__ = ["MemberReport", "check_added", "check_members"]
+__all__ = ["MemberReport", "check_added", "check_members", "refuse_problems"]
 
 _ACCURACY_DIFFERENCE = 0.005
 _ASKED_TOGETHER = 1024
@@ -30,7 +31,7 @@ class MemberReport:
 
     Attributes:
         member: as the manifest has it.
-        sha256: of the file; empty where there is none.
+        sha256: SHA-256 of the file; empty where there is none.
         accuracy: measured on the images; None where the model could not be asked.
         agreement: fraction of the images that it labels like the source; None likewise, or without a source.
         problems: in sentences.
@@ -41,6 +42,20 @@ class MemberReport:
     accuracy: float | None = None
     agreement: float | None = None
     problems: list[str] = field(default_factory=list[str])
+
+    @classmethod
+    def as_listed(cls, member: PoolMember) -> Self:
+        """Return what the manifest itself says of a member; nothing is opened."""
+        return cls(member, sha256=member.sha256 or "", accuracy=member.accuracy)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as ``cae pool list --json`` prints it."""
+        names = ("name", "role", "relation", "kind", "architecture", "parent", "seed")
+        return {
+            **{name: getattr(self.member, name) for name in names},
+            "path": str(self.member.path),
+            **{name: getattr(self, name) for name in ("sha256", "accuracy", "agreement", "problems")},
+        }
 
 
 def check_members(
@@ -75,6 +90,21 @@ def check_members(
     _compare_with_source(reports, answers)
     _find_same_models(reports, outputs)
     return reports
+
+
+def refuse_problems(reports: Sequence[MemberReport], origin: str) -> None:
+    """Refuse members with a problem.
+
+    Args:
+        reports: see `check_members`.
+        origin: what the message begins with.
+
+    Raises:
+        PoolError: listing every problem.
+    """
+    problems = [problem for report in reports for problem in report.problems]
+    if problems:
+        raise PoolError(f"{origin}: {len(problems)} problems were found." + "".join(f"\n  {p}" for p in problems))
 
 
 def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: ImageSet) -> None:

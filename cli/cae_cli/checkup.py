@@ -1,10 +1,11 @@
 """What `cae doctor` looks at: each part is imported in a process of its own, because one that is broken may abort."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
 from cae_backends.onnxruntime.session import REINSTALL
@@ -13,6 +14,8 @@ __all__ = ["Finding", "check_up"]
 
 _TIMEOUT_S = 120
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+_OPTIONAL = re.compile(r"""(?P<package>[\w.-]+).*;.*\bextra == ['"](?P<extra>[\w-]+)['"]""")
+"""A requirement of an extra, such as ``pooch>=1.8; extra == 'data'``."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Finding:
     """One part of the installation.
 
     Attributes:
-        part: what it is for.
+        part: what this part is for.
         state: ``ok``, ``missing`` (optional and not installed) or ``broken`` (installed and it does not import).
         found: versions and devices.
         remedy: what to do; empty where nothing.
@@ -41,42 +44,69 @@ class _Part:
     name: str
     packages: tuple[str, ...]
     probe: str
-    extra: str | None  # None: part of every installation
+    extra: str | None = None  # None: part of every installation
 
 
-_PARTS = (
-    _Part("core", ("numpy", "safetensors"), "import numpy, safetensors.numpy", None),
+_ALWAYS = (
+    _Part("core", ("numpy", "safetensors"), "import numpy, safetensors.numpy"),
     _Part(
         "suspects (ONNX)",
         ("onnx", *_RUNTIMES),
         "from cae_backends.onnxruntime.session import usable_device; print('runs on', usable_device())",
-        None,
     ),
-    _Part(
-        "gradients (torch)",
-        ("torch", "torchvision", "onnx2torch", "onnxscript"),
-        "import torch, torchvision, onnx2torch;print('runs on', 'cuda' if torch.cuda.is_available() else 'cpu')",
-        "torch",
-    ),
-    _Part(
-        "gradients (tensorflow)",
-        ("tensorflow", "keras", "h5py", "tf2onnx"),
-        "from cae_backends.tensorflow.runtime import load_keras, resolve_device; import tf2onnx; load_keras();"
-        "print('runs on', 'cpu' if 'CPU' in resolve_device('auto') else 'gpu')",
-        "tensorflow",
-    ),
-    _Part("digits and scikit-learn", ("scikit-learn", "skl2onnx"), "import sklearn, skl2onnx", "digits"),
-    _Part("data by name", ("pooch",), "import pooch", "data"),
-    _Part("folders of images", ("pillow",), "import PIL.Image", "images"),
-    _Part("reports", ("jinja2", "matplotlib"), "import jinja2, matplotlib", "report"),
-    _Part("timestamps of seals", ("rfc3161-client",), "import rfc3161_client", "seal"),
-    _Part("signatures of seals", ("model-signing", "pyopenssl"), "import model_signing", "signing"),
 )
+
+_EXTRAS = {
+    "torch": (
+        "gradients (torch)",
+        "import torch, torchvision, onnx2torch;print('runs on', 'cuda' if torch.cuda.is_available() else 'cpu')",
+    ),
+    "tensorflow": (
+        "gradients (tensorflow)",
+        (
+            "from cae_backends.tensorflow.runtime import load_keras, resolve_device; import tf2onnx; load_keras();"
+            "print('runs on', 'cpu' if 'CPU' in resolve_device('auto') else 'gpu')"
+        ),
+    ),
+    "digits": ("digits and scikit-learn", "import sklearn, skl2onnx"),
+    "data": ("data by name", "import pooch"),
+    "images": ("folders of images", "import PIL.Image"),
+    "report": ("reports", "import jinja2, matplotlib"),
+    "cluster": ("training on a cluster", "import distributed"),
+    "seal": ("timestamps of seals", "import rfc3161_client"),
+    "signing": ("signatures of seals", "import model_signing"),
+}
+"""What each extra is for, and what shows that it works; of an extra that is not here, its packages must be there."""
+
+_NOT_PARTS = ("dev", "all")
+"""Extras that are for the project's own work, or nothing but others together."""
 
 
 def check_up() -> list[Finding]:
-    """Examine every part of the installation."""
-    return [_examine(part) for part in _PARTS]
+    """Examine every part of the installation: what always belongs to it, then the extras that the package declares."""
+    return [_examine(part) for part in (*_ALWAYS, *_optional_parts())]
+
+
+def _optional_parts() -> list[_Part]:
+    packages = _packages_by_extra()
+    found: list[_Part] = []
+    for extra in dict.fromkeys((*_EXTRAS, *packages)):
+        if extra in packages and extra not in _NOT_PARTS:
+            name, probe = _EXTRAS.get(extra, (extra, ""))
+            found.append(_Part(name, packages[extra], probe, extra))
+    return found
+
+
+def _packages_by_extra() -> dict[str, tuple[str, ...]]:
+    """Return what the installed package declares; nothing where it runs from its sources and was never installed."""
+    try:
+        declared = requires("cae-fingerprint") or []
+    except PackageNotFoundError:
+        return {}
+    packages: dict[str, tuple[str, ...]] = {}
+    for found in filter(None, map(_OPTIONAL.match, declared)):
+        packages[found["extra"]] = (*packages.get(found["extra"], ()), found["package"])
+    return packages
 
 
 def _examine(part: _Part) -> Finding:

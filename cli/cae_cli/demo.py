@@ -2,25 +2,34 @@
 
 import shutil
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cae_cli.demo_pool import train_digits_pool
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.generation.settings import GenerationSettings
-from cae_core.pool.manifest import PoolMember, read_pool
+from cae_core.pool.manifest import PoolMember, Role, read_pool
 from cae_core.progress import Progress
 from cae_core.statistics.roc import roc_auc
 from cae_core.verification.verdict import Verdict
 from cae_core.workflows import calibrate_fingerprint, generate_fingerprint, verify_suspect
 
-__all__ = ["DEMO_EPS", "DEMO_NONCE", "DEMO_TAU", "DemoResult", "run_demo"]
+if TYPE_CHECKING:
+    from cae_backends.training.jobs import PoolJob
+
+__all__ = ["DEMO_EPS", "DEMO_NONCE", "DEMO_TAU", "DemoResult", "demo_jobs", "run_demo"]
 
 DEMO_EPS, DEMO_TAU = "48/255", 0.6
 """Digits are black and white, and 8x8 pixels: smaller changes move few of them. Chosen on the *screen* members."""
 
-_SEED = 1
-# The recipes were written while looking at the held-out members of seed 0; these are other ones.
+_SEED = 1000
+"""Of the source; the members' follow it. The recipes were written while looking at the held-out members of seed 0."""
+
+_ROLES: tuple[Role, ...] = ("generate", "screen", "test", "calibrate")
+"""The order in which the members get their seeds."""
 
 DEMO_FPR, DEMO_FNR = 0.05, 0.1
 """The rates that the demonstration's calibration models support."""
@@ -34,16 +43,24 @@ class DemoResult:
     """What the demonstration found.
 
     Attributes:
-        manifest: of the trained pool.
-        fingerprint: the file.
-        verdicts: of every held-out suspect, with what it really is.
-        auc: of CAEAcc between held-out surrogates and references.
+        manifest: the file that names the trained pool.
+        fingerprint: the file that was written.
+        verdicts: one for every held-out suspect, beside what it really is.
+        auc: area under the ROC curve of CAEAcc between held-out surrogates and references.
     """
 
     manifest: Path
     fingerprint: Path
     verdicts: tuple[tuple[PoolMember, Verdict], ...]
     auc: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as ``cae demo --json`` prints it."""
+        suspects = [
+            {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **v.as_dict()}
+            for m, v in self.verdicts
+        ]
+        return {"auc": self.auc, "fingerprint": str(self.fingerprint), "suspects": suspects}
 
     def commands(self) -> list[str]:
         """Return the commands that repeat each step by hand."""
@@ -60,20 +77,50 @@ class DemoResult:
         ]
 
 
+def demo_jobs() -> "list[PoolJob]":
+    """Return the jobs of the packaged plan ``demo.toml``: one source, then surrogates and references of four roles.
+
+    Within its role a member is named by its number and kind; the seeds count through all roles, so no two share one.
+    """
+    from cae_backends.training.plans import read_plan
+
+    with as_file(files("cae_cli") / "demo.toml") as path:
+        source, *members = read_plan(path).jobs
+    members.sort(key=lambda job: _ROLES.index(job.role))
+    jobs, numbers = [replace(source, seed=_SEED)], Counter[Role]()
+    for seed, job in enumerate(members, start=_SEED + 1):
+        numbers[job.role] += 1
+        name = f"{job.role}-{numbers[job.role]:02}-{job.kind.replace(' ', '-')}"
+        jobs.append(replace(job, name=name, seed=seed))
+    return jobs
+
+
+def _train(manifest: Path, *, workers: int | None, progress: Progress) -> Path:
+    from cae_backends.datasets import open_data
+    from cae_backends.training.pool_jobs import PoolData, train_pool
+
+    return train_pool(
+        demo_jobs(),
+        PoolData(open_data("digits", split="train"), open_data("digits", split="test")),
+        manifest,
+        workers=workers,
+        replace=True,
+        progress=lambda done, total, _name: progress("training", done, total),
+    )
+
+
 def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoResult:
     """Train the pool on scikit-learn's digits, fingerprint its source, calibrate, and verify every held-out suspect.
 
     Models that are already in ``folder`` are not trained again.
 
     Raises:
-        CaeError: see `train_digits_pool`, `generate_fingerprint` and `verify_suspect`.
+        CaeError: see `train_pool`, `generate_fingerprint` and `verify_suspect`.
     """
     from cae_backends.datasets import open_data
     from cae_cli.options import parse_eps
 
-    manifest = train_digits_pool(
-        folder, seed=_SEED, workers=workers, progress=lambda done, total, _name: progress("training", done, total)
-    )
+    manifest = _train(folder / "pool.toml", workers=workers, progress=progress)
     pool = read_pool(manifest)
     fingerprint = folder / "fingerprint.safetensors"
     settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
@@ -95,14 +142,23 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
         settings=CalibrationSettings(fpr=DEMO_FPR, fnr=DEMO_FNR),
         progress=lambda done, total: progress("calibrating", done, total),
     )
-    suspects = pool.select(role="test")
+    verdicts = _verify(pool.select(role="test"), fingerprint, progress)
+    return DemoResult(manifest, fingerprint, verdicts, _auc(verdicts))
+
+
+def _verify(
+    suspects: Sequence[PoolMember], fingerprint: Path, progress: Progress
+) -> tuple[tuple[PoolMember, Verdict], ...]:
     verdicts: list[tuple[PoolMember, Verdict]] = []
     for done, member in enumerate(suspects, start=1):
-        verdict = verify_suspect(str(member.path), fingerprint, nonce=DEMO_NONCE)
-        verdicts.append((member, verdict))
+        verdicts.append((member, verify_suspect(str(member.path), fingerprint, nonce=DEMO_NONCE)))
         progress("verifying", done, len(suspects))
-    scores = {
-        relation: [verdict.caeacc.value for member, verdict in verdicts if member.relation == relation]
+    return tuple(verdicts)
+
+
+def _auc(verdicts: Sequence[tuple[PoolMember, Verdict]]) -> float:
+    surrogates, references = (
+        [verdict.caeacc.value for member, verdict in verdicts if member.relation == relation]
         for relation in ("surrogate", "reference")
-    }
-    return DemoResult(manifest, fingerprint, tuple(verdicts), roc_auc(scores["surrogate"], scores["reference"]))
+    )
+    return roc_auc(surrogates, references)

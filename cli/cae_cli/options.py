@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DeviceName = Annotated[str, typer.Option("--device", help="Where models run: auto, cpu, cuda or cuda:N.")]
 ContractText = Annotated[
     str | None,
     typer.Option(

@@ -5,8 +5,9 @@ Whatever is written has been opened by the runtimes that will use it, and compar
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ class Conversion:
     """A file that was written, and how far it is from the original.
 
     Attributes:
-        path: of the file.
-        contract: that it carries.
+        path: where the file is.
+        contract: what the file says about its input and output.
         parities: one for each runtime and set of images.
         unchecked: what could not be compared, in sentences.
     """
@@ -46,6 +47,15 @@ class Conversion:
     contract: Contract
     parities: tuple[Parity, ...]
     unchecked: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as ``cae convert --json`` prints it."""
+        return {
+            "path": str(self.path),
+            "contract": {name: value for name, value in asdict(self.contract).items() if value is not None},
+            "parity": [asdict(parity) for parity in self.parities],
+            "unchecked": list(self.unchecked),
+        }
 
 
 def convert(

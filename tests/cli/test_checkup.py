@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,51 @@ def examined(monkeypatch: pytest.MonkeyPatch, *installed: str) -> Finding:
         return "1.2.3"
 
     monkeypatch.setattr(checkup, "version", version)
-    monkeypatch.setattr(checkup, "_PARTS", [part for part in checkup._PARTS if "onnx" in part.packages])
+    monkeypatch.setattr(checkup, "_ALWAYS", [part for part in checkup._ALWAYS if "onnx" in part.packages])
+    monkeypatch.setattr(checkup, "requires", lambda _: [])
     (finding,) = check_up()
     return finding
+
+
+def optional(monkeypatch: pytest.MonkeyPatch, *declared: str) -> list[Finding]:
+    """The optional parts of an installation that declares these requirements."""
+    monkeypatch.setattr(checkup, "_ALWAYS", [])
+    monkeypatch.setattr(checkup, "requires", lambda _: list(declared))
+    return check_up()
+
+
+def test_the_parts_are_the_extras_that_the_package_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = optional(
+        monkeypatch,
+        "numpy>=2.0",
+        "onnxruntime>=1; sys_platform == 'darwin'",
+        "pooch>=1.8; extra == 'all'",
+        "pytest>=8; extra == 'dev'",
+        "no-such-package[more]>=1; extra == 'other'",
+        'numpy>=2.0; python_version > "3" and extra == "new"',
+        "no.such_package; extra == 'cluster'",
+    )
+    assert [(finding.part, finding.state) for finding in findings] == [
+        ("training on a cluster", "missing"),
+        ("other", "missing"),
+        ("new", "ok"),
+    ]
+    assert findings[0].remedy == "pip install 'cae-fingerprint[cluster]'"
+    assert findings[2].found.startswith("numpy ")
+
+
+def test_every_declared_extra_has_words_and_a_probe() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(checkup._EXTRAS) == set(project["optional-dependencies"]) - set(checkup._NOT_PARTS)
+
+
+def test_sources_that_were_never_installed_declare_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(package: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(checkup, "_ALWAYS", [])
+    monkeypatch.setattr(checkup, "requires", requires)
+    assert check_up() == []
 
 
 def test_two_runtimes_are_both_removed_before_one_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

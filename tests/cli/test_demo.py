@@ -1,12 +1,13 @@
 """The demonstration: a sample of its pool in every run, the whole of it among the slow tests."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob
-from cae_cli import demo, demo_pool
+from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob, job_digest
+from cae_cli import demo
 from cae_core.statistics.ranks import models_needed
 from tests.cli.conftest import Outcome
 
@@ -21,12 +22,12 @@ SAMPLE = (
 
 
 def test_a_sample_of_the_demonstration(tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = demo_pool.digits_jobs
+    every = demo.demo_jobs
 
-    def few(seed: int) -> list[PoolJob]:
-        return [job for job in every(seed) if job.name.startswith(SAMPLE)]
+    def few() -> list[PoolJob]:
+        return [job for job in every() if job.name.startswith(SAMPLE)]
 
-    monkeypatch.setattr(demo_pool, "digits_jobs", few)
+    monkeypatch.setattr(demo, "demo_jobs", few)
     monkeypatch.setattr(demo, "DEMO_FPR", 0.5)  # what one calibration reference supports
     outcome = run_cae("demo", "--workdir", tmp_path)
     assert outcome.code == 0, outcome.err
@@ -56,7 +57,7 @@ def test_the_whole_demonstration(tmp_path: Path, run_cae: Run) -> None:
 
 
 def test_the_pool_is_large_enough_and_its_roles_share_no_seed() -> None:
-    jobs = demo_pool.digits_jobs(1)
+    jobs = demo.demo_jobs()
     count = {
         (role, independent): sum(
             job.role == role and (job.kind in ("independent", ESTIMATOR_KIND)) == independent for job in jobs
@@ -70,3 +71,11 @@ def test_the_pool_is_large_enough_and_its_roles_share_no_seed() -> None:
     assert count["calibrate", False] >= models_needed(demo.DEMO_FNR)
     assert len({job.seed for job in jobs}) == len(jobs)
     assert demo.DEMO_TAU > 0.5
+
+
+def test_the_packaged_plan_means_the_models_whose_results_are_published() -> None:
+    digests = [job_digest(job, data="", parent="") for job in demo.demo_jobs()]
+    assert len(digests) == 70
+    assert hashlib.sha256("".join(digests).encode()).hexdigest() == (
+        "a33eb61844dd9f712f21d8b2d7658365b62aa510b5d6761f7a0fcb59366dd8b6"
+    )

@@ -9,17 +9,20 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cae_backends.attestation.seals import attest_seal, dated_evidence, response_of, signed_by
 from cae_backends.attestation.signatures import check_signing_key
 from cae_backends.datasets import open_data
 from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import save_calibration
 from cae_core.calibration.subject import load_calibrated
+from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest_writing import write_manifest
@@ -168,6 +171,37 @@ def test_an_honest_claim_is_upheld(court: Court, ask: Run) -> None:
     assert case["regeneration"]["fingerprint_id"] != case["claim"]["fingerprint_id"]
     assert case["verification"]["answers"]
     assert {"claim", "seal", "source", "suspect"} == set(case["files"])
+
+
+@needs_openssl
+def test_a_script_seals_dates_and_judges_as_the_commands_do(court: Court, ask: Run, tmp_path: Path) -> None:
+    made = attest_seal(court.claim, tmp_path / "seal.json", fpr=0.05, signing_key=court.keys.private)
+    assert made.request is not None
+    assert made.signature is not None
+    seal, authority = made.sealed.path, make_authority(tmp_path / "authority")
+    response_of(seal).write_bytes(authority.answer(made.request.read_bytes()))
+    files = CaseFiles(
+        claim=court.claim,
+        seal=seal,
+        opening=made.sealed.opening_path,
+        source=court.pool.source,
+        pool=court.judge,
+        suspect=str(court.pool.copy),
+        workdir=tmp_path / "case",
+    )
+    evidence = dated_evidence(
+        seal,
+        timestamp=response_of(seal),
+        certificates=authority.root,
+        suspect_since=datetime(2100, 1, 1, tzinfo=UTC),
+    )
+    signer = signed_by(seal, signature=made.signature, public_key=court.keys.public)
+    options = JudgeOptions(seals=1, evidence=evidence, nonce=bytes.fromhex(NONCE), signed_by=signer)
+    case = judge_files(files, open_data("digits"), options).as_dict()
+    assert (case["outcome"], case["claim"]["signed_by"]) == ("upheld", check_signing_key(court.keys.private))
+    by_command = ask(court.pool.copy, *court.dated()).json()
+    same = ("outcome", "reason", "p_value", "p_adjusted", "references", "nonce", "verification")
+    assert {name: case[name] for name in same} == {name: by_command[name] for name in same}
 
 
 def test_the_same_without_a_timestamp_cannot_be_judged(court: Court, ask: Run) -> None:

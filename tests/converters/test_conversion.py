@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 import zipfile
@@ -119,6 +120,15 @@ def test_the_result_answers_real_images_as_the_original(
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
     accuracy = (result.predict(digits.images).labels == digits.labels).mean()
     assert accuracy > 0.85  # the normalisation and the class map are those that it was made for
+
+
+def test_a_conversion_is_told_as_json_holds_it(converted: Converted) -> None:
+    done = converted(*PAIRS[0])
+    told = json.loads(json.dumps(done.as_dict()))
+    assert (told["path"], told["unchecked"]) == (str(done.path), list(done.unchecked))
+    assert [parity["runtime"] for parity in told["parity"]] == [parity.runtime for parity in done.parities]
+    assert told["contract"]["layout"] == done.contract.layout
+    assert None not in told["contract"].values()
 
 
 @every_pair

@@ -1,4 +1,4 @@
-"""Every module says what is public, all of it exists, and all of it is documented."""
+"""Every module says what is public, and all of it exists; that all of it is documented is ruff's to see."""
 
 import importlib
 import inspect
@@ -11,16 +11,12 @@ import pytest
 PACKAGES = ("cae_core", "cae_backends", "cae_converters", "cae_report", "cae_cli")
 
 
-def modules() -> Iterator[str]:
-    """Yield the names of all modules of the four packages, without importing more than the packages."""
-    for package in PACKAGES:
-        yield package
-        for info in pkgutil.walk_packages(importlib.import_module(package).__path__, prefix=f"{package}."):
-            if not info.name.endswith("__main__"):
-                yield info.name
-
-
-MODULES = tuple(modules())
+def modules(package: str) -> Iterator[str]:
+    """Yield the names of a package and its modules, importing no more than the packages."""
+    yield package
+    for info in pkgutil.walk_packages(importlib.import_module(package).__path__, prefix=f"{package}."):
+        if not info.name.endswith("__main__"):
+            yield info.name
 
 
 def own_names(module: ModuleType) -> set[str]:
@@ -34,32 +30,24 @@ def own_names(module: ModuleType) -> set[str]:
     }
 
 
-def test_all_packages_are_walked() -> None:
-    assert {name.split(".")[0] for name in MODULES} == set(PACKAGES)
-    assert "cae_core.method.objectives.composite" in MODULES
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_every_module_is_documented_and_names_what_is_public(name: str) -> None:
+def faults(name: str) -> Iterator[str]:
+    """Yield what is wrong with the public names of a module."""
     module = importlib.import_module(name)
-    assert module.__doc__
     declared = getattr(module, "__all__", [])
-    assert len(set(declared)) == len(declared)
+    if len(set(declared)) < len(declared):
+        yield f"{name}.__all__ names something twice: {sorted(declared)}"
     missing = [public for public in declared if not hasattr(module, public)]
-    assert not missing, f"{name}.__all__ names what is not there: {missing}"
+    if missing:
+        yield f"{name}.__all__ names what is not there: {missing}"
     undeclared = own_names(module) - set(declared)
-    assert not undeclared, f"{name}.__all__ lacks {sorted(undeclared)}"
+    if undeclared:
+        yield f"{name}.__all__ lacks {sorted(undeclared)}"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_everything_public_is_documented(name: str) -> None:
-    module = importlib.import_module(name)
-    for public in own_names(module):
-        value = getattr(module, public)
-        generated = inspect.isclass(value) and (value.__doc__ or "").startswith(f"{public}(")
-        assert value.__doc__, f"{name}.{public} has no docstring"
-        assert not generated, f"{name}.{public} has the docstring that dataclass makes"
-        if inspect.isclass(value):
-            for method, function in vars(value).items():
-                if inspect.isfunction(function) and not method.startswith("_"):
-                    assert inspect.getdoc(function), f"{name}.{public}.{method} has no docstring"
+def test_all_modules_are_walked() -> None:
+    assert "cae_core.method.objectives.composite" in set(modules("cae_core"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_names_what_is_public(package: str) -> None:
+    assert [fault for name in modules(package) for fault in faults(name)] == []

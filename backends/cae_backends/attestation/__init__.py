@@ -1,1 +1,1 @@
-"""Who vouches for a seal: signatures and timestamps."""
+"""Who vouches for a seal, and since when: signatures, timestamps, and the seals that bear them."""

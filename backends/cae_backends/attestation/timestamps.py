@@ -29,7 +29,7 @@ class Timestamp:
     Attributes:
         time: UTC, the latest moment that its stated accuracy allows.
         authority: distinguished name of the certificate that signed it.
-        sha256: of the dated bytes.
+        sha256: SHA-256 of the dated bytes.
     """
 
     time: datetime

@@ -1,38 +1,39 @@
 """Data sets by one string: a name or a path, and options after commas, such as ``mnist,size=32``.
 
-digits                                scikit-learn's 8x8 digits
-cifar-10, cifar-100                   downloaded where there is a network, and kept
-mnist, fashion-mnist                  likewise
-cifar-10-batches-py, cifar-100-python the folder of CIFAR's python files, or a .tar, .tar.gz or .tar.xz that holds it
-cifar-10-batches-bin, cifar-100-binary    likewise the binary files
-folder                                the four IDX files of MNIST or Fashion-MNIST, compressed by gzip or not
-folder                                the .npz batches of ImageNet-32
-folder                                PNG and JPEG images in a folder for each class, in train and test or not
-file.npz                              arrays `images`, `labels` and, optionally, `class_names`
+A name is `digits`, which comes with scikit-learn, or that of a published set, which is downloaded where there is a
+network, and kept. A path leads to one of the forms that the `READERS` know, each a file of this package; docs/data.md
+shows them all.
 
 The options are those of `DataSpec`.
 """
 
 import dataclasses
 from pathlib import Path
+from typing import NoReturn
 
-from cae_backends.datasets.cifar import holds_cifar, read_cifar
+from cae_backends.datasets import cifar, digits, idx, image_folder, imagenet32, npz
 from cae_backends.datasets.classes import choose_classes
-from cae_backends.datasets.digits import read_digits
 from cae_backends.datasets.download import PUBLISHED, fetch
-from cae_backends.datasets.idx import holds_idx, read_idx
-from cae_backends.datasets.image_folder import holds_image_folder, read_image_folder
-from cae_backends.datasets.imagenet32 import holds_imagenet32, read_imagenet32
-from cae_backends.datasets.npz import read_npz
+from cae_backends.datasets.reader import Reader
 from cae_backends.datasets.resizing import resize_images
 from cae_backends.datasets.spec import DataSpec
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 
-__all__ = ["SPLITS", "DataSpec", "open_data"]
+__all__ = ["READERS", "SPLITS", "DataSpec", "Reader", "open_data"]
 
 SPLITS = ("train", "test", "all")
 """What a data set can be asked for; ``"all"`` is ``"train"`` followed by ``"test"``."""
+
+READERS: tuple[Reader, ...] = (
+    digits.READER,
+    npz.READER,
+    imagenet32.READER,
+    cifar.READER,
+    idx.READER,
+    image_folder.READER,
+)
+"""What can be read, in the order in which a path is tried; another data set is one more file and one more line."""
 
 
 def open_data(spec: str | DataSpec, *, split: str = "test") -> ImageSet:
@@ -61,27 +62,19 @@ def open_data(spec: str | DataSpec, *, split: str = "test") -> ImageSet:
 
 def _read(asked: DataSpec, split: str) -> ImageSet:
     path = fetch(asked.source) if asked.source in PUBLISHED else Path(asked.source)
-    if asked.labels == "coarse" and not holds_cifar(path):
+    reader = next((x for x in READERS if asked.source == x.name), None) or _recognised(path)
+    if asked.labels == "coarse" and not (reader and reader.coarse_labels):
         raise DataError(f"{asked.source}: only CIFAR-100 has coarse labels. Leave labels=coarse out.")
-    return read_digits(split) if asked.source == "digits" else _read_path(path, asked, split)
+    return (reader or _unknown(path)).read(path, asked, split)
 
 
-def _read_path(path: Path, asked: DataSpec, split: str) -> ImageSet:
+def _recognised(path: Path) -> Reader | None:
+    return next((reader for reader in READERS if reader.recognises(path)), None) if path.exists() else None
+
+
+def _unknown(path: Path) -> NoReturn:
     if not path.exists():
-        names = ", ".join(("digits", *PUBLISHED))
+        names = ", ".join((*(x.name for x in READERS if x.name is not None), *PUBLISHED))
         raise DataError(f"{path}: no such data set. Give the path of an existing one, or one of the names {names}.")
-    if path.suffix.lower() == ".npz":
-        return read_npz(path)
-    if holds_imagenet32(path):
-        return read_imagenet32(path, split, classes=asked.classes, seed=asked.seed)
-    if holds_cifar(path):
-        return read_cifar(path, split, labels=asked.labels)
-    if holds_idx(path):
-        return read_idx(path, split)
-    if holds_image_folder(path):
-        return read_image_folder(path, split, size=asked.size)
-    raise DataError(
-        f"{path}: no known data set. Known are an .npz file with images and labels; the folder or tar archive of "
-        "CIFAR-10's or CIFAR-100's python or binary files; and a folder with the IDX files of MNIST, with the .npz "
-        "batches of ImageNet-32, or with a folder of PNG or JPEG images for each class."
-    )
+    *forms, last = (reader.form for reader in READERS if reader.form is not None)
+    raise DataError(f"{path}: no known data set. Known are {'; '.join(forms)}; and {last}.")

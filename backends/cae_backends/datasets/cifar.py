@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from cae_backends.datasets.archives import is_archive, read_archive, read_folder
 from cae_backends.datasets.cifar_binary import parse_lines, parse_records
 from cae_backends.datasets.cifar_python import parse_names, parse_pickle
+from cae_backends.datasets.reader import Reader
 from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 
-__all__ = ["holds_cifar", "read_cifar"]
+__all__ = ["READER", "holds_cifar", "read_cifar"]
 
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
@@ -110,3 +111,11 @@ def _contents(path: Path, split: str, labels: Literal["fine", "coarse"]) -> tupl
     if not any(name in contents for name in found.files(split)):
         raise DataError(f"{path}: the archive holds no files of CIFAR-10 or CIFAR-100. Unpack it, and give the folder.")
     return found, contents
+
+
+READER = Reader(
+    form="the folder or tar archive of CIFAR-10's or CIFAR-100's python or binary files",
+    recognises=holds_cifar,
+    read=lambda path, asked, split: read_cifar(path, split, labels=asked.labels),
+    coarse_labels=True,
+)

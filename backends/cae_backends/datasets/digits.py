@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from cae_backends.datasets.reader import Reader
 from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 
-__all__ = ["read_digits"]
+__all__ = ["READER", "read_digits"]
 
 _SEED = 20190807
 _WHITE = 16  # the published pixels are counts from 0 to 16
@@ -41,3 +42,6 @@ def _test_indices(labels: Labels) -> Labels:
     order = np.argsort(np.random.PCG64(_SEED).random_raw(len(labels)), kind="stable")
     chosen = [of_class[: round(len(of_class) / 3)] for c in range(10) if len(of_class := order[labels[order] == c])]
     return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+READER = Reader(name="digits", read=lambda _path, _asked, split: read_digits(split))

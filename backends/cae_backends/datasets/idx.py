@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.datasets.reader import Reader
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 
-__all__ = ["holds_idx", "read_idx"]
+__all__ = ["READER", "holds_idx", "read_idx"]
 
 _FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -98,3 +99,10 @@ def _shape(path: Path, header: bytes, axes: int) -> tuple[int, ...]:
     if len(header) != 4 + 4 * axes or header[:4] != bytes([0, 0, 8, axes]):
         raise DataError(f"{path}: not an IDX file of unsigned bytes with {axes} axes (it begins {header[:4].hex()}).")
     return struct.unpack(f">{axes}I", header[4:])
+
+
+READER = Reader(
+    form="a folder with the IDX files of MNIST",
+    recognises=holds_idx,
+    read=lambda path, _asked, split: read_idx(path, split),
+)

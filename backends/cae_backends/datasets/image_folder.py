@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.datasets.reader import Reader
 from cae_backends.datasets.resizing import resize_images
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-__all__ = ["holds_image_folder", "read_image_folder"]
+__all__ = ["READER", "holds_image_folder", "read_image_folder"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY = ("1", "L", "LA")
@@ -166,3 +167,10 @@ def _pixels(path: Path, *, grey: bool) -> NDArray[np.uint8]:
         # by way of RGBA: Pillow warns when a palette with transparency goes straight to RGB
         flat = image.convert("L") if grey else image.convert("RGBA").convert("RGB")
         return np.asarray(flat, np.uint8).reshape(image.height, image.width, 1 if grey else 3)
+
+
+READER = Reader(
+    form="a folder with a folder of PNG or JPEG images for each class",
+    recognises=holds_image_folder,
+    read=lambda path, asked, split: read_image_folder(path, split, size=asked.size),
+)

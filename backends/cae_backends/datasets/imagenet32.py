@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.datasets.classes import chosen_classes
+from cae_backends.datasets.reader import Reader
 from cae_backends.datasets.zip_sizes import check_unpacked_sizes
 from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, first_line
 
-__all__ = ["holds_imagenet32", "read_imagenet32"]
+__all__ = ["READER", "holds_imagenet32", "read_imagenet32"]
 
 _TRAIN = tuple(f"train_data_batch_{i}.npz" for i in range(1, 11))
 _FILES = {"train": _TRAIN, "test": ("val_data.npz",), "all": (*_TRAIN, "val_data.npz")}
@@ -97,3 +98,10 @@ def _chosen_rows(path: Path, chosen: NDArray[np.bool_]) -> Iterator[NDArray[np.u
             if len(content) != len(wanted) * 3072:
                 raise DataError(f"{path}: data is truncated. Download it again.")
             yield np.frombuffer(content, np.uint8).reshape(-1, 3072)[wanted]
+
+
+READER = Reader(
+    form="a folder with the .npz batches of ImageNet-32",
+    recognises=holds_imagenet32,
+    read=lambda path, asked, split: read_imagenet32(path, split, classes=asked.classes, seed=asked.seed),
+)

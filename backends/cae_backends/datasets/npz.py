@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.datasets.reader import Reader
 from cae_backends.datasets.zip_sizes import check_unpacked_sizes
 from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, first_line
 
-__all__ = ["read_npz"]
+__all__ = ["READER", "read_npz"]
 
 _CLASSES = 100_000
 _KEYS = ("images", "labels", "class_names")
@@ -64,3 +65,10 @@ def _class_names(path: Path, arrays: Mapping[str, NDArray[Any]], labels: Labels)
     if names.ndim != 1 or names.dtype.kind != "U":
         raise DataError(f"{path}: class_names must be strings of shape (c,); found {names.dtype} {names.shape}.")
     return tuple(str(name) for name in names)
+
+
+READER = Reader(
+    form="an .npz file with images and labels",
+    recognises=lambda path: path.suffix.lower() == ".npz",
+    read=lambda path, _asked, _split: read_npz(path),
+)

@@ -13,14 +13,12 @@ from typing import Any
 
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.runtime import load_tensorflow
+from cae_core.contract import SMALLEST_PROBABILITY
 from cae_core.errors import ModelError
 
 __all__ = ["Linearised", "Program", "compile_answer", "linearise"]
 
 _CALLS = frozenset({"Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"})
-
-_SMALLEST_PROBABILITY = 1e-30
-"""Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Program:
         if not scores.dtype.is_floating:
             return scores
         scores = tf.cast(scores, tf.float32)
-        return tf.math.log(tf.maximum(scores, _SMALLEST_PROBABILITY)) if self.logarithm else tf.identity(scores)
+        return tf.math.log(tf.maximum(scores, SMALLEST_PROBABILITY)) if self.logarithm else tf.identity(scores)
 
     @property
     def input_spec(self) -> Any:  # noqa: ANN401 - a TensorSpec

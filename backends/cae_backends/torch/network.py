@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cae_core.arrays import Floats32, Images, as_unit_float, check_images
-from cae_core.contract import Contract
+from cae_core.contract import SMALLEST_PROBABILITY, Contract
 from cae_core.errors import ModelError, first_line
 from cae_core.models import Pullback
 from cae_core.resize import resize_matrix
@@ -35,9 +35,6 @@ FORWARD_ERRORS = (
     ArithmeticError,  # of sizes that are worked out in Python: a stride of 0, an infinite scale
 )
 """What torch modules raise when their input does not suit them."""
-
-_SMALLEST_PROBABILITY = 1e-30
-# Well inside float32: a clamped answer has a finite logarithm, and 1/p does not overflow in the backward pass.
 
 
 class ContractInput(nn.Module):
@@ -136,7 +133,7 @@ class Network(nn.Module):
         if isinstance(self.columns, Tensor):
             scores = scores.index_select(1, self.columns)
         if self.contract.output == "probabilities":
-            scores = scores.clamp_min(_SMALLEST_PROBABILITY).log()
+            scores = scores.clamp_min(SMALLEST_PROBABILITY).log()
         return scores
 
     def _check_answer(self, answer: object, n: int) -> None:

@@ -24,8 +24,8 @@ def run(
     references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     fpr: Annotated[float, typer.Option(help="Rate of false accusations.")] = 0.05,
     fnr: Annotated[float, typer.Option(help="Rate of surrogates called independent.")] = 0.05,
-    score: Annotated[str, typer.Option(help="That decides: caeacc or llr.")] = "caeacc",
-    keep: Annotated[int | None, typer.Option(help="Examples to keep, chosen by the screen role.")] = None,
+    score: Annotated[str, typer.Option(help="Score that decides: caeacc or llr.")] = "caeacc",
+    keep: Annotated[int | None, typer.Option(help="Number of examples to keep, chosen by the screen role.")] = None,
     parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
     output: Annotated[

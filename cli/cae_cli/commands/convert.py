@@ -1,6 +1,5 @@
 """`cae convert`."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,14 +39,11 @@ def run(
     [0, 1]: range, normalisation, channel order and class map go into its graph. Answers and input gradients are
     compared on random images and on those of --data; a result that differs is not written.
     """
+    from cae_backends.datasets import open_data
     from cae_converters.conversion import convert
     from cae_core.contract import read_contract
 
-    images = None
-    if data is not None:
-        from cae_backends.datasets import open_data
-
-        images = open_data(data, split=split)
+    images = None if data is None else open_data(data, split=split)
     with progress_bar(enabled=not json) as progress:
         done = convert(
             source,
@@ -59,8 +55,12 @@ def run(
             progress=progress,
         )
     if json:
-        print_json(_describe(done))
-        return
+        print_json(done.as_dict())
+    else:
+        _show(done)
+
+
+def _show(done: "Conversion") -> None:
     from cae_cli.render import print_rows
 
     rows = [
@@ -76,13 +76,3 @@ def run(
     print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows)
     for sentence in done.unchecked:
         typer.echo(sentence, err=True)
-
-
-def _describe(done: "Conversion") -> dict[str, object]:
-    left = {name: value for name, value in dataclasses.asdict(done.contract).items() if value is not None}
-    return {
-        "path": str(done.path),
-        "contract": left,
-        "parity": [dataclasses.asdict(parity) for parity in done.parities],
-        "unchecked": list(done.unchecked),
-    }

@@ -9,7 +9,10 @@ from cae_cli.options import Json, print_json
 from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from cae_cli.demo import DemoResult
+    from cae_core.pool.manifest import PoolMember
     from cae_core.verification.verdict import Verdict
 
 __all__ = ["run"]
@@ -32,35 +35,17 @@ def run(
     with resumable(), progress_bar(enabled=not json) as progress:
         result = run_demo(workdir, workers=workers, progress=progress)
     if json:
-        suspects = [
-            {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **v.as_dict()}
-            for m, v in result.verdicts
-        ]
-        print_json({"auc": result.auc, "fingerprint": str(result.fingerprint), "suspects": suspects})
+        print_json(result.as_dict())
     else:
         _show(result)
 
 
 def _show(result: "DemoResult") -> None:
-    from rich.text import Text
+    from cae_cli.render import print_rows
 
-    from cae_cli.render import VERDICT_STYLES, print_rows
-
-    rows: list[list[str | Text]] = [
-        [
-            member.relation,
-            member.kind,
-            "" if member.accuracy is None else f"{member.accuracy:.3f}",
-            f"{verdict.caeacc.value:.2f}",
-            "" if verdict.decision.p_value is None else f"{verdict.decision.p_value:.2f}",
-            _sides(verdict),
-            Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
-        ]
-        for member, verdict in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)
-    ]
     print_rows(
         ["what", "kind", "acc.#", "CAEAcc#", "p#", "high, low#", "verdict"],
-        rows,
+        [_row(*pair) for pair in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)],
         title="Held-out suspects: no one of them was used to make the fingerprint",
     )
     typer.echo(
@@ -81,6 +66,22 @@ def _calibrated_by(verdict: "Verdict") -> str:
         f"Calibrated by {behind.references} references and {behind.surrogates} surrogates of their own: "
         f"false accusations {behind.fpr:g}, surrogates missed {behind.fnr:g}."
     )
+
+
+def _row(member: "PoolMember", verdict: "Verdict") -> "list[str | Text]":
+    from rich.text import Text
+
+    from cae_cli.render import VERDICT_STYLES
+
+    return [
+        member.relation,
+        member.kind,
+        "" if member.accuracy is None else f"{member.accuracy:.3f}",
+        f"{verdict.caeacc.value:.2f}",
+        "" if verdict.decision.p_value is None else f"{verdict.decision.p_value:.2f}",
+        _sides(verdict),
+        Text(verdict.decision.verdict, VERDICT_STYLES[verdict.decision.verdict]),
+    ]
 
 
 def _sides(verdict: "Verdict") -> str:

@@ -8,7 +8,6 @@ import typer
 
 from cae_cli.options import ContractText, DeviceName, Json, Trusted, parse_eps, parse_nonce, print_json
 from cae_cli.progress import progress_bar, resumable
-from cae_core.errors import VerdictError
 
 if TYPE_CHECKING:
     from cae_core.disputes.case import Case
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CODES", "run"]
 
 EXIT_CODES = {"upheld": 0, "rejected": 3, "cannot judge": 4}
+
+_STYLES = {"upheld": "bold red", "rejected": "bold green", "cannot judge": "bold yellow"}
 
 
 def _parse_time(text: str) -> datetime:
@@ -32,7 +33,7 @@ def _parse_time(text: str) -> datetime:
 def run(
     *,
     claim: Annotated[Path, typer.Option(help="The claimant's fingerprint.")],
-    seal: Annotated[Path, typer.Option(help="Its seal.")],
+    seal: Annotated[Path, typer.Option(help="Seal of the claim.")],
     source: Annotated[Path, typer.Option(help="The claimed source model.")],
     pool: Annotated[Path, typer.Option(help="The judge's manifest: roles generate, calibrate, and screen if any.")],
     data: Annotated[str, typer.Option(help="The judge's benign images (docs/data.md).")],
@@ -60,21 +61,32 @@ def run(
     claimant_pool: Annotated[
         Path | None, typer.Option(help="The claimant's manifest: replay some of the claim's examples.")
     ] = None,
-    sample: Annotated[int, typer.Option(help="How many examples are replayed.")] = 10,
+    sample: Annotated[int, typer.Option(help="Number of examples that are replayed.")] = 10,
     fpr: Annotated[float | None, typer.Option(help="Rate of false accusations; default: the sealed one.")] = None,
     eps: Annotated[
         float | None,
-        typer.Option(parser=parse_eps, metavar="NUMBER", help="Of the regeneration; default: the claim's."),
+        typer.Option(
+            parser=parse_eps, metavar="NUMBER", help="Largest change in the regeneration; default: the claim's."
+        ),
     ] = None,
-    tau: Annotated[float | None, typer.Option(help="Likewise: least conferrability.")] = None,
-    count: Annotated[int | None, typer.Option(help="Likewise: examples wanted.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Likewise: steps for each image.")] = None,
+    tau: Annotated[
+        float | None, typer.Option(help="Least conferrability in the regeneration; default: the claim's.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Examples wanted in the regeneration; default: the claim's.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Search steps for each image in the regeneration; default: the claim's.")
+    ] = None,
     nonce: Annotated[
-        bytes | None, typer.Option(parser=parse_nonce, metavar="HEX", help="The judge's; default: random, and kept.")
+        bytes | None,
+        typer.Option(parser=parse_nonce, metavar="HEX", help="The judge's nonce; default: random, and kept."),
     ] = None,
     split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     contract: ContractText = None,
-    claimed_accuracy: Annotated[float | None, typer.Option(help="Of the suspect, by its owner, 0 to 1.")] = None,
+    claimed_accuracy: Annotated[
+        float | None, typer.Option(help="Accuracy that the suspect's owner claims, 0 to 1.")
+    ] = None,
     workdir: Annotated[
         Path | None, typer.Option(help="Where the case is kept; default: judge-COMMITMENT in this folder.")
     ] = None,
@@ -97,7 +109,7 @@ def run(
     from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
     from cae_core.disputes.sealing import opening_of
 
-    signed_by = _signer(seal, signature, claimant_key)  # before anything else of the other party's is opened
+    signer = _signer(seal, signature, claimant_key)  # before anything else of the other party's is opened
     files = CaseFiles(
         claim=claim,
         seal=seal,
@@ -121,7 +133,7 @@ def run(
         sample=sample,
         claimed_accuracy=claimed_accuracy,
         device=device,
-        signed_by=signed_by,
+        signed_by=signer,
         trusted=trusted,
     )
     images = open_data(data, split=split)
@@ -149,10 +161,9 @@ def _signer(seal: Path, signature: Path | None, key: Path | None) -> str | None:
         raise typer.BadParameter("a key alone shows nothing: give the signature too", param_hint="--signature")
     if key is None:
         raise typer.BadParameter("a signature is worth whose key it is", param_hint="--claimant-key")
-    from cae_backends.attestation.signatures import verify_signature
+    from cae_backends.attestation.seals import signed_by
 
-    given, content, pem = (_read(path) for path in (signature, seal, key))
-    return verify_signature(given, content, pem, origin=str(signature))
+    return signed_by(seal, signature=signature, public_key=key)
 
 
 def _evidence(
@@ -164,55 +175,18 @@ def _evidence(
         return DatedEvidence(suspect_since=suspect_since)
     if certificates is None:
         raise typer.BadParameter("a timestamp is worth what vouches for it", param_hint="--tsa-certificate")
-    from cae_backends.attestation.timestamps import verify_timestamp
+    from cae_backends.attestation.seals import dated_evidence
 
-    response, content, pem = (_read(path) for path in (timestamp, seal, certificates))
-    found = verify_timestamp(response, content, pem, origin=str(timestamp))
-    return DatedEvidence(sealed_at=found.time, authority=found.authority, suspect_since=suspect_since)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise VerdictError(f"{path}: cannot be read ({error.strerror}). Give an existing file.") from error
+    return dated_evidence(seal, timestamp=timestamp, certificates=certificates, suspect_since=suspect_since)
 
 
 def _show(case: "Case", workdir: Path) -> None:
     from rich.text import Text
 
+    from cae_cli.case_facts import case_facts
     from cae_cli.render import print_facts
 
-    judgement, consistency = case.judgement, case.consistency
-    style = {"upheld": "bold red", "rejected": "bold green", "cannot judge": "bold yellow"}[judgement.outcome]
-    title = Text.assemble((judgement.outcome.upper(), style), f"  {case.files['suspect']['name']}")
-    facts = {"reason": judgement.reason}
-    if judgement.remedy:
-        facts["remedy"] = judgement.remedy
-    if judgement.p_value is not None and judgement.p_adjusted is not None:
-        facts["p-value"] = (
-            f"{judgement.p_value:.4g}, times {judgement.seals} seal(s) {judgement.p_adjusted:.4g}; "
-            f"rate {judgement.fpr:g}"
-        )
-    facts["references"] = f"{judgement.references} of the judge's; the rate takes {judgement.needed}"
-    evidence = judgement.evidence.as_dict()
-    facts["sealed"] = f"{evidence['sealed_at'] or 'not dated'}  {judgement.evidence.authority}"
-    facts["suspect since"] = evidence["suspect_since"] or "not known"
-    facts["claim"] = f"{case.claim.opening.fingerprint_id[:16]}, by {case.claim.opening.claimant or 'nobody named'}"
-    facts["signed by"] = "not signed" if case.signed_by is None else f"the key {case.signed_by}; decides nothing"
-    facts["consistency"] = (
-        f"of {consistency.examples} examples {consistency.within_eps} within eps, {consistency.source_label} with the "
-        f"source's label, {consistency.seeds_right} seeds right; decides nothing"
+    title = Text.assemble(
+        (case.judgement.outcome.upper(), _STYLES[case.judgement.outcome]), f"  {case.files['suspect']['name']}"
     )
-    if case.replay is not None:
-        replay = case.replay.as_dict()
-        facts["replay"] = (
-            f"{replay['passed']} of {replay['examples']} examples; largest difference of conferrability "
-            f"{replay['largest_conferrability_difference']:.2g}, least share of pixels within one level "
-            f"{replay['least_pixels_within_one_level']:.3f}; decides nothing"
-        )
-    if case.regeneration is not None:
-        facts["regenerated"] = f"{case.regeneration.fingerprint.id[:16]}, {len(case.regeneration.fingerprint)} examples"
-    facts["nonce"] = case.nonce.hex()
-    facts["kept in"] = str(workdir)
-    print_facts(facts, title=title)
+    print_facts({**case_facts(case), "kept in": str(workdir)}, title=title)

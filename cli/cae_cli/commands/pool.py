@@ -1,9 +1,9 @@
 """`cae pool add`, `cae pool list` and `cae pool check`; `cae pool train` has a module of its own."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ app.command("train")(pool_train.run)
 
 _SHOWN_ONE_BY_ONE = 60
 
-PoolPath = Annotated[Path, typer.Option("--pool", help="The manifest.")]
+PoolPath = Annotated[Path, typer.Option("--pool", help="Manifest of the pool.")]
 DataName = Annotated[str, typer.Option("--data", help="Labelled images: digits, or the path of a data set.")]
 Split = Annotated[str, typer.Option("--split", help="Part of the data: train, test or all.")]
 DEFAULT_POOL = Path("pool.toml")
@@ -35,7 +35,7 @@ def list_members(
     pool: PoolPath = DEFAULT_POOL,
     data: Annotated[str | None, typer.Option(help="Also measure accuracy and agreement with the source.")] = None,
     split: Split = "test",
-    every: Annotated[bool, typer.Option("--all", help="One line a model, however many there are.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -47,8 +47,9 @@ def list_members(
     from cae_core.pool.manifest import read_pool
 
     members = read_pool(pool).members
-    reports = [MemberReport(member, sha256=member.sha256 or "", accuracy=member.accuracy) for member in members]
-    if data is not None:
+    if data is None:
+        reports = [MemberReport.as_listed(member) for member in members]
+    else:
         reports = _check(members, _images(data, split), device, quiet=json)
     _show(reports, every=every, json=json)
     for problem in (problem for report in reports for problem in report.problems):
@@ -61,7 +62,7 @@ def check(
     data: DataName,
     pool: PoolPath = DEFAULT_POOL,
     split: Split = "test",
-    every: Annotated[bool, typer.Option("--all", help="One line a model, however many there are.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -72,11 +73,12 @@ def check(
 
     Example: cae pool check --pool pool.toml --data digits
     """
+    from cae_core.pool.check import refuse_problems
     from cae_core.pool.manifest import read_pool
 
     reports = _check(read_pool(pool).members, _images(data, split), device, quiet=json)
     _show(reports, every=every, json=json)
-    _refuse([problem for report in reports for problem in report.problems], str(pool))
+    refuse_problems(reports, str(pool))
 
 
 @app.command("add")
@@ -84,15 +86,17 @@ def add(
     models: Annotated[list[Path], typer.Argument(help="Model files: ONNX, Keras, pt2, or what a backend opens.")],
     *,
     data: DataName,
-    role: Annotated[str, typer.Option(help="source, generate, screen, calibrate or test.")],
-    relation: Annotated[str, typer.Option(help="source, surrogate or reference.")],
+    role: Annotated[
+        str, typer.Option(help="What the models may be used for: source, generate, screen, calibrate or test.")
+    ],
+    relation: Annotated[str, typer.Option(help="What they are to the source: source, surrogate or reference.")],
     pool: PoolPath = DEFAULT_POOL,
-    kind: Annotated[str, typer.Option(help="How it was made, in words.")] = "",
-    architecture: Annotated[str, typer.Option(help="In words.")] = "",
-    parent: Annotated[str, typer.Option(help="File stem of the member that it was made from.")] = "",
-    ancestor: Annotated[str, typer.Option(help="Pretrained weights that it descends from.")] = "",
+    kind: Annotated[str, typer.Option(help="How the models were made, in words.")] = "",
+    architecture: Annotated[str, typer.Option(help="Architecture of the models, in words.")] = "",
+    parent: Annotated[str, typer.Option(help="File stem of the member that the models were made from.")] = "",
+    ancestor: Annotated[str, typer.Option(help="Pretrained weights that the models descend from.")] = "",
     contract: Annotated[
-        str | None, typer.Option(help="Where the file has none: a TOML file, or inline; see verify.")
+        str | None, typer.Option(help="Contract where the files have none: a TOML file, or inline; see verify.")
     ] = None,
     split: Split = "test",
     trusted: Trusted = False,
@@ -105,65 +109,25 @@ def add(
 
     Example: cae pool add theirs.onnx --pool pool.toml --data digits --role test --relation reference
     """
-    from cae_core.errors import OptionError
-    from cae_core.pool.manifest import Pool, parse_member, read_pool
-    from cae_core.pool.manifest_writing import append_row
-
-    rows = [
-        {
-            "path": _named_from(pool, model),
-            "role": role,
-            "relation": relation,
-            "kind": kind,
-            "architecture": architecture,
-            "parent": parent,
-            "ancestor": ancestor,
-            "contract": _contract_table(contract),
-            **_consent(model, trusted=trusted),
-        }
-        for model in models
-    ]
-    before = read_pool(pool).members if pool.exists() else ()
-    if parent and parent not in {member.name for member in before}:
-        raise OptionError(f"--parent: {pool} has no model with the file stem {parent!r}; `cae pool list` shows them.")
-    new = [parse_member({name: value for name, value in row.items() if value}, pool) for row in rows]
-    Pool.checked((*before, *new), pool)
-    reports = _check((*before, *new), _images(data, split), device, quiet=json)
-    added = reports[len(before) :]
-    _refuse([problem for report in added for problem in report.problems], "Nothing was added")
-    for row, report in zip(rows, added, strict=True):
-        append_row(pool, {**row, "accuracy": round(report.accuracy or 0.0, 6), "sha256": report.sha256})
-    _show(added, every=True, json=json)
-
-
-def _named_from(pool: Path, model: Path) -> str:
-    """The path of a model as a manifest names it: relative where it lies below the manifest."""
-    folder, target = pool.resolve().parent, Path(os.path.abspath(model))  # noqa: PTH100 - links stay links
-    return (target.relative_to(folder) if target.is_relative_to(folder) else target).as_posix()
-
-
-def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
-    """Return the fields by which the manifest trusts this very file; only a form that runs code needs them."""
-    from cae_core.files.digests import sha256_of_file
-    from cae_core.loaders import runs_code
-
-    if not trusted or not model.exists() or not runs_code(model):
-        return {}
-    return {"trusted": True, "sha256": sha256_of_file(model)}
-
-
-def _contract_table(text: str | None) -> dict[str, Any] | None:
-    import dataclasses
-
     from cae_core.contract import read_contract
-    from cae_core.errors import ContractError
+    from cae_core.pool.adding import add_models, describe_models
 
-    if text is None:
-        return None
-    contract = read_contract(text)
-    if contract.mean_image is not None:
-        raise ContractError("A mean image goes into a contract file beside the model, not into the manifest.")
-    return {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
+    rows = describe_models(
+        models,
+        pool,
+        role=role,
+        relation=relation,
+        kind=kind,
+        architecture=architecture,
+        parent=parent,
+        ancestor=ancestor,
+        contract=None if contract is None else read_contract(contract),
+        trusted=trusted,
+    )
+    images = _images(data, split)
+    with _asking(quiet=json) as progress:
+        added = add_models(rows, pool, images, device=device, progress=progress)
+    _show(added, every=True, json=json)
 
 
 def _images(data: str, split: str) -> "ImageSet":
@@ -175,29 +139,33 @@ def _images(data: str, split: str) -> "ImageSet":
 def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, *, quiet: bool) -> "list[MemberReport]":
     from cae_core.pool.check import check_members
 
+    with _asking(quiet=quiet) as progress:
+        return check_members(members, data, device=device, progress=progress)
+
+
+@contextmanager
+def _asking(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many models were asked."""
     with resumable(), progress_bar(enabled=not quiet) as progress:
-        return check_members(
-            members, data, device=device, progress=lambda done, total: progress("asking models", done, total)
-        )
-
-
-def _refuse(problems: Sequence[str], origin: str) -> None:
-    from cae_core.errors import PoolError
-
-    if problems:
-        raise PoolError(f"{origin}: {len(problems)} problems were found." + "".join(f"\n  {p}" for p in problems))
+        yield lambda done, total: progress("asking models", done, total)
 
 
 def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None:
     if json:
-        print_json({"models": [_as_dict(report) for report in reports]})
+        print_json({"models": [report.as_dict() for report in reports]})
         return
-    from cae_cli.render import print_rows
-
     if every or len(reports) <= _SHOWN_ONE_BY_ONE:
+        from cae_cli.render import print_rows
+
         columns = ["role", "model", "kind", "accuracy#", "agreement#", "SHA-256"]
         print_rows(columns, [_line(report) for report in reports])
-        return
+    else:
+        _show_groups(reports)
+
+
+def _show_groups(reports: "Sequence[MemberReport]") -> None:
+    from cae_cli.render import print_rows
+
     groups: dict[tuple[str, str, str], list[MemberReport]] = {}
     for report in reports:
         member = report.member
@@ -208,19 +176,6 @@ def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None
     ]
     print_rows(["role", "relation", "kind", "models#", "accuracy#", "agreement#"], rows)
     typer.echo(f"\n{len(reports)} models; --all shows them one by one.")
-
-
-def _as_dict(report: "MemberReport") -> dict[str, Any]:
-    member = report.member
-    names = ("name", "role", "relation", "kind", "architecture", "parent", "seed")
-    return {
-        **{name: getattr(member, name) for name in names},
-        "path": str(member.path),
-        "sha256": report.sha256,
-        "accuracy": report.accuracy,
-        "agreement": report.agreement,
-        "problems": report.problems,
-    }
 
 
 def _line(report: "MemberReport") -> list[str]:

@@ -29,25 +29,32 @@ def run(
     *,
     pool: Annotated[Path, typer.Option("--pool", help="The manifest; the models go beside it.")] = Path("pool.toml"),
     data: Annotated[str | None, typer.Option(help="digits, or the path of a data set; default: the plan's.")] = None,
-    test_data: Annotated[str | None, typer.Option(help="Where the data have one split only.")] = None,
+    test_data: Annotated[str | None, typer.Option(help="Test images, where the data have one split only.")] = None,
     foreign: Annotated[str | None, typer.Option(help="Images for thieves with foreign queries; as --data.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the whole pool; default: the plan's, or 0.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="At most so many for each model.")] = None,
-    share: Annotated[float, typer.Option(help="Of the images, for a quick try.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Random seed of the whole pool; default: the plan's, or 0.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Largest number of epochs for each model.")] = None,
+    share: Annotated[float, typer.Option(help="Share of the images that is used, for a quick try.")] = 1.0,
     source: Annotated[Path | None, typer.Option(help="Without a plan: a source that is there already.")] = None,
     trusted: Trusted = False,
     architecture: Annotated[
-        list[str] | None, typer.Option(help="Without a plan; repeatable, the source's first.")
+        list[str] | None, typer.Option(help="Without a plan: architectures, the source's first; repeatable.")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Without a plan: digits, fast or report. Default: fast.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Without a plan: recipe, one of digits, fast and report. Default: fast.")
+    ] = None,
     surrogates: Annotated[
-        int | None, typer.Option(min=0, help="Without a plan: how many for each role. Default: 7.")
+        int | None, typer.Option(min=0, help="Without a plan: how many surrogates for each role. Default: 7.")
     ] = None,
     references: Annotated[
-        int | None, typer.Option(min=0, help="Without a plan: how many for each role. Default: 7.")
+        int | None, typer.Option(min=0, help="Without a plan: how many references for each role. Default: 7.")
     ] = None,
-    role: Annotated[list[str] | None, typer.Option(help="Without a plan; repeatable. Default: generate, test.")] = None,
-    trainer: Annotated[str | None, typer.Option(help="Without a plan: torch or keras. Default: torch.")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="Without a plan: roles of the members; repeatable. Default: generate, test."),
+    ] = None,
+    trainer: Annotated[
+        str | None, typer.Option(help="Without a plan: trainer, torch or keras. Default: torch.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Models trained at a time; default: one for each core.")
     ] = None,

@@ -22,7 +22,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The HTML file; default: report.html, none with --json.")
     ] = None,
-    examples: Annotated[int, typer.Option(min=0, max=100, help="Of the fingerprint, that are shown.")] = 12,
+    examples: Annotated[int, typer.Option(min=0, max=100, help="Number of fingerprint examples to show.")] = 12,
     json: Json = False,
 ) -> None:
     """Write one verdict with all its evidence as an HTML page, for people who were not there.

@@ -2,12 +2,14 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cae_cli.options import Json, print_json
-from cae_core.errors import BackendMissing
+
+if TYPE_CHECKING:
+    from cae_backends.attestation.seals import AttestedSeal
 
 __all__ = ["run"]
 
@@ -37,89 +39,51 @@ def run(
     counts from a trusted timestamp on. The commands for that are printed. With --signing-key its signature is written
     too (seal.sig.json): it proves who made the seal, not when.
     """
-    from cae_core.disputes.sealing import seal_file
-    from cae_core.files.digests import sha256_of_file
+    from cae_backends.attestation.seals import attest_seal
 
-    signed_by = _checked_key(signing_key)
-    sealed = seal_file(fingerprint, output, fpr=fpr, max_queries=max_queries, claimant=claimant)
-    signature = _write_signature(output, signing_key)
-    request = _write_request(output)
-    facts = {
-        "seal": str(output),
-        "commitment": sealed.seal.commitment,
-        "sha256": sha256_of_file(output),
-        "opening": str(sealed.opening_path),
-        "request": None if request is None else str(request),
-        "signature": None if signature is None else str(signature),
-        "signed_by": signed_by,
-        "fpr": sealed.opening.fpr,
-        "score": sealed.opening.score,
-    }
-    commands = _commands(output, written=request is not None)
-    if sealed.unopened:
+    made = attest_seal(
+        fingerprint, output, fpr=fpr, max_queries=max_queries, claimant=claimant, signing_key=signing_key
+    )
+    commands = _commands(made)
+    if made.sealed.unopened:
         typer.echo(
-            f"The source is a {sealed.unopened} file, which a judge will not open: opening it runs the code in it. "
-            "Convert it to ONNX (cae convert), and generate and seal the fingerprint of that file.",
+            f"The source is a {made.sealed.unopened} file, which a judge will not open: opening it runs the code in "
+            "it. Convert it to ONNX (cae convert), and generate and seal the fingerprint of that file.",
             err=True,
         )
     if json:
-        print_json({**facts, "commands": commands})
-        return
+        print_json({**made.as_dict(), "commands": commands})
+    else:
+        _show(made, commands)
+
+
+def _show(made: "AttestedSeal", commands: list[str]) -> None:
     from cae_cli.render import print_facts
 
+    opening = made.sealed.opening
     shown = {
-        "commitment": facts["commitment"],
-        "SHA-256 of the seal": facts["sha256"],
-        "opening (secret)": facts["opening"],
-        "deciding score, rate": f"{facts['score']}, {facts['fpr']:g}",
+        "commitment": made.sealed.seal.commitment,
+        "SHA-256 of the seal": made.sha256,
+        "opening (secret)": str(made.sealed.opening_path),
+        "deciding score, rate": f"{opening.score}, {opening.fpr:g}",
     }
-    if signature is not None:
-        shown |= {"signature": facts["signature"], "signed by the key": signed_by}
-    print_facts(shown, title=str(output))
+    if made.signature is not None:
+        shown |= {"signature": str(made.signature), "signed by the key": str(made.signed_by)}
+    print_facts(shown, title=str(made.sealed.path))
     typer.echo("\nThe seal counts from a trusted timestamp on. With an authority that a judge will trust:")
     for command in commands:
         typer.echo(f"  {command}")
     typer.echo("Keep the seal as it is, byte for byte, its timestamp, and the opening.")
 
 
-def _checked_key(key: Path | None) -> str | None:
-    """Return the key's fingerprint, before anything is written that it cannot sign."""
-    if key is None:
-        return None
-    from cae_backends.attestation.signatures import check_signing_key
+def _commands(made: "AttestedSeal") -> list[str]:
+    """Return what has the seal dated, and what verifies the answer."""
+    from cae_backends.attestation.seals import request_of, response_of
 
-    return check_signing_key(key)
-
-
-def _write_signature(seal: Path, key: Path | None) -> Path | None:
-    """Write the signature beside the seal; None where there is no key."""
-    if key is None:
-        return None
-    from cae_backends.attestation.signatures import sign_file
-    from cae_core.disputes.sealing import signature_of
-
-    path = signature_of(seal)
-    sign_file(seal, key, path)
-    return path
-
-
-def _write_request(seal: Path) -> Path | None:
-    """Write the timestamp request beside the seal; None where the package for it is not installed."""
-    from cae_backends.attestation.timestamps import timestamp_request
-    from cae_core.files.storage import write_atomically
-
-    path = seal.with_suffix(".tsq")
-    try:
-        write_atomically(path, timestamp_request(seal.read_bytes()))
-    except BackendMissing:  # `openssl` writes the same
-        return None
-    return path
-
-
-def _commands(seal: Path, *, written: bool) -> list[str]:
-    request, response = str(seal.with_suffix(".tsq")), str(seal.with_suffix(".tsr"))
+    seal = made.sealed.path
+    request, response = str(request_of(seal)), str(response_of(seal))
     header = "Content-Type: application/timestamp-query"
     query = ["openssl", "ts", "-query", "-data", str(seal), "-sha256", "-cert", "-out", request]
     ask = ["curl", "--header", header, "--data-binary", f"@{request}", "--output", response, _AUTHORITY]
     verify = ["openssl", "ts", "-verify", "-data", str(seal), "-in", response, "-CAfile", "AUTHORITY.pem"]
-    return [shlex.join(command) for command in ((ask, verify) if written else (query, ask, verify))]
+    return [shlex.join(command) for command in ((query, ask, verify) if made.request is None else (ask, verify))]

@@ -27,11 +27,13 @@ def run(
     ] = False,
     max_queries: Annotated[int | None, typer.Option(help="Ask at most this many images.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many queries it takes; ask nothing.")] = False,
-    cost: Annotated[float | None, typer.Option(help="Of one query, in whatever currency: for --dry-run.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Cost of one query, in any currency; for --dry-run.")] = None,
     allow_extrapolation: Annotated[
         bool, typer.Option("--allow-extrapolation", help="Judge a suspect of an accuracy that no reference has.")
     ] = False,
-    claimed_accuracy: Annotated[float | None, typer.Option(help="Of the suspect, by its owner, 0 to 1.")] = None,
+    claimed_accuracy: Annotated[
+        float | None, typer.Option(help="Accuracy that the suspect's owner claims, 0 to 1.")
+    ] = None,
     nonce: Annotated[
         bytes | None, typer.Option(parser=parse_nonce, metavar="HEX", help="Decides the order; default: random.")
     ] = None,
@@ -39,9 +41,9 @@ def run(
         Path | None, typer.Option(help="A verdict's JSON file: derive it again from its recorded answers.")
     ] = None,
     ledger: Annotated[
-        Path | None, typer.Option(help="Remembers who has seen what; default: beside the fingerprint.")
+        Path | None, typer.Option(help="File that records who has seen what; default: beside the fingerprint.")
     ] = None,
-    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep none.")] = False,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no ledger.")] = False,
     trusted: Trusted = False,
     device: DeviceName = "auto",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Tell the verdict by the exit code.")] = False,

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cae_backends.datasets import open_data
+from cae_backends import datasets
+from cae_backends.datasets import DataSpec, Reader, open_data
+from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 
 NAMES = ("airplane", "automobile", "bird")
@@ -330,6 +332,30 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     assert "found 'validation'" in refused("digits", "validation")
     (tmp_path / "a.csv").touch()
     assert "no known data set" in refused(tmp_path / "a.csv")
+
+
+def test_a_reader_in_the_table_is_all_that_another_data_set_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path, asked: DataSpec, split: str) -> ImageSet:
+        return ImageSet(IMAGES, LABELS, tuple("ab"), f"{path} {asked.source} {split}")
+
+    def recognises(path: Path) -> bool:
+        return path.suffix == ".csv"
+
+    (tmp_path / "a.csv").touch()
+    ours = Reader(name="ours", form="a .csv file", recognises=recognises, read=read)
+    monkeypatch.setattr(datasets, "READERS", (*datasets.READERS, ours))
+    for source in ("ours", str(tmp_path / "a.csv")):
+        assert np.array_equal(open_data(source).labels, LABELS)
+        assert "only CIFAR-100 has coarse labels" in refused(f"{source},labels=coarse")
+    assert "; and a .csv file." in refused(tmp_path)
+    assert "names digits, ours, cifar-10" in refused("mnits")
+
+
+def test_an_empty_name_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no known data set" in refused("")
 
 
 def test_reading_a_file_does_not_import_scikit_learn(tmp_path: Path) -> None:

@@ -18,16 +18,13 @@ from numpy.typing import NDArray
 from cae_backends.tensorflow import LOADER
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_core.arrays import as_unit_float
-from cae_core.contract import Contract
 from cae_core.errors import ModelError
-from cae_core.models import DifferentiableModel
+from tests.backends.foreign_files import IMAGES, NHWC, logits_of, refusal
 from tests.backends.keras_nets import Tensor, convnet, saving
 
 tf, keras = load_tensorflow(), load_keras()
 Layer: Any = keras.layers.Layer
 
-NHWC = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
-IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 Json: TypeAlias = Any
 SUFFIXES = (".keras", ".h5")
 
@@ -41,23 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         convnet(0).save(made / "net.keras")
         convnet(0).save(made / "net.h5")
     return made
-
-
-def opened(path: Path) -> DifferentiableModel:
-    return LOADER.open(str(path), contract=NHWC, device="cpu")
-
-
-def refusal(path: Path) -> str:
-    """Return the sentence with which a file is refused."""
-    with pytest.raises(ModelError) as caught:
-        opened(path)
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(f"{path}: ")
-    return str(caught.value)
-
-
-def answers(path: Path) -> NDArray[np.float32]:
-    return opened(path).vjp(as_unit_float(IMAGES))[0]
 
 
 def with_weights(source: Path, target: Path, change: Callable[[h5py.Group], None]) -> Path:
@@ -159,7 +139,7 @@ def test_weights_written_anew_inside_of_the_file_are_read(folder: Path, tmp_path
     network = convnet(0)
     kernel, bias = network.get_layer("head").get_weights()
     network.get_layer("head").set_weights([2 * kernel, bias])
-    np.testing.assert_allclose(answers(path), network(as_unit_float(IMAGES), training=False), atol=1e-6)
+    np.testing.assert_allclose(logits_of(path), network(as_unit_float(IMAGES), training=False), atol=1e-6)
 
 
 def test_a_file_of_weights_in_the_assets_is_looked_through_too(folder: Path, tmp_path: Path) -> None:
@@ -172,7 +152,7 @@ def test_a_file_of_weights_in_the_assets_is_looked_through_too(folder: Path, tmp
         shutil.copy(folder / "net.keras", tmp_path / f"{name}.keras")
         with zipfile.ZipFile(tmp_path / f"{name}.keras", "a") as archive:
             archive.writestr("assets/more.h5", content.getvalue())
-    np.testing.assert_array_equal(answers(tmp_path / "honest.keras"), answers(folder / "net.keras"))
+    np.testing.assert_array_equal(logits_of(tmp_path / "honest.keras"), logits_of(folder / "net.keras"))
     assert "is a link, perhaps to another file" in refusal(tmp_path / "hostile.keras")
 
 
@@ -194,7 +174,7 @@ def test_archives_that_unpack_to_far_more_than_they_are(folder: Path, tmp_path: 
     with_members(folder / "net.keras", path, {"assets/zeros.bin": bytes(80 << 20)})
     assert "it unpacks to 8" in refusal(path)
     with_members(folder / "net.keras", path, {"assets/zeros.bin": bytes(1 << 20)})
-    assert answers(path).shape == (4, 5)
+    assert logits_of(path).shape == (4, 5)
 
 
 def test_a_member_that_holds_more_than_it_declares(folder: Path, tmp_path: Path) -> None:
@@ -326,7 +306,7 @@ def test_a_configuration_that_names_what_is_no_layer(
 )
 def test_honest_configurations_of_the_same_kind(folder: Path, tmp_path: Path, change: Callable[[Json], None]) -> None:
     path = with_config(folder / "net.keras", tmp_path / "net.keras", change)
-    np.testing.assert_allclose(answers(path), answers(folder / "net.keras"), atol=1e-6)
+    np.testing.assert_allclose(logits_of(path), logits_of(folder / "net.keras"), atol=1e-6)
 
 
 def test_what_keras_holds_safe_stays_so(folder: Path, tmp_path: Path) -> None:
@@ -358,7 +338,7 @@ def test_what_the_caller_has_registered_is_used(tmp_path: Path, suffix: str) -> 
     )
     with saving():
         network.save(path)
-    np.testing.assert_allclose(answers(path), network(as_unit_float(IMAGES), training=False), atol=1e-6)
+    np.testing.assert_allclose(logits_of(path), network(as_unit_float(IMAGES), training=False), atol=1e-6)
 
 
 def own_loss(truth: Tensor, told: Tensor) -> Tensor:
@@ -371,7 +351,7 @@ def test_a_loss_of_ones_own_is_not_asked_for(tmp_path: Path) -> None:
     with saving():
         network.save(tmp_path / "net.keras")
     np.testing.assert_allclose(
-        answers(tmp_path / "net.keras"), network(as_unit_float(IMAGES), training=False), atol=1e-6
+        logits_of(tmp_path / "net.keras"), network(as_unit_float(IMAGES), training=False), atol=1e-6
     )
 
 
@@ -384,7 +364,7 @@ def test_backslashes_in_the_names_of_the_weights(folder: Path, tmp_path: Path) -
         del file["layers"]
 
     path = with_weights(folder / "net.keras", tmp_path / "net.keras", change)
-    np.testing.assert_array_equal(answers(path), answers(folder / "net.keras"))
+    np.testing.assert_array_equal(logits_of(path), logits_of(folder / "net.keras"))
 
 
 def test_a_file_of_tensorflow_1(folder: Path, tmp_path: Path) -> None:
@@ -398,7 +378,7 @@ def test_a_file_of_tensorflow_1(folder: Path, tmp_path: Path) -> None:
                     del value["module"], value["registered_name"]
 
     path = with_config(folder / "net.h5", tmp_path / "net.h5", change)
-    np.testing.assert_array_equal(answers(path), answers(folder / "net.h5"))
+    np.testing.assert_array_equal(logits_of(path), logits_of(folder / "net.h5"))
 
 
 def in_keras_2(config: Json) -> None:
@@ -450,13 +430,13 @@ def check_keras_2(place: Path, network: Any) -> None:  # noqa: ANN401 - Keras pu
         network.save(place / "today.h5")
     told = network(as_unit_float(IMAGES), training=False)
     path = with_config(place / "today.h5", place / "old.h5", in_keras_2)
-    np.testing.assert_allclose(answers(path), told, atol=1e-3)
+    np.testing.assert_allclose(logits_of(path), told, atol=1e-3)
     if type(network).__name__ == "Sequential":
 
         def listed(config: Json) -> None:
             config["config"] = config["config"]["layers"]
 
-        np.testing.assert_allclose(answers(with_config(path, place / "listed.h5", listed)), told, atol=1e-3)
+        np.testing.assert_allclose(logits_of(with_config(path, place / "listed.h5", listed)), told, atol=1e-3)
 
 
 def test_what_changes_an_answer_is_not_left_out(tmp_path: Path) -> None:

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cae_backends.tensorflow import LOADER
 from cae_backends.tensorflow.operations import check_operations
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_core.arrays import as_unit_float
-from cae_core.contract import Contract
 from cae_core.errors import ModelError
-from cae_core.models import DifferentiableModel
+from tests.backends.foreign_files import IMAGES, NHWC, logits_of, opened, refusal
 from tests.backends.keras_nets import KerasModel, convnet, tape_vjp
 from tests.backends.saved_models import Tensor, edited, linear, save_function, save_in_session
 
@@ -23,23 +21,8 @@ tf, keras = load_tensorflow(), load_keras()
 v1: Any = tf.compat.v1
 MetaGraph: TypeAlias = Any
 
-NHWC = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
-IMAGES: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 
 pytestmark = pytest.mark.hostile
-
-
-def opened(path: Path, contract: Contract = NHWC) -> DifferentiableModel:
-    return LOADER.open(str(path), contract=contract, device="cpu")
-
-
-def refusal(path: Path) -> str:
-    """Return the sentence with which a folder is refused."""
-    with pytest.raises(ModelError) as caught:
-        opened(path)
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(f"{path}: ")
-    return str(caught.value)
 
 
 def told_by_tensorflow(path: Path) -> NDArray[np.float32]:
@@ -48,10 +31,6 @@ def told_by_tensorflow(path: Path) -> NDArray[np.float32]:
     (scores,) = signature(tf.constant(as_unit_float(IMAGES))).values()
     told: NDArray[np.float32] = scores.numpy()
     return told
-
-
-def logits_of(path: Path) -> NDArray[np.float32]:
-    return opened(path).vjp(as_unit_float(IMAGES))[0]
 
 
 def in_two_parts(images: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from cae_backends.torch.ensemble import TorchEnsemble
-from cae_backends.torch.model import TorchModel
+from cae_backends.torch.model import TorchEnsemble, TorchModel
 from cae_backends.torch.simplify import simplify
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract

@@ -1,0 +1,134 @@
+"""Taking models from elsewhere into a pool: what `cae pool add` does, and a script may do as well.
+
+`describe_models` makes the rows and refuses what the manifest refuses; `add_models` asks the models and writes them.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cae_core.contract import Contract
+from cae_core.dataset import ImageSet
+from cae_core.errors import ContractError, OptionError
+from cae_core.files.digests import sha256_of_file
+from cae_core.loaders import Device, runs_code
+from cae_core.pool.check import MemberReport, check_members, refuse_problems
+from cae_core.pool.manifest import Pool, PoolMember, parse_member, read_pool
+from cae_core.pool.manifest_writing import ManifestRow, append_row
+
+__all__ = ["add_models", "describe_models"]
+
+
+def describe_models(
+    models: Sequence[Path],
+    manifest: Path,
+    *,
+    role: str,
+    relation: str,
+    kind: str = "",
+    architecture: str = "",
+    parent: str = "",
+    ancestor: str = "",
+    contract: Contract | None = None,
+    trusted: bool = False,
+) -> list[ManifestRow]:
+    """Return the rows by which ``manifest`` would name these model files; none of them is opened.
+
+    Args:
+        models: files; they stay where they are.
+        manifest: the pool's; there may be none yet.
+        role: what they may be used for; see `PoolMember`.
+        relation: what they are to the source.
+        kind: how they were made, in words.
+        architecture: in words.
+        parent: file stem of the member that they were made from.
+        ancestor: the pretrained weights that they descend from.
+        contract: where the files have none.
+        trusted: whether the files are one's own, so that a form whose opening runs code may be opened.
+
+    Raises:
+        ContractError: the contract holds a mean image, which no manifest can.
+        OptionError: the pool has no such parent.
+        PoolError: the manifest is wrong, or would be with these rows.
+    """
+    common = {
+        "role": role,
+        "relation": relation,
+        "kind": kind,
+        "architecture": architecture,
+        "parent": parent,
+        "ancestor": ancestor,
+        "contract": None if contract is None else _table(contract),
+    }
+    rows: list[ManifestRow] = [
+        {"path": _named_from(manifest, model), **common, **_consent(model, trusted=trusted)} for model in models
+    ]
+    before = _members(manifest)
+    if parent and parent not in {member.name for member in before}:
+        raise OptionError(
+            f"--parent: {manifest} has no model with the file stem {parent!r}; `cae pool list` shows them."
+        )
+    Pool.checked((*before, *_parsed(rows, manifest)), manifest)
+    return rows
+
+
+def add_models(
+    rows: Sequence[ManifestRow],
+    manifest: Path,
+    data: ImageSet,
+    *,
+    device: Device = "auto",
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[MemberReport]:
+    """Check the described models beside those of the pool, and append them to the manifest: all of them, or none.
+
+    Args:
+        rows: see `describe_models`.
+        manifest: the pool's, which is made where there is none.
+        data: labelled images; see `check_members`.
+        device: where to run the models.
+        progress: called with the models done and their number, those of the pool included.
+
+    Returns:
+        One report for each added model.
+
+    Raises:
+        PoolError: a model has a problem, such as answering like another one; or the manifest is wrong.
+        StorageError: the manifest cannot be written.
+    """
+    before = _members(manifest)
+    reports = check_members((*before, *_parsed(rows, manifest)), data, device=device, progress=progress)
+    added = reports[len(before) :]
+    refuse_problems(added, "Nothing was added")
+    for row, report in zip(rows, added, strict=True):
+        append_row(manifest, {**row, "accuracy": round(report.accuracy or 0.0, 6), "sha256": report.sha256})
+    return added
+
+
+def _members(manifest: Path) -> tuple[PoolMember, ...]:
+    return read_pool(manifest).members if manifest.exists() else ()
+
+
+def _parsed(rows: Sequence[ManifestRow], manifest: Path) -> list[PoolMember]:
+    return [parse_member({name: value for name, value in row.items() if value}, manifest) for row in rows]
+
+
+def _named_from(manifest: Path, model: Path) -> str:
+    """Return the path of a model as a manifest names it: relative where it lies below the manifest."""
+    folder, target = manifest.resolve().parent, Path(os.path.abspath(model))  # noqa: PTH100 - links stay links
+    return (target.relative_to(folder) if target.is_relative_to(folder) else target).as_posix()
+
+
+def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
+    """Return the fields by which the manifest trusts this very file; only a form that runs code needs them."""
+    if not trusted or not model.exists() or not runs_code(model):
+        return {}
+    return {"trusted": True, "sha256": sha256_of_file(model)}
+
+
+def _table(contract: Contract) -> dict[str, Any]:
+    if contract.mean_image is not None:
+        raise ContractError("A mean image goes into a contract file beside the model, not into the manifest.")
+    return {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
