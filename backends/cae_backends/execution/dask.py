@@ -134,6 +134,21 @@ def cluster(address: str, *, resources: Mapping[str, float] | None = None) -> It
         BackendMissing: distributed is not installed.
         ExecutionError: nobody answers there, or the cluster has no workers.
     """
+    client = _client(address)
+    try:
+        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+    except TimeoutError as error:
+        client.close(timeout=_ANSWER_SECONDS)
+        raise ExecutionError(
+            f"The cluster at {address} has no workers. Start some with `dask worker {address} --nthreads 1`."
+        ) from error
+    try:
+        yield _DaskCrew(client, address, resources or {})
+    finally:
+        client.close(timeout=_ANSWER_SECONDS)
+
+
+def _client(address: str) -> Any:  # noqa: ANN401 - imported lazily
     try:
         from distributed import Client
     except ImportError as error:
@@ -149,14 +164,4 @@ def cluster(address: str, *, resources: Mapping[str, float] | None = None) -> It
             "Start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`."
         ) from error
     client._timeout = _RECONNECT_SECONDS  # how long it looks for a scheduler that it has lost
-    try:
-        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
-    except TimeoutError as error:
-        client.close(timeout=_ANSWER_SECONDS)
-        raise ExecutionError(
-            f"The cluster at {address} has no workers. Start some with `dask worker {address} --nthreads 1`."
-        ) from error
-    try:
-        yield _DaskCrew(client, address, resources or {})
-    finally:
-        client.close(timeout=_ANSWER_SECONDS)
+    return client

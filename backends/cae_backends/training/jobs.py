@@ -165,6 +165,10 @@ def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
         )
     if parent.role not in ("source", job.role):  # a child tells about its parent: roles would no longer be disjoint
         raise PoolError(f"Job {job.name} ({job.role}) derives from {parent.name} ({parent.role}): roles must not mix.")
+    _check_kind(job, parent)
+
+
+def _check_kind(job: PoolJob, parent: PoolJob) -> None:
     kind, same = KINDS[job.kind], (job.architecture, job.trainer) == (parent.architecture, parent.trainer)
     if kind.other_architecture and same:
         raise PoolError(f"Job {job.name}: {job.kind!r} has its parent's, {job.architecture}.")

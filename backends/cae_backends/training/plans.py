@@ -48,6 +48,7 @@ from cae_backends.training.pretrained import Pretrained, read_pretrained
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
 from cae_core.errors import CaeError, ModelError, PoolError
 from cae_core.opening.opened import check_consent
+from cae_core.pool.manifest import Role
 
 __all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
 
@@ -243,23 +244,21 @@ class _Reader:
             _check_architectures(architectures, kind, trainer, where)
         queries, snapshots = _queries(table, where), _snapshots(table, where)
         start = self._weights(table, architectures, trainer, where)
-        for role, count in counts_field(table, where):
-            turns = itertools.cycle(itertools.product(recipes, architectures))
-            for number, (recipe, architecture) in zip(range(1, count + 1), turns, strict=False):
-                member = f"{role}-{name}-{number:03}"
-                yield PoolJob(
-                    name=member,
-                    role=role,
-                    kind=kind.name,
-                    architecture=architecture,
-                    seed=member_seed(self._seed, member),
-                    parent=SOURCE if kind.relation == "surrogate" else "",
-                    recipe=self._recipe(recipe, table, where),
-                    trainer=trainer,
-                    queries=queries,
-                    snapshots=snapshots if role in ("generate", "screen") else 0,
-                    weights=start.get(architecture),
-                )
+        for role, number, recipe, architecture in _turns(counts_field(table, where), recipes, architectures):
+            member = f"{role}-{name}-{number:03}"
+            yield PoolJob(
+                name=member,
+                role=role,
+                kind=kind.name,
+                architecture=architecture,
+                seed=member_seed(self._seed, member),
+                parent=SOURCE if kind.relation == "surrogate" else "",
+                recipe=self._recipe(recipe, table, where),
+                trainer=trainer,
+                queries=queries,
+                snapshots=snapshots if role in ("generate", "screen") else 0,
+                weights=start.get(architecture),
+            )
 
     def _weights(
         self, table: Mapping[str, Any], architectures: list[str], trainer: str, where: str
@@ -290,6 +289,16 @@ def _check_architectures(names: Iterable[str], kind: Kind, trainer: str, where: 
     known = kind.architectures if isinstance(kind, Estimator) else architectures_of(trainer, where)
     for name in names:
         check_architecture(name, known, where)
+
+
+def _turns(
+    counts: Iterable[tuple[Role, int]], recipes: Iterable[str], architectures: Iterable[str]
+) -> Iterator[tuple[Role, int, str, str]]:
+    """Yield the role, number, recipe and architecture of each member; in each role recipes begin anew."""
+    pairs = list(itertools.product(recipes, architectures))
+    for role, count in counts:
+        for number, (recipe, architecture) in zip(range(1, count + 1), itertools.cycle(pairs), strict=False):
+            yield role, number, recipe, architecture
 
 
 def _queries(table: Mapping[str, Any], where: str) -> Literal["own", "foreign"]:
