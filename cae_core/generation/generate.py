@@ -3,7 +3,7 @@
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cae_core
-from cae_core.arrays import Floats64, Labels, as_unit_float
+from cae_core.arrays import Labels, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.files.digests import digest_of
@@ -33,8 +33,10 @@ PROBES = 200
 """Benign images that travel with a fingerprint; each verification draws some of them."""
 
 _SAVE_EVERY_S = 2.0
+"""Least seconds between two checkpoints."""
+
 _SAVE_SHARE = 0.01
-# Least seconds between two checkpoints, and the largest share of the time that they may take.
+"""The largest share of the time that checkpoints may take."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,6 @@ def generate(
     provenance: Mapping[str, Any],
     checkpoint: Path | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
-    on_step: Callable[[int, Floats64], None] = lambda _step, _values: None,
 ) -> GenerationResult:
     """Generate a fingerprint of ``pools.source``.
 
@@ -79,7 +80,6 @@ def generate(
             fingerprint's identity.
         checkpoint: file that lets an interrupted run go on where it was; for the caller to remove.
         progress: told of each stage.
-        on_step: called with the global step and the objective's values (b,) of the batch.
 
     Raises:
         GenerationError: the source is no classifier of the data, or no example at all was accepted.
@@ -102,7 +102,7 @@ def generate(
         )
         check_references(pools, data)
         state = start_run(queue, data.images.shape[1:])
-    state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress, on_step=on_step)
+    state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
     complete = len(state.accepted) >= settings.count
@@ -126,7 +126,6 @@ def _search(
     checkpoint: Path | None,
     run_id: str,
     progress: Progress,
-    on_step: Callable[[int, Floats64], None],
 ) -> RunState:
     wanted = search.settings.count
     due = -math.inf  # so that the ranking, which is not repeated, is saved at once
@@ -135,8 +134,7 @@ def _search(
             state = search.refill(state)
             if not len(state.position):
                 break
-            moved, values = search.step(state)
-            on_step(state.step, values)
+            moved, _ = search.step(state)
             state = search.turn_over(moved)
             progress("searching", min(len(state.accepted), wanted), wanted)
             if checkpoint is not None and (now := time.monotonic()) >= due:

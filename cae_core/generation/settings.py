@@ -127,7 +127,7 @@ class GenerationSettings:
 
 
 _LATER: dict[str, Any] = {"akh": 0, "adam": "paper"}
-# Settings that fingerprints of before do not name, with the value that they had.
+"""Settings that earlier fingerprints do not name, each with the value that it had for them."""
 
 _REPORT: dict[str, Any] = {
     "eps": 0.025,

@@ -23,10 +23,6 @@ class Goal:
     original: Labels
     wanted: Labels
 
-    def subset(self, index: NDArray[Any]) -> "Goal":
-        """Return the goals of the images at ``index``."""
-        return Goal(self.original[index], self.wanted[index])
-
 
 @dataclass(frozen=True)
 class ObjectiveValue:
