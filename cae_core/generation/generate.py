@@ -21,7 +21,7 @@ from cae_core.fingerprint.file import Fingerprint, describe_akh
 from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
 from cae_core.generation.run_state import RunState, load_checkpoint, save_checkpoint, start_run
 from cae_core.generation.search import Search
-from cae_core.generation.seeds import rank_seeds
+from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_akh
 from cae_core.generation.white_boxes import Pools, check_references
@@ -160,7 +160,7 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
     drawn = _choose_probes(len(data), index, search.settings.seed)
     probes = drawn[_confirmed(search, data.images[drawn])]
     generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
-    akh_images, akh_labels = _choose_akh(search, np.concatenate([index, probes]))
+    akh_images, akh_labels = _choose_akh(search, state.queue, np.concatenate([index, probes]))
     if len(akh_labels):
         generation["akh"] = describe_akh(akh_images, akh_labels)
     fingerprint = Fingerprint(
@@ -197,11 +197,14 @@ def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.concatenate([confirmed_by_witnesses(models, part, logits) for part, logits in asked])
 
 
-def _choose_akh(search: Search, taken: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Labels]:
+def _choose_akh(search: Search, queue: SeedQueue, taken: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Labels]:
     settings, data = search.settings, search.data
     if not settings.akh:
         return np.zeros((0, *data.images.shape[1:]), np.uint8), np.zeros(0, np.int64)
-    index, labels = choose_akh(search.pools, data, settings.akh, without=taken, seed=settings.seed)
+    references = len(search.pools.references)
+    index, labels = choose_akh(
+        queue, data.labels, settings.akh, references=references, without=taken, seed=settings.seed
+    )
     return data.images[index], labels
 
 

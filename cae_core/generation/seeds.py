@@ -6,7 +6,7 @@ that source and surrogates already half take for t, and references do not, needs
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ __all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
 
 _TINY = 1e-12
 
+_SOURCE, _SURROGATE, _REFERENCE = range(3)
+"""What a model is: the row of the sums to which its probabilities are added."""
+
 
 @dataclass(frozen=True)
 class SeedQueue:
@@ -32,12 +35,17 @@ class SeedQueue:
         original: int64 (q,), y0, the source's label, which is the ground truth too.
         wanted: int64 (q,), the wrong label with the most prior evidence.
         source_accuracy: of the source on the whole data set, 0 to 1.
+        source_labels: int32 (n,), the source's label of every image of the data set; empty where the seeds were given
+            and no image was asked to rank them.
+        references_right: int32 (n,), how many references are right about each image; likewise.
     """
 
     index: Labels
     original: Labels
     wanted: Labels
     source_accuracy: float
+    source_labels: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    references_right: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -64,20 +72,30 @@ def rank_seeds(
     sums = np.zeros((3, len(data), classes))
     labels = data.labels
     source_labels, source_accuracy = labels, 0.0
+    references_right = np.zeros(len(data), np.int32)
     relation_of = _relations(pools)
-    for position, model in enumerate(pools.models):
+    for position, (relation, model) in enumerate(zip(relation_of, pools.models, strict=True)):
         predictions = model.predict(data.images)
-        sums[relation_of[position]] += _probabilities(predictions, pools.name(position), classes)
+        sums[relation] += _probabilities(predictions, pools.name(position), classes)
         accuracy = _checked_accuracy(predictions.labels, labels, classes, pools.name(position), source=position == 0)
-        if position == 0:
+        if relation == _SOURCE:
             source_labels, source_accuracy = predictions.labels, accuracy
+        if relation == _REFERENCE:
+            references_right += predictions.labels == labels
         if progress is not None:
             progress(position + 1, len(relation_of))
     evidence = _evidence(sums, pools, labels)
     eligible = np.flatnonzero(source_labels == labels)
     order = _order(evidence[eligible], ranking=ranking, seed=seed)
     index = eligible[order].astype(np.int64)
-    return SeedQueue(index, labels[index], evidence[index].argmax(axis=1).astype(np.int64), source_accuracy)
+    return SeedQueue(
+        index=index,
+        original=labels[index],
+        wanted=evidence[index].argmax(axis=1).astype(np.int64),
+        source_accuracy=source_accuracy,
+        source_labels=source_labels.astype(np.int32),
+        references_right=references_right,
+    )
 
 
 def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, classes: int) -> Labels:
@@ -100,8 +118,8 @@ def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, cl
 
 
 def _relations(pools: Pools) -> list[int]:
-    """Return of each model what it is: 0 the source, 1 a surrogate, 2 a reference."""
-    return [0] + [1] * len(pools.surrogates) + [2] * len(pools.references)
+    """Return of each model what it is."""
+    return [_SOURCE] + [_SURROGATE] * len(pools.surrogates) + [_REFERENCE] * len(pools.references)
 
 
 def _evidence(sums: Floats64, pools: Pools, labels: Labels) -> Floats64:
