@@ -17,7 +17,7 @@ from cae_core.method.adam import AdamState, init_adam
 
 __all__ = ["Accepted", "RunState", "load_checkpoint", "save_checkpoint", "start_run"]
 
-_FORMAT = "2"
+_FORMAT = 2
 """Of a checkpoint. Format 1, which did not name itself, lacks what was answered about every image of the data set."""
 
 
@@ -87,7 +87,8 @@ def start_run(queue: SeedQueue, image_shape: tuple[int, ...]) -> RunState:
 
 def save_checkpoint(state: RunState, path: Path, *, run_id: str) -> None:
     """Write ``state`` atomically; ``run_id`` names the inputs it belongs to."""
-    write_atomically(path, pack_tensors(_flatten(state, ""), {"run_id": run_id, "format": _FORMAT}), mode=0o600)
+    tensors = {**_flatten(state, ""), "format": np.asarray(_FORMAT)}  # of two metadata the file's order would vary
+    write_atomically(path, pack_tensors(tensors, {"run_id": run_id}), mode=0o600)
 
 
 def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
@@ -100,7 +101,7 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
         metadata, tensors = read_tensors(path)
         if metadata.get("run_id") != run_id:
             return None
-        _check_format(metadata.get("format", "1"), path)
+        _check_format(tensors["format"].item() if "format" in tensors else 1, path)
         queue = {f.name: tensors[f"queue.{f.name}"] for f in dataclasses.fields(SeedQueue)}
         return RunState(
             queue=SeedQueue(**{**queue, "source_accuracy": queue["source_accuracy"].item()}),
@@ -117,7 +118,7 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
         return None
 
 
-def _check_format(found: str, path: Path) -> None:
+def _check_format(found: int, path: Path) -> None:
     if found != _FORMAT:
         raise GenerationError(
             f"{path}: an interrupted run of another release is kept here, in format {found}, and this release reads "
