@@ -8,6 +8,7 @@ import typer
 
 import cae_core
 from cae_cli.commands import calibrate, convert, demo, doctor, generate, inspect, judge, pool, report, seal, verify
+from cae_cli.setting_options import CommandWithSettings
 from cae_cli.streams import escape_what_cannot_be_written
 from cae_core.errors import CaeError, OptionError
 
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.run)
 app.command("convert")(convert.run)
-app.command("generate")(generate.run)
+app.command("generate", cls=CommandWithSettings)(generate.run)
 app.command("calibrate")(calibrate.run)
 app.command("verify")(verify.run)
 app.command("report")(report.run)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from cae_core.errors import OptionError
 
@@ -29,13 +29,13 @@ class Option:
 
 def option(default: _T, words: str) -> _T:
     """Return a dataclass's field that is an option with this default and this help."""
-    return cast("_T", dataclasses.field(default=default, metadata={"help": words}))
+    return dataclasses.field(default=default, metadata={"help": words})
 
 
 def options_of(holder: type[Any]) -> tuple[Option, ...]:
     """Return the options that a dataclass declares, in their order."""
     declared = [field for field in dataclasses.fields(holder) if "help" in field.metadata]
-    return tuple(Option(field.name, field.default, field.metadata["help"]) for field in declared)
+    return tuple(Option(field.name, getattr(holder, field.name), field.metadata["help"]) for field in declared)
 
 
 def check_fields(record: Any) -> None:  # noqa: ANN401 - any dataclass

@@ -99,7 +99,7 @@ def test_the_objective_has_the_settings_weights() -> None:
 
 
 UNUSED = [
-    (kind.name, option.name, "source" if option.default == "max" else option.default + 1)
+    (kind.name, option.name, "source" if isinstance(option.default, str) else option.default + 1)
     for kind in OBJECTIVES.values()
     for option in OPTIONS
     if option not in kind.options

@@ -1,6 +1,7 @@
 """The table of objectives: each has a record, options with defaults and help, and what makes it of them."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def test_a_record_builds_its_objective_from_the_options_that_stand_in_the_settin
     assert case.evaluate(objective).shape == (len(case.source),)
     for option in kind.options:
         assert option.help.endswith(".")
-        other = "source" if isinstance(option.default, str) else option.default + 0.5
+        other: Any = "source" if isinstance(option.default, str) else option.default + 0.5
         assert other != option.default
         changed = kind.build(dataclasses.replace(ObjectiveOptions(), **{option.name: other}))
         assert getattr(changed, option.name) == other
