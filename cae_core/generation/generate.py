@@ -25,7 +25,7 @@ from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_akh
 from cae_core.generation.white_boxes import Pools, check_references
-from cae_core.progress import Progress
+from cae_core.progress import Progress, silent, stage
 
 __all__ = ["GenerationResult", "generate", "generation_inputs"]
 
@@ -68,7 +68,7 @@ def generate(
     *,
     provenance: Mapping[str, Any],
     checkpoint: Path | None = None,
-    progress: Progress = lambda _stage, _done, _total: None,
+    progress: Progress = silent,
 ) -> GenerationResult:
     """Generate a fingerprint of ``pools.source``.
 
@@ -98,7 +98,7 @@ def generate(
             data,
             ranking=settings.ranking,
             seed=settings.seed,
-            progress=lambda done, total: progress("ranking seeds", done, total),
+            progress=stage(progress, "ranking seeds"),
         )
         check_references(pools, data)
         state = start_run(queue, data.images.shape[1:])

@@ -5,7 +5,6 @@ t, log((p_S + p_M) / 2)_t + log(1 - p_R)_t, where p_S and p_R are the mean softm
 that source and surrogates already half take for t, and references do not, needs the least change.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +15,7 @@ from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError, ModelError, PoolError
 from cae_core.generation.white_boxes import Pools
 from cae_core.models import Predictions
+from cae_core.progress import StageProgress, silent
 from cae_core.statistics.intervals import clopper_pearson
 
 __all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
@@ -51,9 +51,7 @@ class SeedQueue:
         return len(self.index)
 
 
-def rank_seeds(
-    pools: Pools, data: ImageSet, *, ranking: str, seed: int, progress: Callable[[int, int], None] | None = None
-) -> SeedQueue:
+def rank_seeds(pools: Pools, data: ImageSet, *, ranking: str, seed: int, progress: StageProgress = silent) -> SeedQueue:
     """Ask every model about every image once, check that each is a classifier of these data, and rank the seeds.
 
     Args:
@@ -82,8 +80,7 @@ def rank_seeds(
             source_labels, source_accuracy = predictions.labels, accuracy
         if relation == _REFERENCE:
             references_right += predictions.labels == labels
-        if progress is not None:
-            progress(position + 1, len(relation_of))
+        progress(position + 1, len(relation_of))
     evidence = _evidence(sums, pools, labels)
     eligible = np.flatnonzero(source_labels == labels)
     order = _order(evidence[eligible], ranking=ranking, seed=seed)

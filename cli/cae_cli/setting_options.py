@@ -30,7 +30,7 @@ class CommandWithSettings(TyperCommand):
 
 
 def takes_settings(run: _Function) -> _Function:
-    """Hide the ``**settings`` of a command's function from Typer, which cannot read them and passes them all the same."""
+    """Hide the ``**settings`` of a command's function from Typer, which cannot read them and passes them anyway."""
     own = [p for p in signature(run).parameters.values() if p.kind is not p.VAR_KEYWORD]
     run.__dict__["__signature__"] = Signature(own)
     return run
