@@ -4,7 +4,7 @@ The search is imported by the jobs that search: a verification starts without it
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.loaders import Device
 from cae_core.opening.opened import open_model
+from cae_core.progress import Progress, StageProgress, silent, stage
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.verification.verdict import Verdict
 from cae_core.verification.verify import VerificationOptions, verify
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.manifest import PoolMember
-    from cae_core.progress import Progress
     from cae_core.verification.replay import Replay
 
 __all__ = [
@@ -52,7 +52,7 @@ def generate_fingerprint(
     settings: "GenerationSettings",
     output: Path,
     device: Device = "auto",
-    progress: "Progress" = lambda _stage, _done, _total: None,
+    progress: Progress = silent,
 ) -> "GenerationResult":
     """Open the pools, generate a fingerprint and write it to ``output``.
 
@@ -73,7 +73,7 @@ def generate_fingerprint(
         references,
         device=device,
         images=data.images,
-        progress=lambda done, total: progress("opening models", done, total),
+        progress=stage(progress, "opening models"),
     )
     checkpoint = checkpoint_of(output)
     result = generate(pools, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
@@ -92,7 +92,7 @@ def calibrate_fingerprint(
     settings: "CalibrationSettings",
     output: Path | None = None,
     device: Device = "auto",
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Calibration:
     """Calibrate the fingerprint in a file and write both to ``output``, or back where None.
 
@@ -126,7 +126,7 @@ def verify_suspect(
     options: VerificationOptions = VerificationOptions(),  # noqa: B008 - frozen
     nonce: bytes | None = None,
     ledger: Path | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Verdict:
     """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
 

@@ -18,6 +18,7 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question, count_queries, plan_questions, question_images
 from cae_core.method.caeacc import CAEAcc, cae_accuracy
 from cae_core.models import Model
+from cae_core.progress import StageProgress, silent
 from cae_core.verification.decision import Circumstances, decide, decide_uncalibrated
 from cae_core.verification.evasion import signs_of_evasion
 from cae_core.verification.exchangeability import benign_range, outside_range, unlike_references, unrepresented_ancestor
@@ -79,7 +80,7 @@ def verify(
     options: VerificationOptions = VerificationOptions(),
     fingerprint_sha256: str = "",
     nonce: bytes | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Verdict:
     """Ask the suspect the fingerprint's examples and benign probes, in one random order, and decide.
 

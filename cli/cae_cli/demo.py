@@ -9,7 +9,7 @@ from cae_cli.demo_pool import train_digits_pool
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import PoolMember, read_pool
-from cae_core.progress import Progress
+from cae_core.progress import Progress, stage
 from cae_core.statistics.roc import roc_auc
 from cae_core.verification.verdict import Verdict
 from cae_core.workflows import calibrate_fingerprint, generate_fingerprint, verify_suspect
@@ -71,9 +71,7 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
     from cae_backends.datasets import open_data
     from cae_cli.options import parse_eps
 
-    manifest = train_digits_pool(
-        folder, seed=_SEED, workers=workers, progress=lambda done, total, _name: progress("training", done, total)
-    )
+    manifest = train_digits_pool(folder, seed=_SEED, workers=workers, progress=stage(progress, "training"))
     pool = read_pool(manifest)
     fingerprint = folder / "fingerprint.safetensors"
     settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
@@ -93,7 +91,7 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
         screen=pool.select(role="screen"),
         others=[pool.source, *pool.select(role="generate")],
         settings=CalibrationSettings(fpr=DEMO_FPR, fnr=DEMO_FNR),
-        progress=lambda done, total: progress("calibrating", done, total),
+        progress=stage(progress, "calibrating"),
     )
     suspects = pool.select(role="test")
     verdicts: list[tuple[PoolMember, Verdict]] = []

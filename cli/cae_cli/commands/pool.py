@@ -10,6 +10,7 @@ import typer
 from cae_cli.commands import pool_train
 from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
+from cae_core.progress import stage
 
 if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
@@ -176,9 +177,7 @@ def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, *, qu
     from cae_core.pool.check import check_members
 
     with resumable(), progress_bar(enabled=not quiet) as progress:
-        return check_members(
-            members, data, device=device, progress=lambda done, total: progress("asking models", done, total)
-        )
+        return check_members(members, data, device=device, progress=stage(progress, "asking models"))
 
 
 def _refuse(problems: Sequence[str], origin: str) -> None:
