@@ -102,7 +102,7 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
         if metadata.get("run_id") != run_id:
             return None
         _check_format(tensors["format"].item() if "format" in tensors else 1, path)
-        queue = {f.name: tensors[f"queue.{f.name}"] for f in dataclasses.fields(SeedQueue)}
+        queue: dict[str, Any] = {f.name: tensors[f"queue.{f.name}"] for f in dataclasses.fields(SeedQueue)}
         return RunState(
             queue=SeedQueue(**{**queue, "source_accuracy": queue["source_accuracy"].item()}),
             step=tensors["step"].item(),

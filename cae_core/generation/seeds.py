@@ -22,9 +22,6 @@ __all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
 
 _TINY = 1e-12
 
-_SOURCE, _SURROGATE, _REFERENCE = range(3)
-"""What a model is: the row of the sums to which its probabilities are added."""
-
 
 @dataclass(frozen=True)
 class SeedQueue:
@@ -69,29 +66,25 @@ def rank_seeds(pools: Pools, data: ImageSet, *, ranking: str, seed: int, progres
     classes = len(data.class_names)
     sums = np.zeros((3, len(data), classes))
     labels = data.labels
-    source_labels, source_accuracy = labels, 0.0
-    references_right = np.zeros(len(data), np.int32)
-    relation_of = _relations(pools)
-    for position, (relation, model) in enumerate(zip(relation_of, pools.models, strict=True)):
-        predictions = model.predict(data.images)
-        sums[relation] += _probabilities(predictions, pools.name(position), classes)
-        accuracy = _checked_accuracy(predictions.labels, labels, classes, pools.name(position), source=position == 0)
-        if relation == _SOURCE:
-            source_labels, source_accuracy = predictions.labels, accuracy
-        if relation == _REFERENCE:
-            references_right += predictions.labels == labels
-        progress(position + 1, len(relation_of))
+    answers = np.zeros((len(pools.models), len(data)), np.int32)
+    accuracy: list[float] = []
+    for position, (relation, model) in enumerate(zip(_relations(pools), pools.models, strict=True)):
+        name, predictions = pools.name(position), model.predict(data.images)
+        sums[relation] += _probabilities(predictions, name, classes)
+        accuracy.append(_checked_accuracy(predictions.labels, labels, classes, name, source=position == 0))
+        answers[position] = predictions.labels
+        progress(position + 1, len(answers))
     evidence = _evidence(sums, pools, labels)
-    eligible = np.flatnonzero(source_labels == labels)
+    eligible = np.flatnonzero(answers[0] == labels)
     order = _order(evidence[eligible], ranking=ranking, seed=seed)
     index = eligible[order].astype(np.int64)
     return SeedQueue(
         index=index,
         original=labels[index],
         wanted=evidence[index].argmax(axis=1).astype(np.int64),
-        source_accuracy=source_accuracy,
-        source_labels=source_labels.astype(np.int32),
-        references_right=references_right,
+        source_accuracy=accuracy[0],
+        source_labels=answers[0],
+        references_right=(answers[1 + len(pools.surrogates) :] == labels).sum(axis=0, dtype=np.int32),
     )
 
 
@@ -115,8 +108,8 @@ def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, cl
 
 
 def _relations(pools: Pools) -> list[int]:
-    """Return of each model what it is."""
-    return [_SOURCE] + [_SURROGATE] * len(pools.surrogates) + [_REFERENCE] * len(pools.references)
+    """Return of each model what it is: 0 the source, 1 a surrogate, 2 a reference."""
+    return [0] + [1] * len(pools.surrogates) + [2] * len(pools.references)
 
 
 def _evidence(sums: Floats64, pools: Pools, labels: Labels) -> Floats64:
