@@ -44,7 +44,7 @@ def test_every_option_arrives_as_its_setting(
     objective: str, pool: Pool, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = OBJECTIVES[objective].options
-    own = {o.name: "source" if isinstance(o.default, str) else o.default + 0.5 for o in options}
+    own = {o.name: "source" if isinstance(o.default, str) else o.default + 1 for o in options}
     given = {**GIVEN, "objective": objective, **own}
     arrived: list[GenerationSettings] = []
 

@@ -39,7 +39,7 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"cap": NAN}, "cap"),
         ({"min_margin": NAN}, "min_margin"),
         ({"norm": "l1"}, "norm must be one of linf, l2; found 'l1'"),
-        ({"objective": "fgsm"}, "objective must be one of composite, composite-keras, margins; found 'fgsm'"),
+        ({"objective": "fgsm"}, "objective must be one of composite, composite-keras, margins.*; found 'fgsm'"),
         ({"objective": "composite", "target": "min"}, "target must be one of max, source; found 'min'"),
         ({"objective": "composite", "w_transfer": INFINITY}, "w_transfer must be a finite number; found inf"),
         ({"ranking": "best"}, "ranking"),
@@ -98,6 +98,8 @@ def test_the_objective_has_the_settings_weights() -> None:
     assert margins == MarginLoss(cap=3.0, w_references=0.5)
 
 
+FIRST_OPTIONS = ("target", "w_confer", "w_adversarial", "w_transfer", "cap", "w_references")
+
 UNUSED = [
     (kind.name, option.name, "source" if isinstance(option.default, str) else option.default + 1)
     for kind in OBJECTIVES.values()
@@ -107,12 +109,12 @@ UNUSED = [
 
 
 def test_every_pair_of_an_objective_and_an_option_that_it_does_not_read_is_tested() -> None:
-    assert sorted(UNUSED) == sorted(
-        [("margins", "target", "source")]
-        + [("margins", f"w_{name}", 2.0) for name in ("confer", "adversarial", "transfer")]
-        + [(name, "cap", 7.0) for name in ("composite", "composite-keras")]
-        + [(name, "w_references", 3.0) for name in ("composite", "composite-keras")]
-    )
+    assert set(UNUSED) >= {
+        ("margins", "target", "source"),
+        *(("margins", f"w_{name}", 2.0) for name in ("confer", "adversarial", "transfer")),
+        *((name, "cap", 7.0) for name in ("composite", "composite-keras")),
+        *((name, "w_references", 3.0) for name in ("composite", "composite-keras")),
+    }
 
 
 @pytest.mark.parametrize(("objective", "option", "value"), UNUSED)
@@ -133,7 +135,8 @@ def test_its_default_is_no_choice(objective: str, option: str, value: Any) -> No
     default = next(o.default for o in OPTIONS if o.name == option)
     assert default != value
     settings = GenerationSettings(eps=0.1, **{"objective": objective, option: default})  # type: ignore[arg-type]
-    assert settings.as_dict()[option] == default
+    told = settings.as_dict()
+    assert told[option] == default if option in FIRST_OPTIONS else option not in told
     assert GenerationSettings(**settings.as_dict()) == settings
 
 
@@ -155,7 +158,7 @@ def test_what_a_preset_says_of_its_own_objective_goes_with_it() -> None:
 def test_the_records_order_is_what_it_was() -> None:
     assert list(GenerationSettings(eps=0.1, akh=1, adam="keras").as_dict()) == [
         *("eps", "norm", "count", "seed", "objective"),
-        *("target", "w_confer", "w_adversarial", "w_transfer", "cap", "w_references"),
+        *FIRST_OPTIONS,
         *("iterations", "learning_rate", "dropout", "tau", "min_margin", "check_every", "batch", "ranking"),
         *("max_seeds", "precision", "akh", "adam"),
     ]
@@ -170,7 +173,8 @@ def test_options_of_later_objectives_are_told_with_their_own_objective_only(monk
 
 
 def test_the_settings_are_json_and_come_back() -> None:
-    names = {field.name for field in dataclasses.fields(GenerationSettings)}
+    foreign = {option.name for option in OPTIONS} - set(FIRST_OPTIONS)
+    names = {field.name for field in dataclasses.fields(GenerationSettings)} - foreign
     later = {"akh", "adam"}  # ids from before there were these stay as they are
     used: tuple[tuple[dict[str, Any], set[str]], ...] = (
         ({"akh": 3, "adam": "keras"}, names),

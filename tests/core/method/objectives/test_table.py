@@ -40,14 +40,17 @@ def test_every_option_stands_once_and_is_a_setting() -> None:
 def test_the_table_says_which_objectives_read_an_option() -> None:
     told = {option.name: objectives_with(option) for option in OPTIONS}
     composite = ("composite", "composite-keras")
-    assert told == {
-        **dict.fromkeys(("target", "w_confer", "w_adversarial", "w_transfer"), composite),
-        **dict.fromkeys(("cap", "w_references"), ("margins",)),
-    }
+    assert (
+        told.items()
+        >= {
+            **dict.fromkeys(("target", "w_confer", "w_adversarial", "w_transfer"), composite),
+            **dict.fromkeys(("cap", "w_references"), ("margins",)),
+        }.items()
+    )
 
 
 def test_a_name_without_a_record_is_refused_with_those_that_have_one() -> None:
-    with pytest.raises(OptionError, match="objective must be one of composite, composite-keras, margins; found 'cw'"):
+    with pytest.raises(OptionError, match=r"objective must be one of composite, .*; found 'cw'"):
         objective_named("cw")
 
 
