@@ -4,7 +4,7 @@ The search is imported by the jobs that search: a verification starts without it
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.loaders import Device
 from cae_core.opening.opened import open_model
+from cae_core.progress import Progress, StageProgress, silent, stage
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.verification.options import DEFAULT, VerificationOptions
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.manifest import PoolMember
-    from cae_core.progress import Progress
     from cae_core.verification.replay import Replay
 
 __all__ = [
@@ -55,7 +55,7 @@ def generate_fingerprint(
     settings: "GenerationSettings",
     output: Path,
     device: Device = "auto",
-    progress: "Progress" = lambda _stage, _done, _total: None,
+    progress: Progress = silent,
 ) -> "GenerationResult":
     """Open the pools, generate a fingerprint and write it to ``output``.
 
@@ -76,7 +76,7 @@ def generate_fingerprint(
         references,
         device=device,
         images=data.images,
-        progress=lambda done, total: progress("opening models", done, total),
+        progress=stage(progress, "opening models"),
     )
     checkpoint = checkpoint_of(output)
     result = generate(pools, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
@@ -95,7 +95,7 @@ def calibrate_fingerprint(
     settings: "CalibrationSettings",
     output: Path | None = None,
     device: Device = "auto",
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> CalibratedFingerprint:
     """Calibrate the fingerprint in a file and write both to ``output``, or back where None.
 
@@ -129,7 +129,7 @@ def verify_suspect(
     options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
     ledger: Path | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Verdict:
     """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
 

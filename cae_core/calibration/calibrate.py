@@ -21,6 +21,7 @@ from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import open_member
 from cae_core.pool.same_model import first_equal
+from cae_core.progress import StageProgress, silent
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
@@ -114,7 +115,7 @@ def calibrate(
     settings: CalibrationSettings,
     device: Device = "auto",
     opener: Callable[[PoolMember], Model] | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Calibration:
     """Ask every model about every image of the fingerprint, and fix how suspects are judged.
 

@@ -32,7 +32,7 @@ from cae_core.loaders import Device
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import open_member
-from cae_core.progress import Progress
+from cae_core.progress import Progress, silent, stage
 
 __all__ = ["Case", "CaseFiles", "JudgeOptions", "judge_files"]
 
@@ -154,7 +154,7 @@ def judge_files(
     data: ImageSet,
     options: JudgeOptions,
     *,
-    progress: Progress = lambda _stage, _done, _total: None,
+    progress: Progress = silent,
 ) -> Case:
     """Open the claim, regenerate, ask the suspect, and keep the judgement in the working folder.
 
@@ -199,7 +199,7 @@ def judge_files(
             evidence=options.evidence,
             max_queries=claim.opening.max_queries,
             claimed_accuracy=options.claimed_accuracy,
-            progress=lambda done, total: progress("asking the suspect", done, total),
+            progress=stage(progress, "asking the suspect"),
         )
     case = Case(
         judgement=judgement,

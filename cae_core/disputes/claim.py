@@ -13,7 +13,8 @@ from cae_core.disputes.seal import Opening, Seal, parse_opening, parse_seal, poo
 from cae_core.errors import OptionError, VerdictError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
-from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.settings import GenerationSettings, without_unused
+from cae_core.method.objectives.table import OPTIONS
 from cae_core.models import Model
 
 __all__ = ["Claim", "Consistency", "check_consistency", "claimed_settings", "open_claim"]
@@ -89,7 +90,8 @@ def open_claim(
 def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSettings:  # noqa: ANN401 - of different types
     """Return the settings that the claim was generated with, with the judge's ``changes``; one of None changes nothing.
 
-    They come from the other party. What is no setting is left out: it would have no effect.
+    They come from the other party. What is no setting is left out, and so is an option that the claim's objective does
+    not read, whatever its value: earlier releases kept those, and they have no effect.
 
     Raises:
         VerdictError: they are no settings.
@@ -104,7 +106,7 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
     own: dict[str, Any] = {"eps": 8 / 255, **given}
     GenerationSettings(**own)  # what is wrong with these is the judge's own mistake
     try:
-        return GenerationSettings(**(_checked(cast("dict[str, Any]", claimed)) | given))
+        return GenerationSettings(**without_unused(_checked(cast("dict[str, Any]", claimed)) | given))
     except (TypeError, ValueError) as error:
         raise VerdictError(
             f"The claim's settings cannot be used as they are ({str(error).rstrip('.')}). Give the judge's own "
@@ -114,7 +116,8 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
 
 def _checked(claimed: dict[str, Any]) -> dict[str, Any]:
     """Return what is a setting, where it has a setting's type."""
-    usual = GenerationSettings(eps=8 / 255, learning_rate=0.01, max_seeds=1, adam="keras").as_dict()
+    usual = {option.name: option.default for option in OPTIONS}
+    usual |= GenerationSettings(eps=8 / 255, learning_rate=0.01, max_seeds=1, adam="keras").as_dict()
     settings = {name: value for name, value in claimed.items() if name in usual}
     for name, value in settings.items():
         optional = name in ("learning_rate", "max_seeds") and value is None

@@ -26,7 +26,7 @@ from cae_core.generation.seeds import SeedQueue, wanted_labels
 from cae_core.generation.white_boxes import Pools
 from cae_core.method.adam import AdamState, init_adam
 from cae_core.pool.manifest import PoolMember
-from cae_core.progress import Progress
+from cae_core.progress import Progress, silent
 
 __all__ = ["ExampleReplay", "ReplayedClaim", "claimed_members", "replay_claim", "sample_examples"]
 
@@ -116,7 +116,7 @@ def replay_claim(
     pools: Pools,
     index: NDArray[np.int64],
     *,
-    progress: Progress = lambda _stage, _done, _total: None,
+    progress: Progress = silent,
 ) -> ReplayedClaim:
     """Search again for the examples at ``index``, from their seeds, at their recorded steps.
 

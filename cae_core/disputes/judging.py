@@ -6,7 +6,7 @@ suspect that scores below every copy that the judge knows is neither upheld as o
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -20,6 +20,7 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
+from cae_core.progress import StageProgress, silent
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
 from cae_core.verification.decision import NEITHER_KIND, reached_by
@@ -194,7 +195,7 @@ def judge_claim(
     evidence: DatedEvidence = DatedEvidence(),
     max_queries: int | None = None,
     claimed_accuracy: float | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Judgement:
     """Ask the suspect about the regenerated fingerprint, and judge.
 

@@ -30,7 +30,7 @@ from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import open_member
 from cae_core.pool.same_model import probe_images, same_outputs
-from cae_core.progress import Progress
+from cae_core.progress import Progress, silent, stage
 from cae_core.workflows import generate_fingerprint
 
 __all__ = [
@@ -193,7 +193,7 @@ def regenerate(
     pools: Pools | None = None,
     opener: Callable[[PoolMember], Model] | None = None,
     device: Device = "auto",
-    progress: Progress = lambda _stage, _done, _total: None,
+    progress: Progress = silent,
 ) -> Regeneration:
     """Make and calibrate a fresh fingerprint of the claimed source.
 
@@ -244,7 +244,7 @@ def regenerate(
         others=[pool.source, *pool.surrogates, *pool.references],
         settings=calibration,
         opener=recorded,
-        progress=lambda done, total: progress("asking models", done, total),
+        progress=stage(progress, "asking models"),
     )
     if folder is not None:
         save_calibration(calibrated, fingerprint, folder / _FILE)

@@ -22,14 +22,12 @@ class Judgement:
     Attributes:
         labels: int64 (n,), y*, the source's label.
         conferrability: float32 (n,), Conferr at y*.
-        margins: float64 (n,), the source's logit margin at y*.
         accepted: bool (n,).
         unconfirmed: bool (n,), would be accepted, but a member's file answers otherwise in another implementation.
     """
 
     labels: Labels
     conferrability: Floats32
-    margins: NDArray[np.float64]
     accepted: NDArray[np.bool_]
     unconfirmed: NDArray[np.bool_]
 
@@ -72,4 +70,4 @@ def judge_images(
     confirmed = confirmed_by_witnesses(pools.models, images[index], answers[:, index])
     unconfirmed = np.zeros(len(images), np.bool_)
     unconfirmed[index[~confirmed]] = True
-    return Judgement(labels, confer.astype(np.float32), margins, accepted & ~unconfirmed, unconfirmed)
+    return Judgement(labels, confer.astype(np.float32), accepted & ~unconfirmed, unconfirmed)

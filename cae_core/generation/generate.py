@@ -3,7 +3,7 @@
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core import version as release
-from cae_core.arrays import Floats64, as_unit_float
+from cae_core.arrays import as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.files.digests import digest_of
@@ -22,11 +22,11 @@ from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
 from cae_core.generation.run_state import RunState, load_checkpoint, save_checkpoint, start_run
 from cae_core.generation.search import Search
-from cae_core.generation.seeds import rank_seeds
+from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_akh
 from cae_core.generation.white_boxes import Pools, check_references
-from cae_core.progress import Progress
+from cae_core.progress import Progress, silent, stage
 
 __all__ = ["GenerationResult", "generate", "generation_inputs"]
 
@@ -34,8 +34,10 @@ PROBES = 200
 """Benign images that travel with a fingerprint; each verification draws some of them."""
 
 _SAVE_EVERY_S = 2.0
+"""Least seconds between two checkpoints."""
+
 _SAVE_SHARE = 0.01
-# Least seconds between two checkpoints, and the largest share of the time that they may take.
+"""The largest share of the time that checkpoints may take."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,7 @@ def generate(
     *,
     provenance: Mapping[str, Any],
     checkpoint: Path | None = None,
-    progress: Progress = lambda _stage, _done, _total: None,
-    on_step: Callable[[int, Floats64], None] = lambda _step, _values: None,
+    progress: Progress = silent,
 ) -> GenerationResult:
     """Generate a fingerprint of ``pools.source``.
 
@@ -80,7 +81,6 @@ def generate(
             fingerprint's identity.
         checkpoint: file that lets an interrupted run go on where it was; for the caller to remove.
         progress: told of each stage.
-        on_step: called with the global step and the objective's values (b,) of the batch.
 
     Raises:
         GenerationError: the source is no classifier of the data, or no example at all was accepted.
@@ -99,11 +99,11 @@ def generate(
             data,
             ranking=settings.ranking,
             seed=settings.seed,
-            progress=lambda done, total: progress("ranking seeds", done, total),
+            progress=stage(progress, "ranking seeds"),
         )
         check_references(pools, data)
         state = start_run(queue, data.images.shape[1:])
-    state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress, on_step=on_step)
+    state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
     complete = len(state.accepted) >= settings.count
@@ -127,7 +127,6 @@ def _search(
     checkpoint: Path | None,
     run_id: str,
     progress: Progress,
-    on_step: Callable[[int, Floats64], None],
 ) -> RunState:
     wanted = search.settings.count
     due = -math.inf  # so that the ranking, which is not repeated, is saved at once
@@ -136,8 +135,7 @@ def _search(
             state = search.refill(state)
             if not len(state.position):
                 break
-            moved, values = search.step(state)
-            on_step(state.step, values)
+            moved, _ = search.step(state)
             state = search.turn_over(moved)
             progress("searching", min(len(state.accepted), wanted), wanted)
             if checkpoint is not None and (now := time.monotonic()) >= due:
@@ -163,7 +161,7 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
     drawn = _choose_probes(len(data), index, search.settings.seed)
     probes = drawn[_confirmed(search, data.images[drawn])]
     generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
-    errors = _choose_akh(search, np.concatenate([index, probes]))
+    errors = _choose_akh(search, state.queue, np.concatenate([index, probes]))
     if len(errors):
         generation[SOURCE_ERROR.name] = errors.described()
     fingerprint = Fingerprint(
@@ -199,11 +197,14 @@ def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.concatenate([confirmed_by_witnesses(models, part, logits) for part, logits in asked])
 
 
-def _choose_akh(search: Search, taken: NDArray[np.int64]) -> LabelledImages:
+def _choose_akh(search: Search, queue: SeedQueue, taken: NDArray[np.int64]) -> LabelledImages:
     settings, data = search.settings, search.data
     if not settings.akh:
         return LabelledImages(data.images[:0], np.zeros(0, np.int64))
-    index, labels = choose_akh(search.pools, data, settings.akh, without=taken, seed=settings.seed)
+    references = len(search.pools.references)
+    index, labels = choose_akh(
+        queue, data.labels, settings.akh, references=references, without=taken, seed=settings.seed
+    )
     return LabelledImages(data.images[index], labels)
 
 

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels
+from cae_core.errors import GenerationError
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import TensorFileError, pack_tensors, read_tensors
 from cae_core.generation.seeds import SeedQueue
 from cae_core.method.adam import AdamState, init_adam
 
 __all__ = ["Accepted", "RunState", "load_checkpoint", "save_checkpoint", "start_run"]
+
+_FORMAT = 2
+"""Of a checkpoint. Format 1, which did not name itself, lacks what was answered about every image of the data set."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +87,24 @@ def start_run(queue: SeedQueue, image_shape: tuple[int, ...]) -> RunState:
 
 def save_checkpoint(state: RunState, path: Path, *, run_id: str) -> None:
     """Write ``state`` atomically; ``run_id`` names the inputs it belongs to."""
-    write_atomically(path, pack_tensors(_flatten(state, ""), {"run_id": run_id}), mode=0o600)
+    tensors = {**_flatten(state, ""), "format": np.asarray(_FORMAT)}  # of two metadata the file's order would vary
+    write_atomically(path, pack_tensors(tensors, {"run_id": run_id}), mode=0o600)
 
 
 def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
-    """Read a checkpoint back; None where there is none, or it is broken or belongs to other inputs."""
+    """Read a checkpoint back; None where there is none, or it is broken or belongs to other inputs.
+
+    Raises:
+        GenerationError: it belongs to these inputs, but another release kept it in another format.
+    """
     try:
         metadata, tensors = read_tensors(path)
         if metadata.get("run_id") != run_id:
             return None
+        _check_format(tensors["format"].item() if "format" in tensors else 1, path)
+        queue: dict[str, Any] = {f.name: tensors[f"queue.{f.name}"] for f in dataclasses.fields(SeedQueue)}
         return RunState(
-            queue=SeedQueue(
-                tensors["queue.index"],
-                tensors["queue.original"],
-                tensors["queue.wanted"],
-                tensors["queue.source_accuracy"].item(),
-            ),
+            queue=SeedQueue(**{**queue, "source_accuracy": queue["source_accuracy"].item()}),
             step=tensors["step"].item(),
             next_seed=tensors["next_seed"].item(),
             position=tensors["position"],
@@ -110,6 +116,14 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
         )
     except (OSError, KeyError, TensorFileError):
         return None
+
+
+def _check_format(found: int, path: Path) -> None:
+    if found != _FORMAT:
+        raise GenerationError(
+            f"{path}: an interrupted run of another release is kept here, in format {found}, and this release reads "
+            f"format {_FORMAT}. Delete the file to begin the run again, or finish it with the release that began it."
+        )
 
 
 def _flatten(value: Any, prefix: str) -> dict[str, NDArray[Any]]:  # noqa: ANN401 - a tree of dataclasses

@@ -5,8 +5,7 @@ t, log((p_S + p_M) / 2)_t + log(1 - p_R)_t, where p_S and p_R are the mean softm
 that source and surrogates already half take for t, and references do not, needs the least change.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError, ModelError, PoolError
 from cae_core.generation.white_boxes import Pools
 from cae_core.models import Predictions
+from cae_core.progress import StageProgress, silent
 from cae_core.statistics.intervals import clopper_pearson
 
 __all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
@@ -32,20 +32,23 @@ class SeedQueue:
         original: int64 (q,), y0, the source's label, which is the ground truth too.
         wanted: int64 (q,), the wrong label with the most prior evidence.
         source_accuracy: of the source on the whole data set, 0 to 1.
+        source_labels: int32 (n,), the source's label of every image of the data set; empty where the seeds were given
+            and no image was asked to rank them.
+        references_right: int32 (n,), how many references are right about each image; likewise.
     """
 
     index: Labels
     original: Labels
     wanted: Labels
     source_accuracy: float
+    source_labels: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    references_right: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.index)
 
 
-def rank_seeds(
-    pools: Pools, data: ImageSet, *, ranking: str, seed: int, progress: Callable[[int, int], None] | None = None
-) -> SeedQueue:
+def rank_seeds(pools: Pools, data: ImageSet, *, ranking: str, seed: int, progress: StageProgress = silent) -> SeedQueue:
     """Ask every model about every image once, check that each is a classifier of these data, and rank the seeds.
 
     Args:
@@ -63,21 +66,26 @@ def rank_seeds(
     classes = len(data.class_names)
     sums = np.zeros((3, len(data), classes))
     labels = data.labels
-    source_labels, source_accuracy = labels, 0.0
-    relation_of = _relations(pools)
-    for position, model in enumerate(pools.models):
-        predictions = model.predict(data.images)
-        sums[relation_of[position]] += _probabilities(predictions, pools.name(position), classes)
-        accuracy = _checked_accuracy(predictions.labels, labels, classes, pools.name(position), source=position == 0)
-        if position == 0:
-            source_labels, source_accuracy = predictions.labels, accuracy
-        if progress is not None:
-            progress(position + 1, len(relation_of))
+    answers = np.zeros((len(pools.models), len(data)), np.int32)
+    accuracy: list[float] = []
+    for position, (relation, model) in enumerate(zip(_relations(pools), pools.models, strict=True)):
+        name, predictions = pools.name(position), model.predict(data.images)
+        sums[relation] += _probabilities(predictions, name, classes)
+        accuracy.append(_checked_accuracy(predictions.labels, labels, classes, name, source=position == 0))
+        answers[position] = predictions.labels
+        progress(position + 1, len(answers))
     evidence = _evidence(sums, pools, labels)
-    eligible = np.flatnonzero(source_labels == labels)
+    eligible = np.flatnonzero(answers[0] == labels)
     order = _order(evidence[eligible], ranking=ranking, seed=seed)
     index = eligible[order].astype(np.int64)
-    return SeedQueue(index, labels[index], evidence[index].argmax(axis=1).astype(np.int64), source_accuracy)
+    return SeedQueue(
+        index=index,
+        original=labels[index],
+        wanted=evidence[index].argmax(axis=1).astype(np.int64),
+        source_accuracy=accuracy[0],
+        source_labels=answers[0],
+        references_right=(answers[1 + len(pools.surrogates) :] == labels).sum(axis=0, dtype=np.int32),
+    )
 
 
 def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, classes: int) -> Labels:

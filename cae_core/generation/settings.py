@@ -1,37 +1,34 @@
 """The settings of a generation and its presets."""
 
 import dataclasses
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from cae_core.errors import OptionError
 from cae_core.method.adam import AdamForm
 from cae_core.method.ball import Ball
-from cae_core.method.objectives.composite import CompositeLoss
-from cae_core.method.objectives.margins import MarginLoss
 from cae_core.method.objectives.objective import Objective
+from cae_core.method.objectives.options import check_fields
+from cae_core.method.objectives.table import OBJECTIVES, OPTIONS, ObjectiveOptions, objective_named, objectives_with
 from cae_core.models import Precision
 
-__all__ = ["PRESETS", "GenerationSettings"]
+__all__ = ["PRESETS", "GenerationSettings", "without_unused"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationSettings:
+class GenerationSettings(ObjectiveOptions):
     """Everything that decides what is generated, apart from the models and the data.
+
+    The options of the objectives are settings too. One that the chosen objective does not read keeps its default.
 
     Attributes:
         eps: radius of the ball, on the scale [0, 1].
         norm: ``"linf"`` or ``"l2"``.
         count: how many examples are wanted.
         seed: of the order of seeds and of the dropout masks.
-        objective: ``"composite"`` (Eq. 5), ``"composite-keras"`` (clipped as the report's code does) or ``"margins"``.
-        target: the composite loss's label: ``"max"`` conferrability (paper) or the ``"source"``'s (report's code).
-        w_confer: α of the composite loss.
-        w_adversarial: β of the composite loss.
-        w_transfer: γ of the composite loss.
-        cap: of the margins.
-        w_references: of the margins.
+        objective: a name in `OBJECTIVES`: ``"composite"`` (Eq. 5), ``"composite-keras"`` (clipped as the report's code
+            does) or ``"margins"``.
         iterations: steps for each image.
         learning_rate: of Adam, about the way of one step on the scale [0, 1]; None: four times what reaches eps.
         dropout: probability that a pool member sits out one iteration.
@@ -51,13 +48,7 @@ class GenerationSettings:
     norm: Literal["linf", "l2"] = "linf"
     count: int = 100
     seed: int = 0
-    objective: Literal["composite", "composite-keras", "margins"] = "margins"
-    target: Literal["max", "source"] = "max"
-    w_confer: float = 1.0
-    w_adversarial: float = 1.0
-    w_transfer: float = 1.0
-    cap: float = 6.0
-    w_references: float = 2.0
+    objective: str = "margins"
     iterations: int = 60
     learning_rate: float | None = None
     dropout: float = 0.3
@@ -81,24 +72,32 @@ class GenerationSettings:
         for name, value in (("dropout", self.dropout), ("tau", self.tau)):
             if not 0 <= value < 1:
                 raise OptionError(f"{name} must lie in [0, 1); found {value:g}.")
-        for name, value in self.as_dict().items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise OptionError(f"{name} must be a finite number; found {value:g}.")
+        check_fields(self)
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise OptionError(f"learning_rate must be above 0; found {self.learning_rate:g}.")
-        for field in dataclasses.fields(self):
-            choices = getattr(field.type, "__args__", ())
-            value = getattr(self, field.name)
-            if isinstance(value, str) and choices and value not in choices:
-                raise OptionError(f"{field.name} must be one of {', '.join(map(str, choices))}; found {value!r}.")
+        self._refuse_unused()
+        self.make_objective()
+
+    def _refuse_unused(self) -> None:
+        used = objective_named(self.objective).options
+        for option in OPTIONS:
+            value = getattr(self, option.name)
+            if option not in used and value != option.default:
+                raise OptionError(
+                    f"{option.name} is an option of {' and '.join(objectives_with(option))}; found {value!r} with the "
+                    f"objective {self.objective}, which does not read it. Leave it out, or choose another objective."
+                )
 
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> Self:  # noqa: ANN401 - the fields have different types
-        """Return a preset's settings with ``changes``; a change of None leaves the preset's value."""
+        """Return a preset's settings with ``changes``; a change of None leaves the preset's value.
+
+        What the preset says of its own objective is left out where another one is chosen.
+        """
         if preset not in PRESETS:
             raise OptionError(f"There is no preset {preset!r}; there are {', '.join(PRESETS)}.")
         given = {name: value for name, value in changes.items() if value is not None}
-        return cls(**{**PRESETS[preset], **given})
+        return cls(**{**without_unused({**PRESETS[preset], **given}), **given})
 
     @property
     def step_size(self) -> float:
@@ -111,23 +110,39 @@ class GenerationSettings:
 
     def make_objective(self) -> Objective:
         """Return the objective."""
-        if self.objective == "margins":
-            return MarginLoss(cap=self.cap, w_references=self.w_references)
-        return CompositeLoss(
-            w_confer=self.w_confer,
-            w_adversarial=self.w_adversarial,
-            w_transfer=self.w_transfer,
-            target=self.target,
-            keras_clipping=self.objective == "composite-keras",
-        )
+        return objective_named(self.objective).build(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON holds them; what came later only where it is used, so that old ids stay."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if (name, value) not in _LATER.items()}
+        read = {option.name for option in objective_named(self.objective).options}
+        unread = {option.name for option in OPTIONS} - read - _ALWAYS
+        told = {name: getattr(self, name) for name in _names() if name not in unread}
+        return {name: value for name, value in told.items() if (name, value) not in _LATER.items()}
 
+
+def without_unused(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``settings`` without the options that their objective does not read, which have no effect.
+
+    This is for what nobody chose, such as a preset's options, and for records of releases that kept every option.
+    """
+    kind = OBJECTIVES.get(settings.get("objective", GenerationSettings.objective))
+    unused = {option.name for option in OPTIONS if kind is not None and option not in kind.options}
+    return {name: value for name, value in settings.items() if name not in unused}
+
+
+def _names() -> list[str]:
+    """Return the names of all settings in the order of the records: the objectives' options follow the objective."""
+    options = [option.name for option in OPTIONS]
+    own = [field.name for field in dataclasses.fields(GenerationSettings) if field.name not in options]
+    after = own.index("objective") + 1
+    return [*own[:after], *options, *own[after:]]
+
+
+_ALWAYS = {"target", "w_confer", "w_adversarial", "w_transfer", "cap", "w_references"}
+"""Options that every fingerprint names, whatever its objective; those of later objectives stand with their own only."""
 
 _LATER: dict[str, Any] = {"akh": 0, "adam": "paper"}
-# Settings that fingerprints of before do not name, with the value that they had.
+"""Settings that earlier fingerprints do not name, each with the value that it had for them."""
 
 _REPORT: dict[str, Any] = {
     "eps": 0.025,

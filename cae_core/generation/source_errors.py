@@ -10,35 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
-from cae_core.dataset import ImageSet
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.seeds import SeedQueue
 
 __all__ = ["choose_akh"]
 
 
 def choose_akh(
-    pools: Pools, data: ImageSet, count: int, *, without: NDArray[np.int64], seed: int
+    queue: SeedQueue, truth: Labels, count: int, *, references: int, without: NDArray[np.int64], seed: int
 ) -> tuple[Labels, Labels]:
     """Choose images that the source gets wrong and more than half of the references get right.
 
     Those that the most references get right come first, in random order where there are as many.
 
     Args:
-        pools: source and *generate* references.
-        data: labelled benign images.
+        queue: tells what source and *generate* references answered when the seeds were ranked.
+        truth: int64 (n,), the true labels of the data set.
         count: how many are wanted; there may be fewer.
-        without: positions in ``data`` that are taken, such as the benign probes.
+        references: how many references there are.
+        without: positions in the data set that are taken, such as the benign probes.
         seed: of the random order.
 
     Returns:
-        Positions in ``data``, int64 (a,), and the source's labels of them, int64 (a,); the best first.
+        Positions in the data set, int64 (a,), and the source's labels of them, int64 (a,); the best first.
     """
-    answers = pools.source.predict(data.images).labels
-    right = np.sum([model.predict(data.images).labels == data.labels for model in pools.references], axis=0)
-    fits = (answers != data.labels) & (answers >= 0) & (2 * right > len(pools.references))
+    answers, right = queue.source_labels.astype(np.int64), queue.references_right
+    fits = (answers != truth) & (answers >= 0) & (2 * right > references)
     fits[without] = False
     # another stream than those that order the seeds and draw the probes
-    order = np.random.default_rng([seed, 2]).permutation(len(data))
+    order = np.random.default_rng([seed, 2]).permutation(len(truth))
     order = order[np.argsort(-right[order], kind="stable")]
     chosen = order[fits[order]][:count].astype(np.int64)
     return chosen, answers[chosen]

@@ -1,6 +1,6 @@
 """The white boxes of a generation: the source, its surrogates and the references, asked together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from cae_core.models import DifferentiableModel, Ensemble, Precision
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import open_white_box
 from cae_core.pool.same_model import first_equal, probe_images
+from cae_core.progress import StageProgress, silent
 
 __all__ = ["Logits", "Pools", "check_references", "open_pools", "provenance_of"]
 
@@ -82,7 +83,7 @@ def open_pools(
     *,
     device: Device = "auto",
     images: NDArray[np.uint8] | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Pools:
     """Open every member with gradients.
 

@@ -18,7 +18,7 @@ from cae_core.errors import OptionError
 __all__ = ["Ball"]
 
 _FLOAT32_ROUNDING = Fraction(1, 2**23)
-# Relative: 8/255 comes back from a float32 as 8 levels and a little more or less.
+"""Relative: 8/255 comes back from a float32 as 8 levels and a little more or less."""
 
 _SHRINK = 0.98
 """Factor by which an L2 perturbation shrinks until its rounded image is inside the ball."""

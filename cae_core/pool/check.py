@@ -3,7 +3,7 @@
 Equality of files misses conversions: two files whose answers to the same probes are equal are the same model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import open_member
 from cae_core.pool.same_model import first_equal, probe_images, same_outputs
+from cae_core.progress import StageProgress, silent
 
 __all__ = ["MemberReport", "check_added", "check_members", "refuse_problems"]
 
@@ -63,7 +64,7 @@ def check_members(
     data: ImageSet,
     *,
     device: Device = "auto",
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> list[MemberReport]:
     """Open every member as a black box, ask it, and say what is wrong with it.
 

@@ -14,6 +14,7 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import Question, count_queries, plan_questions, question_images
 from cae_core.models import Model
+from cae_core.progress import StageProgress, silent
 from cae_core.verification.decision import decide
 from cae_core.verification.evidence import evidence_of
 from cae_core.verification.examination import examine
@@ -100,7 +101,7 @@ def verify(
     named: Suspect,
     options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> Verdict:
     """Ask the suspect the fingerprint's examples and benign probes, in one random order, and decide.
 

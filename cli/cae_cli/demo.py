@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import PoolMember, Role, read_pool
-from cae_core.progress import Progress
+from cae_core.progress import Progress, stage
 from cae_core.statistics.roc import roc_auc
 from cae_core.verification.verdict import Verdict
 from cae_core.workflows import calibrate_fingerprint, generate_fingerprint, verify_suspect
@@ -140,7 +140,7 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
         screen=pool.select(role="screen"),
         others=[pool.source, *pool.select(role="generate")],
         settings=CalibrationSettings(fpr=DEMO_FPR, fnr=DEMO_FNR),
-        progress=lambda done, total: progress("calibrating", done, total),
+        progress=stage(progress, "calibrating"),
     )
     verdicts = _verify(pool.select(role="test"), fingerprint, progress)
     return DemoResult(manifest, fingerprint, verdicts, _auc(verdicts))

@@ -48,7 +48,7 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
-            app.command(name)(module.run)
+            app.command(name, cls=getattr(module, "COMMAND_CLASS", None))(module.run)
     return app
 
 

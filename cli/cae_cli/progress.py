@@ -3,12 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:
-    from cae_core.progress import Progress  # a type only: the search is not loaded to verify
+from cae_core.progress import Progress, silent
 
 __all__ = ["progress_bar", "resumable"]
 
@@ -24,10 +22,10 @@ def resumable() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(*, enabled: bool = True) -> Iterator["Progress"]:
+def progress_bar(*, enabled: bool = True) -> Iterator[Progress]:
     """Show one bar a stage on stderr; nothing where stderr is no terminal."""
     if not (enabled and sys.stderr.isatty()):
-        yield lambda _stage, _done, _total: None
+        yield silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn

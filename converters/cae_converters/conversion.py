@@ -24,7 +24,7 @@ from cae_core.files.storage import replacing
 from cae_core.loaders import refusal
 from cae_core.models import Model
 from cae_core.opening.opened import check_consent, open_model
-from cae_core.progress import Progress
+from cae_core.progress import Progress, silent
 
 __all__ = ["Conversion", "convert"]
 
@@ -66,7 +66,7 @@ def convert(
     data: ImageSet | None = None,
     allow_lambda: Sequence[str] = (),
     trusted: bool = False,
-    progress: Progress = lambda _stage, _done, _total: None,
+    progress: Progress = silent,
 ) -> Conversion:
     """Convert a model file.
 

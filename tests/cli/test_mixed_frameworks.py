@@ -19,6 +19,8 @@ from cae_converters.conversion import convert
 from cae_core.arrays import Floats64
 from cae_core.fingerprint.file import load_fingerprint
 from cae_core.generation.generate import generate
+from cae_core.generation.run_state import RunState
+from cae_core.generation.search import Search
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import open_pools
 from cae_core.pool.manifest import PoolMember
@@ -79,13 +81,17 @@ def search(pool: Pool, source: Path) -> tuple[list[Floats64], Any, Sequence[Any]
     """Return the objective's values at each step, the result, and the models."""
     pools = open_pools(*members(pool, source), device="cpu")
     curve: list[Floats64] = []
-    result = generate(
-        pools,
-        open_data("digits", split="test"),
-        SETTINGS,
-        provenance={"source": {}, "surrogates": [], "references": []},
-        on_step=lambda _step, values: curve.append(values),
-    )
+    step = Search.step
+
+    def recorded(search: Search, state: RunState) -> tuple[RunState, Floats64]:
+        moved, values = step(search, state)
+        curve.append(values)
+        return moved, values
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Search, "step", recorded)
+        provenance: dict[str, Any] = {"source": {}, "surrogates": [], "references": []}
+        result = generate(pools, open_data("digits", split="test"), SETTINGS, provenance=provenance)
     return curve, result, pools.models
 
 

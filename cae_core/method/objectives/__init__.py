@@ -1,1 +1,1 @@
-"""What the search minimises: functions of the models' logits, with their gradients."""
+"""What the search minimises: functions of the models' logits, with their gradients; `table` names them all."""

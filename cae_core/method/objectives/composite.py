@@ -7,16 +7,18 @@ source's current label (the report's code). So the three terms are -log c*, +log
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
-from cae_core.method.objectives.objective import Goal, ObjectiveValue
+from cae_core.method.objectives.objective import Goal, ObjectiveKind, ObjectiveValue
+from cae_core.method.objectives.options import check_fields, option
 from cae_core.method.softmax import log_mean_exp, log_others, log_softmax
 
-__all__ = ["CompositeLoss"]
+__all__ = ["COMPOSITE", "COMPOSITE_KERAS", "CompositeLoss", "CompositeOptions"]
 
 _LOG_FLOOR = float(np.log(1e-7))
 """Keras' fuzz factor; here the only unbounded term, log p_M[y0], stops there too."""
@@ -25,23 +27,35 @@ _LOG_CEILING = float(np.log1p(-1e-7))
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompositeLoss:
-    """The composite loss.
+class CompositeOptions:
+    """The options of the composite loss.
 
     Attributes:
+        target: ``"max"``: t* is the label of largest conferrability; ``"source"``: the source's current label.
         w_confer: α, weight of conferrability.
         w_adversarial: β, weight of leaving the source's label y0.
         w_transfer: γ, weight of agreement between source and surrogates.
-        target: ``"max"``: t* is the label of largest conferrability; ``"source"``: the source's current label.
+    """
+
+    target: Literal["max", "source"] = option("max", "max or source.")
+    w_confer: float = option(1.0, "weight of conferrability.")
+    w_adversarial: float = option(1.0, "weight of leaving the label.")
+    w_transfer: float = option(1.0, "weight of agreement.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompositeLoss(CompositeOptions):
+    """The composite loss; its other attributes are its options.
+
+    Attributes:
         keras_clipping: clip every probability to [1e-7, 1 - 1e-7] inside the logarithms, gradient 0 outside, as the
             report's code does. Otherwise only the β term is bounded: it stops at p_M[y0] = 1e-7.
     """
 
-    w_confer: float = 1.0
-    w_adversarial: float = 1.0
-    w_transfer: float = 1.0
-    target: Literal["max", "source"] = "max"
     keras_clipping: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(
         self, source: NDArray[Any], surrogates: NDArray[Any], references: NDArray[Any], goal: Goal
@@ -84,6 +98,10 @@ class CompositeLoss:
         if always:
             return np.maximum(log_p, _LOG_FLOOR), log_p >= _LOG_FLOOR
         return log_p, np.ones(log_p.shape, np.bool_)
+
+
+COMPOSITE = ObjectiveKind("composite", CompositeOptions, CompositeLoss)
+COMPOSITE_KERAS = ObjectiveKind("composite-keras", CompositeOptions, partial(CompositeLoss, keras_clipping=True))
 
 
 def _away_from(t: Labels, log_r: Floats64, log_other: Floats64, log_no_ref: Floats64, alpha: Floats64) -> Floats64:

@@ -15,22 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
-from cae_core.method.objectives.objective import Goal, ObjectiveValue
+from cae_core.method.objectives.objective import Goal, ObjectiveKind, ObjectiveValue
+from cae_core.method.objectives.options import check_fields, option
 
-__all__ = ["MarginLoss", "margin"]
+__all__ = ["MARGINS", "MarginLoss", "MarginOptions", "margin"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarginLoss:
-    """The capped margins, negated so that they are minimised.
+class MarginOptions:
+    """The options of the margins.
 
     Attributes:
         cap: a margin above it no longer counts (logit units).
         w_references: w, weight of the references.
     """
 
-    cap: float = 6.0
-    w_references: float = 2.0
+    cap: float = option(6.0, "largest margin that counts.")
+    w_references: float = option(2.0, "weight of the references.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginLoss(MarginOptions):
+    """The capped margins, negated so that they are minimised; its attributes are its options."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(
         self, source: NDArray[Any], surrogates: NDArray[Any], references: NDArray[Any], goal: Goal
@@ -50,6 +59,9 @@ class MarginLoss:
         np.put_along_axis(gradient, here, rate[..., np.newaxis], axis=-1)
         np.put_along_axis(gradient, rival[..., np.newaxis], -rate[..., np.newaxis], axis=-1)
         return -weight * np.minimum(margins, self.cap).mean(axis=0), gradient
+
+
+MARGINS = ObjectiveKind("margins", MarginOptions, MarginLoss)
 
 
 def margin(logits: NDArray[Any], labels: Labels) -> tuple[Floats64, Labels]:

@@ -1,5 +1,6 @@
-"""The contract of an objective."""
+"""The contract of an objective, and its record: the name, the options, and what makes it of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -7,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
+from cae_core.method.objectives.options import Option, options_of
 
-__all__ = ["Goal", "Objective", "ObjectiveValue"]
+__all__ = ["Goal", "Objective", "ObjectiveKind", "ObjectiveValue"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,6 @@ class Goal:
 
     original: Labels
     wanted: Labels
-
-    def subset(self, index: NDArray[Any]) -> "Goal":
-        """Return the goals of the images at ``index``."""
-        return Goal(self.original[index], self.wanted[index])
 
 
 @dataclass(frozen=True)
@@ -57,3 +55,31 @@ class Objective(Protocol):
     ) -> ObjectiveValue:
         """Evaluate the objective and its gradients."""
         ...
+
+
+@dataclass(frozen=True)
+class ObjectiveKind:
+    """The record of an objective, beside its class.
+
+    Attributes:
+        name: by which the settings choose it.
+        holder: the dataclass whose fields are its options.
+        make: takes the options by keyword, refuses what is out of range and returns the objective.
+    """
+
+    name: str
+    holder: type[Any]
+    make: Callable[..., Objective]
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Its options, in their order."""
+        return options_of(self.holder)
+
+    def build(self, settings: object) -> Objective:
+        """Return the objective with the options that ``settings`` has as attributes.
+
+        Raises:
+            OptionError: one is out of range.
+        """
+        return self.make(**{option.name: getattr(settings, option.name) for option in self.options})

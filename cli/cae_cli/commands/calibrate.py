@@ -7,6 +7,7 @@ import typer
 
 from cae_cli.options import DeviceName, FingerprintPath, Json, Trusted, print_json
 from cae_cli.progress import progress_bar
+from cae_core.progress import stage
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
@@ -69,7 +70,7 @@ def run(
             settings=settings,
             output=output,
             device=device,
-            progress=lambda done, total: progress("asking models", done, total),
+            progress=stage(progress, "asking models"),
         )
     _show(calibrated, output or fingerprint, json=json)
 

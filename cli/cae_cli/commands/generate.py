@@ -1,16 +1,27 @@
 """`cae generate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cae_cli.options import DeviceName, Json, Trusted, parse_eps, print_json
+from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
+from cae_cli.setting_options import CommandWithSettings, takes_settings
+from cae_core.fingerprint.kinds import SOURCE_ERROR
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    from cae_core.generation.generate import GenerationResult
+    from cae_core.generation.settings import GenerationSettings
+    from cae_core.pool.manifest import PoolMember, Relation
+
+__all__ = ["COMMAND_CLASS", "run"]
+
+COMMAND_CLASS = CommandWithSettings
+"""The command takes the settings besides its own options."""
 
 
+@takes_settings
 def run(
     *,
     data: Annotated[
@@ -22,37 +33,13 @@ def run(
     pool: Annotated[Path | None, typer.Option(help="Manifest; only its generate members are used.")] = None,
     split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     preset: Annotated[str, typer.Option(help="Settings to start from: default, report or report-code.")] = "default",
-    eps: Annotated[
-        float | None, typer.Option(parser=parse_eps, metavar="NUMBER", help="Largest change, such as 8/255.")
-    ] = None,
-    norm: Annotated[str | None, typer.Option(help="Norm of a change: linf or l2.")] = None,
-    count: Annotated[int, typer.Option(help="Number of examples wanted.")] = 100,
-    seed: Annotated[int, typer.Option(help="Random seed, for the order of the seeds and the dropout.")] = 0,
-    objective: Annotated[str | None, typer.Option(help="Loss: composite, composite-keras or margins.")] = None,
-    target: Annotated[str | None, typer.Option(help="Composite: label that is raised, max or source.")] = None,
-    w_confer: Annotated[float | None, typer.Option(help="Composite: weight of conferrability.")] = None,
-    w_adversarial: Annotated[float | None, typer.Option(help="Composite: weight of leaving the label.")] = None,
-    w_transfer: Annotated[float | None, typer.Option(help="Composite: weight of agreement.")] = None,
-    cap: Annotated[float | None, typer.Option(help="Margins: largest margin that counts.")] = None,
-    w_references: Annotated[float | None, typer.Option(help="Margins: weight of the references.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Search steps for each image.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Adam's rate; default: 4 eps / iterations.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Probability that a member sits out a step.")] = None,
-    tau: Annotated[float | None, typer.Option(help="Least conferrability of an example.")] = None,
-    check_every: Annotated[int | None, typer.Option(help="Steps between checks; 0: at the end only.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Number of images searched together.")] = None,
-    ranking: Annotated[str | None, typer.Option(help="Order of the seed images: screened or random.")] = None,
-    max_seeds: Annotated[int | None, typer.Option(help="Seed images that may be tried; default: all.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Arithmetic of the search: float32 or bfloat16.")] = None,
-    akh: Annotated[
-        int | None, typer.Option(help="Benign images to add that the source gets wrong and references get right.")
-    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The fingerprint file.")] = Path(
         "fingerprint.safetensors"
     ),
     trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
+    **settings: Any,  # noqa: ANN401 - by the settings' names, see `cae_cli.setting_options`
 ) -> None:
     """Generate the fingerprint of a source model.
 
@@ -63,43 +50,35 @@ def run(
     An interrupted run goes on where it was when the same command is given again.
     """
     from cae_backends.datasets import open_data
-    from cae_core.errors import PoolError
-    from cae_core.fingerprint.kinds import SOURCE_ERROR
     from cae_core.generation.settings import GenerationSettings
-    from cae_core.pool.manifest import PoolMember, Relation, read_pool
-    from cae_core.pool.members import collect_members, source_member
     from cae_core.workflows import generate_fingerprint
 
-    settings = GenerationSettings.from_preset(
-        preset,
-        eps=eps,
-        norm=norm,
-        count=count,
-        seed=seed,
-        objective=objective,
-        target=target,
-        w_confer=w_confer,
-        w_adversarial=w_adversarial,
-        w_transfer=w_transfer,
-        cap=cap,
-        w_references=w_references,
-        iterations=iterations,
-        learning_rate=learning_rate,
-        dropout=dropout,
-        tau=tau,
-        check_every=check_every,
-        batch=batch,
-        ranking=ranking,
-        max_seeds=max_seeds,
-        precision=precision,
-        akh=akh,
-    )
+    chosen = GenerationSettings.from_preset(preset, **settings)
+    members = _members(source, surrogates or [], references or [], pool=pool, trusted=trusted)
+    images = open_data(data, split=split)
+    with resumable(), progress_bar(enabled=not json) as progress:
+        result = generate_fingerprint(
+            *members, images, settings=chosen, output=output, device=device, progress=progress
+        )
+    if json:
+        print_json(_summary(result, chosen, output))
+    else:
+        _tell(result, chosen, output)
+
+
+def _members(
+    source: Path | None, surrogates: list[Path], references: list[Path], *, pool: Path | None, trusted: bool
+) -> "tuple[PoolMember, list[PoolMember], list[PoolMember]]":
+    """Return the source, the surrogates and the references of what the options name; of a manifest *generate* only."""
+    from cae_core.errors import PoolError
+    from cae_core.pool.manifest import read_pool
+    from cae_core.pool.members import collect_members, source_member
 
     whole = [pool] if pool else []
-    manifests = [path for path in (*(surrogates or []), *(references or []), *whole) if path.suffix == ".toml"]
+    manifests = [path for path in (*surrogates, *references, *whole) if path.suffix == ".toml"]
 
-    def members(paths: list[Path] | None, relation: Relation) -> list[PoolMember]:
-        named = [*(paths or []), *whole]
+    def members(paths: list[Path], relation: "Relation") -> "list[PoolMember]":
+        named = [*paths, *whole]
         return collect_members(named, relation=relation, role="generate", manifests=manifests, trusted=trusted)
 
     if source is not None:
@@ -108,13 +87,11 @@ def run(
         owner = read_pool(pool).source
     else:
         raise PoolError("Name the source model with --source, or a manifest that has one with --pool.")
-    thieves, others = members(surrogates, "surrogate"), members(references, "reference")
-    images = open_data(data, split=split)
-    with resumable(), progress_bar(enabled=not json) as progress:
-        result = generate_fingerprint(
-            owner, thieves, others, images, settings=settings, output=output, device=device, progress=progress
-        )
-    summary = {
+    return owner, members(surrogates, "surrogate"), members(references, "reference")
+
+
+def _summary(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> dict[str, Any]:
+    return {
         "fingerprint": str(output),
         "id": result.fingerprint.id,
         "examples": len(result.fingerprint),
@@ -127,15 +104,17 @@ def run(
         "unconfirmed": result.unconfirmed,
         "unconfirmed_probes": result.unconfirmed_probes,
     }
-    if json:
-        print_json(summary)
-        return
+
+
+def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> None:
+    fingerprint = result.fingerprint
     typer.echo(
-        f"{output}: {summary['examples']} of {settings.count} examples from {result.seeds_tried} seeds "
-        f"in {result.steps} steps (id {result.fingerprint.id[:12]})"
+        f"{output}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
+        f"in {result.steps} steps (id {fingerprint.id[:12]})"
     )
     if settings.akh:
-        typer.echo(f"{summary['akh']} of {settings.akh} images that the source gets wrong and most references do not.")
+        found = len(fingerprint.of(SOURCE_ERROR))
+        typer.echo(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")
     if result.unconfirmed or result.unconfirmed_probes:
         typer.echo(
             f"Dropped: {result.unconfirmed} examples and {result.unconfirmed_probes} probes to which a member's file, "

@@ -10,6 +10,7 @@ import typer
 from cae_cli.commands import pool_train
 from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
+from cae_core.progress import stage
 
 if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
@@ -147,7 +148,7 @@ def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, *, qu
 def _asking(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show how many models were asked."""
     with resumable(), progress_bar(enabled=not quiet) as progress:
-        yield lambda done, total: progress("asking models", done, total)
+        yield stage(progress, "asking models")
 
 
 def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None:

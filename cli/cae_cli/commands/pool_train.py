@@ -11,6 +11,7 @@ import typer
 
 from cae_cli.options import Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
+from cae_core.progress import stage
 
 if TYPE_CHECKING:
     from cae_backends.execution.crew import Crew
@@ -168,7 +169,7 @@ def _train(
             crew=crew,
             device=device,
             replace=replace,
-            progress=lambda done, total, _name: progress("training", done, total),
+            progress=stage(progress, "training"),
         )
 
 

@@ -7,6 +7,7 @@ import typer
 
 from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, Trusted, parse_nonce, print_json
 from cae_cli.progress import progress_bar
+from cae_core.progress import stage
 
 if TYPE_CHECKING:
     from cae_core.verification.options import VerificationOptions
@@ -95,7 +96,7 @@ def run(
                 options=options,
                 nonce=nonce,
                 ledger=None if no_ledger else ledger or ledger_of(fingerprint),
-                progress=lambda done, total: progress("asking", done, total),
+                progress=stage(progress, "asking"),
             )
     if json:
         print_json(verdict.as_dict())

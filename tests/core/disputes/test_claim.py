@@ -13,6 +13,7 @@ from cae_core.disputes.claim_rerun import claimed_members, replay_claim, sample_
 from cae_core.disputes.seal import make_opening
 from cae_core.errors import FingerprintError, OptionError, PoolError, VerdictError
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
+from cae_core.generation.settings import GenerationSettings
 from cae_core.models import DifferentiableModel
 from tests.core.judge_toys import NONCE, Dispute, make_dispute, opened
 from tests.core.toys import quick_settings
@@ -189,6 +190,21 @@ def test_the_form_of_adam_is_a_setting_of_the_claim(claimed: Fingerprint) -> Non
 
 def test_what_is_no_setting_has_no_effect(claimed: Fingerprint) -> None:
     assert claimed_settings(with_settings(claimed, {"eps": 0.1, "attack": "targeted"})).eps == 0.1
+
+
+@pytest.mark.parametrize(("objective", "unused"), [
+    ("margins", {"w_confer": 3.0, "target": "source"}),
+    ("composite", {"cap": 4.0, "w_references": 1.5}),
+    ("composite-keras", {"cap": 4.0}),
+])  # fmt: skip
+def test_options_that_the_claims_objective_does_not_read_have_no_effect(
+    claimed: Fingerprint, objective: str, unused: dict[str, Any]
+) -> None:
+    """Earlier releases took them and kept them in the fingerprint; today's generation refuses them."""
+    plain = {**quick_settings().as_dict(), "objective": objective}
+    assert claimed_settings(with_settings(claimed, plain | unused)).as_dict() == plain
+    with pytest.raises(OptionError, match="which does not read it"):
+        GenerationSettings(**plain | unused)
 
 
 @pytest.mark.parametrize("settings", [

@@ -54,7 +54,6 @@ def test_an_example_that_the_surrogates_follow_and_the_references_do_not_is_acce
     assert judged.accepted.tolist() == [True]
     assert judged.labels.tolist() == [1]
     assert judged.conferrability[0] == pytest.approx(1, abs=1e-6)
-    assert judged.margins.tolist() == [20]
 
 
 @pytest.mark.parametrize(("original", "truth", "accepted"), [(0, 0, True), (1, 0, False), (0, 1, False), (1, 1, False)])
@@ -83,7 +82,6 @@ def test_conferrability_counts_at_the_sources_label_not_at_the_maximum() -> None
 @pytest.mark.parametrize(("margin", "accepted"), [(0.05, False), (0.25, True)])
 def test_near_ties_of_the_source_are_refused(margin: float, accepted: bool) -> None:  # noqa: FBT001
     judged = judge(Fixed(0, margin, 0), [FOLLOWS], [STAYS])
-    assert judged.margins[0] == pytest.approx(margin)
     assert judged.accepted.tolist() == [accepted]
 
 
@@ -105,9 +103,10 @@ def test_the_judgement_is_that_of_the_8_bit_image() -> None:
     model = LinearModel(weights)
     pools = Pools(model, [model], [LinearModel(-weights)])
     level = np.full((1, 1, 1, 1), 127, np.uint8)  # 127/255 < 1/2
-    judged = judge_images(
-        level, pools=pools, ensemble=pools.ensemble(), original=np.array([1]), ground_truth=np.array([1]),
-        tau=0.0, min_margin=0.1,
-    )  # fmt: skip
-    assert judged.labels.tolist() == [0]
-    assert judged.margins[0] == pytest.approx(100 * (0.5 - 127 / 255), rel=1e-4)
+    for min_margin, accepted in ((0.195, True), (0.197, False)):  # its margin is 100 (1/2 - 127/255) = 0.196
+        judged = judge_images(
+            level, pools=pools, ensemble=pools.ensemble(), original=np.array([1]), ground_truth=np.array([1]),
+            tau=0.0, min_margin=min_margin,
+        )  # fmt: skip
+        assert judged.labels.tolist() == [0]
+        assert judged.accepted.tolist() == [accepted]

@@ -11,6 +11,8 @@ from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.generation.generate import GenerationResult, generate
+from cae_core.generation.run_state import RunState
+from cae_core.generation.search import Search
 from cae_core.generation.settings import GenerationSettings
 from cae_core.method.conferrability import conferrability
 from tests.core.toys import PROVENANCE, ConstantModel, LinearModel, World, make_world, quick_settings
@@ -137,14 +139,22 @@ def test_a_run_interrupted_again_and_again_gives_the_same_bytes(
     assert content(result.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
 
 
-def test_an_interruption_inside_a_step_loses_nothing(world: World, generated: GenerationResult, tmp_path: Path) -> None:
-    def stop(step: int, _values: object) -> None:
-        if step == 5:
+def test_an_interruption_inside_a_step_loses_nothing(
+    world: World, generated: GenerationResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the step and the turnover, the sixth time."""
+    turn_over = Search.turn_over
+
+    def stop(search: Search, state: RunState) -> RunState:
+        if state.step == 6:
             raise KeyboardInterrupt
+        return turn_over(search, state)
 
     checkpoint = tmp_path / "state"
-    with pytest.raises(KeyboardInterrupt):
-        generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, on_step=stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, "turn_over", stop)
+        with pytest.raises(KeyboardInterrupt):
+            generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint)
     result = run(world, quick_settings(), checkpoint=checkpoint)
     assert content(result.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cae_core.arrays import as_unit_float
+from cae_core.errors import GenerationError
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.generation.run_state import RunState, load_checkpoint, save_checkpoint, start_run
 from cae_core.generation.search import Search
@@ -42,6 +43,8 @@ def test_a_saved_state_comes_back_whole(state: RunState, tmp_path: Path) -> None
         (state.accepted.images, loaded.accepted.images),
         (state.accepted.labels, loaded.accepted.labels),
         (state.queue.wanted, loaded.queue.wanted),
+        (state.queue.source_labels, loaded.queue.source_labels),
+        (state.queue.references_right, loaded.queue.references_right),
     ):
         assert mine.dtype == theirs.dtype
         np.testing.assert_array_equal(mine, theirs)
@@ -63,7 +66,20 @@ def test_a_checkpoint_of_other_inputs_is_ignored(state: RunState, tmp_path: Path
     assert load_checkpoint(tmp_path / "state", run_id="abd") is None
 
 
-def test_a_missing_a_broken_and_an_older_checkpoint_are_ignored(state: RunState, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_format_is_refused_with_what_to_do(state: RunState, tmp_path: Path) -> None:
+    """The run would silently begin again, hours in; one of other inputs would do so anyway."""
+    path = tmp_path / "state"
+    save_checkpoint(state, path, run_id="abc")
+    metadata, tensors = read_tensors(path)
+    del tensors["format"]
+    for told, found in (({}, 1), ({"format": np.asarray(3)}, 3)):
+        path.write_bytes(pack_tensors({**tensors, **told}, metadata))
+        with pytest.raises(GenerationError, match=rf"state: .* in format {found}, .* reads format 2\. Delete the file"):
+            load_checkpoint(path, run_id="abc")
+        assert load_checkpoint(path, run_id="abd") is None
+
+
+def test_a_missing_and_a_broken_checkpoint_are_ignored(state: RunState, tmp_path: Path) -> None:
     path = tmp_path / "state"
     assert load_checkpoint(path, run_id="abc") is None
     assert load_checkpoint(tmp_path, run_id="abc") is None

@@ -8,9 +8,11 @@ import pytest
 
 from cae_core.errors import OptionError
 from cae_core.files.digests import canonical_json
-from cae_core.generation.settings import PRESETS, GenerationSettings
+from cae_core.generation import settings as settings_module
+from cae_core.generation.settings import PRESETS, GenerationSettings, without_unused
 from cae_core.method.objectives.composite import CompositeLoss
 from cae_core.method.objectives.margins import MarginLoss
+from cae_core.method.objectives.table import OBJECTIVES, OPTIONS
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -37,8 +39,9 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"cap": NAN}, "cap"),
         ({"min_margin": NAN}, "min_margin"),
         ({"norm": "l1"}, "norm must be one of linf, l2; found 'l1'"),
-        ({"objective": "fgsm"}, "objective"),
-        ({"target": "min"}, "target"),
+        ({"objective": "fgsm"}, "objective must be one of composite, composite-keras, margins.*; found 'fgsm'"),
+        ({"objective": "composite", "target": "min"}, "target must be one of max, source; found 'min'"),
+        ({"objective": "composite", "w_transfer": INFINITY}, "w_transfer must be a finite number; found inf"),
         ({"ranking": "best"}, "ranking"),
         ({"adam": "tensorflow"}, "adam must be one of paper, keras; found 'tensorflow'"),
         ({"precision": "float16"}, "precision must be one of float32, bfloat16"),
@@ -95,8 +98,83 @@ def test_the_objective_has_the_settings_weights() -> None:
     assert margins == MarginLoss(cap=3.0, w_references=0.5)
 
 
+FIRST_OPTIONS = ("target", "w_confer", "w_adversarial", "w_transfer", "cap", "w_references")
+
+UNUSED = [
+    (kind.name, option.name, "source" if isinstance(option.default, str) else option.default + 1)
+    for kind in OBJECTIVES.values()
+    for option in OPTIONS
+    if option not in kind.options
+]
+
+
+def test_every_pair_of_an_objective_and_an_option_that_it_does_not_read_is_tested() -> None:
+    assert set(UNUSED) >= {
+        ("margins", "target", "source"),
+        *(("margins", f"w_{name}", 2.0) for name in ("confer", "adversarial", "transfer")),
+        *((name, "cap", 7.0) for name in ("composite", "composite-keras")),
+        *((name, "w_references", 3.0) for name in ("composite", "composite-keras")),
+    }
+
+
+@pytest.mark.parametrize(("objective", "option", "value"), UNUSED)
+def test_an_option_that_the_objective_does_not_read_is_refused(objective: str, option: str, value: Any) -> None:  # noqa: ANN401 - a number or a word
+    """It had no effect, and was accepted in silence."""
+    given = {"objective": objective, option: value}
+    message = rf"{option} is an option of .*; found {value!r} with the objective {objective}, .* Leave it out"
+    with pytest.raises(OptionError, match=message):
+        GenerationSettings(eps=0.1, **given)
+    for preset in PRESETS:
+        with pytest.raises(OptionError, match=message):
+            GenerationSettings.from_preset(preset, **given)
+
+
+@pytest.mark.parametrize(("objective", "option", "value"), UNUSED)
+def test_its_default_is_no_choice(objective: str, option: str, value: Any) -> None:  # noqa: ANN401 - a number or a word
+    """Every fingerprint names all six options of the first objectives, and its settings must load."""
+    default = next(o.default for o in OPTIONS if o.name == option)
+    assert default != value
+    settings = GenerationSettings(eps=0.1, **{"objective": objective, option: default})  # type: ignore[arg-type]
+    told = settings.as_dict()
+    assert told[option] == default if option in FIRST_OPTIONS else option not in told
+    assert GenerationSettings(**settings.as_dict()) == settings
+
+
+@pytest.mark.parametrize(("objective", "option", "value"), UNUSED)
+def test_without_unused_leaves_out_what_has_no_effect(objective: str, option: str, value: Any) -> None:  # noqa: ANN401 - a number or a word
+    given = {"eps": 0.1, "objective": objective, option: value}
+    assert without_unused(given) == {"eps": 0.1, "objective": objective}
+    used = next(iter(OBJECTIVES[objective].options)).name
+    assert without_unused({**given, used: 5})[used] == 5
+
+
+def test_what_a_preset_says_of_its_own_objective_goes_with_it() -> None:
+    """The preset chose it, not its user: `report-code` has the composite loss's target."""
+    changed = GenerationSettings.from_preset("report-code", objective="margins")
+    assert (changed.objective, changed.target, changed.tau) == ("margins", "max", 0.85)
+    assert GenerationSettings.from_preset("report-code", objective="composite").target == "source"
+
+
+def test_the_records_order_is_what_it_was() -> None:
+    assert list(GenerationSettings(eps=0.1, akh=1, adam="keras").as_dict()) == [
+        *("eps", "norm", "count", "seed", "objective"),
+        *FIRST_OPTIONS,
+        *("iterations", "learning_rate", "dropout", "tau", "min_margin", "check_every", "batch", "ranking"),
+        *("max_seeds", "precision", "akh", "adam"),
+    ]
+
+
+def test_options_of_later_objectives_are_told_with_their_own_objective_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the margins had come after the composite loss: no earlier id would change."""
+    margins = {option.name for option in OBJECTIVES["margins"].options}
+    monkeypatch.setattr(settings_module, "_ALWAYS", settings_module._ALWAYS - margins)
+    assert not margins & set(GenerationSettings(eps=0.1, objective="composite").as_dict())
+    assert margins <= set(GenerationSettings(eps=0.1, objective="margins").as_dict())
+
+
 def test_the_settings_are_json_and_come_back() -> None:
-    names = {field.name for field in dataclasses.fields(GenerationSettings)}
+    foreign = {option.name for option in OPTIONS} - set(FIRST_OPTIONS)
+    names = {field.name for field in dataclasses.fields(GenerationSettings)} - foreign
     later = {"akh", "adam"}  # ids from before there were these stay as they are
     used: tuple[tuple[dict[str, Any], set[str]], ...] = (
         ({"akh": 3, "adam": "keras"}, names),

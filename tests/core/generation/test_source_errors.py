@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from cae_core.arrays import Floats32, Images
+from cae_core.arrays import Floats32, Images, Labels
 from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import calibration_digest, save_calibration
 from cae_core.calibration.subject import load_calibrated
@@ -20,10 +21,12 @@ from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_finger
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, SOURCE_ERROR
 from cae_core.fingerprint.questions import count_queries, plan_questions
 from cae_core.generation.generate import GenerationResult, generate
+from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_akh
 from cae_core.generation.white_boxes import Pools
-from cae_core.models import Predictions, Pullback
+from cae_core.models import Predictions
+from cae_core.pool.same_model import probe_images
 from cae_core.verification.findings.repeated_errors import repeated_errors
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
@@ -45,42 +48,33 @@ ERRORS = FINGERPRINT.of(SOURCE_ERROR)
 EXAMPLES = np.arange(20)
 
 
-class Labelled:
-    """A model that gives image i its i-th label; the images' first pixels are their numbers."""
-
-    def __init__(self, *labels: int) -> None:
-        self.labels = np.array(labels, np.int64)
-
-    def predict(self, images: Images) -> Predictions:
-        return Predictions(self.labels[images[:, 0, 0, 0].astype(np.int64)])
-
-    def vjp(self, images: Floats32) -> tuple[Floats32, Pullback]:
-        raise NotImplementedError
-
-
-def numbered(labels: tuple[int, ...]) -> ImageSet:
-    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return ImageSet(images, np.array(labels), ("a", "b", "c"), "numbered")
-
-
 NOTHING = np.zeros(0, np.int64)
 
 
+def queue_of(source: Labels, right: Labels) -> SeedQueue:
+    """Return a queue of no seeds that remembers these answers."""
+    return SeedQueue(NOTHING, NOTHING, NOTHING, 0.5, source.astype(np.int32), right.astype(np.int32))
+
+
 class TestChoosing:
-    #  image:              0  1  2  3  4  5  6
-    truth = (0, 0, 0, 1, 1, 1, 2)
-    source = Labelled(0, 1, 2, 1, -1, 0, 0)  # wrong on 1, 2, 5, 6; silent on 4
-    references = (
-        Labelled(0, 0, 0, 1, 1, 1, 0),
-        Labelled(0, 0, 2, 1, 1, 1, 0),
-        Labelled(0, 0, 0, 1, 1, 2, 2),
+    #  image:         0  1  2  3  4  5  6
+    truth = np.array([0, 0, 0, 1, 1, 1, 2])
+    source = np.array([0, 1, 2, 1, -1, 0, 0])  # wrong on 1, 2, 5, 6; silent on 4
+    references = np.array(
+        [
+            [0, 0, 0, 1, 1, 1, 0],
+            [0, 0, 2, 1, 1, 1, 0],
+            [0, 0, 0, 1, 1, 2, 2],
+        ]
     )
 
     def chosen(
         self, count: int, *, without: tuple[int, ...] = (), references: int = 3, seed: int = 0
     ) -> dict[int, int]:
-        pools = Pools(self.source, [self.source], self.references[:references])
-        index, labels = choose_akh(pools, numbered(self.truth), count, without=np.array(without, np.int64), seed=seed)
+        queue = queue_of(self.source, (self.references[:references] == self.truth).sum(axis=0))
+        taken = np.array(without, np.int64)
+        index, labels = choose_akh(queue, self.truth, count, references=references, without=taken, seed=seed)
+        assert index.dtype == labels.dtype == np.int64
         return dict(zip(index.tolist(), labels.tolist(), strict=True))
 
     def test_the_source_is_wrong_and_most_references_are_right(self) -> None:
@@ -112,6 +106,70 @@ def noisy() -> World:
     weights = world.pools.source.weights
     source = LinearModel(weights + 4 * np.random.default_rng(1).standard_normal(weights.shape))
     return World(Pools(source, world.pools.surrogates, world.pools.references), world.data)
+
+
+def chosen_by_asking_again(
+    pools: Pools, data: ImageSet, count: int, *, without: NDArray[np.int64], seed: int
+) -> tuple[Labels, Labels]:
+    """Choose as `choose_akh` says, by asking the source and the references themselves."""
+    answers = pools.source.predict(data.images).labels
+    right = np.sum([model.predict(data.images).labels == data.labels for model in pools.references], axis=0)
+    fits = (answers != data.labels) & (answers >= 0) & (2 * right > len(pools.references))
+    fits[without] = False
+    order = np.random.default_rng([seed, 2]).permutation(len(data))
+    order = order[np.argsort(-right[order], kind="stable")]
+    chosen = order[fits[order]][:count].astype(np.int64)
+    return chosen, answers[chosen]
+
+
+class Asked(LinearModel):
+    """Remembers the images of each `predict`."""
+
+    def __init__(self, weights: Floats32) -> None:
+        super().__init__(weights)
+        self.batches: list[list[bytes]] = []
+
+    def predict(self, images: Images) -> Predictions:
+        self.batches.append([image.tobytes() for image in images])
+        return super().predict(images)
+
+
+class TestAskingOnce:
+    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("count", [3, 200])
+    def test_what_the_ranking_kept_chooses_what_asking_again_would(self, noisy: World, count: int, seed: int) -> None:
+        pools, data = noisy.pools, noisy.data
+        queue = rank_seeds(pools, data, ranking="screened", seed=0)
+        without = np.random.default_rng(seed).permutation(len(data))[:200]
+        found = choose_akh(
+            queue, data.labels, count, references=len(pools.references), without=without, seed=seed
+        )  # fmt: skip
+        expected = chosen_by_asking_again(pools, data, count, without=without, seed=seed)
+        assert len(expected[0]) >= 3
+        for mine, theirs in zip(found, expected, strict=True):
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_array_equal(mine, theirs)
+
+    def test_each_model_is_asked_about_each_image_once(self, noisy: World) -> None:
+        """Apart from the probes that tell one model from another, and from the search, which asks for gradients."""
+        models = [Asked(model.weights) for model in noisy.pools.models if isinstance(model, LinearModel)]
+        pools, data = Pools(models[0], models[1:3], models[3:]), noisy.data
+        found = generate(pools, data, quick_settings(akh=5), provenance=PROVENANCE).fingerprint
+        assert len(found.of(SOURCE_ERROR).labels) == 5
+        once, probes = ([image.tobytes() for image in images] for images in (data.images, probe_images(data)))
+        for model in models:
+            assert model.batches == [once, probes]
+
+    def test_a_resumed_run_asks_nobody(self, noisy: World, tmp_path: Path) -> None:
+        settings, path = quick_settings(akh=5), tmp_path / "state"
+        first = generate(noisy.pools, noisy.data, settings, provenance=PROVENANCE, checkpoint=path).fingerprint
+        models = [Asked(model.weights) for model in noisy.pools.models if isinstance(model, LinearModel)]
+        pools = Pools(models[0], models[1:3], models[3:])
+        again = generate(pools, noisy.data, settings, provenance=PROVENANCE, checkpoint=path).fingerprint
+        assert [model.batches for model in models] == [[]] * 5
+        assert again.id == first.id
+        np.testing.assert_array_equal(again.of(SOURCE_ERROR).images, first.of(SOURCE_ERROR).images)
+        np.testing.assert_array_equal(again.of(SOURCE_ERROR).labels, first.of(SOURCE_ERROR).labels)
 
 
 class TestGenerating:

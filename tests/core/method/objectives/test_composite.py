@@ -154,7 +154,8 @@ def test_an_image_does_not_depend_on_its_batch(keras_clipping: bool) -> None:  #
     together = loss(source, pools[0], pools[1], goal)
     for i in range(9):
         one = np.array([i])
-        alone = loss(source[one], pools[0][:, one], pools[1][:, one], goal.subset(one))
+        mine = Goal(goal.original[one], goal.wanted[one])
+        alone = loss(source[one], pools[0][:, one], pools[1][:, one], mine)
         np.testing.assert_allclose(alone.value, together.value[one], rtol=1e-14)
         np.testing.assert_allclose(alone.stacked(), together.stacked()[:, one], rtol=1e-12, atol=1e-300)
 

@@ -86,7 +86,7 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
     goal = Goal(random.integers(0, 5, 9), np.full(9, 2))
     together = MarginLoss()(source, pools[0], pools[1], goal)
     alone = [
-        MarginLoss()(source[i : i + 1], pools[0][:, i : i + 1], pools[1][:, i : i + 1], goal.subset(np.array([i])))
+        MarginLoss()(source[[i]], pools[0][:, [i]], pools[1][:, [i]], Goal(goal.original[[i]], goal.wanted[[i]]))
         for i in range(9)
     ]
     np.testing.assert_array_equal(np.concatenate([x.value for x in alone]), together.value)
