@@ -4,7 +4,6 @@ Consistency decides nothing: whoever invents examples can make them consistent w
 he has before him.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -149,9 +148,9 @@ class Consistency:
         """Whether every example is consistent in each way."""
         return self.examples == self.within_eps == self.source_label == self.seeds_right
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return {**dataclasses.asdict(self), "complete": self.complete}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {**vars(self), "complete": self.complete}
 
 
 def check_consistency(fingerprint: Fingerprint, source: Model) -> Consistency:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -79,11 +79,14 @@ class DatedEvidence:
             )
         return None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        times = {"sealed_at": self.sealed_at, "suspect_since": self.suspect_since}
-        told = {name: None if time is None else time.isoformat() for name, time in times.items()}
-        return {**told, "authority": self.authority or None, "proven": self.doubt() is None}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {
+            "sealed_at": self.sealed_at,
+            "suspect_since": self.suspect_since,
+            "authority": self.authority or None,
+            "proven": self.doubt() is None,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +121,13 @@ class Judgement:
     verdict: Verdict | None = field(default=None, repr=False)
     attested: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
         names = ("outcome", "reason", "remedy", "p_value", "p_adjusted", "fpr", "seals", "references", "needed")
         return {
             **{name: getattr(self, name) for name in names},
             "attested": self.attested,
-            "evidence": self.evidence.as_dict(),
+            "evidence": self.evidence,
             "verification": None if self.verdict is None else self.verdict.as_dict(),
         }
 

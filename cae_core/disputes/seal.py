@@ -9,13 +9,14 @@ import dataclasses
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import cae_core
 from cae_core.calibration.calibrated import Score, checked_score
 from cae_core.errors import VerdictError
 from cae_core.files.digests import digest_of
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.statistics.ranks import models_needed
@@ -59,13 +60,9 @@ class Opening:
     claimant: str
     salt: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return dataclasses.asdict(self) | {"surrogates": list(self.surrogates), "references": list(self.references)}
-
     def seal(self) -> "Seal":
         """Return the commitment to all of this."""
-        return Seal(digest_of(self.as_dict()))
+        return Seal(digest_of(as_json(self)))
 
 
 @dataclass(frozen=True)
@@ -73,14 +70,14 @@ class Seal:
     """What is published and dated.
 
     Attributes:
+        format: of this record.
+        hash: how the commitment is made.
         commitment: SHA-256 of the opening, hex.
     """
 
+    format: int = field(default=SEAL_FORMAT, init=False)
+    hash: str = field(default=_HASH, init=False)
     commitment: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return {"format": SEAL_FORMAT, "hash": _HASH, "commitment": self.commitment}
 
 
 def make_opening(

@@ -128,7 +128,7 @@ def run(
     with resumable(), progress_bar(enabled=not json) as progress:
         case = judge_files(files, images, options, progress=progress)
     if json:
-        print_json(case.as_dict())
+        print_json(case)
     else:
         _show(case, files.workdir)
     raise typer.Exit(EXIT_CODES[case.judgement.outcome])
@@ -182,6 +182,7 @@ def _show(case: "Case", workdir: Path) -> None:
     from rich.text import Text
 
     from cae_cli.render import print_facts
+    from cae_core.files.records import as_json
 
     judgement, consistency = case.judgement, case.consistency
     style = {"upheld": "bold red", "rejected": "bold green", "cannot judge": "bold yellow"}[judgement.outcome]
@@ -195,9 +196,9 @@ def _show(case: "Case", workdir: Path) -> None:
             f"rate {judgement.fpr:g}"
         )
     facts["references"] = f"{judgement.references} of the judge's; the rate takes {judgement.needed}"
-    evidence = judgement.evidence.as_dict()
-    facts["sealed"] = f"{evidence['sealed_at'] or 'not dated'}  {judgement.evidence.authority}"
-    facts["suspect since"] = evidence["suspect_since"] or "not known"
+    sealed_at, since = judgement.evidence.sealed_at, judgement.evidence.suspect_since
+    facts["sealed"] = f"{'not dated' if sealed_at is None else sealed_at.isoformat()}  {judgement.evidence.authority}"
+    facts["suspect since"] = "not known" if since is None else since.isoformat()
     facts["claim"] = f"{case.claim.opening.fingerprint_id[:16]}, by {case.claim.opening.claimant or 'nobody named'}"
     facts["signed by"] = "not signed" if case.signed_by is None else f"the key {case.signed_by}; decides nothing"
     facts["consistency"] = (
@@ -205,7 +206,7 @@ def _show(case: "Case", workdir: Path) -> None:
         f"source's label, {consistency.seeds_right} seeds right; decides nothing"
     )
     if case.replay is not None:
-        replay = case.replay.as_dict()
+        replay = as_json(case.replay)
         facts["replay"] = (
             f"{replay['passed']} of {replay['examples']} examples; largest difference of conferrability "
             f"{replay['largest_conferrability_difference']:.2g}, least share of pixels within one level "
