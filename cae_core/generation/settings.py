@@ -81,7 +81,7 @@ class GenerationSettings:
         for name, value in (("dropout", self.dropout), ("tau", self.tau)):
             if not 0 <= value < 1:
                 raise OptionError(f"{name} must lie in [0, 1); found {value:g}.")
-        for name, value in self.as_dict().items():
+        for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise OptionError(f"{name} must be a finite number; found {value:g}.")
         if self.learning_rate is not None and self.learning_rate <= 0:
@@ -121,9 +121,9 @@ class GenerationSettings:
             keras_clipping=self.objective == "composite-keras",
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON holds them; what came later only where it is used, so that old ids stay."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if (name, value) not in _LATER.items()}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: what came later is told only where it is used, so that old ids stay."""
+        return {name: value for name, value in vars(self).items() if (name, value) not in _LATER.items()}
 
 
 _LATER: dict[str, Any] = {"akh": 0, "adam": "paper"}

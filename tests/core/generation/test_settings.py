@@ -8,6 +8,7 @@ import pytest
 
 from cae_core.errors import OptionError
 from cae_core.files.digests import canonical_json
+from cae_core.files.records import as_json
 from cae_core.generation.settings import PRESETS, GenerationSettings
 from cae_core.method.objectives.composite import CompositeLoss
 from cae_core.method.objectives.margins import MarginLoss
@@ -105,6 +106,6 @@ def test_the_settings_are_json_and_come_back() -> None:
     )
     for changes, told in used:
         settings = GenerationSettings(eps=8 / 255, norm="l2", max_seeds=50, **changes)
-        again = GenerationSettings(**json.loads(canonical_json(settings.as_dict())))
+        again = GenerationSettings(**json.loads(canonical_json(as_json(settings))))
         assert again == settings
-        assert set(settings.as_dict()) == told
+        assert set(as_json(settings)) == told
