@@ -10,15 +10,13 @@ from typing import Any, cast
 
 from cae_core.disputes.seal import Opening, Seal, parse_opening, parse_seal, pool_digests
 from cae_core.errors import OptionError, VerdictError
+from cae_core.files.fields import read_fields
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Model
 
 __all__ = ["Claim", "Consistency", "check_consistency", "claimed_settings", "open_claim"]
-
-_LARGEST = 1 << 63
-# Random generators take no larger seed.
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
     own: dict[str, Any] = {"eps": 8 / 255, **given}
     GenerationSettings(**own)  # what is wrong with these is the judge's own mistake
     try:
-        return GenerationSettings(**(_checked(cast("dict[str, Any]", claimed)) | given))
+        return GenerationSettings(**(_settings(cast("dict[str, Any]", claimed)) | given))
     except (TypeError, ValueError) as error:
         raise VerdictError(
             f"The claim's settings cannot be used as they are ({str(error).rstrip('.')}). Give the judge's own "
@@ -111,20 +109,9 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
         ) from error
 
 
-def _checked(claimed: dict[str, Any]) -> dict[str, Any]:
-    """Return what is a setting, where it has a setting's type."""
-    usual = GenerationSettings(eps=8 / 255, learning_rate=0.01, max_seeds=1, adam="keras").as_dict()
-    settings = {name: value for name, value in claimed.items() if name in usual}
-    for name, value in settings.items():
-        optional = name in ("learning_rate", "max_seeds") and value is None
-        fits = (
-            isinstance(value, float | int) if isinstance(usual[name], float) else isinstance(value, type(usual[name]))
-        )
-        if (isinstance(value, bool) or not fits) and not optional:
-            raise TypeError(f"{name} {value!r}")
-        if isinstance(value, int) and abs(value) >= _LARGEST:
-            raise ValueError(f"{name} {value}")
-    return settings
+def _settings(claimed: dict[str, Any]) -> dict[str, Any]:
+    known = GenerationSettings.__dataclass_fields__.keys() - {"akh"}  # the source's errors decide nothing
+    return read_fields(GenerationSettings, {name: value for name, value in claimed.items() if name in known})
 
 
 @dataclass(frozen=True)

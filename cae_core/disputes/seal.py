@@ -10,12 +10,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import cae_core
 from cae_core.calibration.calibrated import Score, checked_score
-from cae_core.errors import VerdictError
+from cae_core.errors import VerdictError, quoted
 from cae_core.files.digests import digest_of
+from cae_core.files.fields import read_fields
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
@@ -178,9 +179,10 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
             "Give the file that `cae seal` wrote beside the seal."
         )
     try:
+        opening = Opening(**read_fields(Opening, record))
+        models_needed(opening.fpr)
         found = digest_of(record)
-        opening = _opening(record)
-    except (TypeError, ValueError) as error:  # NaN, or a field of another type or range
+    except ValueError as error:  # a field of another type or range, or half a surrogate pair
         raise VerdictError(
             f"{origin}: the opening is malformed ({str(error).rstrip('.')}). Give the file that `cae seal` wrote."
         ) from error
@@ -192,27 +194,10 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
     return opening
 
 
-def _opening(record: Mapping[str, Any]) -> Opening:
-    values = dict(record)
-    for name in ("surrogates", "references"):
-        members = values[name]
-        if not isinstance(members, list):
-            raise TypeError(f"{name} {members!r}")
-        values[name] = tuple(map(str, cast("list[object]", members)))
-    if not (values["max_queries"] is None or type(values["max_queries"]) is int):
-        raise TypeError(f"max_queries {values['max_queries']!r}")
-    for name in ("fingerprint_id", "source", "tool", "claimant", "salt"):
-        if not isinstance(values[name], str):
-            raise TypeError(f"{name} {values[name]!r}")
-    values["score"] = checked_score(values["score"])
-    models_needed(values["fpr"])
-    return Opening(**values)
-
-
 def _check_format(record: Mapping[str, Any], origin: str, what: str) -> None:
     found = record.get("format")
     if type(found) is not int or found != SEAL_FORMAT:
         raise VerdictError(
-            f"{origin}: this {what} has format version {found!r} and this release reads {SEAL_FORMAT}. "
+            f"{origin}: this {what} has format version {quoted(found)} and this release reads {SEAL_FORMAT}. "
             "Use the release that wrote it, or a later one."
         )

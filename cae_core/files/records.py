@@ -54,7 +54,7 @@ def as_json(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
 def _scalar(value: object) -> object:
     match value:
         case np.generic():  # first: np.float64 is a float as well
-            return value.item()
+            return cast("object", value.item())
         case None | bool() | int() | float() | str():
             return value
         case Path():

@@ -143,8 +143,7 @@ def _network(task: Task, data: PoolData, folder: Path, progress: "EpochProgress 
     for epoch in job.snapshot_epochs:
         network.load(made.snapshots[epoch])
         members.append(exported(f"epoch-{epoch}"))
-    table = {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
-    return Result(tuple(members), weights, table, 0.0)
+    return Result(tuple(members), weights, contract.stated(), 0.0)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """How one model is trained, as data: the fields of a recipe, and the recipes that come with the package."""
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from importlib.resources import files
 from typing import Any, Literal, TypeAlias, get_args
 
 from cae_core.errors import OptionError
+from cae_core.files.fields import read_fields
 
 __all__ = ["Normalise", "Optimizer", "Precision", "Recipe", "Schedule", "packaged_recipes", "read_recipe"]
 
@@ -151,16 +151,9 @@ def read_recipe(
 
 
 def _recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
-    known = {field.name: type(field.default).__name__ for field in dataclasses.fields(Recipe)}
-    values = dict(fields)
-    for field, value in fields.items():
-        if field not in known:
-            raise OptionError(f"Recipe {name}: unknown field {field!r}; known are {', '.join(known)}.")
-        if known[field] == "float" and type(value) is int:
-            values[field] = float(value)
-        elif type(value).__name__ != known[field]:
-            raise OptionError(f"Recipe {name}: {field} must be of type {known[field]}; found {value!r}.")
     try:
+        values = read_fields(Recipe, fields)
+        values |= {field: float(value) for field, value in values.items() if isinstance(getattr(Recipe, field), float)}
         return Recipe(**values)
-    except OptionError as error:
-        raise OptionError(f"Recipe {name}: {error}") from error
+    except ValueError as error:  # of the reader, or of the recipe itself
+        raise OptionError(f"Recipe {name}: {str(error).rstrip('.')}.") from error

@@ -1,16 +1,12 @@
 """`cae convert`."""
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cae_cli.options import ContractText, Json, Trusted, print_json
 from cae_cli.progress import progress_bar
-
-if TYPE_CHECKING:
-    from cae_converters.conversion import Conversion
 
 __all__ = ["run"]
 
@@ -59,7 +55,8 @@ def run(
             progress=progress,
         )
     if json:
-        print_json(_describe(done))
+        told = {"path": done.path, "contract": done.contract.stated(), "parity": done.parities}
+        print_json({**told, "unchecked": done.unchecked})
         return
     from cae_cli.render import print_rows
 
@@ -76,13 +73,3 @@ def run(
     print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows)
     for sentence in done.unchecked:
         typer.echo(sentence, err=True)
-
-
-def _describe(done: "Conversion") -> dict[str, object]:
-    left = {name: value for name, value in dataclasses.asdict(done.contract).items() if value is not None}
-    return {
-        "path": str(done.path),
-        "contract": left,
-        "parity": [dataclasses.asdict(parity) for parity in done.parities],
-        "unchecked": list(done.unchecked),
-    }

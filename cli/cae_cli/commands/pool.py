@@ -153,8 +153,6 @@ def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
 
 
 def _contract_table(text: str | None) -> dict[str, Any] | None:
-    import dataclasses
-
     from cae_core.contract import read_contract
     from cae_core.errors import ContractError
 
@@ -163,7 +161,7 @@ def _contract_table(text: str | None) -> dict[str, Any] | None:
     contract = read_contract(text)
     if contract.mean_image is not None:
         raise ContractError("A mean image goes into a contract file beside the model, not into the manifest.")
-    return {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
+    return contract.stated()
 
 
 def _images(data: str, split: str) -> "ImageSet":

@@ -140,7 +140,7 @@ def test_the_record_does_not_lead_to_foreign_examples(dispute: Dispute, claimed:
 
 def test_the_record_of_another_seed_does_not_lead_there(dispute: Dispute, claimed: Fingerprint) -> None:
     """With other dropout masks the images are others: the seed is part of the record."""
-    generation = {**claimed.generation, "settings": quick_settings(seed=99).as_dict()}
+    generation = {**claimed.generation, "settings": as_json(quick_settings(seed=99))}
     other = dataclasses.replace(claimed, generation=generation)
     assert replay_claim(other, dispute.pools(*dispute.claimant), np.arange(len(other))).passed < len(other)
 
@@ -176,7 +176,7 @@ def with_settings(claimed: Fingerprint, settings: object) -> Fingerprint:
 
 
 def test_the_judge_may_change_the_claims_settings(claimed: Fingerprint) -> None:
-    assert claimed_settings(claimed).as_dict() == quick_settings().as_dict()
+    assert as_json(claimed_settings(claimed)) == as_json(quick_settings())
     changed = claimed_settings(claimed, eps=0.3, tau=None, count=7)
     assert (changed.eps, changed.tau, changed.count) == (0.3, 0.5, 7)
     with pytest.raises(OptionError, match="count must be at least 1"):
