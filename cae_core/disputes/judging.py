@@ -51,13 +51,13 @@ class DatedEvidence:
 
     Attributes:
         sealed_at: verified time of the seal, with its time zone; None: it was not dated.
-        authority: who vouches for it.
         suspect_since: the earliest time at which the suspect is proven to have existed; None: not known.
+        authority: who vouches for the seal's time.
     """
 
     sealed_at: datetime | None = None
-    authority: str = ""
     suspect_since: datetime | None = None
+    authority: str = ""
 
     def doubt(self) -> tuple[str, str] | None:
         """Return why the direction is not proven and what would prove it; None where it is."""
@@ -81,12 +81,7 @@ class DatedEvidence:
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`."""
-        return {
-            "sealed_at": self.sealed_at,
-            "suspect_since": self.suspect_since,
-            "authority": self.authority or None,
-            "proven": self.doubt() is None,
-        }
+        return {**vars(self), "authority": self.authority or None, "proven": self.doubt() is None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +98,9 @@ class Judgement:
         seals: their number, N.
         references: the judge's calibration references, r.
         needed: how many the rate takes after multiplying.
+        attested: whether the judge asked the suspect himself.
         evidence: who was first.
         verdict: of the judge's own verification; None where the suspect was not asked.
-        attested: whether the judge asked the suspect himself.
     """
 
     outcome: JudgementOutcome
@@ -117,19 +112,16 @@ class Judgement:
     seals: int
     references: int
     needed: int
+    attested: bool = False
     evidence: DatedEvidence
     verdict: Verdict | None = field(default=None, repr=False)
-    attested: bool = False
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`."""
-        names = ("outcome", "reason", "remedy", "p_value", "p_adjusted", "fpr", "seals", "references", "needed")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "attested": self.attested,
-            "evidence": self.evidence,
-            "verification": None if self.verdict is None else self.verdict.as_dict(),
-        }
+        told: dict[str, object] = {**vars(self)}
+        told["verification"] = None if self.verdict is None else self.verdict.as_dict()
+        del told["verdict"]
+        return told
 
 
 def check_seals(seals: int) -> None:

@@ -1,31 +1,19 @@
 """Fields of somebody else's JSON or TOML, held against the types that a dataclass declares.
 
 Nothing is converted in silence: a truth value is no number, a whole number fits into 64 bits, a number is finite.
+Callers say whose field it is: they put the place before the sentence, and make the error their own.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from cae_core.errors import quoted
+from cae_core.errors import OptionError, quoted
 
-__all__ = ["FieldError", "check_known", "fits", "read_field", "read_fields"]
-
-_WORDS: dict[object, str] = {
-    str: "a text",
-    int: "of type int",
-    float: "a finite number",
-    bool: "true or false",
-    dict: "a table",
-    NoneType: "null",
-}
+__all__ = ["check_choices", "check_known", "fits", "read_field", "read_fields"]
 
 _LARGEST = 1 << 63
-
-
-class FieldError(ValueError):
-    """A field is unknown or of another type; callers say where it stands and end the sentence."""
 
 
 def read_fields(kind: type[object], table: Mapping[str, object]) -> dict[str, Any]:
@@ -34,7 +22,7 @@ def read_fields(kind: type[object], table: Mapping[str, object]) -> dict[str, An
     Ranges, and what is missing, are the dataclass's own to refuse.
 
     Raises:
-        FieldError: a field is unknown, or not of the type that ``kind`` declares.
+        OptionError: a field is unknown, or not of the type that ``kind`` declares.
     """
     kinds = get_type_hints(kind)
     check_known(table, kinds)
@@ -50,11 +38,12 @@ def read_field(table: Mapping[str, object], name: str, kind: Any, default: objec
         (3, None)
 
     Raises:
-        FieldError: it `fits` not.
+        OptionError: it `fits` not.
     """
     value = table.get(name, default)
-    if not fits(value, kind):
-        raise FieldError(f"{name} must be {_words(kind)}; found {quoted(value)}")
+    words, fitting = _meaning(kind)
+    if not fitting(value):
+        raise OptionError(f"{name} must be {words}; found {quoted(value)}.")
     return value
 
 
@@ -62,43 +51,58 @@ def check_known(table: Iterable[str], known: Iterable[str]) -> None:
     """Refuse a field that is not among the ``known``.
 
     Raises:
-        FieldError: naming the first.
+        OptionError: naming the first.
     """
     names = tuple(known)
-    unknown = sorted(set(table).difference(names))
-    if unknown:
-        raise FieldError(f"unknown field {quoted(unknown[0])}; known are {', '.join(names)}")
+    if unknown := sorted(set(table).difference(names)):
+        raise OptionError(f"unknown field {quoted(unknown[0])}; known are {', '.join(names)}.")
 
 
-def fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type, or a form of `typing`
-    """Return whether ``value`` is of the type ``kind``: a key of `_WORDS`, some literals, a list of one, or a union.
+def check_choices(value: object) -> None:
+    """Refuse a dataclass of which a field is none of the literals that it declares.
+
+    Raises:
+        OptionError: naming the first.
+    """
+    for name, kind in get_type_hints(type(value)).items():
+        if get_origin(kind) is Literal:
+            read_field(vars(value), name, kind)
+
+
+def fits(value: object, kind: Any) -> bool:  # noqa: ANN401
+    """Return whether ``value`` is a ``kind``: a plain type of JSON, some literals, a list or tuple of one, or a union.
 
     Example:
         >>> fits([1, True], list[int]), fits(3, float), fits("l1", Literal["l1", "l2"] | None)
         (False, True, True)
     """
+    return _meaning(kind)[1](value)
+
+
+def _meaning(kind: Any) -> tuple[str, Callable[[Any], bool]]:  # noqa: ANN401
+    """Return ``kind`` in words, and whether a value is one."""
     form, parts = get_origin(kind), get_args(kind)
     if form is Literal:
-        return any(type(value) is type(choice) and value == choice for choice in parts)
+        # True is 1 to Python
+        return f"one of {', '.join(map(str, parts))}", lambda x: (type(x), x) in [(type(part), part) for part in parts]
     if form in (Union, UnionType):
-        return any(fits(value, part) for part in parts)
+        each = [_meaning(part) for part in parts]
+        return " or ".join(words for words, _ in each), lambda x: any(fitting(x) for _, fitting in each)
     if form in (list, tuple):
-        return isinstance(value, list) and all(fits(item, parts[0]) for item in cast("list[object]", value))
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    return _fits_number(value, kind) if kind in (int, float) else isinstance(value, kind)
+        item, fitting = _meaning(parts[0])
+        return f"a list, each item {item}", lambda x: isinstance(x, list) and all(map(fitting, cast("list[object]", x)))
+    return _PLAIN[form or kind]
 
 
-def _fits_number(value: object, kind: type[float]) -> bool:
-    if isinstance(value, int):
-        return abs(value) < _LARGEST
-    return kind is float and isinstance(value, float) and math.isfinite(value)
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
-def _words(kind: Any) -> str:  # noqa: ANN401
-    form, parts = get_origin(kind), get_args(kind)
-    if form is Literal:
-        return f"one of {', '.join(map(str, parts))}"
-    if form in (Union, UnionType):
-        return " or ".join(map(_words, parts))
-    return f"a list, each item {_words(parts[0])}" if form in (list, tuple) else _WORDS[kind]
+_PLAIN: dict[object, tuple[str, Callable[[Any], bool]]] = {
+    str: ("a text", lambda x: isinstance(x, str)),
+    int: ("of type int", _is_whole),
+    float: ("a finite number", lambda x: _is_whole(x) or (isinstance(x, float) and math.isfinite(x))),
+    bool: ("true or false", lambda x: isinstance(x, bool)),
+    dict: ("a table", lambda x: isinstance(x, dict)),
+    NoneType: ("null", lambda x: x is None),
+}

@@ -1,11 +1,11 @@
 """The settings of a generation and its presets."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from cae_core.errors import OptionError
+from cae_core.files.fields import check_choices
 from cae_core.method.adam import AdamForm
 from cae_core.method.ball import Ball
 from cae_core.method.objectives.composite import CompositeLoss
@@ -86,11 +86,7 @@ class GenerationSettings:
                 raise OptionError(f"{name} must be a finite number; found {value:g}.")
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise OptionError(f"learning_rate must be above 0; found {self.learning_rate:g}.")
-        for field in dataclasses.fields(self):
-            choices = getattr(field.type, "__args__", ())
-            value = getattr(self, field.name)
-            if isinstance(value, str) and choices and value not in choices:
-                raise OptionError(f"{field.name} must be one of {', '.join(map(str, choices))}; found {value!r}.")
+        check_choices(self)
 
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> Self:  # noqa: ANN401 - the fields have different types

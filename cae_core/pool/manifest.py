@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, TypeGuard, get_type_hints
+from typing import Any, Literal, Self, TypeAlias, get_type_hints
 
 from cae_core.contract import Contract, parse_contract
-from cae_core.errors import PoolError, quoted
+from cae_core.errors import OptionError, PoolError, quoted
 from cae_core.files.digests import sha256_of_file
-from cae_core.files.fields import FieldError, check_known, fits, read_field
+from cae_core.files.fields import check_known, fits, read_field
 
 __all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
 
@@ -142,14 +142,10 @@ def parse_pool(content: bytes, path: Path) -> Pool:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PoolError(f"{path}: the pool manifest is not TOML ({error}).") from error
     common = table.get("contract")
-    rows: list[Any] = table["model"] if isinstance(table.get("model"), list) else []
-    if not rows or not all(_is_table(row) for row in rows):
+    rows: Any = table.get("model")
+    if not rows or not fits(rows, list[dict[str, Any]]):
         raise PoolError(f"{path}: the pool manifest has no [[model]] table.")
     return Pool.checked([parse_member(row, path, common) for row in rows], path)
-
-
-def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
 
 
 def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) -> PoolMember:
@@ -172,12 +168,12 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
         check_known(row, sorted(kinds))
         for name in ("role", "relation"):
             read_field(row, name, kinds[name])
-    except FieldError as error:
-        raise PoolError(f"{where}: {error}.") from error
+    except OptionError as error:
+        raise PoolError(f"{where}: {error}") from error
     if (row["role"] == "source") != (row["relation"] == "source"):
         raise PoolError(f'{where}: role and relation are both "source", or neither is.')
     own = row.get("contract", common)
-    if own is not None and not _is_table(own):
+    if own is not None and not fits(own, dict):
         raise PoolError(f"{where}: contract must be a table; found {quoted(own)}.")
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
     values = {k: v for k, v in row.items() if k not in ("path", "contract")}

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar, cast, get_args
 
 from cae_backends.training.trainers import find_trainer
-from cae_core.errors import CaeError, PoolError, quoted
-from cae_core.files.fields import FieldError, check_known, fits, read_field
+from cae_core.errors import CaeError, OptionError, PoolError, quoted
+from cae_core.files.fields import check_known, fits, read_field
 from cae_core.pool.manifest import Role
 
 __all__ = ["architectures_of", "check_architecture", "check_fields", "counts_field", "names_field", "plan_field"]
@@ -43,8 +43,8 @@ def plan_field(table: Mapping[str, Any], field: str, where: str, *, default: T) 
     """
     try:
         return cast("T", read_field(table, field, type(default), default))
-    except FieldError as error:
-        raise PoolError(f"{where}: {error}.") from error
+    except OptionError as error:
+        raise PoolError(f"{where}: {error}") from error
 
 
 def names_field(table: Mapping[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
@@ -83,5 +83,5 @@ def check_fields(table: Mapping[str, Any], known: tuple[str, ...], where: str) -
     """
     try:
         check_known(table, known)
-    except FieldError as error:
-        raise PoolError(f"{where}: {error}.") from error
+    except OptionError as error:
+        raise PoolError(f"{where}: {error}") from error

@@ -146,11 +146,8 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
         check_jobs(jobs)
     except PoolError as error:
         raise PoolError(f"{origin}: {error}") from error
-    return Plan(
-        data=plan_field(table, "data", origin, default=""),
-        foreign=plan_field(table, "foreign", origin, default=""),
-        jobs=jobs,
-    )
+    data, foreign = (plan_field(table, name, origin, default="") for name in ("data", "foreign"))
+    return Plan(data=data, foreign=foreign, jobs=jobs)
 
 
 class _Reader:
@@ -169,7 +166,7 @@ class _Reader:
 
     def _read_all(self, own: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuse a wrong recipe also where no member uses it; a base is read with those that build on it."""
-        bases = {plan_field(recipe, "base", self._origin, default="") for recipe in own.values()}
+        bases = {plan_field(own[name], "base", f"{self._origin}: recipe {name!r}", default="") for name in own}
         done: set[str] = set()
         for name in sorted(own, key=lambda name: name in bases):
             if name not in done:

