@@ -248,7 +248,7 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
         record = {"commitment": seal.commitment, "nonce": nonce.hex()}
         write_atomically(path, readable_json(record), mode=0o600)
         return nonce
-    record = read_record(path)
+    record = read_record(path, remedy="Name another --workdir.")
     try:
         kept = bytes.fromhex(record["nonce"])
     except (KeyError, TypeError, ValueError) as error:

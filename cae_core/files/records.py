@@ -67,8 +67,12 @@ def _scalar(value: object) -> object:
             raise TypeError(f"JSON holds no {type(value).__name__}; found {value!r}.")
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path, *, remedy: str = "") -> dict[str, Any]:
     """Read one JSON object, such as a verdict's.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it cannot be read, in a sentence; where empty, to give the file that was meant.
 
     Raises:
         VerdictError: no such file, or no JSON object.
@@ -76,11 +80,13 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise VerdictError(f"{path}: cannot be read ({error.strerror}). Give an existing JSON file.") from error
+        do = remedy or "Give an existing JSON file."
+        raise VerdictError(f"{path}: cannot be read ({error.strerror}). {do}") from error
     except (ValueError, RecursionError) as error:
-        raise VerdictError(f"{path}: this is not JSON ({error}). Give the file that the command wrote.") from error
+        do = remedy or "Give the file that the command wrote."
+        raise VerdictError(f"{path}: this is not JSON ({error}). {do}") from error
     if not isinstance(value, dict):
-        raise VerdictError(f"{path}: this is not a JSON object. Give the file that the command wrote.")
+        raise VerdictError(f"{path}: this is not a JSON object. {remedy or 'Give the file that the command wrote.'}")
     return cast("dict[str, Any]", value)
 
 

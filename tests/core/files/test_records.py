@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cae_core.files.records import as_json, readable_json
+from cae_core.errors import VerdictError
+from cae_core.files.records import as_json, read_record, readable_json
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,26 @@ def test_readable_json_is_what_json_reads_back() -> None:
     assert readable_json(value).endswith(b"}\n")
     with pytest.raises(ValueError, match="not JSON compliant"):
         readable_json(Part("a", float("nan")))
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "usual"),
+    [
+        (None, "cannot be read (No such file or directory). ", "Give an existing JSON file."),
+        (b"{", "this is not JSON (", "Give the file that the command wrote."),
+        (b"[" * 100_000, "this is not JSON (", "Give the file that the command wrote."),
+        (b'{"a": ' + b"9" * 5000 + b"}", "this is not JSON (", "Give the file that the command wrote."),
+        (b"3", "this is not a JSON object. ", "Give the file that the command wrote."),
+    ],
+)
+@pytest.mark.parametrize("remedy", ["", "Name another --workdir."])
+def test_what_is_no_record_is_refused_with_a_remedy(
+    tmp_path: Path, content: bytes | None, said: str, usual: str, remedy: str
+) -> None:
+    path = tmp_path / "case.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VerdictError) as error:
+        read_record(path, remedy=remedy)
+    assert str(error.value).startswith(f"{path}: {said}")
+    assert str(error.value).endswith(remedy or usual)
