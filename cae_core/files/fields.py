@@ -16,17 +16,19 @@ __all__ = ["check_choices", "check_known", "fits", "read_field", "read_fields"]
 _LARGEST = 1 << 63
 
 
-def read_fields(kind: type[object], table: Mapping[str, object]) -> dict[str, Any]:
+def read_fields(kind: type[object], table: object) -> dict[str, Any]:
     """Return the fields of the dataclass ``kind`` that ``table`` holds, those that are a tuple there as one.
 
     Ranges, and what is missing, are the dataclass's own to refuse.
 
     Raises:
-        OptionError: a field is unknown, or not of the type that ``kind`` declares.
+        OptionError: it is no table, or a field is unknown, or not of the type that ``kind`` declares.
     """
-    kinds = get_type_hints(kind)
-    check_known(table, kinds)
-    values = {name: read_field(table, name, kinds[name]) for name in table}
+    if not isinstance(table, Mapping):
+        raise OptionError(f"the fields must be a table; found {quoted(table)}.")
+    given, kinds = cast("Mapping[str, object]", table), get_type_hints(kind)
+    check_known(given, kinds)
+    values = {name: read_field(given, name, kinds[name]) for name in given}
     return {name: tuple(value) if get_origin(kinds[name]) is tuple else value for name, value in values.items()}
 
 

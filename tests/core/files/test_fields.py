@@ -87,10 +87,11 @@ def test_what_fits(kind: Any, those: list[object], others: list[object]) -> None
         ({"side": "up"}, "side must be one of left, right; found 'up'"),
         ({"done": 1}, "done must be true or false; found 1"),
         ({"name": {}, "colour": 1}, "unknown field 'colour'; known are name, sizes, share, side, done"),
+        (["name"], "the fields must be a table; found ['name']"),
         ({"\ud800" * 100: 1}, "unknown field '" + "\\ud800" * 13),
     ],
 )
-def test_a_sentence_names_the_field_and_says_what_was_expected_and_found(table: dict[str, object], said: str) -> None:
+def test_a_sentence_names_the_field_and_says_what_was_expected_and_found(table: object, said: str) -> None:
     with pytest.raises(OptionError) as error:
         read_fields(Row, table)
     assert str(error.value).startswith(said)
