@@ -3,6 +3,7 @@
 Letters: ``m`` models, ``n`` inputs, ``c`` classes, ``h w k`` an image's height, width and channels.
 """
 
+import hashlib
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from cae_core.errors import DataError
 
-__all__ = ["Floats32", "Floats64", "Images", "Labels", "as_unit_float", "check_images"]
+__all__ = ["Floats32", "Floats64", "Images", "Labels", "as_unit_float", "check_images", "sha256_of"]
 
 Floats32: TypeAlias = NDArray[np.float32]
 Floats64: TypeAlias = NDArray[np.float64]
@@ -44,3 +45,18 @@ def as_unit_float(images: Images) -> Floats32:
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
     return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def sha256_of(*parts: str | NDArray[Any]) -> str:
+    """Return the SHA-256 over texts, in UTF-8, and the values of arrays, one after the other.
+
+    Ids that stand in files for ever come of it: what is hashed may not change.
+
+    Example:
+        >>> sha256_of("a", np.array([98], np.uint8)) == sha256_of("ab")
+        True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()

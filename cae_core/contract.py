@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels, as_unit_float, check_images
-from cae_core.errors import ContractError, first_line
+from cae_core.errors import ContractError, first_line, quoted
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.resize import RESIZE_RULES, resize, resize_matrix
 
@@ -104,7 +104,7 @@ class Contract:
             value = getattr(self, field)
             if value is not None and value not in choices:
                 raise ContractError(
-                    f"The contract's {field} must be one of {', '.join(choices)}; found {_quoted(value)}."
+                    f"The contract's {field} must be one of {', '.join(choices)}; found {quoted(value)}."
                 )
         if len(self.range) != 2 or (self.size is not None and len(self.size) != 2):
             raise ContractError("The contract's range and size take two values each.")
@@ -112,7 +112,7 @@ class Contract:
         if not low < high:
             raise ContractError(f"The contract's range must be (black, white) with black < white; found {self.range}.")
         if self.std and min(self.std) <= 0:
-            raise ContractError(f"The contract's std must be positive; found {_quoted(self.std)}.")
+            raise ContractError(f"The contract's std must be positive; found {quoted(self.std)}.")
         self._check_numbers()
         if self.mean is not None and self.mean_image is not None:
             raise ContractError("A contract has a mean per channel or a mean image, not both. Remove one.")
@@ -125,19 +125,17 @@ class Contract:
         for name in ("range", "mean", "std"):
             values = getattr(self, name)
             if values is not None and not (values and all(abs(v) <= _LARGEST_VALUE for v in values)):
-                raise ContractError(
-                    f"The contract's {name} must hold ordinary finite numbers; found {_quoted(values)}."
-                )
+                raise ContractError(f"The contract's {name} must hold ordinary finite numbers; found {quoted(values)}.")
         if self.size is not None and not all(1 <= v <= _LARGEST_SIZE for v in self.size):
             raise ContractError(
-                f"The contract's size must hold numbers of pixels, 1 to {_LARGEST_SIZE}; found {_quoted(self.size)}."
+                f"The contract's size must hold numbers of pixels, 1 to {_LARGEST_SIZE}; found {quoted(self.size)}."
             )
         if self.std is not None and min(self.std) * _LARGEST_VALUE < 1:
-            raise ContractError(f"The contract's std must be a divisor; found {_quoted(self.std)}, which is next to 0.")
+            raise ContractError(f"The contract's std must be a divisor; found {quoted(self.std)}, which is next to 0.")
         known = self.classes is None or (min(self.classes, default=-2) >= -1 and -1 < max(self.classes) < _CLASSES)
         if not known:
             raise ContractError(
-                f"The contract's classes must hold numbers of classes, or -1 for none; found {_quoted(self.classes)}."
+                f"The contract's classes must hold numbers of classes, or -1 for none; found {quoted(self.classes)}."
             )
 
     def to_input(self, images: Images) -> NDArray[Any]:
@@ -280,14 +278,13 @@ class Contract:
         inside = (labels >= 0) & (labels < len(table))
         return np.where(inside, table[np.where(inside, labels, 0)], NO_ANSWER)
 
+    def stated(self) -> dict[str, Any]:
+        """Return the fields that say something, as a table of TOML or an object of JSON holds them."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - the fields have different types
         """Return a copy with ``changes``."""
         return dataclasses.replace(self, **changes)
-
-
-def _quoted(value: object) -> str:
-    """Return a foreign value as one short piece of a sentence."""
-    return _short(repr(value))
 
 
 def _short(text: str) -> str:
@@ -384,7 +381,7 @@ def read_contract(text_or_path: str) -> Contract:
     where = "the contract option" if inline else str(path)
     found: Any = table.get("contract", table)
     if not isinstance(found, dict):
-        raise ContractError(f"{where}: contract must be a table, [contract]; found {_quoted(found)}.")
+        raise ContractError(f"{where}: contract must be a table, [contract]; found {quoted(found)}.")
     return parse_contract(cast("dict[str, Any]", found), origin=where, folder=None if inline else path.parent)
 
 
@@ -409,8 +406,8 @@ def metadata_of(contract: Contract) -> dict[str, str]:
     """Return ``contract`` as the string metadata that an exported model carries."""
     if contract.mean_image is not None:
         raise ContractError("A mean image does not fit into metadata: export the model with it inside the graph.")
-    values = {k: v for k, v in dataclasses.asdict(contract).items() if v is not None}
-    metadata = {METADATA_PREFIX + k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
+    stated = contract.stated()
+    metadata = {METADATA_PREFIX + k: v if isinstance(v, str) else json.dumps(v) for k, v in stated.items()}
     metadata[METADATA_PREFIX + "range"] = f"{contract.range[0]:g}..{contract.range[1]:g}"
     return metadata
 
@@ -443,4 +440,4 @@ def _from_text(name: str, value: str, origin: str) -> Any:  # noqa: ANN401 - the
             return value.split("..")
         return json.loads(value) if name in _LISTS else value
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {_quoted(value)}.") from error
+        raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {quoted(value)}.") from error

@@ -1,13 +1,12 @@
 """Labelled images as the rest of the project takes them."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import Labels, check_images
+from cae_core.arrays import Labels, check_images, sha256_of
 from cae_core.errors import DataError
 
 __all__ = ["ImageSet"]
@@ -51,7 +50,4 @@ class ImageSet:
 
     def sha256(self) -> str:
         """Return the SHA-256 over shape, images and labels."""
-        digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).tobytes())
-        digest.update(self.labels.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return sha256_of(repr(self.images.shape), self.images, self.labels.astype("<i8"))

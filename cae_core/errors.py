@@ -31,6 +31,7 @@ __all__ = [
     "StorageError",
     "VerdictError",
     "first_line",
+    "quoted",
 ]
 
 
@@ -93,3 +94,17 @@ def first_line(error: BaseException) -> str:
     """
     line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":. ")
     return line if len(line) <= 200 else line[:199] + "…"
+
+
+def quoted(value: object) -> str:
+    """Return a foreign value as one short piece of a sentence: its beginning, at most 80 characters.
+
+    Example:
+        >>> quoted("NHWC"), quoted(1 << 20000)
+        ("'NHWC'", 'int too large to be shown')
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # thousands of digits, or lists within lists
+        return f"{type(value).__name__} too large to be shown"
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -80,10 +80,6 @@ class CalibrationPlan:
     best: float
     exceeded: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
 
 def plan_calibration(rate: float, models: int) -> CalibrationPlan:
     """Say what ``rate`` takes, with ``models`` calibration models of this relation at hand.

@@ -4,7 +4,6 @@ import dataclasses
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cae_core import version as release
 from cae_core.calibration.calibrate import CalibrationSettings
@@ -129,12 +128,12 @@ class Case:
     nonce: bytes
     signed_by: str | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the case as ``cae judge --json`` prints it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: as ``cae judge --json`` prints it."""
         opening = self.claim.opening
         return {
-            **self.judgement.as_dict(),
-            "nonce": self.nonce.hex(),
+            **self.judgement.json_fields(),
+            "nonce": self.nonce,
             "claim": {
                 "fingerprint_id": opening.fingerprint_id,
                 "commitment": self.claim.seal.commitment,
@@ -142,9 +141,9 @@ class Case:
                 "signed_by": self.signed_by,
             },
             "files": self.files,
-            "consistency": self.consistency.as_dict(),
-            "replay": None if self.replay is None else self.replay.as_dict(),
-            "regeneration": None if self.regeneration is None else self.regeneration.as_dict(),
+            "consistency": self.consistency,
+            "replay": self.replay,
+            "regeneration": self.regeneration,
             "tool": f"cae-fingerprint {release.__version__}",
         }
 
@@ -212,7 +211,7 @@ def judge_files(
         signed_by=options.signed_by,
     )
     record = files.workdir / f"judgement-{named['suspect']['sha256'][:12]}.json"
-    write_atomically(record, readable_json(case.as_dict()), mode=0o600)
+    write_atomically(record, readable_json(case), mode=0o600)
     return case
 
 
@@ -249,7 +248,7 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
         record = {"commitment": seal.commitment, "nonce": nonce.hex()}
         write_atomically(path, readable_json(record), mode=0o600)
         return nonce
-    record = read_record(path)
+    record = read_record(path, remedy="Name another --workdir.")
     try:
         kept = bytes.fromhex(record["nonce"])
     except (KeyError, TypeError, ValueError) as error:

@@ -4,23 +4,19 @@ Consistency decides nothing: whoever invents examples can make them consistent w
 he has before him.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from cae_core.disputes.seal import Opening, Seal, parse_opening, parse_seal, pool_digests
 from cae_core.errors import OptionError, VerdictError
+from cae_core.files.fields import read_fields
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.generation.settings import GenerationSettings, without_unused
-from cae_core.method.objectives.table import OPTIONS
 from cae_core.models import Model
 
 __all__ = ["Claim", "Consistency", "check_consistency", "claimed_settings", "open_claim"]
-
-_LARGEST = 1 << 63
-# Random generators take no larger seed.
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
     own: dict[str, Any] = {"eps": 8 / 255, **given}
     GenerationSettings(**own)  # what is wrong with these is the judge's own mistake
     try:
-        return GenerationSettings(**without_unused(_checked(cast("dict[str, Any]", claimed)) | given))
+        return GenerationSettings(**without_unused(_settings(cast("dict[str, Any]", claimed)) | given))
     except (TypeError, ValueError) as error:
         raise VerdictError(
             f"The claim's settings cannot be used as they are ({str(error).rstrip('.')}). Give the judge's own "
@@ -114,21 +110,9 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
         ) from error
 
 
-def _checked(claimed: dict[str, Any]) -> dict[str, Any]:
-    """Return what is a setting, where it has a setting's type."""
-    usual = {option.name: option.default for option in OPTIONS}
-    usual |= GenerationSettings(eps=8 / 255, learning_rate=0.01, max_seeds=1, adam="keras").as_dict()
-    settings = {name: value for name, value in claimed.items() if name in usual}
-    for name, value in settings.items():
-        optional = name in ("learning_rate", "max_seeds") and value is None
-        fits = (
-            isinstance(value, float | int) if isinstance(usual[name], float) else isinstance(value, type(usual[name]))
-        )
-        if (isinstance(value, bool) or not fits) and not optional:
-            raise TypeError(f"{name} {value!r}")
-        if isinstance(value, int) and abs(value) >= _LARGEST:
-            raise ValueError(f"{name} {value}")
-    return settings
+def _settings(claimed: dict[str, Any]) -> dict[str, Any]:
+    known = GenerationSettings.__dataclass_fields__.keys() - {"akh"}  # the source's errors decide nothing
+    return read_fields(GenerationSettings, {name: value for name, value in claimed.items() if name in known})
 
 
 @dataclass(frozen=True)
@@ -152,9 +136,9 @@ class Consistency:
         """Whether every example is consistent in each way."""
         return self.examples == self.within_eps == self.source_label == self.seeds_right
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return {**dataclasses.asdict(self), "complete": self.complete}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {**vars(self), "complete": self.complete}
 
 
 def check_consistency(fingerprint: Fingerprint, source: Model) -> Consistency:

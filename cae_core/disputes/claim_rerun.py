@@ -8,7 +8,6 @@ the global steps that the record names. It takes the claimant's *generate* pool,
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +55,10 @@ class ExampleReplay:
         """Whether the record leads to this example."""
         return self.label_agrees and self.conferrability_difference <= _CONFERRABILITY and self.pixels >= _PIXELS
 
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {**vars(self), "passed": self.passed}
+
 
 @dataclass(frozen=True)
 class ReplayedClaim:
@@ -68,8 +71,8 @@ class ReplayedClaim:
         """How many passed."""
         return sum(example.passed for example in self.examples)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it, with the worst figures."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: with the worst figures."""
         return {
             "examples": len(self.examples),
             "passed": self.passed,
@@ -77,7 +80,7 @@ class ReplayedClaim:
             "labels_agree": sum(example.label_agrees for example in self.examples),
             "largest_conferrability_difference": max(example.conferrability_difference for example in self.examples),
             "least_pixels_within_one_level": min(example.pixels for example in self.examples),
-            "of": [{**dataclasses.asdict(example), "passed": example.passed} for example in self.examples],
+            "of": self.examples,
         }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from cae_core.calibration.subject import CalibratedFingerprint, Standing
 from cae_core.disputes.regeneration import Recorder, Regeneration, find_known
@@ -54,13 +54,13 @@ class DatedEvidence:
 
     Attributes:
         sealed_at: verified time of the seal, with its time zone; None: it was not dated.
-        authority: who vouches for it.
         suspect_since: the earliest time at which the suspect is proven to have existed; None: not known.
+        authority: who vouches for the seal's time.
     """
 
     sealed_at: datetime | None = None
-    authority: str = ""
     suspect_since: datetime | None = None
+    authority: str = ""
 
     def doubt(self) -> tuple[str, str] | None:
         """Return why the direction is not proven and what would prove it; None where it is."""
@@ -82,11 +82,9 @@ class DatedEvidence:
             )
         return None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        times = {"sealed_at": self.sealed_at, "suspect_since": self.suspect_since}
-        told = {name: None if time is None else time.isoformat() for name, time in times.items()}
-        return {**told, "authority": self.authority or None, "proven": self.doubt() is None}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {**vars(self), "authority": self.authority or None, "proven": self.doubt() is None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +101,9 @@ class Judgement:
         seals: their number, N.
         references: the judge's calibration references, r.
         needed: how many the rate takes after multiplying.
+        attested: whether the judge asked the suspect himself.
         evidence: who was first.
         verdict: of the judge's own verification; None where the suspect was not asked.
-        attested: whether the judge asked the suspect himself.
     """
 
     outcome: JudgementOutcome
@@ -117,19 +115,16 @@ class Judgement:
     seals: int
     references: int
     needed: int
+    attested: bool = False
     evidence: DatedEvidence
     verdict: Verdict | None = field(default=None, repr=False)
-    attested: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        names = ("outcome", "reason", "remedy", "p_value", "p_adjusted", "fpr", "seals", "references", "needed")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "attested": self.attested,
-            "evidence": self.evidence.as_dict(),
-            "verification": None if self.verdict is None else self.verdict.as_dict(),
-        }
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        told: dict[str, object] = {**vars(self)}
+        told["verification"] = None if self.verdict is None else self.verdict.as_dict()
+        del told["verdict"]
+        return told
 
 
 def check_seals(seals: int) -> None:

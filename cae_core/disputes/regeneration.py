@@ -137,12 +137,12 @@ class Regeneration:
     nonce: bytes
     known: tuple[KnownModel, ...] = field(repr=False)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what describes it, as JSON holds it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: what describes it."""
         return {
             "fingerprint_id": self.fingerprint.id,
             "examples": len(self.fingerprint),
-            "nonce": self.nonce.hex(),
+            "nonce": self.nonce,
             "generation": self.fingerprint.generation,
             "tools": self.fingerprint.tools,
             "calibration": {

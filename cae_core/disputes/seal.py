@@ -9,12 +9,14 @@ import dataclasses
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 from cae_core import version as release
-from cae_core.errors import VerdictError
+from cae_core.errors import VerdictError, quoted
 from cae_core.files.digests import digest_of
+from cae_core.files.fields import read_fields
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.statistics.ranks import models_needed
@@ -59,13 +61,9 @@ class Opening:
     claimant: str
     salt: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return dataclasses.asdict(self) | {"surrogates": list(self.surrogates), "references": list(self.references)}
-
     def seal(self) -> "Seal":
         """Return the commitment to all of this."""
-        return Seal(digest_of(self.as_dict()))
+        return Seal(digest_of(as_json(self)))
 
 
 @dataclass(frozen=True)
@@ -73,14 +71,14 @@ class Seal:
     """What is published and dated.
 
     Attributes:
+        format: of this record.
+        hash: how the commitment is made.
         commitment: SHA-256 of the opening, hex.
     """
 
+    format: int = field(default=SEAL_FORMAT, init=False)
+    hash: str = field(default=_HASH, init=False)
     commitment: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return {"format": SEAL_FORMAT, "hash": _HASH, "commitment": self.commitment}
 
 
 def make_opening(
@@ -181,9 +179,10 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
             "Give the file that `cae seal` wrote beside the seal."
         )
     try:
+        opening = Opening(**read_fields(Opening, record))
+        models_needed(opening.fpr)
         found = digest_of(record)
-        opening = _opening(record)
-    except (TypeError, ValueError) as error:  # NaN, or a field of another type or range
+    except ValueError as error:  # a field of another type or range, or half a surrogate pair
         raise VerdictError(
             f"{origin}: the opening is malformed ({str(error).rstrip('.')}). Give the file that `cae seal` wrote."
         ) from error
@@ -195,27 +194,10 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
     return opening
 
 
-def _opening(record: Mapping[str, Any]) -> Opening:
-    values = dict(record)
-    for name in ("surrogates", "references"):
-        members = values[name]
-        if not isinstance(members, list):
-            raise TypeError(f"{name} {members!r}")
-        values[name] = tuple(map(str, cast("list[object]", members)))
-    if not (values["max_queries"] is None or type(values["max_queries"]) is int):
-        raise TypeError(f"max_queries {values['max_queries']!r}")
-    for name in ("fingerprint_id", "source", "tool", "claimant", "salt"):
-        if not isinstance(values[name], str):
-            raise TypeError(f"{name} {values[name]!r}")
-    values["score"] = Score.named(values["score"])
-    models_needed(values["fpr"])
-    return Opening(**values)
-
-
 def _check_format(record: Mapping[str, Any], origin: str, what: str) -> None:
     found = record.get("format")
     if type(found) is not int or found != SEAL_FORMAT:
         raise VerdictError(
-            f"{origin}: this {what} has format version {found!r} and this release reads {SEAL_FORMAT}. "
+            f"{origin}: this {what} has format version {quoted(found)} and this release reads {SEAL_FORMAT}. "
             "Use the release that wrote it, or a later one."
         )

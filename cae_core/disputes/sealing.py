@@ -77,6 +77,6 @@ def seal_file(
         claimant=claimant,
     )
     seal = opening.seal()
-    write_atomically(opening_path, readable_json(opening.as_dict()), mode=0o600)  # first: a seal is nothing without it
-    write_atomically(output, readable_json(seal.as_dict()))
+    write_atomically(opening_path, readable_json(opening), mode=0o600)  # first: a seal is nothing without it
+    write_atomically(output, readable_json(seal))
     return Sealed(seal, opening, output, opening_path, unopened=str(loaded.generation["source"].get("form", "")))

@@ -1,17 +1,78 @@
 """JSON objects in files, such as a verdict: read by programs and by people."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
 
 from cae_core.errors import VerdictError
 
-__all__ = ["read_record", "readable_json"]
+__all__ = ["JsonFields", "as_json", "read_record", "readable_json"]
 
 
-def read_record(path: Path) -> dict[str, Any]:
+@runtime_checkable
+class JsonFields(Protocol):
+    """A value whose JSON object is not its fields in their order: some have another name, are left out or derived."""
+
+    def json_fields(self) -> Mapping[str, object]:
+        """Return what stands in the object instead; `as_json` turns each of them into JSON in its turn.
+
+        ``{**vars(self), "complete": self.complete}`` adds one to the fields.
+        """
+        ...
+
+
+def as_json(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """Return ``value`` as JSON holds it.
+
+    A dataclass becomes an object of its fields in their order, or of its `JsonFields`; a mapping likewise; a tuple or
+    list becomes a list; a path its text; bytes their hexadecimal digits; a time its ISO form; a scalar of NumPy the
+    number.
+
+    Raises:
+        TypeError: JSON has nothing for it, and nothing is guessed.
+
+    Example:
+        >>> as_json({"file": Path("a.onnx"), "nonce": bytes([0, 255]), "interval": (np.float64(0.5), None)})
+        {'file': 'a.onnx', 'nonce': '00ff', 'interval': [0.5, None]}
+    """
+    if isinstance(value, str | int | float | None) and not isinstance(value, np.generic):  # most values, and fast
+        return value
+    if isinstance(value, JsonFields):
+        return as_json(value.json_fields())
+    if dataclasses.is_dataclass(value):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): as_json(item) for name, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in cast("list[object]", value)]
+    return _scalar(value)
+
+
+def _scalar(value: object) -> object:
+    match value:
+        case np.generic():  # first: np.float64 is a float as well
+            return cast("object", value.item())
+        case Path():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case datetime():
+            return value.isoformat()
+        case _:
+            raise TypeError(f"JSON holds no {type(value).__name__}; found {value!r}.")
+
+
+def read_record(path: Path, *, remedy: str = "") -> dict[str, Any]:
     """Read one JSON object, such as a verdict's.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it cannot be read, in a sentence; where empty, to give the file that was meant.
 
     Raises:
         VerdictError: no such file, or no JSON object.
@@ -19,14 +80,16 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise VerdictError(f"{path}: cannot be read ({error.strerror}). Give an existing JSON file.") from error
+        do = remedy or "Give an existing JSON file."
+        raise VerdictError(f"{path}: cannot be read ({error.strerror}). {do}") from error
     except (ValueError, RecursionError) as error:
-        raise VerdictError(f"{path}: this is not JSON ({error}). Give the file that the command wrote.") from error
+        do = remedy or "Give the file that the command wrote."
+        raise VerdictError(f"{path}: this is not JSON ({error}). {do}") from error
     if not isinstance(value, dict):
-        raise VerdictError(f"{path}: this is not a JSON object. Give the file that the command wrote.")
+        raise VerdictError(f"{path}: this is not a JSON object. {remedy or 'Give the file that the command wrote.'}")
     return cast("dict[str, Any]", value)
 
 
-def readable_json(record: Mapping[str, Any]) -> bytes:
-    """Return ``record`` as people read it: indented, and with a line's end."""
-    return (json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def readable_json(record: object) -> bytes:
+    """Return ``record``, see `as_json`, as people read it: indented, and with a line's end."""
+    return (json.dumps(as_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -17,6 +17,7 @@ from cae_core.arrays import as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.files.digests import digest_of
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint, LabelledImages
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
@@ -114,7 +115,7 @@ def generate(
 def generation_inputs(data: ImageSet, settings: GenerationSettings, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a generation starts from, as JSON holds it and as a fingerprint names it."""
     return {
-        "settings": settings.as_dict(),
+        "settings": as_json(settings),
         "data": {"name": Path(data.name).name, "sha256": data.sha256()},
         **provenance,
     }

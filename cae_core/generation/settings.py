@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from cae_core.errors import OptionError
+from cae_core.files.fields import check_choices
 from cae_core.method.adam import AdamForm
 from cae_core.method.ball import Ball
 from cae_core.method.objectives.objective import Objective
@@ -73,6 +74,7 @@ class GenerationSettings(ObjectiveOptions):
             if not 0 <= value < 1:
                 raise OptionError(f"{name} must lie in [0, 1); found {value:g}.")
         check_fields(self)
+        check_choices(self)
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise OptionError(f"learning_rate must be above 0; found {self.learning_rate:g}.")
         self._refuse_unused()
@@ -112,8 +114,8 @@ class GenerationSettings(ObjectiveOptions):
         """Return the objective."""
         return objective_named(self.objective).build(self)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON holds them; what came later only where it is used, so that old ids stay."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: what came later is told only where it is used, so that old ids stay."""
         read = {option.name for option in objective_named(self.objective).options}
         unread = {option.name for option in OPTIONS} - read - _ALWAYS
         told = {name: getattr(self, name) for name in _names() if name not in unread}

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, TypeGuard, get_args
+from typing import Any, Literal, Self, TypeAlias, get_type_hints
 
 from cae_core.contract import Contract, parse_contract
-from cae_core.errors import PoolError
+from cae_core.errors import OptionError, PoolError, quoted
 from cae_core.files.digests import sha256_of_file
+from cae_core.files.fields import check_known, fits, read_field
 
 __all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
 
@@ -141,21 +142,10 @@ def parse_pool(content: bytes, path: Path) -> Pool:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PoolError(f"{path}: the pool manifest is not TOML ({error}).") from error
     common = table.get("contract")
-    rows: list[Any] = table["model"] if isinstance(table.get("model"), list) else []
-    if not rows or not all(_is_table(row) for row in rows):
+    rows: Any = table.get("model")
+    if not rows or not fits(rows, list[dict[str, Any]]):
         raise PoolError(f"{path}: the pool manifest has no [[model]] table.")
     return Pool.checked([parse_member(row, path, common) for row in rows], path)
-
-
-def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-_VALUE_TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {
-    "seed": int,
-    "accuracy": (int, float),
-    "trusted": bool,
-}
 
 
 def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) -> PoolMember:
@@ -169,34 +159,36 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
     Raises:
         PoolError: a field is unknown, missing or wrong.
     """
-    where = f"{manifest}: model {row.get('path', '(without path)')}"
+    path = row.get("path", "(without path)")
+    where = f"{manifest}: model {path if isinstance(path, str) else quoted(path)}"
     if not isinstance(row.get("path"), str):
         raise PoolError(f"{where}: every [[model]] needs a path.")
-    for name, choices in (("role", get_args(Role)), ("relation", get_args(Relation))):
-        if row.get(name) not in choices:
-            raise PoolError(f"{where}: {name} must be one of {', '.join(choices)}; found {row.get(name)!r}.")
+    kinds = get_type_hints(PoolMember)
+    try:
+        check_known(row, sorted(kinds))
+        for name in ("role", "relation"):
+            read_field(row, name, kinds[name])
+    except OptionError as error:
+        raise PoolError(f"{where}: {error}") from error
     if (row["role"] == "source") != (row["relation"] == "source"):
         raise PoolError(f'{where}: role and relation are both "source", or neither is.')
-    known = set(PoolMember.__dataclass_fields__)
-    unknown = sorted(set(row) - known)
-    if unknown:
-        raise PoolError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}.")
     own = row.get("contract", common)
-    if own is not None and not _is_table(own):
-        raise PoolError(f"{where}: contract must be a table; found {own!r}.")
+    if own is not None and not fits(own, dict):
+        raise PoolError(f"{where}: contract must be a table; found {quoted(own)}.")
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
     values = {k: v for k, v in row.items() if k not in ("path", "contract")}
+    accuracy = values.get("accuracy")
+    if isinstance(accuracy, int | float) and not 0 <= accuracy <= 1:
+        raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {quoted(accuracy)}.")
     for name, value in values.items():
-        if not isinstance(value, _VALUE_TYPES.get(name, str)) or isinstance(value, bool) != (name == "trusted"):
-            raise PoolError(f"{where}: {name} cannot be {value!r}.")
+        if value is None or not fits(value, kinds[name]):
+            raise PoolError(f"{where}: {name} cannot be {quoted(value)}.")
     if values.get("trusted") and "sha256" not in values:
         raise PoolError(
             f"{where}: trusted = true is said of one file, so its sha256 must stand beside it. "
             "`cae pool add --trusted` writes both."
         )
-    if not 0 <= values.get("accuracy", 0) <= 1:
-        raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {values['accuracy']}.")
-    return PoolMember(path=manifest.parent / row["path"], contract=contract, **values)
+    return PoolMember(path=manifest.parent / path, contract=contract, **values)
 
 
 def _check_disjoint(members: Sequence[PoolMember], manifest: Path) -> None:

@@ -2,6 +2,7 @@
 
 from cae_core.disputes.case import Case
 from cae_core.disputes.judging import Judgement
+from cae_core.files.records import as_json
 
 __all__ = ["case_facts"]
 
@@ -9,7 +10,7 @@ __all__ = ["case_facts"]
 def case_facts(case: Case) -> dict[str, str]:
     """Return names and values, in the order in which they are to be read; what does not apply is left out."""
     judgement, opening = case.judgement, case.claim.opening
-    evidence = judgement.evidence.as_dict()
+    evidence = as_json(judgement.evidence)
     facts: dict[str, str | None] = {
         "reason": judgement.reason,
         "remedy": judgement.remedy or None,
@@ -46,7 +47,7 @@ def _consistency(case: Case) -> str:
 def _replay(case: Case) -> str | None:
     if case.replay is None:
         return None
-    replay = case.replay.as_dict()
+    replay = as_json(case.replay)
     return (
         f"{replay['passed']} of {replay['examples']} examples; largest difference of conferrability "
         f"{replay['largest_conferrability_difference']:.2g}, least share of pixels within one level "

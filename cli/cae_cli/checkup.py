@@ -1,6 +1,5 @@
 """What `cae doctor` looks at: each part is imported in a process of its own, because one that is broken may abort."""
 
-import dataclasses
 import re
 import subprocess
 import sys
@@ -33,10 +32,6 @@ class Finding:
     state: Literal["ok", "missing", "broken"]
     found: str
     remedy: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """Return it as JSON holds it."""
-        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -59,9 +59,11 @@ def parse_nonce(text: str) -> bytes:
         raise typer.BadParameter(f"expected an even number of hexadecimal digits; found {text!r}") from error
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Print one JSON object on stdout: indented for a person, on one line (and much faster) for a program.
+def print_json(value: object) -> None:
+    """Print one JSON object, see `as_json`, on stdout: indented for a person, on one line (and faster) for a program.
 
     All of it is ASCII, so that a program can read it whatever the encoding of the console.
     """
-    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+    from cae_core.files.records import as_json
+
+    typer.echo(json.dumps(as_json(value), indent=2 if sys.stdout.isatty() else None))

@@ -1,10 +1,10 @@
 """What a report says, before it becomes a page: ``cae report --json`` prints it and ``schema.json`` describes it."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 from cae_core import version as release
+from cae_core.files.records import as_json
 from cae_report.dossier import Dossier
 from cae_report.evidence import EvidenceRow, evidence_rows
 from cae_report.inputs import Input, inputs, settings_of
@@ -73,9 +73,9 @@ class ReportContent:
     tools: dict[str, str]
     report_tools: dict[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it, every name in it visible."""
-        content: dict[str, Any] = all_visible({"format": REPORT_FORMAT, **dataclasses.asdict(self)})
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: every name in it is visible."""
+        content: dict[str, object] = all_visible(as_json({"format": REPORT_FORMAT, **vars(self)}))
         return content
 
 

@@ -1,12 +1,12 @@
 """The page: content, figures and pictures in one HTML file that loads nothing."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cae_core.files.records import as_json
 from cae_report.content import ReportContent
 from cae_report.dossier import Dossier
 from cae_report.figures import draw_figures
@@ -38,12 +38,12 @@ def render_page(dossier: Dossier, content: ReportContent) -> str:
         name: {"svg": Markup(drawn.svg), "caption": drawn.caption}  # noqa: S704
         for name, drawn in draw_figures(dossier).items()
     }
-    values: dict[str, Any] = content.as_dict()
+    values: dict[str, Any] = as_json(content)
     return environment.get_template("report.html.j2").render(
         report=values,
         verdict=values["verdict"],
         figures=figures,
         pictures=draw_pictures(dossier.fingerprint, content.examples),
-        matrix=all_visible(dataclasses.asdict(matrix_of(content.classes, content.labels))),
+        matrix=all_visible(as_json(matrix_of(content.classes, content.labels))),
         style=style,
     )

@@ -1,12 +1,12 @@
 """``python -m tests.benchmarks [name ...] [--quick] [--json FILE]``: measure, and print one table."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from cae_cli.render import print_rows
+from cae_core.files.records import readable_json
 from tests.benchmarks.figures import Figure, Scale
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.mixed import measure_mixed
@@ -46,7 +46,7 @@ def main() -> None:
             figures.append(figure)
             sys.stderr.write(f"  {figure.name}: {figure.value:.3f} ({figure.detail})\n")
     if options.json is not None:
-        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
+        options.json.write_bytes(readable_json(figures))
     print_rows(["figure", "ratio#", "pairs#", "target#", "met", "detail"], [_row(figure) for figure in figures])
 
 

@@ -6,8 +6,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 __all__ = ["Figure", "Scale", "paired_cpu_seconds", "paired_seconds", "ratio_of_pairs"]
 
@@ -39,9 +38,9 @@ class Figure:
             return None
         return self.value >= self.target if self.at_least else self.value <= self.target
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return {**asdict(self), "met": self.met}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {**vars(self), "met": self.met}
 
 
 @dataclass(frozen=True)

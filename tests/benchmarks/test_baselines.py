@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from cae_core.files.records import as_json
 from cae_core.method.objectives.composite import CompositeLoss
 from cae_core.method.objectives.objective import Goal
 from tests.benchmarks import minimal_verify
@@ -100,7 +101,7 @@ def test_figures() -> None:
     figure = Figure(name="f", value=1.2, spread=(1.0, 1.5), target=1.3, at_least=True, detail="")
     assert figure.met is False
     assert dataclasses.replace(figure, at_least=False).met is True
-    assert dataclasses.replace(figure, target=None).as_dict()["met"] is None
+    assert as_json(dataclasses.replace(figure, target=None))["met"] is None
     assert Scale(quick=True).pick(100, 10) == 10
     calls: list[str] = []
     assert len(paired_seconds([lambda: calls.append("a"), lambda: calls.append("b")], 2)) == 2

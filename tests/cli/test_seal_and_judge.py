@@ -23,6 +23,7 @@ from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import save_calibration
 from cae_core.calibration.subject import load_calibrated
 from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest_writing import write_manifest
@@ -197,7 +198,7 @@ def test_a_script_seals_dates_and_judges_as_the_commands_do(court: Court, ask: R
     )
     signer = signed_by(seal, signature=made.signature, public_key=court.keys.public)
     options = JudgeOptions(seals=1, evidence=evidence, nonce=bytes.fromhex(NONCE), signed_by=signer)
-    case = judge_files(files, open_data("digits"), options).as_dict()
+    case = as_json(judge_files(files, open_data("digits"), options))
     assert (case["outcome"], case["claim"]["signed_by"]) == ("upheld", check_signing_key(court.keys.private))
     by_command = ask(court.pool.copy, *court.dated()).json()
     same = ("outcome", "reason", "p_value", "p_adjusted", "references", "nonce", "verification")

@@ -142,8 +142,7 @@ def _network(task: Task, made: Made, data: PoolData, folder: Path) -> Result:
     for epoch in job.snapshot_epochs:
         network.load(made.snapshots[epoch])
         members.append(member(f"epoch-{epoch}"))
-    table = {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}
-    return Result(tuple(members), weights, table, 0.0)
+    return Result(tuple(members), weights, contract.stated(), 0.0)
 
 
 def _exported(job: PoolJob, model: Any, path: Path, contract: Contract, image_shape: ImageShape) -> bytes:  # noqa: ANN401

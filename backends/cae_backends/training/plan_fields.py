@@ -1,13 +1,16 @@
 """Checks of a plan's fields; the messages begin with where in the plan something is wrong."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from cae_backends.training.trainers import find_trainer
-from cae_core.errors import CaeError, PoolError
+from cae_core.errors import CaeError, OptionError, PoolError, quoted
+from cae_core.files.fields import check_known, fits, read_field
 from cae_core.pool.manifest import Role
 
-__all__ = ["architectures_of", "check_architecture", "check_fields", "counts_field", "names_field", "text_field"]
+__all__ = ["architectures_of", "check_architecture", "check_fields", "counts_field", "names_field", "plan_field"]
+
+T = TypeVar("T")
 
 
 def architectures_of(trainer: str, where: str) -> Collection[str]:
@@ -32,16 +35,16 @@ def check_architecture(name: str, known: Collection[str], where: str) -> None:
         raise PoolError(f"{where}: Unknown architecture {name!r}; known are {', '.join(known)}.")
 
 
-def text_field(table: Mapping[str, Any], field: str, default: str, where: str) -> str:
-    """Return the text that ``table`` has under this name, or the default.
+def plan_field(table: Mapping[str, Any], field: str, where: str, *, default: T) -> T:
+    """Return what ``table`` has under this name, or the default.
 
     Raises:
-        PoolError: it is no text.
+        PoolError: it is of another type than the default.
     """
-    value = table.get(field, default)
-    if not isinstance(value, str):
-        raise PoolError(f"{where}: {field} must be a text; found {value!r}.")
-    return value
+    try:
+        return cast("T", read_field(table, field, type(default), default))
+    except OptionError as error:
+        raise PoolError(f"{where}: {error}") from error
 
 
 def names_field(table: Mapping[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
@@ -51,9 +54,9 @@ def names_field(table: Mapping[str, Any], field: str, default: list[str] | None,
         PoolError: it is no list of texts.
     """
     names = table.get(field, default)
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise PoolError(f"{where}: {field} must be a list of names; found {names!r}.")
-    return names
+    if not names or not fits(names, list[str]):
+        raise PoolError(f"{where}: {field} must be a list of names; found {quoted(names)}.")
+    return cast("list[str]", names)
 
 
 def counts_field(table: Mapping[str, Any], where: str) -> Iterator[tuple[Role, int]]:
@@ -65,10 +68,10 @@ def counts_field(table: Mapping[str, Any], where: str) -> Iterator[tuple[Role, i
     counts = table.get("count")
     roles = [role for role in get_args(Role) if role != "source"]
     if not isinstance(counts, dict) or not counts or not set(counts) <= set(roles):
-        raise PoolError(f"{where}: count is a table of numbers by role ({', '.join(roles)}); found {counts!r}.")
+        raise PoolError(f"{where}: count is a table of numbers by role ({', '.join(roles)}); found {quoted(counts)}.")
     for role, count in counts.items():
-        if type(count) is not int or count < 0:
-            raise PoolError(f"{where}: the count of {role} must be a number; found {count!r}.")
+        if not fits(count, int) or count < 0:
+            raise PoolError(f"{where}: the count of {role} must be a number; found {quoted(count)}.")
         yield cast("Role", role), count
 
 
@@ -78,6 +81,7 @@ def check_fields(table: Mapping[str, Any], known: tuple[str, ...], where: str) -
     Raises:
         PoolError: naming the first.
     """
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise PoolError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(known)}.")
+    try:
+        check_known(table, known)
+    except OptionError as error:
+        raise PoolError(f"{where}: {error}") from error

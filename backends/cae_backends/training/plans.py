@@ -42,11 +42,12 @@ from cae_backends.training.plan_fields import (
     check_fields,
     counts_field,
     names_field,
-    text_field,
+    plan_field,
 )
 from cae_backends.training.pretrained import Pretrained, read_pretrained
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
-from cae_core.errors import CaeError, ModelError, PoolError
+from cae_core.errors import CaeError, ModelError, PoolError, quoted
+from cae_core.files.fields import fits
 from cae_core.opening.opened import check_consent
 from cae_core.pool.manifest import Role
 
@@ -148,7 +149,8 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
         check_jobs(jobs)
     except PoolError as error:
         raise PoolError(f"{origin}: {error}") from error
-    return Plan(data=text_field(table, "data", "", origin), foreign=text_field(table, "foreign", "", origin), jobs=jobs)
+    data, foreign = (plan_field(table, name, origin, default="") for name in ("data", "foreign"))
+    return Plan(data=data, foreign=foreign, jobs=jobs)
 
 
 class _Reader:
@@ -156,9 +158,9 @@ class _Reader:
 
     def __init__(self, table: Mapping[str, Any], origin: str, folder: Path) -> None:
         self._table, self._origin, self._folder = table, origin, folder
-        self._seed, self._trainer = table.get("seed", 0), text_field(table, "trainer", "torch", origin)
-        if type(self._seed) is not int:
-            raise PoolError(f"{origin}: seed must be an integer; found {self._seed!r}.")
+        self._seed, self._trainer = table.get("seed", 0), plan_field(table, "trainer", origin, default="torch")
+        if not fits(self._seed, int):
+            raise PoolError(f"{origin}: seed must be an integer; found {quoted(self._seed)}.")
         own = table.get("recipe", {})
         if not isinstance(own, dict) or not all(isinstance(recipe, dict) for recipe in own.values()):
             raise PoolError(f"{origin}: recipes are tables, such as [recipe.quick].")
@@ -167,13 +169,14 @@ class _Reader:
 
     def _read_all(self, own: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuse a wrong recipe also where no member uses it; a base is read with those that build on it."""
-        bases, done = {str(recipe.get("base", "")) for recipe in own.values()}, set[str]()
+        bases = {plan_field(own[name], "base", f"{self._origin}: recipe {name!r}", default="") for name in own}
+        done: set[str] = set()
         for name in sorted(own, key=lambda name: name in bases):
             if name not in done:
                 self._recipe(name, {}, self._origin)
             while name in own and name not in done:
                 done.add(name)
-                name = str(own[name].get("base", ""))  # noqa: PLW2901 - along the bases
+                name = own[name].get("base", "")  # noqa: PLW2901 - along the bases
 
     def jobs(self) -> Iterator[PoolJob]:
         source = self._source()
@@ -183,8 +186,8 @@ class _Reader:
             raise PoolError(f"{self._origin}: members are tables, [[members]].")
         seen: set[str] = set()
         for group in groups:
-            kind = text_field(group, "kind", "", f"{self._origin}: members")
-            name = text_field(group, "name", kind.replace(" ", "-"), f"{self._origin}: members")
+            kind = plan_field(group, "kind", f"{self._origin}: members", default="")
+            name = plan_field(group, "name", f"{self._origin}: members", default=kind.replace(" ", "-"))
             if name in seen:
                 raise PoolError(f"{self._origin}: two groups of members are called {name!r}. Give one another name.")
             seen.add(name)
@@ -195,11 +198,11 @@ class _Reader:
         if not isinstance(table, dict):
             raise PoolError(f"{self._origin}: a plan has a table [source] with architecture and recipe, or a file.")
         check_fields(table, _SOURCE_FIELDS, where)
-        origin = self._folder / text_field(table, "file", "", where) if "file" in table else None
+        origin = self._folder / plan_field(table, "file", where, default="") if "file" in table else None
         if origin is not None and not origin.is_file():
             raise PoolError(f"{where}: {origin} is no such model file.")
-        architecture = text_field(table, "architecture", "", where)
-        trainer = text_field(table, "trainer", self._trainer, where)
+        architecture = plan_field(table, "architecture", where, default="")
+        trainer = plan_field(table, "trainer", where, default=self._trainer)
         recipe = Recipe()
         if origin is None:
             recipe = self._recipe(table.get("recipe"), table, where)
@@ -223,9 +226,7 @@ class _Reader:
         )
 
     def _consent(self, table: Mapping[str, Any], origin: Path | None, where: str) -> bool:
-        trusted = table.get("trusted", False)
-        if not isinstance(trusted, bool):
-            raise PoolError(f"{where}: trusted must be true or false; found {trusted!r}.")
+        trusted = plan_field(table, "trusted", where, default=False)
         if origin is not None:
             try:
                 check_consent(origin, trusted=trusted)
@@ -239,7 +240,7 @@ class _Reader:
         kind = _kind(table, where)
         architectures = names_field(table, "architectures", [source.architecture] if kind.copies else None, where)
         recipes = names_field(table, "recipes", None if kind.trained else ["digits"], where)
-        trainer = text_field(table, "trainer", self._trainer, where)
+        trainer = plan_field(table, "trainer", where, default=self._trainer)
         if source.origin is None or not kind.copies:  # a file has no architecture to be copied
             _check_architectures(architectures, kind, trainer, where)
         queries, snapshots = _queries(table, where), _snapshots(table, where)
@@ -268,9 +269,9 @@ class _Reader:
     def _recipe(self, name: object, table: Mapping[str, Any], where: str) -> Recipe:
         changes = table.get("changes", {})
         if not isinstance(name, str):
-            raise PoolError(f"{where}: a recipe is named by a text; found {name!r}.")
+            raise PoolError(f"{where}: a recipe is named by a text; found {quoted(name)}.")
         if not isinstance(changes, dict):
-            raise PoolError(f"{where}: changes to a recipe are a table; found {changes!r}.")
+            raise PoolError(f"{where}: changes to a recipe are a table; found {quoted(changes)}.")
         try:
             return read_recipe(name, tables=self._recipes, changes=changes)
         except CaeError as error:
@@ -281,7 +282,7 @@ def _kind(table: Mapping[str, Any], where: str) -> Kind:
     known = {name: kind for name, kind in KINDS.items() if kind is not SOURCE_KIND}
     name = str(table.get("kind", ""))
     if name not in known:
-        raise PoolError(f"{where}: kind must be one of {', '.join(known)}; found {name!r}.")
+        raise PoolError(f"{where}: kind must be one of {', '.join(known)}; found {quoted(name)}.")
     return known[name]
 
 
@@ -304,12 +305,12 @@ def _turns(
 def _queries(table: Mapping[str, Any], where: str) -> Literal["own", "foreign"]:
     queries = table.get("queries", "own")
     if queries not in ("own", "foreign"):
-        raise PoolError(f"{where}: queries are own or foreign; found {queries!r}.")
+        raise PoolError(f"{where}: queries are own or foreign; found {quoted(queries)}.")
     return "foreign" if queries == "foreign" else "own"
 
 
 def _snapshots(table: Mapping[str, Any], where: str) -> int:
     snapshots = table.get("snapshots", 0)
-    if type(snapshots) is not int or snapshots < 0:
-        raise PoolError(f"{where}: snapshots must be a number; found {snapshots!r}.")
-    return snapshots
+    if not fits(snapshots, int) or snapshots < 0:
+        raise PoolError(f"{where}: snapshots must be a number; found {quoted(snapshots)}.")
+    return int(snapshots)

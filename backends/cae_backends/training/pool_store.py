@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cae_backends.execution.crew import Shared
 from cae_backends.training.jobs import PoolJob
+from cae_core.arrays import sha256_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 from cae_core.files.digests import sha256_of_file
@@ -53,7 +54,7 @@ class PoolData:
         """Return one digest of all."""
         parts = [self.train.sha256(), self.test.sha256()]
         if self.foreign is not None:
-            parts.append(hashlib.sha256(np.ascontiguousarray(self.foreign).tobytes()).hexdigest())
+            parts.append(sha256_of(self.foreign))
         return "/".join(parts)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cae_backends.training.plan_fields import text_field
+from cae_backends.training.plan_fields import plan_field
 from cae_backends.training.trainers import find_trainer
 from cae_core.errors import PoolError
 from cae_core.files.digests import sha256_of_file
@@ -73,7 +73,7 @@ def read_pretrained(
     """
     if "weights" not in table:
         return {}
-    published, given = find_trainer(trainer).pretrained, text_field(table, "weights", "", where)
+    published, given = find_trainer(trainer).pretrained, plan_field(table, "weights", where, default="")
     for architecture in architectures:
         if architecture not in published:
             known = ", ".join(published) or "none"

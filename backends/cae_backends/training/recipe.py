@@ -5,9 +5,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from cae_core.errors import OptionError
+from cae_core.files.fields import check_choices, read_fields
 
 __all__ = ["Normalise", "Optimizer", "Precision", "Recipe", "Schedule", "packaged_recipes", "read_recipe"]
 
@@ -16,12 +17,6 @@ Schedule: TypeAlias = Literal["one-cycle", "constant", "keras-example"]
 Normalise: TypeAlias = Literal["fixed", "channels", "mean-image"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": get_args(Optimizer),
-    "schedule": get_args(Schedule),
-    "normalise": get_args(Normalise),
-    "precision": get_args(Precision),
-}
 
 _LATER = {"later": True}
 """Marks a field that came after the first digests: at its default it is left out, so that older jobs keep theirs."""
@@ -91,9 +86,7 @@ class Recipe:
     sparsity: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise OptionError(f"A recipe's {name} is one of {', '.join(choices)}; found {getattr(self, name)!r}.")
+        check_choices(self)
         if self.epochs < 1 or self.batch_size < 2:  # batch norm needs two images
             raise OptionError(f"A recipe needs 1 epoch and 2 images per batch; found {self.epochs}, {self.batch_size}.")
         if self.learning_rate <= 0 or self.temperature <= 0 or not 0 < self.share <= 1:
@@ -159,16 +152,9 @@ def read_recipe(
 
 
 def _recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
-    known = {field.name: type(field.default).__name__ for field in dataclasses.fields(Recipe)}
-    values = dict(fields)
-    for field, value in fields.items():
-        if field not in known:
-            raise OptionError(f"Recipe {name}: unknown field {field!r}; known are {', '.join(known)}.")
-        if known[field] == "float" and type(value) is int:
-            values[field] = float(value)
-        elif type(value).__name__ != known[field]:
-            raise OptionError(f"Recipe {name}: {field} must be of type {known[field]}; found {value!r}.")
     try:
+        values = read_fields(Recipe, fields)
+        values |= {field: float(value) for field, value in values.items() if isinstance(getattr(Recipe, field), float)}
         return Recipe(**values)
     except OptionError as error:
         raise OptionError(f"Recipe {name}: {error}") from error

@@ -83,7 +83,7 @@ def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int
         "surrogates": plan_calibration(settings.fnr, surrogates),
     }
     if json:
-        print_json({relation: plan.as_dict() for relation, plan in plans.items()})
+        print_json(plans)
         return
     from cae_cli.render import print_rows
 

@@ -18,7 +18,7 @@ def run(*, json: Json = False) -> None:
 
     findings = check_up()
     if json:
-        print_json({"python": sys.version.split()[0], "findings": [finding.as_dict() for finding in findings]})
+        print_json({"python": sys.version.split()[0], "findings": findings})
     else:
         from rich.text import Text
 

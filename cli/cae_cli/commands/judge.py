@@ -140,7 +140,7 @@ def run(
     with resumable(), progress_bar(enabled=not json) as progress:
         case = judge_files(files, images, options, progress=progress)
     if json:
-        print_json(case.as_dict())
+        print_json(case)
     else:
         _show(case, files.workdir)
     raise typer.Exit(EXIT_CODES[case.judgement.outcome])

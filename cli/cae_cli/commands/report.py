@@ -43,7 +43,7 @@ def run(
     if target is not None:
         _write(dossier, content, target)
     if json:
-        print_json(content.as_dict())
+        print_json(content)
     else:
         typer.echo(f"{target}: {dossier.verdict.decision.verdict}. The recorded answers give the recorded verdict.")
 

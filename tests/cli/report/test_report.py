@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import save_fingerprint
 from cae_core.verification.options import VerificationOptions
 from cae_report import matrix as matrices
@@ -67,14 +68,14 @@ def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_the_content_follows_its_schema(reported: tuple[ReportContent, Page]) -> None:
-    value = json.loads(json.dumps(reported[0].as_dict()))
+    value = json.loads(json.dumps(as_json(reported[0])))
     Draft202012Validator(SCHEMA).validate(value)
 
 
 def test_the_schema_refuses_what_it_should(tmp_path: Path) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     files = make(tmp_path)
-    value = json.loads(json.dumps(gather_content(open_dossier(files.verdict, files.fingerprint), examples=1).as_dict()))
+    value = json.loads(json.dumps(as_json(gather_content(open_dossier(files.verdict, files.fingerprint), examples=1))))
     validator = Draft202012Validator(SCHEMA)
     assert validator.is_valid(value)
     changes: tuple[dict[str, Any], ...] = (
@@ -247,7 +248,7 @@ def test_a_verdict_by_the_first_rule_is_reported_with_both_sides_and_says_so(tmp
     assert "0 of 39 known copies as seldom" in first.sentence
     titles = [{limit.title for limit in content.limits} for content in (first, present)]
     assert titles[0] - titles[1] == {"What the present rule would say"}
-    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(first.as_dict())))
+    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(as_json(first))))
 
 
 def test_what_a_verdict_does_not_prove_depends_on_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from cae_core.calibration.calibrate import CalibrationSettings, calibrate, plan_
 from cae_core.calibration.calibrated import Calibration
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, OptionError, PoolError
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.models import Model, Predictions
@@ -397,6 +398,6 @@ class TestPlan:
         assert plan_calibration(0.05, 0).best == 1.0
         assert plan_calibration(0.05, 19).best == 0.05
         assert [plan_calibration(0.05, r).exceeded for r in (18, 19, 38, 39, 99, 245)] == [0, 0, 0, 1, 4, 11]
-        assert plan_calibration(0.05, 19).as_dict() == {
+        assert as_json(plan_calibration(0.05, 19)) == {
             "rate": 0.05, "models": 19, "needed": 19, "needed_sequential": 39, "best": 0.05, "exceeded": 0,
         }  # fmt: skip

@@ -12,6 +12,7 @@ from cae_core.disputes.claim import check_consistency, claimed_settings, open_cl
 from cae_core.disputes.claim_rerun import claimed_members, replay_claim, sample_examples
 from cae_core.disputes.seal import make_opening
 from cae_core.errors import FingerprintError, OptionError, PoolError, VerdictError
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import DifferentiableModel
@@ -32,8 +33,8 @@ def claimed(dispute: Dispute) -> Fingerprint:
 def open_it(dispute: Dispute, claimed: Fingerprint, **changes: Any) -> None:  # noqa: ANN401 - of different types
     opening = make_opening(claimed, claimant="Example Ltd")
     given: dict[str, Any] = {
-        "seal": opening.seal().as_dict(),
-        "opening": opening.as_dict(),
+        "seal": as_json(opening.seal()),
+        "opening": as_json(opening),
         "source_sha256": dispute.source.digest(),
     }
     open_claim(claimed, **{**given, **changes})
@@ -61,7 +62,7 @@ def test_an_honest_claim_opens(dispute: Dispute, claimed: Fingerprint) -> None:
 def test_another_fingerprint_is_refused(dispute: Dispute, claimed: Fingerprint) -> None:
     other = make_opening(dispute.claim(seed=4))
     with pytest.raises(VerdictError, match="it was made for the fingerprint"):
-        open_it(dispute, claimed, seal=other.seal().as_dict(), opening=other.as_dict())
+        open_it(dispute, claimed, seal=as_json(other.seal()), opening=as_json(other))
 
 
 def test_another_source_is_refused(dispute: Dispute, claimed: Fingerprint) -> None:
@@ -72,7 +73,7 @@ def test_another_source_is_refused(dispute: Dispute, claimed: Fingerprint) -> No
 def test_a_source_that_the_fingerprint_does_not_name_is_refused(dispute: Dispute, claimed: Fingerprint) -> None:
     """The seal itself is consistent: the claimant sealed another source than the fingerprint was made of."""
     opening = dataclasses.replace(make_opening(claimed), source=dispute.copy.digest())
-    sealed = {"seal": opening.seal().as_dict(), "opening": opening.as_dict()}
+    sealed = {"seal": as_json(opening.seal()), "opening": as_json(opening)}
     with pytest.raises(VerdictError, match="The source that the fingerprint names has SHA-256"):
         open_it(dispute, claimed, source_sha256=dispute.copy.digest(), **sealed)
 
@@ -81,7 +82,7 @@ def test_other_pool_members_are_refused(dispute: Dispute, claimed: Fingerprint) 
     opening = make_opening(claimed)
     opening = dataclasses.replace(opening, references=opening.references[:-1])
     with pytest.raises(VerdictError, match="binds other surrogates or references"):
-        open_it(dispute, claimed, seal=opening.seal().as_dict(), opening=opening.as_dict())
+        open_it(dispute, claimed, seal=as_json(opening.seal()), opening=as_json(opening))
 
 
 def test_a_budget_that_asks_nothing_is_refused_before_anything_is_generated(
@@ -89,14 +90,14 @@ def test_a_budget_that_asks_nothing_is_refused_before_anything_is_generated(
 ) -> None:
     opening = dataclasses.replace(make_opening(claimed), max_queries=3)
     with pytest.raises(VerdictError, match="its query budget leaves nothing to judge by: max_queries is 3"):
-        open_it(dispute, claimed, seal=opening.seal().as_dict(), opening=opening.as_dict())
+        open_it(dispute, claimed, seal=as_json(opening.seal()), opening=as_json(opening))
 
 
 def test_an_honest_claim_is_consistent_and_invented_images_are_not(dispute: Dispute, claimed: Fingerprint) -> None:
     source = opened(dispute.source)
     found = check_consistency(claimed, source)
     assert found.complete
-    assert found.as_dict()["examples"] == len(claimed) == 12
+    assert as_json(found)["examples"] == len(claimed) == 12
     noise = np.random.default_rng(0).integers(0, 256, claimed.images.shape, np.uint8)
     invented = check_consistency(dataclasses.replace(claimed, images=noise), source)
     assert (invented.within_eps, invented.complete) == (0, False)
@@ -122,7 +123,7 @@ def test_the_record_leads_to_an_honest_claim(dispute: Dispute, settings: dict[st
         sample_examples(claim, 10, nonce=NONCE),
         progress=lambda *done: told.append(done),
     )
-    figures = replayed.as_dict()
+    figures = as_json(replayed)
     assert (figures["examples"], figures["passed"], figures["consistent"]) == (10, 10, True)
     assert figures["largest_conferrability_difference"] < 1e-6
     assert figures["least_pixels_within_one_level"] == 1.0
@@ -132,7 +133,7 @@ def test_the_record_leads_to_an_honest_claim(dispute: Dispute, settings: dict[st
 
 def test_the_record_does_not_lead_to_foreign_examples(dispute: Dispute, claimed: Fingerprint) -> None:
     foreign = forged(claimed, opened(dispute.source), eps=0.2)
-    replayed = replay_claim(foreign, dispute.pools(*dispute.claimant), np.arange(len(foreign))).as_dict()
+    replayed = as_json(replay_claim(foreign, dispute.pools(*dispute.claimant), np.arange(len(foreign))))
     assert replayed["passed"] == 0
     assert not replayed["consistent"]
     assert replayed["least_pixels_within_one_level"] < 0.95
@@ -140,7 +141,7 @@ def test_the_record_does_not_lead_to_foreign_examples(dispute: Dispute, claimed:
 
 def test_the_record_of_another_seed_does_not_lead_there(dispute: Dispute, claimed: Fingerprint) -> None:
     """With other dropout masks the images are others: the seed is part of the record."""
-    generation = {**claimed.generation, "settings": quick_settings(seed=99).as_dict()}
+    generation = {**claimed.generation, "settings": as_json(quick_settings(seed=99))}
     other = dataclasses.replace(claimed, generation=generation)
     assert replay_claim(other, dispute.pools(*dispute.claimant), np.arange(len(other))).passed < len(other)
 
@@ -155,7 +156,7 @@ def test_impossible_records_are_refused(dispute: Dispute, claimed: Fingerprint, 
 
 def test_a_record_that_names_a_far_step_costs_no_more(dispute: Dispute, claimed: Fingerprint) -> None:
     far = dataclasses.replace(claimed, start_step=np.full(len(claimed), 2**31 - 1, np.int32))
-    assert replay_claim(far, dispute.pools(*dispute.claimant), np.arange(2)).as_dict()["examples"] == 2
+    assert as_json(replay_claim(far, dispute.pools(*dispute.claimant), np.arange(2)))["examples"] == 2
 
 
 def test_a_pool_that_lacks_a_member_is_refused(dispute: Dispute, claimed: Fingerprint) -> None:
@@ -176,7 +177,7 @@ def with_settings(claimed: Fingerprint, settings: object) -> Fingerprint:
 
 
 def test_the_judge_may_change_the_claims_settings(claimed: Fingerprint) -> None:
-    assert claimed_settings(claimed).as_dict() == quick_settings().as_dict()
+    assert as_json(claimed_settings(claimed)) == as_json(quick_settings())
     changed = claimed_settings(claimed, eps=0.3, tau=None, count=7)
     assert (changed.eps, changed.tau, changed.count) == (0.3, 0.5, 7)
     with pytest.raises(OptionError, match="count must be at least 1"):
@@ -201,8 +202,8 @@ def test_options_that_the_claims_objective_does_not_read_have_no_effect(
     claimed: Fingerprint, objective: str, unused: dict[str, Any]
 ) -> None:
     """Earlier releases took them and kept them in the fingerprint; today's generation refuses them."""
-    plain = {**quick_settings().as_dict(), "objective": objective}
-    assert claimed_settings(with_settings(claimed, plain | unused)).as_dict() == plain
+    plain = {**as_json(quick_settings()), "objective": objective}
+    assert as_json(claimed_settings(with_settings(claimed, plain | unused))) == plain
     with pytest.raises(OptionError, match="which does not read it"):
         GenerationSettings(**plain | unused)
 

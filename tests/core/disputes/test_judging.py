@@ -16,6 +16,7 @@ from cae_core.calibration.subject import load_calibrated
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate, seed_of
 from cae_core.errors import OptionError, PoolError, VerdictError
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import save_fingerprint
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
@@ -62,8 +63,8 @@ def test_a_copy_is_upheld_with_dated_evidence(dispute: Dispute, regeneration: Re
     assert (found.outcome, found.p_value, found.p_adjusted, found.attested) == ("upheld", 0.01, 0.01, True)
     assert "reached by 0 of 99 independent models" in found.reason
     assert found.verdict is not None
-    assert found.as_dict()["verification"]["caeacc"] >= 0.9
-    assert found.as_dict()["evidence"] == {
+    assert as_json(found)["verification"]["caeacc"] >= 0.9
+    assert as_json(found)["evidence"] == {
         "sealed_at": "2026-01-31T12:00:00+00:00",
         "suspect_since": "2026-05-01T00:00:00+00:00",
         "authority": "an authority",
@@ -86,7 +87,7 @@ def test_without_proof_of_who_was_first_nothing_is_upheld(
     assert found.reason.startswith("direction not proven: ")
     assert said in found.reason
     assert found.remedy
-    assert not found.as_dict()["evidence"]["proven"]
+    assert not as_json(found)["evidence"]["proven"]
 
 
 def test_times_are_compared_whatever_their_zones() -> None:
@@ -252,7 +253,7 @@ def test_one_regeneration_judges_many_suspects_alike(dispute: Dispute, regenerat
     """In any order: nothing of one suspect stays for the next."""
     first = [judge(regeneration, opened(suspect)) for suspect in (dispute.copy, dispute.stranger)]
     second = [judge(regeneration, opened(suspect)) for suspect in (dispute.stranger, dispute.copy)]
-    assert [found.as_dict() for found in first] == [found.as_dict() for found in second[::-1]]
+    assert as_json(first) == as_json(second[::-1])
 
 
 def test_the_budget_is_kept(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -430,5 +431,5 @@ def test_surrogates_of_another_source_are_refused(dispute: Dispute, tmp_path: Pa
 
 
 def test_an_undated_claim_says_so_in_json() -> None:
-    told = DatedEvidence(suspect_since=LATER + timedelta(hours=1)).as_dict()
+    told = as_json(DatedEvidence(suspect_since=LATER + timedelta(hours=1)))
     assert told == {"sealed_at": None, "suspect_since": "2026-05-01T01:00:00+00:00", "authority": None, "proven": False}

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cae_core.disputes.seal import SEAL_FORMAT, Opening, make_opening, parse_opening, parse_seal
+from cae_core.disputes.seal import SEAL_FORMAT, Opening, Seal, make_opening, parse_opening, parse_seal
 from cae_core.disputes.sealing import opening_of, seal_file
 from cae_core.errors import OptionError, VerdictError
+from cae_core.files.records import readable_json
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.generation.generate import GenerationResult
 from tests.core.toys import toy_fingerprint
@@ -25,9 +26,9 @@ def opening(claimed: Fingerprint) -> Opening:
     return make_opening(claimed, fpr=0.01, max_queries=80, claimant="Example Ltd", salt=bytes(32))
 
 
-def as_json(value: dict[str, Any]) -> dict[str, Any]:
+def written(value: Opening | Seal) -> dict[str, Any]:
     """Return what a file of it holds."""
-    parsed: dict[str, Any] = json.loads(json.dumps(value))
+    parsed: dict[str, Any] = json.loads(readable_json(value))
     return parsed
 
 
@@ -38,13 +39,13 @@ def test_the_opening_binds_fingerprint_models_and_terms(claimed: Fingerprint, op
 
 
 def test_an_opening_opens_its_seal_after_a_round_trip(opening: Opening) -> None:
-    seal = parse_seal(as_json(opening.seal().as_dict()), "seal.json")
-    assert parse_opening(as_json(opening.as_dict()), seal, "opening.json") == opening
+    seal = parse_seal(written(opening.seal()), "seal.json")
+    assert parse_opening(written(opening), seal, "opening.json") == opening
 
 
 def test_the_seal_shows_nothing(opening: Opening) -> None:
-    assert set(opening.seal().as_dict()) == {"format", "hash", "commitment"}
-    assert opening.fingerprint_id not in json.dumps(opening.seal().as_dict())
+    assert set(written(opening.seal())) == {"format", "hash", "commitment"}
+    assert opening.fingerprint_id not in json.dumps(written(opening.seal()))
 
 
 def test_the_salt_makes_equal_claims_look_different(claimed: Fingerprint) -> None:
@@ -70,26 +71,26 @@ CHANGES: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("field", "value"), CHANGES)
 def test_nothing_can_be_changed_afterwards(opening: Opening, field: str, value: Any) -> None:  # noqa: ANN401 - any type
     with pytest.raises(VerdictError, match="does not open the seal"):
-        parse_opening({**as_json(opening.as_dict()), field: value}, opening.seal(), "opening.json")
+        parse_opening({**written(opening), field: value}, opening.seal(), "opening.json")
 
 
 def test_every_field_is_among_those_changes(opening: Opening) -> None:
-    assert {field for field, _ in CHANGES} == set(opening.as_dict()) - {"format"}
+    assert {field for field, _ in CHANGES} == set(written(opening)) - {"format"}
 
 
 @pytest.mark.parametrize("version", [0, SEAL_FORMAT + 1, None, "1", True])
 def test_another_format_is_refused_with_both_versions(opening: Opening, version: object) -> None:
     expected = rf"format version {version!r} and this release reads {SEAL_FORMAT}"
     with pytest.raises(VerdictError, match=f"this seal has {expected}"):
-        parse_seal({**opening.seal().as_dict(), "format": version}, "seal.json")
+        parse_seal({**written(opening.seal()), "format": version}, "seal.json")
     with pytest.raises(VerdictError, match=f"this opening has {expected}"):
-        parse_opening({**as_json(opening.as_dict()), "format": version}, opening.seal(), "opening.json")
+        parse_opening({**written(opening), "format": version}, opening.seal(), "opening.json")
 
 
 @pytest.mark.parametrize("commitment", ["", "xyz", 3, None, "AB" * 32])
 def test_a_seal_without_a_commitment_is_refused(opening: Opening, commitment: object) -> None:
     with pytest.raises(VerdictError, match=r"seal\.json: this is no seal"):
-        parse_seal({**opening.seal().as_dict(), "commitment": commitment}, "seal.json")
+        parse_seal({**written(opening.seal()), "commitment": commitment}, "seal.json")
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -105,11 +106,11 @@ def test_a_seal_without_a_commitment_is_refused(opening: Opening, commitment: ob
 ])  # fmt: skip
 def test_malformed_openings_are_one_sentence(opening: Opening, change: dict[str, Any], said: str) -> None:
     with pytest.raises(VerdictError, match=said):
-        parse_opening({**as_json(opening.as_dict()), **change}, opening.seal(), "opening.json")
+        parse_opening({**written(opening), **change}, opening.seal(), "opening.json")
 
 
 def test_a_missing_field_is_named(opening: Opening) -> None:
-    record = as_json(opening.as_dict())
+    record = written(opening)
     del record["salt"]
     with pytest.raises(VerdictError, match="'salt' is missing"):
         parse_opening(record, opening.seal(), "opening.json")

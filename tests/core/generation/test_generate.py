@@ -9,6 +9,7 @@ import pytest
 
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.generation.generate import GenerationResult, generate
 from cae_core.generation.run_state import RunState
@@ -88,7 +89,7 @@ def test_probes_are_benign_images_that_are_no_seeds(world: World, generated: Gen
 
 def test_the_metadata_tell_settings_data_and_models(world: World, generated: GenerationResult) -> None:
     told = generated.fingerprint.generation
-    assert told["settings"] == quick_settings().as_dict()
+    assert told["settings"] == as_json(quick_settings())
     assert told["data"] == {"name": "toy", "sha256": world.data.sha256()}
     assert told["surrogates"] == PROVENANCE["surrogates"]
     assert told["source"]["sha256"] == "00"

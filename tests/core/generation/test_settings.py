@@ -8,6 +8,7 @@ import pytest
 
 from cae_core.errors import OptionError
 from cae_core.files.digests import canonical_json
+from cae_core.files.records import as_json
 from cae_core.generation import settings as settings_module
 from cae_core.generation.settings import PRESETS, GenerationSettings, without_unused
 from cae_core.method.objectives.composite import CompositeLoss
@@ -135,9 +136,9 @@ def test_its_default_is_no_choice(objective: str, option: str, value: Any) -> No
     default = next(o.default for o in OPTIONS if o.name == option)
     assert default != value
     settings = GenerationSettings(eps=0.1, **{"objective": objective, option: default})  # type: ignore[arg-type]
-    told = settings.as_dict()
+    told = as_json(settings)
     assert told[option] == default if option in FIRST_OPTIONS else option not in told
-    assert GenerationSettings(**settings.as_dict()) == settings
+    assert GenerationSettings(**as_json(settings)) == settings
 
 
 @pytest.mark.parametrize(("objective", "option", "value"), UNUSED)
@@ -156,7 +157,7 @@ def test_what_a_preset_says_of_its_own_objective_goes_with_it() -> None:
 
 
 def test_the_records_order_is_what_it_was() -> None:
-    assert list(GenerationSettings(eps=0.1, akh=1, adam="keras").as_dict()) == [
+    assert list(as_json(GenerationSettings(eps=0.1, akh=1, adam="keras"))) == [
         *("eps", "norm", "count", "seed", "objective"),
         *FIRST_OPTIONS,
         *("iterations", "learning_rate", "dropout", "tau", "min_margin", "check_every", "batch", "ranking"),
@@ -168,8 +169,8 @@ def test_options_of_later_objectives_are_told_with_their_own_objective_only(monk
     """As if the margins had come after the composite loss: no earlier id would change."""
     margins = {option.name for option in OBJECTIVES["margins"].options}
     monkeypatch.setattr(settings_module, "_ALWAYS", settings_module._ALWAYS - margins)
-    assert not margins & set(GenerationSettings(eps=0.1, objective="composite").as_dict())
-    assert margins <= set(GenerationSettings(eps=0.1, objective="margins").as_dict())
+    assert not margins & set(as_json(GenerationSettings(eps=0.1, objective="composite")))
+    assert margins <= set(as_json(GenerationSettings(eps=0.1, objective="margins")))
 
 
 def test_the_settings_are_json_and_come_back() -> None:
@@ -183,6 +184,6 @@ def test_the_settings_are_json_and_come_back() -> None:
     )
     for changes, told in used:
         settings = GenerationSettings(eps=8 / 255, norm="l2", max_seeds=50, **changes)
-        again = GenerationSettings(**json.loads(canonical_json(settings.as_dict())))
+        again = GenerationSettings(**json.loads(canonical_json(as_json(settings))))
         assert again == settings
-        assert set(settings.as_dict()) == told
+        assert set(as_json(settings)) == told

@@ -15,6 +15,7 @@ from cae_core.calibration.file import calibration_digest, save_calibration
 from cae_core.calibration.subject import load_calibrated
 from cae_core.dataset import ImageSet
 from cae_core.errors import FingerprintError, OptionError
+from cae_core.files.records import as_json
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.answers import Answered
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
@@ -212,9 +213,9 @@ class TestGenerating:
         assert found.generation.get("akh", {"count": 0})["count"] == len(found.of(SOURCE_ERROR).labels)
 
     def test_the_settings(self) -> None:
-        assert "akh" not in GenerationSettings(eps=0.1).as_dict()
-        assert GenerationSettings(eps=0.1, akh=3).as_dict()["akh"] == 3
-        assert GenerationSettings(**GenerationSettings(eps=0.1, akh=3).as_dict()).akh == 3
+        assert "akh" not in as_json(GenerationSettings(eps=0.1))
+        assert as_json(GenerationSettings(eps=0.1, akh=3))["akh"] == 3
+        assert GenerationSettings(**as_json(GenerationSettings(eps=0.1, akh=3))).akh == 3
         with pytest.raises(OptionError, match="akh must be at least 0; found -1"):
             GenerationSettings(eps=0.1, akh=-1)
 
