@@ -15,6 +15,7 @@ from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.groups import CalibrationModel, Group
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.digests import canonical_json
+from cae_core.files.fields import read_fields
 from cae_core.fingerprint.file import Attachment, Fingerprint, FingerprintFile, save_fingerprint
 from cae_core.fingerprint.kinds import FURTHER
 from cae_core.models import NO_ANSWER
@@ -117,11 +118,8 @@ def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation:
     )
 
 
-def _models(rows: list[dict[str, str]]) -> tuple[CalibrationModel, ...]:
-    models = tuple(CalibrationModel(**row) for row in rows)
-    if not all(isinstance(value, str) for model in models for value in vars(model).values()):
-        raise ValueError("a model is described by something else than texts")
-    return models
+def _models(rows: list[object]) -> tuple[CalibrationModel, ...]:
+    return tuple(CalibrationModel(**read_fields(CalibrationModel, row)) for row in rows)
 
 
 def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:

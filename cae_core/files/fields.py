@@ -6,6 +6,7 @@ Callers say whose field it is: they put the place before the sentence, and make 
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from enum import EnumType
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -17,7 +18,7 @@ _LARGEST = 1 << 63
 
 
 def read_fields(kind: type[object], table: object) -> dict[str, Any]:
-    """Return the fields of the dataclass ``kind`` that ``table`` holds, those that are a tuple there as one.
+    """Return the fields of the dataclass ``kind`` that ``table`` holds, tuples and names of an enum there as such.
 
     Ranges, and what is missing, are the dataclass's own to refuse.
 
@@ -28,8 +29,13 @@ def read_fields(kind: type[object], table: object) -> dict[str, Any]:
         raise OptionError(f"the fields must be a table; found {quoted(table)}.")
     given, kinds = cast("Mapping[str, object]", table), get_type_hints(kind)
     check_known(given, kinds)
-    values = {name: read_field(given, name, kinds[name]) for name in given}
-    return {name: tuple(value) if get_origin(kinds[name]) is tuple else value for name, value in values.items()}
+    return {name: _made(read_field(given, name, kinds[name]), kinds[name]) for name in given}
+
+
+def _made(value: Any, kind: Any) -> Any:  # noqa: ANN401
+    if get_origin(kind) is tuple:
+        return tuple(value)
+    return kind(value) if isinstance(kind, EnumType) else value
 
 
 def read_field(table: Mapping[str, object], name: str, kind: Any, default: object = None) -> Any:  # noqa: ANN401
@@ -87,6 +93,9 @@ def _meaning(kind: Any) -> tuple[str, Callable[[Any], bool]]:  # noqa: ANN401
     if form is Literal:
         # True is 1 to Python
         return f"one of {', '.join(map(str, parts))}", lambda x: (type(x), x) in [(type(part), part) for part in parts]
+    if isinstance(kind, EnumType):
+        names = [str(name) for name in cast("Iterable[object]", kind)]
+        return f"one of {', '.join(names)}", lambda x: isinstance(x, str) and x in names
     if form in (Union, UnionType):
         each = [_meaning(part) for part in parts]
         return " or ".join(words for words, _ in each), lambda x: any(fitting(x) for _, fitting in each)

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import NoneType
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from cae_core.arrays import Images
 from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.errors import ModelError, OptionError, VerdictError
+from cae_core.files.fields import read_fields
 from cae_core.models import Predictions
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
@@ -23,14 +23,6 @@ _ROUNDING = 1e-9
 
 _NOT_DERIVED = frozenset({"earlier"})
 """What a verdict says beside what follows from the answers."""
-
-_OPTION_TYPES: dict[str, tuple[type, ...]] = {
-    "sequential": (bool,),
-    "max_queries": (int, NoneType),
-    "allow_extrapolation": (bool,),
-    "claimed_accuracy": (int, float, NoneType),
-    "rule": (int,),
-}
 
 _LARGEST_LABEL = 2**31
 
@@ -156,9 +148,6 @@ def _integer(value: object) -> int:
     return value
 
 
-def _options(values: Mapping[str, Any]) -> VerificationOptions:
-    for name, value in dict(values).items():
-        if not isinstance(value, _OPTION_TYPES[name]):
-            raise TypeError(f"option {name} {value!r}")
-    given: dict[str, Any] = {"rule": 1, **values}  # a record that names none was made when there was no other
-    return VerificationOptions(**given)
+def _options(values: object) -> VerificationOptions:
+    # a record that names no rule was made when there was no other
+    return VerificationOptions(**{"rule": 1, **read_fields(VerificationOptions, values)})

@@ -14,7 +14,6 @@ import pytest
 from cae_core.calibration.calibrated import Calibration
 from cae_core.errors import VerdictError
 from cae_core.statistics.score import Score
-from cae_core.verification import replay
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
 from cae_core.verification.verdict import Suspect
@@ -308,10 +307,6 @@ def test_what_is_no_verdict(change: Callable[[Record], object]) -> None:
     change(told)
     with pytest.raises(VerdictError, match="no verdict as `cae verify --json` prints it"):
         replay_verdict(told, paired(FINGERPRINT, RANK))
-
-
-def test_every_option_of_a_verification_has_a_type() -> None:
-    assert set(replay._OPTION_TYPES) == {field.name for field in dataclasses.fields(VerificationOptions)}
 
 
 @pytest.mark.parametrize(("factor", "differences"), [(1 + 1e-12, ()), (1 + 1e-6, ("p_value",))])
