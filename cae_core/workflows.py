@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import load_calibration, save_calibration
 from cae_core.contract import Contract
-from cae_core.files.digests import sha256_of_file, suspect_digest
+from cae_core.files.digests import sha256_of_file
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.loaders import Device
-from cae_core.opening.opened import open_model
+from cae_core.opening.opened import open_black_box
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.verification.verdict import Verdict
 from cae_core.verification.verify import VerificationOptions, verify
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.manifest import PoolMember
+    from cae_core.pool.members import OpenPool
+    from cae_core.pool.roles import CalibrationMembers
     from cae_core.progress import Progress
     from cae_core.verification.replay import Replay
 
@@ -51,27 +53,29 @@ def generate_fingerprint(
     *,
     settings: "GenerationSettings",
     output: Path,
-    device: Device = "auto",
+    opened: "OpenPool | None" = None,
     progress: "Progress" = lambda _stage, _done, _total: None,
 ) -> "GenerationResult":
     """Open the pools, generate a fingerprint and write it to ``output``.
 
     An interrupted run leaves its state beside ``output`` and goes on from there when it is called again with the same
-    inputs.
+    inputs. ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
         PoolError: a pool is empty, a file has changed, or one file plays two parts.
-        CaeError: see `generate`, `open_model` and `save_fingerprint`.
+        CaeError: see `generate`, `open_pools` and `save_fingerprint`.
     """
     from cae_core.generation.generate import generate
     from cae_core.generation.white_boxes import open_pools, provenance_of
+    from cae_core.pool.members import OpenPool
 
-    provenance = provenance_of(source, surrogates, references)
+    opened = opened or OpenPool()
+    provenance = provenance_of(source, surrogates, references, opened=opened)
     pools = open_pools(
         source,
         surrogates,
         references,
-        device=device,
+        opened=opened,
         images=data.images,
         progress=lambda done, total: progress("opening models", done, total),
     )
@@ -84,17 +88,16 @@ def generate_fingerprint(
 
 def calibrate_fingerprint(
     fingerprint: Path,
+    members: "CalibrationMembers",
     *,
-    references: "Sequence[PoolMember]",
-    surrogates: "Sequence[PoolMember]",
-    screen: "Sequence[PoolMember]" = (),
-    others: "Sequence[PoolMember]" = (),
     settings: "CalibrationSettings",
     output: Path | None = None,
-    device: Device = "auto",
+    opened: "OpenPool | None" = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Calibration:
     """Calibrate the fingerprint in a file and write both to ``output``, or back where None.
+
+    ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
         CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibration`.
@@ -102,16 +105,7 @@ def calibrate_fingerprint(
     from cae_core.calibration.calibrate import calibrate
 
     loaded = load_fingerprint(fingerprint)
-    calibration = calibrate(
-        loaded,
-        references=references,
-        surrogates=surrogates,
-        screen=screen,
-        others=others,
-        settings=settings,
-        device=device,
-        progress=progress,
-    )
+    calibration = calibrate(loaded, members, settings=settings, opened=opened, progress=progress).calibration
     save_calibration(calibration, loaded, output or fingerprint)
     return calibration
 
@@ -131,29 +125,29 @@ def verify_suspect(
     """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
 
     Args:
-        suspect: a path or an address, see `open_model`.
+        suspect: a path or an address, see `open_black_box`.
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
         device: where to run it.
-        trusted: whether the suspect's file is one's own; see `open_model`.
+        trusted: whether the suspect's file is one's own; see `open_black_box`.
         options: how it is asked and judged.
         nonce: decides the order of the questions; random where None.
         ledger: file that remembers which suspect has seen which examples; None: none is kept.
         progress: called with the queries done and in total.
 
     Raises:
-        CaeError: see `load_fingerprint`, `load_calibration`, `open_model` and `verify`.
+        CaeError: see `load_fingerprint`, `load_calibration`, `open_black_box` and `verify`.
     """
     loaded = load_fingerprint(fingerprint)
     calibration = load_calibration(fingerprint, loaded)
-    model = open_model(suspect, contract=contract, device=device, trusted=trusted)
+    opened = open_black_box(suspect, contract=contract, device=device, trusted=trusted)
     if ledger is not None:
         open_ledger(ledger)
     verdict = verify(
-        model,
+        opened.model,
         loaded,
         suspect_name=suspect,
-        suspect_sha256=suspect_digest(suspect),
+        suspect_sha256=opened.digest,
         calibration=calibration,
         options=options,
         fingerprint_sha256=sha256_of_file(fingerprint),

@@ -4,7 +4,7 @@ What is counted, by resolved path:
 
 - *opened*: opens by Python, by the interpreter's own audit event ``open``. A runtime that opens a file in C, as ONNX
   Runtime does with a model's path, is not seen by it.
-- *hashed*: the bytes that `cae_core.files.digests`, which every hashing of a file goes through, reads of it.
+- *hashings* and *hashed*: opens, and the bytes read, by `cae_core.files.digests`, through which every file is hashed.
 - *loaded*: sessions that ONNX Runtime makes of the file.
 """
 
@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Counts", "count"]
+__all__ = ["Counts", "FileCount", "count"]
 
 _SCRIPT = """
 import atexit, json, os, pathlib, sys
 from collections import Counter
 
 report, *arguments = sys.argv[1:]
-opened, hashed, loaded = Counter(), Counter(), Counter()
+opened, hashings, hashed, loaded = Counter(), Counter(), Counter(), Counter()
 name_of = lambda path: os.path.realpath(os.fsdecode(path))
 
 
@@ -50,6 +50,7 @@ class Counted:
 def counted_open(self, *args, **options):
     file = open_path(self, *args, **options)
     hashing = sys._getframe(1).f_globals.get("__name__") == "cae_core.files.digests"
+    hashings[name_of(self)] += hashing
     return Counted(file, name_of(self)) if hashing else file
 
 
@@ -68,14 +69,30 @@ def counted_session(self, path, *args, **options):
 
 onnxruntime.InferenceSession.__init__ = counted_session
 sys.addaudithook(audit)
-atexit.register(
-    lambda: pathlib.Path(report).write_text(json.dumps({"opened": opened, "hashed": hashed, "loaded": loaded}))
-)
+counts = {"opened": opened, "hashings": hashings, "hashed": hashed, "loaded": loaded}
+atexit.register(lambda: pathlib.Path(report).write_text(json.dumps(counts)))
 sys.argv = ["cae", *arguments]
 from cae_cli.main import main
 
 main()
 """
+
+
+@dataclass(frozen=True)
+class FileCount:
+    """What happened to one file; see the module.
+
+    Attributes:
+        opened: how often Python opened it.
+        hashings: how often it did so to hash it.
+        hashed: how many bytes were read for that.
+        loaded: how many ONNX Runtime sessions were made of it.
+    """
+
+    opened: int
+    hashings: int
+    hashed: int
+    loaded: int
 
 
 @dataclass(frozen=True)
@@ -86,29 +103,22 @@ class Counts:
         code: its exit code.
         out: what it printed.
         err: likewise, on the other stream.
-        opened: opens by Python, of every path.
-        hashed: bytes that were read to hash them, of every path.
-        loaded: ONNX Runtime sessions, of every path.
+        found: the names of `FileCount`, and of each the count by the file's resolved path.
     """
 
     code: int
     out: str
     err: str
-    opened: dict[str, int]
-    hashed: dict[str, int]
-    loaded: dict[str, int]
+    found: dict[str, dict[str, int]]
 
-    def times_opened(self, path: Path) -> int:
-        """Return how often Python opened the file."""
-        return self.opened.get(str(path.resolve()), 0)
+    def of(self, path: Path) -> FileCount:
+        """Return what happened to a file; to a folder's files it happens one by one."""
+        return FileCount(**{name: counts.get(str(path.resolve()), 0) for name, counts in self.found.items()})
 
-    def times_hashed(self, path: Path) -> float:
-        """Return how often the file was hashed: the bytes read for it, in files' sizes."""
-        return self.hashed.get(str(path.resolve()), 0) / path.stat().st_size
-
-    def times_loaded(self, path: Path) -> int:
-        """Return how many ONNX Runtime sessions were made of the file."""
-        return self.loaded.get(str(path.resolve()), 0)
+    def hashed_once(self, path: Path) -> bool:
+        """Return whether the file was opened once to hash it, and each of its bytes read once for that."""
+        count = self.of(path)
+        return count.hashings == 1 and count.hashed == path.stat().st_size
 
 
 def count(folder: Path, arguments: Sequence[str | Path]) -> Counts:
@@ -116,4 +126,4 @@ def count(folder: Path, arguments: Sequence[str | Path]) -> Counts:
     report = folder / "counts.json"
     command = [sys.executable, "-c", _SCRIPT, str(report), *map(str, arguments)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    return Counts(done.returncode, done.stdout, done.stderr, **json.loads(report.read_text()))
+    return Counts(done.returncode, done.stdout, done.stderr, json.loads(report.read_text()))

@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from cae_core.disputes.regeneration import Recorder, Regeneration, find_known
+from cae_core.disputes.recorder import Recorder
+from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
 from cae_core.fingerprint.answers import first_answers
 from cae_core.models import Model

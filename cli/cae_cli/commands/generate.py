@@ -61,10 +61,9 @@ def run(
     An interrupted run goes on where it was when the same command is given again.
     """
     from cae_backends.datasets import open_data
-    from cae_core.errors import PoolError
     from cae_core.generation.settings import GenerationSettings
-    from cae_core.pool.manifest import PoolMember, Relation, read_pool
-    from cae_core.pool.members import collect_members, source_member
+    from cae_core.pool.members import OpenPool
+    from cae_core.pool.roles import generation_members
     from cae_core.workflows import generate_fingerprint
 
     settings = GenerationSettings.from_preset(
@@ -92,24 +91,19 @@ def run(
         akh=akh,
     )
 
-    whole = [pool] if pool else []
-    manifests = [path for path in (*(surrogates or []), *(references or []), *whole) if path.suffix == ".toml"]
-
-    def members(paths: list[Path] | None, relation: Relation) -> list[PoolMember]:
-        named = [*(paths or []), *whole]
-        return collect_members(named, relation=relation, role="generate", manifests=manifests, trusted=trusted)
-
-    if source is not None:
-        owner = source_member(source, manifests=manifests, trusted=trusted)
-    elif pool is not None:
-        owner = read_pool(pool).source
-    else:
-        raise PoolError("Name the source model with --source, or a manifest that has one with --pool.")
-    thieves, others = members(surrogates, "surrogate"), members(references, "reference")
+    opened = OpenPool(device=device)
+    members = generation_members(
+        source=source,
+        surrogates=surrogates or [],
+        references=references or [],
+        pool=pool,
+        trusted=trusted,
+        opened=opened,
+    )
     images = open_data(data, split=split)
     with resumable(), progress_bar(enabled=not json) as progress:
         result = generate_fingerprint(
-            owner, thieves, others, images, settings=settings, output=output, device=device, progress=progress
+            *members, images, settings=settings, output=output, opened=opened, progress=progress
         )
     summary = {
         "fingerprint": str(output),

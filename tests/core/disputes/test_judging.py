@@ -20,6 +20,7 @@ from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.manifest_writing import write_manifest
+from cae_core.pool.members import OpenPool
 from tests.core.judge_toys import NONCE, Dispute, make_dispute, opened
 from tests.core.toys import LinearModel, quick_settings
 
@@ -271,7 +272,7 @@ def test_the_nonce_decides_seed_and_images(dispute: Dispute, regeneration: Regen
         calibration=CalibrationSettings(),
         nonce=bytes(16),
         pools=dispute.pools(dispute.judge.surrogates, dispute.judge.references),
-        opener=opened,
+        opened=OpenPool(opener=opened),
     )
     assert other.fingerprint.id != regeneration.fingerprint.id
 
@@ -361,7 +362,7 @@ def test_the_regeneration_is_kept_and_gone_on_with(
             calibration=CalibrationSettings(),
             nonce=NONCE,
             folder=folder,
-            opener=opened,
+            opened=OpenPool(opener=opened),
             progress=progress,
         )
         (folder / "stages").write_text("\n".join(stages))
@@ -399,7 +400,7 @@ def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
             calibration=CalibrationSettings(),
             nonce=NONCE,
             folder=tmp_path,
-            opener=opened,
+            opened=OpenPool(opener=opened),
         )
         assert found.fingerprint.id == regeneration.fingerprint.id
 

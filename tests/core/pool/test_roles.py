@@ -6,7 +6,7 @@ import pytest
 
 from cae_core.errors import PoolError
 from cae_core.files.digests import sha256_of_file
-from cae_core.pool.members import collect_members, source_member
+from cae_core.pool.roles import collect_members, source_member
 
 MANIFEST = """
 [[model]]
