@@ -158,6 +158,31 @@ class TestWhatIsKept:
         assert told == [(1, 3), (2, 3), (3, 3)]
         assert {model.asked for model in shelf.models.values() if isinstance(model, Known)} == {1}
 
+    def test_what_they_answered_is_returned_beside_the_calibration(self, shelf: Shelf) -> None:
+        """Nobody need ask them again: a judge knows his models by it."""
+        shelf.fingerprint = toy_fingerprint(akh=7)
+        owner, bare = source(shelf), shelf.put("bare", shelf.model(2, seed=3, bare=True))
+        references = [*shelf.many([4], "other"), bare]
+        found = calibrate(
+            shelf.fingerprint,
+            CalibrationMembers(references=references, generation=[owner]),
+            settings=CalibrationSettings(),
+            opened=OpenPool(opener=shelf.open),
+        )
+        assert [asked.member for asked in found.asked] == [owner, *references]
+        assert [asked.sha256 for asked in found.asked] == [member.digest() for member in (owner, *references)]
+        images = np.concatenate(
+            [shelf.fingerprint.images, shelf.fingerprint.probe_images, shelf.fingerprint.akh_images]
+        )
+        for asked in found.asked[:2]:
+            answers = shelf.open(asked.member).predict(images)
+            np.testing.assert_array_equal(asked.labels, answers.labels)
+            assert asked.outputs is not None
+            assert answers.probabilities is not None
+            np.testing.assert_array_equal(asked.outputs, answers.probabilities)
+        assert found.asked[2].outputs is None
+        assert found.asked[2].labels.shape == (20 + 60 + 7,)
+
     def test_models_that_answer_labels_only(self, shelf: Shelf) -> None:
         bare = [shelf.put(f"bare-{i}", shelf.model(3, seed=0, bare=True)) for i in range(2)]
         assert len(run(shelf, bare).references) == 2

@@ -1,12 +1,21 @@
-"""From what a user names to the members of a pool."""
+"""Who plays which part: from what a user names, or a manifest alone, to the members of each role."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from cae_core.errors import PoolError
 from cae_core.files.digests import sha256_of_file
-from cae_core.pool.roles import collect_members, source_member
+from cae_core.pool.manifest import PoolMember, read_pool
+from cae_core.pool.roles import (
+    CalibrationMembers,
+    GenerationMembers,
+    calibration_members,
+    collect_members,
+    generation_members,
+    source_member,
+)
 
 MANIFEST = """
 [[model]]
@@ -108,3 +117,80 @@ def test_a_source_that_has_another_role_in_a_manifest_is_refused(folder: Path) -
     for path in (folder / "s.onnx", folder / "models" / "b.onnx"):
         found = source_member(path, manifests=[manifest])
         assert (found.path, found.role, found.relation) == (path, "source", "source")
+
+
+WHOLE = """
+[[model]]
+path = "s.onnx"
+role = "source"
+relation = "source"
+"""
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """Return a manifest with a source, and a surrogate and a reference of each role."""
+    rows = [
+        f'[[model]]\npath = "{role}-{relation}.onnx"\nrole = "{role}"\nrelation = "{relation}"\n'
+        for role in ("screen", "calibrate", "generate")
+        for relation in ("reference", "surrogate")
+    ]
+    path = tmp_path / "whole.toml"
+    path.write_text("\n".join([*rows, WHOLE]))
+    for name in ("bare.onnx", "mine.onnx"):
+        (tmp_path / name).touch()
+    return path
+
+
+def names(members: Sequence[PoolMember]) -> list[str]:
+    return [member.name for member in members]
+
+
+def test_the_members_of_a_generation_are_a_manifests_generate_role(whole: Path) -> None:
+    named, of_pool = generation_members(pool=whole), GenerationMembers.of_pool(read_pool(whole))
+    for found in (named, of_pool):
+        assert (found.source.name, names(found.surrogates), names(found.references)) == (
+            "s", ["generate-surrogate"], ["generate-reference"],
+        )  # fmt: skip
+
+
+def test_what_is_named_besides_goes_first_and_another_source_before_the_manifests(whole: Path) -> None:
+    bare, mine = whole.with_name("bare.onnx"), whole.with_name("mine.onnx")
+    found = generation_members(source=mine, surrogates=[bare], pool=whole, trusted=True)
+    assert (found.source.path, found.source.trusted) == (mine, True)
+    assert names(found.surrogates) == ["bare", "generate-surrogate"]
+    assert [m.trusted for m in found.surrogates] == [True, False]
+    assert names(found.references) == ["generate-reference"]
+    other = PoolMember(path=mine, role="source", relation="source")
+    assert GenerationMembers.of_pool(read_pool(whole), source=other).source is other
+
+
+def test_a_generation_needs_a_source_and_a_manifest_that_is_named_whole_both_relations(
+    whole: Path, folder: Path
+) -> None:
+    with pytest.raises(PoolError, match="Name the source model with --source, or a manifest that has one with --pool"):
+        generation_members(surrogates=[whole], references=[whole])
+    with pytest.raises(PoolError, match=r"pool\.toml: holds no reference with role 'generate'"):
+        generation_members(source=whole.with_name("mine.onnx"), pool=folder / "pool.toml")
+
+
+def test_the_members_of_a_calibration_are_a_manifests_other_roles(whole: Path) -> None:
+    for found in (calibration_members(pool=whole), CalibrationMembers.of_pool(read_pool(whole))):
+        assert (names(found.references), names(found.surrogates)) == (["calibrate-reference"], ["calibrate-surrogate"])
+        assert names(found.screen) == ["screen-reference", "screen-surrogate"]
+        assert names(found.generation) == ["s", "generate-reference", "generate-surrogate"]
+
+
+def test_a_manifest_that_is_named_for_one_relation_gives_no_other_but_screens_all_the_same(whole: Path) -> None:
+    found = calibration_members(references=[whole.with_name("bare.onnx"), whole])
+    assert (names(found.references), names(found.surrogates)) == (["bare", "calibrate-reference"], [])
+    assert names(found.screen) == ["screen-reference", "screen-surrogate"]
+    assert names(found.generation) == ["s", "generate-reference", "generate-surrogate"]
+
+
+def test_a_whole_manifest_without_the_calibrate_role_adds_nothing(folder: Path) -> None:
+    """To a generation it must give both relations, for without them there is none; other models may calibrate."""
+    bare = folder / "models" / "b.onnx"
+    found = calibration_members(references=[bare], pool=folder / "pool.toml")
+    assert (names(found.references), names(found.surrogates), names(found.screen)) == (["b"], [], [])
+    assert names(found.generation) == ["m"]
