@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core.files.digests import files_in
 from cae_core.loaders import Device
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.model_files import ModelFiles
@@ -17,10 +18,10 @@ __all__ = ["OpenPool", "open_member"]
 
 
 class OpenPool:
-    """What one job has opened and hashed: each file is hashed once.
+    """What one job has opened and hashed: each file is hashed once, as long as nobody writes to it.
 
     A member is opened when it is asked for, and its caller lets go of it: an open network keeps the memory of its last
-    answers, and a pool of them gigabytes. What is asked again at once can be kept open.
+    answers, and a pool of them gigabytes. What will be asked again can be kept open.
 
     Args:
         device: where the members run.
@@ -30,13 +31,12 @@ class OpenPool:
     def __init__(self, *, device: Device = "auto", opener: Callable[[PoolMember], Model] | None = None) -> None:
         self.device = device
         self._opener = opener
-        self._files: dict[str, ModelFiles] = {}
+        self._files: dict[tuple[str | int, ...], ModelFiles] = {}
         self._kept: dict[Path, Opened[Model]] = {}
 
     def files(self, spec: str | Path) -> ModelFiles:
-        """Return the files of a model, of this pool or not, by its path or address; they are hashed once."""
-        path = Path(spec)
-        return self._files.setdefault(str(path.resolve() if path.exists() else spec), ModelFiles(str(spec)))
+        """Return the files of a model, of this pool or not, by its path or address."""
+        return self._files.setdefault(_state(spec), ModelFiles(str(spec)))
 
     def digest(self, member: PoolMember) -> str:
         """Return the SHA-256 of the member's file, checked against the manifest's; see `PoolMember.digest`."""
@@ -97,6 +97,15 @@ class OpenPool:
 def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
     """Open a single member as a black box; see `OpenPool.open`."""
     return OpenPool(device=device).open(member).model
+
+
+def _state(spec: str | Path) -> tuple[str | int, ...]:
+    """Return what is known of a model without reading it: where it lies, and sizes and times of its files."""
+    path = Path(spec)
+    if not path.exists():
+        return (str(spec),)
+    states = [file.stat() for file in files_in(path)]
+    return (str(path.resolve()), *(number for state in states for number in (state.st_size, state.st_mtime_ns)))
 
 
 def _check_trusted(member: PoolMember) -> None:

@@ -1,6 +1,9 @@
 """One job opens members through one `OpenPool`: a file is hashed once, and a model held only where that was asked."""
 
+import dataclasses
+import os
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +50,12 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read to be hashed."""
     names: list[str] = []
     blocks = digests._blocks
-    monkeypatch.setattr(digests, "_blocks", lambda path: (names.append(path.name), blocks(path))[1])
+
+    def noted(path: Path) -> Iterator[bytes]:
+        names.append(path.name)
+        return blocks(path)
+
+    monkeypatch.setattr(digests, "_blocks", noted)
     return names
 
 
@@ -116,6 +124,17 @@ def test_the_manifests_digest_is_checked_by_the_one_that_is_known(
     assert hashed == ["m.toy"]
 
 
+def test_a_file_that_was_written_to_in_between_is_hashed_again(shelf: Shelf, member: PoolMember) -> None:
+    """A case may take hours: what its models are is what they are when they are asked."""
+    pool = OpenPool()
+    known = dataclasses.replace(member, sha256=pool.digest(member))
+    assert pool.digest(known) == known.sha256
+    member.path.write_bytes(b"more weights")
+    assert pool.digest(member) == sha256_of_file(member.path)
+    with pytest.raises(PoolError, match="the file has changed since the manifest was written"):
+        pool.digest(known)
+
+
 def test_a_trusted_file_is_hashed_again_just_before_it_is_opened(shelf: Shelf, member: PoolMember) -> None:
     """Opening it runs its code: another file that has taken its place since is not opened."""
     pool = OpenPool()
@@ -123,7 +142,9 @@ def test_a_trusted_file_is_hashed_again_just_before_it_is_opened(shelf: Shelf, m
         path=member.path, role="test", relation="reference", trusted=True, sha256=sha256_of_file(member.path)
     )
     assert (pool.digest(trusted), pool.open(trusted).trusted) == (trusted.sha256, True)
-    member.path.write_bytes(b"other code")
+    before = member.path.stat()
+    member.path.write_bytes(b"crowbar")  # as long, and of the same time
+    os.utime(member.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert pool.digest(trusted) == trusted.sha256
     for opening in (pool.open, pool.open_white_box):
         with pytest.raises(PoolError, match="the file has changed since the manifest was written"):
