@@ -177,7 +177,7 @@ def judge_files(
     check_seals(options.seals)
     opened = OpenPool(device=options.device)
     named = _digests(files, opened)
-    claim = _opened(files, named["source"]["sha256"])
+    claim = _claimed(files, named["source"]["sha256"])
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
     pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, opened=opened)
     pool = dataclasses.replace(pool, source=_consented(pool.source, options, believed=True))
@@ -235,7 +235,7 @@ def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opene
     )
 
 
-def _opened(files: CaseFiles, source_sha256: str) -> Claim:
+def _claimed(files: CaseFiles, source_sha256: str) -> Claim:
     return open_claim(
         load_fingerprint(files.claim),
         seal=read_record(files.seal),
