@@ -4,7 +4,7 @@ Backends are found through the entry points of the group ``cae.backends``; each 
 party adds a framework without touching this repository, and nothing of a backend is imported before it is needed.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,6 +17,7 @@ __all__ = [
     "BACKEND_GROUP",
     "Device",
     "Loader",
+    "files_told",
     "installed_loaders",
     "is_model",
     "opens",
@@ -33,9 +34,10 @@ Device: TypeAlias = str
 class Loader(Protocol):
     """What a backend's entry point names. Importing it must not import the framework.
 
-    Two further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
-    them, so that they are opened with consent only; and ``refused``, a mapping of suffixes that are never opened to the
-    sentence that says why and what to do.
+    Three further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
+    them, so that they are opened with consent only; ``refused``, a mapping of suffixes that are never opened to the
+    sentence that says why and what to do; and the method ``files(spec)``, which returns the path of every file that
+    opening the model may read: without it the model's own files count, and none beside them.
     """
 
     @property
@@ -104,6 +106,20 @@ def opens(loader: Loader, path: Path) -> bool:
     if path.is_dir():
         return any((path / marker).is_file() for marker in loader.folders)
     return path.suffix.lower() in loader.suffixes
+
+
+def files_told(spec: str) -> tuple[Path, ...]:
+    """Return the files that opening ``spec`` may read, by the word of the first backend that opens it and says so.
+
+    Raises:
+        ModelError: the model names a file that is not there, or may not be read.
+    """
+    tell: Callable[[str], Iterable[Path]] | None
+    for loader in installed_loaders():
+        tell = getattr(loader, "files", None)
+        if tell is not None and opens(loader, Path(spec)):
+            return tuple(tell(spec))
+    return ()
 
 
 def refusal(path: Path) -> str | None:

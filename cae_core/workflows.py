@@ -16,7 +16,7 @@ from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.loaders import Device
-from cae_core.opening.opened import open_model
+from cae_core.opening.opened import open_black_box
 from cae_core.progress import Progress, StageProgress, silent, stage
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.verification.options import DEFAULT, VerificationOptions
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.manifest import PoolMember
+    from cae_core.pool.members import OpenPool
+    from cae_core.pool.roles import CalibrationMembers
     from cae_core.verification.replay import Replay
 
 __all__ = [
@@ -54,27 +56,29 @@ def generate_fingerprint(
     *,
     settings: "GenerationSettings",
     output: Path,
-    device: Device = "auto",
+    opened: "OpenPool | None" = None,
     progress: Progress = silent,
 ) -> "GenerationResult":
     """Open the pools, generate a fingerprint and write it to ``output``.
 
     An interrupted run leaves its state beside ``output`` and goes on from there when it is called again with the same
-    inputs.
+    inputs. ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
         PoolError: a pool is empty, a file has changed, or one file plays two parts.
-        CaeError: see `generate`, `open_model` and `save_fingerprint`.
+        CaeError: see `generate`, `open_pools` and `save_fingerprint`.
     """
     from cae_core.generation.generate import generate
     from cae_core.generation.white_boxes import open_pools, provenance_of
+    from cae_core.pool.members import OpenPool
 
-    provenance = provenance_of(source, surrogates, references)
+    opened = opened or OpenPool()
+    provenance = provenance_of(source, surrogates, references, opened=opened)
     pools = open_pools(
         source,
         surrogates,
         references,
-        device=device,
+        opened=opened,
         images=data.images,
         progress=stage(progress, "opening models"),
     )
@@ -87,17 +91,16 @@ def generate_fingerprint(
 
 def calibrate_fingerprint(
     fingerprint: Path,
+    members: "CalibrationMembers",
     *,
-    references: "Sequence[PoolMember]",
-    surrogates: "Sequence[PoolMember]",
-    screen: "Sequence[PoolMember]" = (),
-    others: "Sequence[PoolMember]" = (),
     settings: "CalibrationSettings",
     output: Path | None = None,
-    device: Device = "auto",
+    opened: "OpenPool | None" = None,
     progress: StageProgress = silent,
 ) -> CalibratedFingerprint:
     """Calibrate the fingerprint in a file and write both to ``output``, or back where None.
+
+    ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
         CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibration`.
@@ -105,16 +108,7 @@ def calibrate_fingerprint(
     from cae_core.calibration.calibrate import calibrate
 
     loaded = load_fingerprint(fingerprint)
-    calibration = calibrate(
-        loaded,
-        references=references,
-        surrogates=surrogates,
-        screen=screen,
-        others=others,
-        settings=settings,
-        device=device,
-        progress=progress,
-    )
+    calibration = calibrate(loaded, members, settings=settings, opened=opened, progress=progress).calibration
     save_calibration(calibration, loaded, output or fingerprint)
     return CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
 
@@ -134,25 +128,25 @@ def verify_suspect(
     """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
 
     Args:
-        suspect: a path or an address, see `open_model`.
+        suspect: a path or an address, see `open_black_box`.
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
         device: where to run it.
-        trusted: whether the suspect's file is one's own; see `open_model`.
+        trusted: whether the suspect's file is one's own; see `open_black_box`.
         options: how it is asked and judged.
         nonce: decides the order of the questions; random where None.
         ledger: file that remembers which suspect has seen which examples; None: none is kept.
         progress: called with the queries done and in total.
 
     Raises:
-        CaeError: see `load_calibrated`, `open_model` and `verify`.
+        CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
     subject = load_calibrated(fingerprint)
-    model = open_model(suspect, contract=contract, device=device, trusted=trusted)
+    opened = open_black_box(suspect, contract=contract, device=device, trusted=trusted)
     if ledger is not None:
         open_ledger(ledger)
-    named = Suspect(name=suspect, sha256=suspect_digest(suspect))
-    verdict = verify(model, subject, named=named, options=options, nonce=nonce, progress=progress)
+    named = Suspect(name=suspect, sha256=opened.digest)
+    verdict = verify(opened.model, subject, named=named, options=options, nonce=nonce, progress=progress)
     return verdict if ledger is None else _remembered(verdict, ledger)
 
 

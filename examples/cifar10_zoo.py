@@ -18,6 +18,7 @@ from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import Pool, read_pool
+from cae_core.pool.roles import GenerationMembers
 from cae_core.statistics.roc import roc_auc
 from cae_core.workflows import generate_fingerprint, verify_suspect
 
@@ -56,9 +57,7 @@ def _run(pool: Pool, data: ImageSet, way: str, radius: str, folder: Path) -> dic
     found: dict[str, Any] = {"way": way, "eps": radius, "examples": 0, "seeds_tried": settings.max_seeds}
     try:
         result = generate_fingerprint(
-            pool.source,
-            pool.select(role="generate", relation="surrogate"),
-            pool.select(role="generate", relation="reference"),
+            *GenerationMembers.of_pool(pool),
             data,
             settings=settings,
             output=fingerprint,

@@ -22,6 +22,7 @@ from cae_core.dataset import ImageSet
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember, Relation
+from cae_core.pool.members import OpenPool
 from cae_core.statistics.roc import roc_auc
 from cae_core.workflows import generate_fingerprint, verify_suspect
 
@@ -165,7 +166,7 @@ def fingerprint_and_verify(
         data,
         settings=GenerationSettings.from_preset("default", eps=48 / 255, count=50, tau=0.5),
         output=output,
-        device="cpu",
+        opened=OpenPool(device="cpu"),
     )
     print(f"{output}: {len(result.fingerprint)} examples from {result.seeds_tried} seeds")
     scores: dict[str, list[float]] = {"surrogate": [], "reference": []}

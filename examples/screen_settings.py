@@ -22,8 +22,9 @@ from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import Pools, open_pools
 from cae_core.method.caeacc import cae_accuracy
 from cae_core.models import Model
-from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import read_pool
+from cae_core.pool.members import open_member
+from cae_core.pool.roles import GenerationMembers
 
 Screen: TypeAlias = Sequence[tuple[str, Model]]
 """The screen members: relation and model."""
@@ -38,9 +39,8 @@ def main() -> None:
     parser.add_argument("--try", dest="variants", action="append", required=True, metavar="NAME=VALUE …")
     options = parser.parse_args()
     pool, data = read_pool(options.pool), open_data(options.data, split="test")
-    thieves, others = (pool.select(role="generate", relation=r) for r in ("surrogate", "reference"))
-    pools = open_pools(pool.source, thieves, others)
-    screen = [(m.relation, open_model(str(m.path), contract=m.contract)) for m in pool.select(role="screen")]
+    pools = open_pools(*GenerationMembers.of_pool(pool))
+    screen = [(m.relation, open_member(m)) for m in pool.select(role="screen")]
     print("| settings | examples from seeds | surrogates | references | gap | least gap |")
     print("| --- | --- | --- | --- | --- | --- |")
     for variant in options.variants:

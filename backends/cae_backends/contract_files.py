@@ -9,7 +9,15 @@ from pathlib import Path
 from cae_core.contract import Contract, contract_from_metadata, read_contract
 from cae_core.errors import ContractError
 
-__all__ = ["PROGRAM_CONTRACT", "check_end", "find_contract", "find_sidecar", "image_shape", "sidecar_path"]
+__all__ = [
+    "PROGRAM_CONTRACT",
+    "check_end",
+    "find_contract",
+    "find_sidecar",
+    "image_shape",
+    "sidecar_files",
+    "sidecar_path",
+]
 
 
 PROGRAM_CONTRACT = "cae.json"
@@ -88,8 +96,13 @@ def find_sidecar(path: Path) -> Contract | None:
     Raises:
         ContractError: the sidecar is malformed.
     """
+    return next((read_contract(str(sidecar)) for sidecar in sidecar_files(path)), None)
+
+
+def sidecar_files(path: Path) -> tuple[Path, ...]:
+    """Return the file of the contract beside the model file ``path``; none where there is none."""
     sidecar = sidecar_path(path)
-    return read_contract(str(sidecar)) if sidecar.is_file() else None
+    return (sidecar,) if sidecar.is_file() else ()
 
 
 def _missing(path: Path, shape: Sequence[int | str | None], dtype: str) -> str:

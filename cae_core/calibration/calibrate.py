@@ -1,9 +1,7 @@
 """Calibrating a fingerprint: asking models that had no part in making it, and keeping what they answer."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
 import numpy as np
@@ -16,17 +14,24 @@ from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
-from cae_core.loaders import Device
-from cae_core.models import Model
+from cae_core.models import Predictions
 from cae_core.pool.manifest import PoolMember
-from cae_core.pool.members import open_member
-from cae_core.pool.same_model import first_equal
+from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import CalibrationMembers
+from cae_core.pool.same_model import same_outputs
 from cae_core.progress import StageProgress, silent
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
-__all__ = ["CalibrationPlan", "CalibrationSettings", "calibrate", "plan_calibration"]
+__all__ = [
+    "AskedModel",
+    "CalibrationPlan",
+    "CalibrationResult",
+    "CalibrationSettings",
+    "calibrate",
+    "plan_calibration",
+]
 
 _SOURCE_MATCHES = 0.9
 # The source answers every example as the file says; converted to another format or runtime, all but a near-tie or two.
@@ -101,29 +106,51 @@ def plan_calibration(rate: float, models: int) -> CalibrationPlan:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class AskedModel:
+    """A member that was asked about every image of a fingerprint: its examples, its benign probes, its source's errors.
+
+    Attributes:
+        member: what it is.
+        sha256: of its file.
+        labels: int64 (n + q + a,), what it answered, in this order.
+        outputs: float32 (n + q + a, c), its probabilities; None: it tells labels only.
+    """
+
+    member: PoolMember
+    sha256: str
+    labels: Labels = field(repr=False)
+    outputs: Floats32 | None = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationResult:
+    """A calibration, and what it was made of.
+
+    Attributes:
+        calibration: how suspects are judged.
+        asked: every member in the order asked, those of the generation first.
+    """
+
+    calibration: Calibration
+    asked: tuple[AskedModel, ...] = field(repr=False)
+
+
 def calibrate(
     fingerprint: Fingerprint,
+    members: CalibrationMembers,
     *,
-    references: Sequence[PoolMember],
-    surrogates: Sequence[PoolMember] = (),
-    screen: Sequence[PoolMember] = (),
-    others: Sequence[PoolMember] = (),
     settings: CalibrationSettings,
-    device: Device = "auto",
-    opener: Callable[[PoolMember], Model] | None = None,
+    opened: OpenPool | None = None,
     progress: StageProgress = silent,
-) -> Calibration:
+) -> CalibrationResult:
     """Ask every model about every image of the fingerprint, and fix how suspects are judged.
 
     Args:
         fingerprint: which is not changed.
-        references: the calibrate role's.
-        surrogates: likewise; without them no suspect is called independent.
-        screen: the screen role's, of both relations; without them there is no choice of examples and no weighted score.
-        others: models that may not be among them, converted or copied: the source and the generate role.
+        members: who is asked, and for what.
         settings: see `CalibrationSettings`.
-        device: where to run the models.
-        opener: gives a member as a black box, such as one that is open already; None: by its file.
+        opened: what the job has opened and hashed already.
         progress: called with the models asked and their number.
 
     Raises:
@@ -134,20 +161,20 @@ def calibrate(
             examples than there are.
         ModelError: a model cannot be opened or asked.
     """
-    screened = [[member for member in screen if member.relation == side] for side in ("surrogate", "reference")]
-    _check_roles(len(references), [len(members) for members in screened], settings)
+    screened = [[member for member in members.screen if member.relation == side] for side in ("surrogate", "reference")]
+    _check_roles(len(members.references), [len(side) for side in screened], settings)
     if settings.keep is not None:
         check_keep(settings.keep, len(fingerprint))
-    asker = _Asker(fingerprint, opener or partial(open_member, device=device))
-    members = [*others, *screen, *references, *surrogates]
-    for done, member in enumerate(members, start=1):
-        asker.ask(member, checked=done > len(others))
-        progress(done, len(members))
+    asker = _Asker(fingerprint, opened or OpenPool())
+    everyone = [*members.generation, *members.screen, *members.references, *members.surrogates]
+    for done, member in enumerate(everyone, start=1):
+        asker.ask(member, checked=done > len(members.generation))
+        progress(done, len(everyone))
     chosen, weights = np.ones(len(fingerprint), bool), None
-    if screen:
-        rates = match_rates(*(asker.group(members).matches(fingerprint) for members in screened))
+    if members.screen:
+        rates = match_rates(*(asker.group(side).matches(fingerprint) for side in screened))
         chosen, weights = choose_examples(rates, settings.keep), match_weights(rates)
-    return Calibration(
+    calibration = Calibration(
         fingerprint_id=fingerprint.id,
         score=Score.named(settings.score),
         fpr=settings.fpr,
@@ -155,10 +182,11 @@ def calibrate(
         parametric=settings.parametric,
         chosen=chosen,
         weights=weights,
-        references=asker.group(references),
-        surrogates=asker.group(surrogates),
-        screen=asker.group(screen).models,
+        references=asker.group(members.references),
+        surrogates=asker.group(members.surrogates),
+        screen=asker.group(members.screen).models,
     )
+    return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 
 
 def _check_roles(references: int, screened: list[int], settings: CalibrationSettings) -> None:
@@ -185,102 +213,119 @@ def _check_roles(references: int, screened: list[int], settings: CalibrationSett
 class _Asker:
     """Asks models one after the other, and refuses one that was asked before."""
 
-    def __init__(self, fingerprint: Fingerprint, opener: Callable[[PoolMember], Model]) -> None:
-        self.fingerprint = fingerprint
-        self.opener = opener
+    def __init__(self, fingerprint: Fingerprint, opened: OpenPool) -> None:
+        self.fingerprint, self.opened = fingerprint, opened
         self.images = fingerprint.all_images()
-        self.seen: dict[str, str] = {  # SHA-256: what it is
-            str(described["sha256"]): f"the {role} {described.get('name')} of the fingerprint"
-            for role, part in (("source", "source"), ("surrogate", "surrogates"), ("reference", "references"))
-            for described in _described(fingerprint.generation.get(part))
-        }
-        self.labels: dict[Path, Labels] = {}
-        self.digests: dict[Path, str] = {}
-        self.outputs: list[Floats32] = []
-        self.owners: list[PoolMember] = []
+        self.seen = _makers(fingerprint)
+        self.asked: list[AskedModel] = []
 
     def ask(self, member: PoolMember, *, checked: bool) -> None:
-        digest = member.digest()
-        if checked and digest in self.seen:
-            raise PoolError(
-                f"{member.path}: this {member.relation} is {self.seen[digest]}. A calibration takes models that had no "
-                "part in making the fingerprint, each once; remove this one."
-            )
+        """Ask a member; ``checked``: it is to be calibrated with, and not only to be told apart from those that are."""
+        digest = self.opened.digest(member)
+        if checked:
+            _refuse_known_file(member, self.seen.get(digest))
         self.seen.setdefault(digest, f"{member.path} ({member.relation}, {member.role})")
-        self.digests[member.path] = digest
+        answers = self._answers(member, checked=checked)
+        _check_classes(member, answers, len(self.fingerprint.class_names))
+        if member.relation == "source":
+            _refuse_another_source(member, answers.labels, self.fingerprint)
+        asked = AskedModel(member=member, sha256=digest, labels=answers.labels, outputs=answers.probabilities)
+        if checked:
+            _refuse_same_model(asked, self.asked)
+            _refuse_useless(asked, self.fingerprint)
+        self.asked.append(asked)
+
+    def _answers(self, member: PoolMember, *, checked: bool) -> Predictions:
         try:
-            answers = self.opener(member).predict(self.images)
+            return self.opened.open(member).model.predict(self.images)
         except CaeError as error:
             if checked:
                 raise
             raise PoolError(f"{member.path}: it cannot be told apart from the calibration models ({error})") from error
-        classes = len(self.fingerprint.class_names)
-        found = classes if answers.probabilities is None else answers.probabilities.shape[1]
-        if found != classes or answers.labels.max() >= classes:
-            raise PoolError(
-                f"{member.path}: the model answers {max(found, int(answers.labels.max()) + 1)} classes and the "
-                f"fingerprint has {classes}. Give it a class map, or another model."
-            )
-        if member.relation == "source":
-            self._refuse_another_source(member, answers.labels)
-        if answers.probabilities is not None:
-            self._refuse_known(member, answers.probabilities, checked=checked)
-        self.labels[member.path] = answers.labels
-        if checked:
-            self._refuse_useless(member)
-
-    def _refuse_another_source(self, member: PoolMember, labels: Labels) -> None:
-        """Surrogates of another model would be references by another name."""
-        matches = int((labels[self.fingerprint.rows(EXAMPLE)] == self.fingerprint.labels).sum())
-        if matches < _SOURCE_MATCHES * len(self.fingerprint):
-            raise PoolError(
-                f"{member.path}: the pool's source gives {matches} of {len(self.fingerprint)} examples the "
-                "fingerprint's label, so it is not the model that the fingerprint is of. Give the pool of that model."
-            )
-
-    def _refuse_known(self, member: PoolMember, output: Floats32, *, checked: bool) -> None:
-        if checked and self.outputs:
-            same = first_equal(output, np.stack(self.outputs))
-            if same is not None:
-                other = self.owners[same]
-                raise PoolError(
-                    f"{member.path} ({member.relation}, {member.role}) answers everything like {other.path} "
-                    f"({other.relation}, {other.role}): it is the same model, converted or copied. "
-                    "Remove one of the two."
-                )
-        self.outputs.append(output)
-        self.owners.append(member)
-
-    def _refuse_useless(self, member: PoolMember) -> None:
-        """A model that fails the benign check matches nothing, and would make every suspect look suspicious."""
-        said = self.labels[member.path][self.fingerprint.rows(BENIGN)]
-        check = check_benign(
-            said,
-            self.fingerprint.probe_labels,
-            classes=len(self.fingerprint.class_names),
-            source_accuracy=self.fingerprint.source_accuracy,
-        )
-        if check.reason is not None:
-            raise PoolError(f"{member.path}: {check.reason} Correct its contract, or remove it.")
 
     def group(self, members: Sequence[PoolMember]) -> Group:
+        """Return what was kept of these members, in their order."""
         fingerprint = self.fingerprint
-        labels = np.array([self.labels[member.path] for member in members], np.int64).reshape(-1, len(self.images))
+        by_path = {asked.member.path: asked for asked in self.asked}
+        found = [by_path[member.path] for member in members]
+        labels = np.array([asked.labels for asked in found], np.int64).reshape(-1, len(self.images))
         return Group(
-            models=tuple(
-                CalibrationModel(
-                    name=member.name,
-                    sha256=self.digests[member.path],
-                    kind=member.kind,
-                    architecture=member.architecture,
-                    ancestor=member.ancestor,
-                )
-                for member in members
-            ),
+            models=tuple(_described_model(asked) for asked in found),
             answers=labels[:, fingerprint.rows(EXAMPLE)],
             right=labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels,
             further={k.name: labels[:, fingerprint.rows(k)] for k in FURTHER if len(fingerprint.of(k))},
         )
+
+
+def _makers(fingerprint: Fingerprint) -> dict[str, str]:
+    """Return by its SHA-256 what each model is that the fingerprint says it was made with."""
+    return {
+        str(described["sha256"]): f"the {role} {described.get('name')} of the fingerprint"
+        for role, part in (("source", "source"), ("surrogate", "surrogates"), ("reference", "references"))
+        for described in _described(fingerprint.generation.get(part))
+    }
+
+
+def _refuse_known_file(member: PoolMember, known: str | None) -> None:
+    if known is not None:
+        raise PoolError(
+            f"{member.path}: this {member.relation} is {known}. A calibration takes models that had no "
+            "part in making the fingerprint, each once; remove this one."
+        )
+
+
+def _check_classes(member: PoolMember, answers: Predictions, classes: int) -> None:
+    found = classes if answers.probabilities is None else answers.probabilities.shape[1]
+    if found != classes or answers.labels.max() >= classes:
+        raise PoolError(
+            f"{member.path}: the model answers {max(found, int(answers.labels.max()) + 1)} classes and the "
+            f"fingerprint has {classes}. Give it a class map, or another model."
+        )
+
+
+def _refuse_another_source(member: PoolMember, labels: Labels, fingerprint: Fingerprint) -> None:
+    """Surrogates of another model would be references by another name."""
+    matches = int((labels[fingerprint.rows(EXAMPLE)] == fingerprint.labels).sum())
+    if matches < _SOURCE_MATCHES * len(fingerprint):
+        raise PoolError(
+            f"{member.path}: the pool's source gives {matches} of {len(fingerprint)} examples the "
+            "fingerprint's label, so it is not the model that the fingerprint is of. Give the pool of that model."
+        )
+
+
+def _refuse_same_model(asked: AskedModel, before: Sequence[AskedModel]) -> None:
+    """Equality of files misses a model that was converted; equality of answers does not."""
+    member, same = asked.member, next((x for x in before if same_outputs(asked.outputs, x.outputs)), None)
+    if same is not None:
+        other = same.member
+        raise PoolError(
+            f"{member.path} ({member.relation}, {member.role}) answers everything like {other.path} "
+            f"({other.relation}, {other.role}): it is the same model, converted or copied. "
+            "Remove one of the two."
+        )
+
+
+def _refuse_useless(asked: AskedModel, fingerprint: Fingerprint) -> None:
+    """A model that fails the benign check matches nothing, and would make every suspect look suspicious."""
+    check = check_benign(
+        asked.labels[fingerprint.rows(BENIGN)],
+        fingerprint.probe_labels,
+        classes=len(fingerprint.class_names),
+        source_accuracy=fingerprint.source_accuracy,
+    )
+    if check.reason is not None:
+        raise PoolError(f"{asked.member.path}: {check.reason} Correct its contract, or remove it.")
+
+
+def _described_model(asked: AskedModel) -> CalibrationModel:
+    member = asked.member
+    return CalibrationModel(
+        name=member.name,
+        sha256=asked.sha256,
+        kind=member.kind,
+        architecture=member.architecture,
+        ancestor=member.ancestor,
+    )
 
 
 def _described(part: object) -> list[dict[str, Any]]:

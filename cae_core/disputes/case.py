@@ -22,15 +22,16 @@ from cae_core.disputes.judging import (
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate
 from cae_core.disputes.seal import Seal
 from cae_core.errors import OptionError, VerdictError
-from cae_core.files.digests import sha256_of_file, suspect_digest
+from cae_core.files.digests import sha256_of_file
 from cae_core.files.records import read_record, readable_json
 from cae_core.files.storage import write_atomically
 from cae_core.fingerprint.file import load_fingerprint
 from cae_core.generation.white_boxes import open_pools
 from cae_core.loaders import Device
-from cae_core.opening.opened import open_model
+from cae_core.models import Model
+from cae_core.opening.opened import Opened, open_black_box
 from cae_core.pool.manifest import PoolMember, read_pool
-from cae_core.pool.members import open_member
+from cae_core.pool.members import OpenPool
 from cae_core.progress import Progress, silent, stage
 
 __all__ = ["Case", "CaseFiles", "JudgeOptions", "judge_files"]
@@ -173,27 +174,30 @@ def judge_files(
         CaeError: see `regenerate` and `judge_claim`.
     """
     check_seals(options.seals)
-    named = _digests(files)
-    claim = _opened(files, named["source"]["sha256"])
+    opened = OpenPool(device=options.device)
+    named = _digests(files, opened)
+    claim = _claimed(files, named["source"]["sha256"])
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
-    pool = read_judge_pool(files.pool, files.source, ancestor=ancestor)
+    pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, opened=opened)
     pool = dataclasses.replace(pool, source=_consented(pool.source, options, believed=True))
-    suspect = open_model(files.suspect, contract=files.contract, device=options.device, trusted=options.trusted)
-    refuse_known_file(files.suspect, named["suspect"]["sha256"], {member.digest(): member for member in pool.own})
+    suspect = _suspect(files, options, opened)
+    refuse_known_file(suspect.spec, suspect.digest, {opened.digest(member): member for member in pool.own})
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
-    consistency = check_consistency(claim.fingerprint, open_member(pool.source, device=options.device))
-    replay = _replayed(claim, pool, files.claimant_pool, options, nonce=nonce, progress=progress)
+    consistency = check_consistency(claim.fingerprint, opened.open(pool.source, keep=True).model)
+    replay = _replayed(claim, pool, files.claimant_pool, options, nonce=nonce, opened=opened, progress=progress)
     references, regeneration = len(pool.calibration_references), None
     judgement = judge_unasked(
         references=references, fpr=options.rate(claim), seals=options.seals, evidence=options.evidence
     )
     if judgement is None:
-        regeneration = _regenerated(claim, pool, data, options, nonce=nonce, folder=files.workdir, progress=progress)
+        regeneration = _regenerated(
+            claim, pool, data, options, nonce=nonce, folder=files.workdir, opened=opened, progress=progress
+        )
         judgement = judge_claim(
             regeneration,
-            suspect,
-            suspect_name=files.suspect,
-            suspect_sha256=named["suspect"]["sha256"],
+            suspect.model,
+            suspect_name=suspect.spec,
+            suspect_sha256=suspect.digest,
             seals=options.seals,
             evidence=options.evidence,
             max_queries=claim.opening.max_queries,
@@ -210,7 +214,7 @@ def judge_files(
         nonce=nonce,
         signed_by=options.signed_by,
     )
-    record = files.workdir / f"judgement-{named['suspect']['sha256'][:12]}.json"
+    record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     write_atomically(record, readable_json(case), mode=0o600)
     return case
 
@@ -220,7 +224,17 @@ def _consented(member: PoolMember, options: JudgeOptions, *, believed: bool) -> 
     return dataclasses.replace(member, trusted=believed and (options.trusted or member.trusted))
 
 
-def _opened(files: CaseFiles, source_sha256: str) -> Claim:
+def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opened[Model]:
+    return open_black_box(
+        files.suspect,
+        contract=files.contract,
+        device=options.device,
+        trusted=options.trusted,
+        files=opened.files(files.suspect),
+    )
+
+
+def _claimed(files: CaseFiles, source_sha256: str) -> Claim:
     return open_claim(
         load_fingerprint(files.claim),
         seal=read_record(files.seal),
@@ -231,13 +245,16 @@ def _opened(files: CaseFiles, source_sha256: str) -> Claim:
     )
 
 
-def _digests(files: CaseFiles) -> dict[str, dict[str, str]]:
+def _digests(files: CaseFiles, opened: OpenPool) -> dict[str, dict[str, str]]:
     for path in (files.seal, files.source):
         if not path.exists():
             raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")
-    paths = {"claim": files.claim, "seal": files.seal, "source": files.source}
-    found = {what: {"name": str(path), "sha256": sha256_of_file(path)} for what, path in paths.items()}
-    return {**found, "suspect": {"name": files.suspect, "sha256": suspect_digest(files.suspect)}}
+    records = {"claim": files.claim, "seal": files.seal}
+    models = {"source": str(files.source), "suspect": files.suspect}
+    return {
+        **{what: {"name": str(path), "sha256": sha256_of_file(path)} for what, path in records.items()},
+        **{what: {"name": spec, "sha256": opened.files(spec).digest} for what, spec in models.items()},
+    }
 
 
 def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
@@ -263,17 +280,24 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
 
 
 def _replayed(
-    claim: Claim, pool: JudgePool, manifest: Path | None, options: JudgeOptions, *, nonce: bytes, progress: Progress
+    claim: Claim,
+    pool: JudgePool,
+    manifest: Path | None,
+    options: JudgeOptions,
+    *,
+    nonce: bytes,
+    opened: OpenPool,
+    progress: Progress,
 ) -> ReplayedClaim | None:
     if manifest is None:
         return None
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
     members = [_consented(m, options, believed=False) for m in read_pool(manifest).select(role="generate")]
-    parts = (pool.source, *claimed_members(claim.fingerprint, pool.source, members))
-    opened = open_pools(*parts, device=options.device)
+    parts = (pool.source, *claimed_members(claim.fingerprint, pool.source, members, opened=opened))
+    pools = open_pools(*parts, opened=opened)
     index = sample_examples(claim.fingerprint, options.sample, nonce=nonce)
-    return replay_claim(claim.fingerprint, opened, index, progress=progress)
+    return replay_claim(claim.fingerprint, pools, index, progress=progress)
 
 
 def _regenerated(
@@ -284,6 +308,7 @@ def _regenerated(
     *,
     nonce: bytes,
     folder: Path,
+    opened: OpenPool,
     progress: Progress,
 ) -> Regeneration:
     return regenerate(
@@ -295,6 +320,6 @@ def _regenerated(
         calibration=CalibrationSettings(fpr=options.rate(claim), score=claim.opening.score),
         nonce=nonce,
         folder=folder,
-        device=options.device,
+        opened=opened,
         progress=progress,
     )

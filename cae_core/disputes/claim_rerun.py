@@ -25,6 +25,7 @@ from cae_core.generation.seeds import SeedQueue, wanted_labels
 from cae_core.generation.white_boxes import Pools
 from cae_core.method.adam import AdamState, init_adam
 from cae_core.pool.manifest import PoolMember
+from cae_core.pool.members import OpenPool
 from cae_core.progress import Progress, silent
 
 __all__ = ["ExampleReplay", "ReplayedClaim", "claimed_members", "replay_claim", "sample_examples"]
@@ -91,7 +92,7 @@ def sample_examples(fingerprint: Fingerprint, count: int, *, nonce: bytes) -> ND
 
 
 def claimed_members(
-    fingerprint: Fingerprint, source: PoolMember, members: Sequence[PoolMember]
+    fingerprint: Fingerprint, source: PoolMember, members: Sequence[PoolMember], *, opened: OpenPool | None = None
 ) -> tuple[list[PoolMember], list[PoolMember]]:
     """Return the surrogates and the references that the claim names, in its order: the dropout masks go by it.
 
@@ -99,14 +100,16 @@ def claimed_members(
         fingerprint: the claimant's.
         source: the claimed one.
         members: of the claimant's pool, among which they are looked for.
+        opened: what the case has hashed already.
 
     Raises:
         PoolError: one is not among them.
     """
     named, surrogates, references = pool_digests(fingerprint)
-    by_digest = {member.digest(): member for member in members}
+    opened = opened or OpenPool()
+    by_digest = {opened.digest(member): member for member in members}
     missing = [digest for digest in (*surrogates, *references) if digest not in by_digest]
-    if named != source.digest() or missing:
+    if named != opened.digest(source) or missing:
         raise PoolError(
             f"The claimant's pool lacks {len(missing)} of the {len(surrogates) + len(references)} models that the "
             "claim names, by SHA-256. Ask for the pool that it was generated with, or judge without a replay."

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from cae_core.calibration.subject import CalibratedFingerprint, Standing
-from cae_core.disputes.regeneration import Recorder, Regeneration, find_known
+from cae_core.disputes.recorder import Recorder
+from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question

@@ -7,16 +7,13 @@ that was left out or a calibration that accuses everybody is worth nothing.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cae_core.arrays import Floats32, Images
-from cae_core.calibration.calibrate import CalibrationSettings, calibrate
+from cae_core.arrays import Floats32
+from cae_core.calibration.calibrate import AskedModel, CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import save_calibration
 from cae_core.dataset import ImageSet
@@ -25,18 +22,15 @@ from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.generate import generate, generation_inputs
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import Pools, open_pools, provenance_of
-from cae_core.loaders import Device
-from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember, read_pool
-from cae_core.pool.members import open_member
+from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.pool.same_model import probe_images, same_outputs
 from cae_core.progress import Progress, silent, stage
 from cae_core.workflows import generate_fingerprint
 
 __all__ = [
     "JudgePool",
-    "KnownModel",
-    "Recorder",
     "Regeneration",
     "find_known",
     "read_judge_pool",
@@ -74,51 +68,53 @@ class JudgePool:
         calibrating = (*self.calibration_references, *self.calibration_surrogates)
         return (*self.surrogates, *self.references, *self.screen, *calibrating)
 
+    @property
+    def generating(self) -> GenerationMembers:
+        """Those that a fingerprint is made with."""
+        return GenerationMembers(self.source, self.surrogates, self.references)
 
-def read_judge_pool(manifest: Path, source: Path, *, ancestor: str = "") -> JudgePool:
+    @property
+    def calibrating(self) -> CalibrationMembers:
+        """Those that it is calibrated with."""
+        return CalibrationMembers(
+            references=self.calibration_references,
+            surrogates=self.calibration_surrogates,
+            screen=self.screen,
+            generation=(self.source, *self.surrogates, *self.references),
+        )
+
+
+def read_judge_pool(manifest: Path, source: Path, *, ancestor: str = "", opened: OpenPool | None = None) -> JudgePool:
     """Read the judge's manifest; the claimed source may stand in it as its source, with contract and ancestor.
 
     Args:
         manifest: the judge's.
         source: the claimed one.
         ancestor: the pretrained weights that it descends from, as the claimant says; the manifest's word goes before.
+        opened: what the case has hashed already.
 
     Raises:
         PoolError: its surrogates are derived from another source; or see `read_pool`.
     """
-    pool = read_pool(manifest)
+    pool, opened = read_pool(manifest), opened or OpenPool()
     claimed = PoolMember(path=source, role="source", relation="source", ancestor=ancestor)
     for listed in pool.select(relation="source"):
-        if listed.digest() != claimed.digest():
+        if opened.digest(listed) != opened.digest(claimed):
             raise PoolError(
                 f"{manifest}: its source is {listed.path}, and its surrogates are derived from that; the claimed "
                 f"source {source} is another file. Train the judge's pool from it (`cae pool train`, with a plan whose "
                 "[source] has file = ...)."
             )
         claimed = dataclasses.replace(listed, path=source, ancestor=listed.ancestor or ancestor)
+    generating, calibrating = GenerationMembers.of_pool(pool, source=claimed), CalibrationMembers.of_pool(pool)
     return JudgePool(
         source=claimed,
-        surrogates=pool.select(role="generate", relation="surrogate"),
-        references=pool.select(role="generate", relation="reference"),
-        calibration_references=pool.select(role="calibrate", relation="reference"),
-        calibration_surrogates=pool.select(role="calibrate", relation="surrogate"),
-        screen=pool.select(role="screen"),
+        surrogates=tuple(generating.surrogates),
+        references=tuple(generating.references),
+        calibration_references=tuple(calibrating.references),
+        calibration_surrogates=tuple(calibrating.surrogates),
+        screen=tuple(calibrating.screen),
     )
-
-
-@dataclass(frozen=True)
-class KnownModel:
-    """One of the judge's models, so that it is known again under another name.
-
-    Attributes:
-        member: what it is.
-        sha256: of its file.
-        outputs: float32 (n + q, c), its probabilities for the examples and the benign probes; None: labels only.
-    """
-
-    member: PoolMember
-    sha256: str
-    outputs: Floats32 | None = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +125,13 @@ class Regeneration:
         fingerprint: fresh, of the claimed source.
         calibration: of it, by the judge's references.
         nonce: the judge's; the seed follows from it, and the order of the questions.
-        known: the judge's models.
+        known: the judge's models and their answers, so that one is known again under another name.
     """
 
     fingerprint: Fingerprint
     calibration: Calibration
     nonce: bytes
-    known: tuple[KnownModel, ...] = field(repr=False)
+    known: tuple[AskedModel, ...] = field(repr=False)
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: what describes it."""
@@ -151,25 +147,6 @@ class Regeneration:
                 "models": [{"role": x.member.role, "name": x.member.name, "sha256": x.sha256} for x in self.known],
             },
         }
-
-
-class Recorder:
-    """A black box that remembers the probabilities that it gave."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._outputs: list[Floats32 | None] = []
-
-    def predict(self, images: Images) -> Predictions:
-        """See `Model.predict`."""
-        answers = self._model.predict(images)
-        self._outputs.append(answers.probabilities)
-        return answers
-
-    def outputs(self) -> Floats32 | None:
-        """Return all of them, float32 (n, c), in the order asked; None where some were not told."""
-        told = [output for output in self._outputs if output is not None]
-        return np.concatenate(told) if told and len(told) == len(self._outputs) else None
 
 
 def seed_of(nonce: bytes) -> int:
@@ -191,8 +168,7 @@ def regenerate(
     nonce: bytes,
     folder: Path | None = None,
     pools: Pools | None = None,
-    opener: Callable[[PoolMember], Model] | None = None,
-    device: Device = "auto",
+    opened: OpenPool | None = None,
     progress: Progress = silent,
 ) -> Regeneration:
     """Make and calibrate a fresh fingerprint of the claimed source.
@@ -206,15 +182,14 @@ def regenerate(
         folder: where fingerprint and calibration are kept. An interrupted generation goes on there, and a finished one
             of the same inputs is not repeated. None: nothing is written.
         pools: source and generate members that are open already, in the manifest's order, for use without a folder.
-        opener: gives a member as a black box, such as one that is open already.
-        device: where to run the models.
+        opened: what the case has opened and hashed already, and where it runs its models.
         progress: told of each stage.
 
     Raises:
         PoolError: the source is among the judge's models, converted or copied; the score takes a screen role; or see
             `generate` and `calibrate`.
         OptionError: a parametric p-value: a judge claims a bound.
-        CaeError: see `generate`, `calibrate` and `open_model`.
+        CaeError: see `generate`, `calibrate` and `OpenPool.open`.
     """
     if calibration.parametric:
         raise OptionError("A claim is judged by ranks; a parametric p-value claims no bound.")
@@ -223,33 +198,29 @@ def regenerate(
             "The likelihood-ratio score decides this claim, and the judge's pool has no screen role to weigh it by. "
             "Add surrogates and references with that role."
         )
-    opener = opener or partial(open_member, device=device)
+    opened = opened or OpenPool()
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
-    _refuse_source(pool, data, opener, progress)
+    _refuse_source(pool, data, opened, progress)
     if folder is None:
-        fingerprint = _generated(pool, data, seeded, pools, device=device, progress=progress)
+        fingerprint = _generated(pool, data, seeded, pools, opened=opened, progress=progress)
     else:
-        fingerprint = _kept_or_generated(pool, data, seeded, folder / _FILE, device=device, progress=progress)
-    recorders: dict[Path, Recorder] = {}
-
-    def recorded(member: PoolMember) -> Recorder:
-        recorders[member.path] = Recorder(opener(member))
-        return recorders[member.path]
-
-    calibrated = calibrate(
+        fingerprint = _kept_or_generated(pool, data, seeded, folder / _FILE, opened=opened, progress=progress)
+    result = calibrate(
         fingerprint,
-        references=pool.calibration_references,
-        surrogates=pool.calibration_surrogates,
-        screen=pool.screen,
-        others=[pool.source, *pool.surrogates, *pool.references],
+        pool.calibrating,
         settings=calibration,
-        opener=recorded,
+        opened=opened,
         progress=stage(progress, "asking models"),
     )
     if folder is not None:
-        save_calibration(calibrated, fingerprint, folder / _FILE)
-    known = tuple(KnownModel(m, m.digest(), recorders[m.path].outputs()) for m in pool.own)
-    return Regeneration(fingerprint=fingerprint, calibration=calibrated, nonce=nonce, known=known)
+        save_calibration(result.calibration, fingerprint, folder / _FILE)
+    known = {asked.member.path: asked for asked in result.asked}
+    return Regeneration(
+        fingerprint=fingerprint,
+        calibration=result.calibration,
+        nonce=nonce,
+        known=tuple(known[member.path] for member in pool.own),
+    )
 
 
 def _generated(
@@ -258,12 +229,12 @@ def _generated(
     settings: GenerationSettings,
     pools: Pools | None,
     *,
-    device: Device,
+    opened: OpenPool,
     progress: Progress,
 ) -> Fingerprint:
-    parts = (pool.source, pool.surrogates, pool.references)
-    opened = open_pools(*parts, device=device) if pools is None else pools
-    return generate(opened, data, settings, provenance=provenance_of(*parts), progress=progress).fingerprint
+    provenance = provenance_of(*pool.generating, opened=opened)
+    white_boxes = open_pools(*pool.generating, opened=opened) if pools is None else pools
+    return generate(white_boxes, data, settings, provenance=provenance, progress=progress).fingerprint
 
 
 def _kept_or_generated(
@@ -272,15 +243,14 @@ def _kept_or_generated(
     settings: GenerationSettings,
     path: Path,
     *,
-    device: Device,
+    opened: OpenPool,
     progress: Progress,
 ) -> Fingerprint:
-    parts = (pool.source, pool.surrogates, pool.references)
-    kept = _kept(path, generation_inputs(data, settings, provenance_of(*parts)))
+    kept = _kept(path, generation_inputs(data, settings, provenance_of(*pool.generating, opened=opened)))
     if kept is not None:
         return kept
     return generate_fingerprint(
-        *parts, data, settings=settings, output=path, device=device, progress=progress
+        *pool.generating, data, settings=settings, output=path, opened=opened, progress=progress
     ).fingerprint
 
 
@@ -296,12 +266,16 @@ def _kept(path: Path, inputs: Mapping[str, Any]) -> Fingerprint | None:
     return kept if {**kept.generation, "source": source} == inputs else None
 
 
-def _refuse_source(pool: JudgePool, data: ImageSet, opener: Callable[[PoolMember], Model], progress: Progress) -> None:
-    """Refuse the claimed source among the judge's own models, before hours are spent."""
-    probes, members = probe_images(data), pool.own
-    digest, output = pool.source.digest(), opener(pool.source).predict(probes).probabilities
+def _refuse_source(pool: JudgePool, data: ImageSet, opened: OpenPool, progress: Progress) -> None:
+    """Refuse the claimed source among the judge's own models, before hours are spent.
+
+    They are opened again to be calibrated with: held open in between, they would take the search's memory.
+    """
+    probes, members, digest = probe_images(data), pool.own, opened.digest(pool.source)
+    output = opened.open(pool.source, keep=True).model.predict(probes).probabilities
     for done, member in enumerate(members, start=1):
-        if member.digest() == digest or same_outputs(output, opener(member).predict(probes).probabilities):
+        same_file = opened.digest(member) == digest
+        if same_file or same_outputs(output, opened.open(member).model.predict(probes).probabilities):
             raise PoolError(
                 f"{member.path} ({member.relation}, {member.role}): this is the claimed source {pool.source.path}, "
                 "copied or converted. Remove it from the judge's pool."
@@ -309,7 +283,7 @@ def _refuse_source(pool: JudgePool, data: ImageSet, opener: Callable[[PoolMember
         progress("checking the pool", done, len(members))
 
 
-def find_known(known: Sequence[KnownModel], rows: Sequence[int], outputs: Floats32) -> KnownModel | None:
+def find_known(known: Sequence[AskedModel], rows: Sequence[int], outputs: Floats32) -> AskedModel | None:
     """Return the model that answers like this, or None.
 
     Args:

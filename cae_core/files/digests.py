@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["canonical_json", "digest_of", "sha256_of_file", "suspect_digest"]
+__all__ = ["canonical_json", "digest_of", "files_in", "sha256_of_file", "sha256_of_files", "suspect_digest"]
 
 
 def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
@@ -25,15 +26,34 @@ def digest_of(value: Any) -> str:  # noqa: ANN401
 
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder's files in the order of their names."""
-    digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for part in files:
-        if part != path:
-            digest.update(part.relative_to(path).as_posix().encode())
-        with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return sha256_of_files(path)[0]
+
+
+def sha256_of_files(path: Path) -> tuple[str, dict[Path, str]]:
+    """Return the digest of a file or folder, as `sha256_of_file`, and that of every file in it; each is read once."""
+    whole = hashlib.sha256()
+    parts: dict[Path, str] = {}
+    for file in files_in(path):
+        own = whole if file == path else hashlib.sha256()
+        if file != path:
+            whole.update(file.relative_to(path).as_posix().encode())
+        for block in _blocks(file):
+            whole.update(block)
+            if own is not whole:
+                own.update(block)
+        parts[file] = own.hexdigest()
+    return whole.hexdigest(), parts
+
+
+def files_in(path: Path) -> list[Path]:
+    """Return the file ``path`` alone, or the files of the folder in the order of their names."""
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block
 
 
 def suspect_digest(spec: str) -> str:

@@ -11,10 +11,10 @@ from cae_core.arrays import Floats32
 from cae_core.dataset import ImageSet
 from cae_core.errors import PoolError
 from cae_core.generation.ensembles import build_ensemble
-from cae_core.loaders import Device, runs_code
+from cae_core.loaders import runs_code
 from cae_core.models import DifferentiableModel, Ensemble, Precision
 from cae_core.pool.manifest import PoolMember
-from cae_core.pool.members import open_white_box
+from cae_core.pool.members import OpenPool
 from cae_core.pool.same_model import first_equal, probe_images
 from cae_core.progress import StageProgress, silent
 
@@ -81,7 +81,7 @@ def open_pools(
     surrogates: Sequence[PoolMember],
     references: Sequence[PoolMember],
     *,
-    device: Device = "auto",
+    opened: OpenPool | None = None,
     images: NDArray[np.uint8] | None = None,
     progress: StageProgress = silent,
 ) -> Pools:
@@ -91,35 +91,40 @@ def open_pools(
         source: the owner's model.
         surrogates: derived from it.
         references: independent ones.
-        device: where to run them.
-        images: uint8 (n, h, w, k), ordinary images by which each is checked; see `open_model`.
+        opened: what the job has hashed already, and where it runs its models.
+        images: uint8 (n, h, w, k), ordinary images by which each is checked; see `OpenPool.open_white_box`.
         progress: called with the members opened and their number.
 
     Raises:
         PoolError: a pool is empty.
         ModelError: a member cannot be opened.
     """
-    members = [source, *surrogates, *references]
+    members, opened = [source, *surrogates, *references], opened or OpenPool()
     models: list[DifferentiableModel] = []
     for position, member in enumerate(members):
-        models.append(open_white_box(member, device=device, images=images))
+        models.append(opened.open_white_box(member, images=images).model)
         progress(position + 1, len(members))
     boundary = 1 + len(surrogates)
     return Pools(models[0], models[1:boundary], models[boundary:], [member.name for member in members])
 
 
 def provenance_of(
-    source: PoolMember, surrogates: Sequence[PoolMember], references: Sequence[PoolMember]
+    source: PoolMember,
+    surrogates: Sequence[PoolMember],
+    references: Sequence[PoolMember],
+    *,
+    opened: OpenPool | None = None,
 ) -> dict[str, Any]:
-    """Describe the members of a generation, as a fingerprint names them.
+    """Describe the members of a generation, as a fingerprint names them; ``opened`` has hashed some already.
 
     Raises:
         PoolError: a file has changed, or one file plays two parts.
     """
     seen: dict[str, str] = {}
+    hashed = opened or OpenPool()
 
     def describe(member: PoolMember) -> dict[str, str]:
-        digest = member.digest()
+        digest = hashed.digest(member)
         if digest in seen:
             raise PoolError(
                 f"{member.path} and {seen[digest]} are one file. "

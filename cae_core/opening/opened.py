@@ -1,19 +1,51 @@
-"""Opening a model by one string, through whatever backend is installed for it."""
+"""Opening a model by one string, through whatever backend is installed for it: the one way from a file to a model."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, overload
+from typing import Generic, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core import loaders
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
-from cae_core.files.digests import sha256_of_file
-from cae_core.loaders import Device, Loader, installed_loaders, opens, refusal, runs_code
+from cae_core.loaders import Device, Loader, opens, refusal, runs_code
 from cae_core.models import DifferentiableModel, Model
+from cae_core.opening.model_files import ModelFiles
 
-__all__ = ["check_consent", "open_model"]
+__all__ = ["Opened", "check_consent", "open_black_box", "open_model", "open_white_box"]
+
+ModelT_co = TypeVar("ModelT_co", bound=Model, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened(Generic[ModelT_co]):
+    """A model, and what it was opened from.
+
+    Attributes:
+        model: what answers.
+        spec: the path or the address, as its user wrote it.
+        files: what it is read from, and its digest.
+        contract: replaces the one that the model carries; None: its own applies.
+        trusted: whether its user has said that the file is one's own.
+        role: in its pool, such as ``"calibrate"``; empty where it is of none.
+        relation: to the source, likewise.
+    """
+
+    model: ModelT_co = field(repr=False)
+    spec: str
+    files: ModelFiles
+    contract: Contract | None = None
+    trusted: bool = False
+    role: str = ""
+    relation: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 by which the model is known, see `ModelFiles.digest`."""
+        return self.files.digest
 
 
 @overload
@@ -44,39 +76,85 @@ def open_model(
     trusted: bool = False,
     images: NDArray[np.uint8] | None = None,
 ) -> Model:
-    """Open a model by its path or address; a white box is held against its file first, see `check_white_box`.
+    """Open a model by its path or address; see `open_black_box`, and `open_white_box` for one with ``gradients``."""
+    if gradients:
+        return open_white_box(spec, contract=contract, device=device, trusted=trusted, images=images).model
+    return open_black_box(spec, contract=contract, device=device, trusted=trusted).model
+
+
+def open_black_box(
+    spec: str,
+    *,
+    contract: Contract | None = None,
+    device: Device = "auto",
+    trusted: bool = False,
+    files: ModelFiles | None = None,
+) -> Opened[Model]:
+    """Open a model that is only asked; a loader without gradients is preferred.
+
+    So an ``.onnx`` file is run by ONNX Runtime instead of being converted.
 
     Args:
         spec: a path or ``scheme:...``.
-        gradients: whether a white box is needed; where not, a loader without gradients is preferred (an
-            ``.onnx`` file is then run by ONNX Runtime instead of being converted).
         contract: replaces the contract that the model carries.
         device: where to run it.
         trusted: whether the file is one's own: opening some forms runs whatever code the file holds.
-        images: uint8 (n, h, w, k), ordinary images by which a white box is checked; None: some are made.
+        files: of the model, where somebody has hashed them already.
 
     Raises:
-        ModelError: there is no such file, no backend opens it, it cannot be opened, it is of a form that runs code and
-            not trusted, or the white box computes something else than the file.
+        ModelError: there is no such file, no backend opens it, it cannot be opened, or it is of a form that runs code
+            and not trusted.
     """
+    loader = _loader(spec, gradients=False, trusted=trusted)
+    model = loader.open(spec, contract=contract, device=device)
+    return Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
+
+
+def open_white_box(
+    spec: str,
+    *,
+    contract: Contract | None = None,
+    device: Device = "auto",
+    trusted: bool = False,
+    images: NDArray[np.uint8] | None = None,
+    files: ModelFiles | None = None,
+) -> Opened[DifferentiableModel]:
+    """Open a model with gradients, and hold it against its file first, see `check_white_box`.
+
+    Args:
+        spec: a path or ``scheme:...``.
+        contract: replaces the contract that the model carries.
+        device: where to run it.
+        trusted: whether the file is one's own: opening some forms runs whatever code the file holds.
+        images: uint8 (n, h, w, k), ordinary images by which it is checked; None: some are made.
+        files: of the model, where somebody has hashed them already.
+
+    Raises:
+        ModelError: as of `open_black_box`, or the white box computes something else than the file.
+    """
+    loader = _loader(spec, gradients=True, trusted=trusted)
+    model = loader.open(spec, contract=contract, device=device)
+    if not isinstance(model, DifferentiableModel):
+        raise ModelError(f"{spec}: the backend {loader.name} promises gradients and gives none.")
+    opened = Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
+    _check_once(opened, device, images)
+    return opened
+
+
+def _loader(spec: str, *, gradients: bool, trusted: bool) -> Loader:
+    """Return the loader that is to open ``spec``, after what can be said against opening it."""
     scheme, separator, _ = spec.partition(":")
-    loaders = list(installed_loaders())
-    by_scheme = [x for x in loaders if separator and scheme in x.schemes]
-    serving = by_scheme or [x for x in loaders if opens(x, Path(spec))]
+    installed = list(loaders.installed_loaders())
+    by_scheme = [x for x in installed if separator and scheme in x.schemes]
+    serving = by_scheme or [x for x in installed if opens(x, Path(spec))]
     if not by_scheme and not Path(spec).exists():
         raise ModelError(f"{spec}: no such model file. Give the path of an existing model.")
     fitting = [x for x in serving if x.gradients] if gradients else sorted(serving, key=lambda x: x.gradients)
     if not fitting:
-        raise ModelError(_unknown(spec, loaders, gradients=gradients))
+        raise ModelError(_unknown(spec, installed, gradients=gradients))
     if not by_scheme:
         check_consent(Path(spec), trusted=trusted)
-    model = fitting[0].open(spec, contract=contract, device=device)
-    if not gradients:
-        return model
-    if not isinstance(model, DifferentiableModel):
-        raise ModelError(f"{spec}: the backend {fitting[0].name} promises gradients and gives none.")
-    _check_once(model, spec, device, images)
-    return model
+    return fitting[0]
 
 
 def check_consent(path: Path, *, trusted: bool) -> None:
@@ -104,19 +182,20 @@ def _unknown(spec: str, loaders: Sequence[Loader], *, gradients: bool) -> str:
     return f"{spec}: no installed backend opens this {need}(known: {', '.join(known)}{holding}). See `cae doctor`."
 
 
-_CHECKED: set[tuple[str, str, str, bool]] = set()
-"""What has been held against its file in this process: digest, contract, device, and whether on given images."""
+_CHECKED: set[tuple[tuple[str, ...], str, str, bool]] = set()
+"""What has been held against its file in this process: digests, contract, device, and whether on given images."""
 
 
-def _check_once(model: DifferentiableModel, spec: str, device: Device, images: NDArray[np.uint8] | None) -> None:
+def _check_once(opened: Opened[DifferentiableModel], device: Device, images: NDArray[np.uint8] | None) -> None:
     from cae_core.opening.white_box_check import OpenedWhiteBox, check_white_box
 
+    model, files = opened.model, opened.files
     if not isinstance(model, OpenedWhiteBox):  # a third party's, which says nothing of its file
         return
     if model.contract.output == "labels" or model.contract.dtype == "uint8":  # it says at once that it has no gradient
         return
-    digest = sha256_of_file(Path(spec)) if Path(spec).exists() else spec
-    key = (digest, repr(model.contract), device, images is not None)
+    digests = (files.digest, *files.sha256.values())  # two models with external data may differ in their weights alone
+    key = (digests, repr(model.contract), device, images is not None)
     if key not in _CHECKED:
-        check_white_box(model, origin=spec, images=images)
+        check_white_box(model, origin=opened.spec, images=images)
         _CHECKED.add(key)

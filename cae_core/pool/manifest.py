@@ -13,8 +13,8 @@ from typing import Any, Literal, Self, TypeAlias, get_type_hints
 
 from cae_core.contract import Contract, parse_contract
 from cae_core.errors import OptionError, PoolError, quoted
-from cae_core.files.digests import sha256_of_file
 from cae_core.files.fields import check_known, fits, read_field
+from cae_core.opening.model_files import ModelFiles
 
 __all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
 
@@ -60,15 +60,18 @@ class PoolMember:
         """The file's stem."""
         return self.path.stem
 
-    def digest(self) -> str:
+    def digest(self, files: ModelFiles | None = None) -> str:
         """Return the SHA-256 of the file, checked against the manifest's.
+
+        Args:
+            files: the model's, where the job has hashed them already; None: they are hashed now.
 
         Raises:
             PoolError: the file is missing, or is not the one that the manifest describes.
         """
         if not self.path.exists():
             raise PoolError(f"{self.path}: the pool names this model and there is no such file.")
-        found = sha256_of_file(self.path)
+        found = (files or ModelFiles(str(self.path))).digest
         if self.sha256 is not None and found != self.sha256.lower():
             raise PoolError(
                 f"{self.path}: the file has changed since the manifest was written "

@@ -1,151 +1,114 @@
-"""From what a user names to the members of a pool: a manifest, model files, or a folder of them."""
+"""Opening the members of a pool: what one job opens and hashes, it opens and hashes here."""
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.errors import PoolError
-from cae_core.files.digests import sha256_of_file
-from cae_core.loaders import Device, is_model
+from cae_core.files.digests import files_in
+from cae_core.loaders import Device
 from cae_core.models import DifferentiableModel, Model
-from cae_core.opening.opened import open_model
-from cae_core.pool.manifest import PoolMember, Relation, Role, read_pool
+from cae_core.opening.model_files import ModelFiles
+from cae_core.opening.opened import Opened, open_black_box, open_white_box
+from cae_core.pool.manifest import PoolMember
 
-__all__ = ["collect_members", "open_member", "open_white_box", "select_members", "source_member"]
+__all__ = ["OpenPool", "open_member"]
 
 
-def collect_members(
-    paths: Iterable[Path],
-    *,
-    relation: Relation,
-    role: Role,
-    manifests: Iterable[Path] = (),
-    trusted: bool = False,
-) -> list[PoolMember]:
-    """Return the models that ``paths`` name.
+class OpenPool:
+    """What one job has opened and hashed: each file is hashed once, as long as nobody writes to it.
 
-    A manifest (``.toml``) gives its members with this relation and role; a folder gives every model file in it, by
-    name; a file is a model.
+    A member is opened when it is asked for, and its caller lets go of it: an open network keeps the memory of its last
+    answers, and a pool of them gigabytes. What will be asked again can be kept open.
 
     Args:
-        paths: what the user names.
-        relation: of the members.
-        role: of the members.
-        manifests: further ones, whose members do not count; but a file that has another role in them, or in one of
-            ``paths``, is refused.
-        trusted: whether the files and folders are one's own; of its members a manifest says so itself.
-
-    Raises:
-        PoolError: a path does not exist, a folder holds no model, a manifest has no such member, or a file has another
-            role.
+        device: where the members run.
+        opener: gives a member as a black box, such as one that is open already; None: by its file.
     """
-    paths = list(paths)
-    known = [member for path in (*paths, *manifests) if path.suffix == ".toml" for member in read_pool(path).members]
-    members: list[PoolMember] = []
-    for path in paths:
-        if path.suffix == ".toml":
-            found: Sequence[PoolMember] = read_pool(path).select(role=role, relation=relation)
-            missing = f"no {relation} with role {role!r}"
-        elif path.is_dir() and not is_model(path):
-            # a name with a dot in front is a draft that was interrupted
-            files = [p for p in sorted(path.iterdir()) if is_model(p) and not p.name.startswith(".")]
-            found = [_bare(p, relation, role, trusted=trusted) for p in files]
-            missing = "no model file"
-        elif path.exists():
-            found, missing = [_bare(path, relation, role, trusted=trusted)], ""
+
+    def __init__(self, *, device: Device = "auto", opener: Callable[[PoolMember], Model] | None = None) -> None:
+        self.device = device
+        self._opener = opener
+        self._files: dict[tuple[str | int, ...], ModelFiles] = {}
+        self._kept: dict[Path, Opened[Model]] = {}
+
+    def files(self, spec: str | Path) -> ModelFiles:
+        """Return the files of a model, of this pool or not, by its path or address."""
+        return self._files.setdefault(_state(spec), ModelFiles(str(spec)))
+
+    def digest(self, member: PoolMember) -> str:
+        """Return the SHA-256 of the member's file, checked against the manifest's; see `PoolMember.digest`."""
+        return member.digest(self.files(member.path))
+
+    def open(self, member: PoolMember, *, keep: bool = False) -> Opened[Model]:
+        """Open a member as a black box.
+
+        Args:
+            member: of the pool.
+            keep: whether it stays open until it is asked for again.
+
+        Raises:
+            PoolError: it is trusted, and its file is not the one that the manifest trusts.
+            ModelError: it cannot be opened.
+        """
+        opened = self._kept.pop(member.path, None) or self._opened(member)
+        if keep:
+            self._kept[member.path] = opened
+        return opened
+
+    def open_white_box(
+        self, member: PoolMember, *, images: NDArray[np.uint8] | None = None
+    ) -> Opened[DifferentiableModel]:
+        """Open a member with gradients.
+
+        Args:
+            member: of the pool.
+            images: uint8 (n, h, w, k), ordinary images by which it is checked; see `open_white_box` of the opening.
+
+        Raises:
+            PoolError: it is trusted, and its file is not the one that the manifest trusts.
+            ModelError: it cannot be opened, or computes something else than its file.
+        """
+        _check_trusted(member)
+        opened = open_white_box(
+            str(member.path),
+            contract=member.contract,
+            device=self.device,
+            trusted=member.trusted,
+            images=images,
+            files=self.files(member.path),
+        )
+        return dataclasses.replace(opened, role=member.role, relation=member.relation)
+
+    def _opened(self, member: PoolMember) -> Opened[Model]:
+        spec, files = str(member.path), self.files(member.path)
+        if self._opener is not None:
+            opened = Opened(model=self._opener(member), spec=spec, files=files, contract=member.contract)
         else:
-            raise PoolError(f"{path}: no such model, folder or manifest. Check the path.")
-        if path.suffix != ".toml":
-            _check_roles(found, known, role)
-        if not found:
-            raise PoolError(f"{path}: holds {missing}. Name another path or add models.")
-        members += found
-    return members
-
-
-def select_members(manifests: Iterable[Path], *, role: Role, relation: Relation | None = None) -> list[PoolMember]:
-    """Return the members of ``manifests`` with this role (and relation), each file once; there may be none.
-
-    Raises:
-        PoolError: a manifest is wrong.
-    """
-    found = [m for path in manifests for m in read_pool(path).select(role=role, relation=relation)]
-    return list({member.path.resolve(): member for member in found}.values())
+            _check_trusted(member)
+            opened = open_black_box(
+                spec, contract=member.contract, device=self.device, trusted=member.trusted, files=files
+            )
+        return dataclasses.replace(opened, role=member.role, relation=member.relation)
 
 
 def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
-    """Open a member as a black box.
-
-    Raises:
-        PoolError: it is trusted, and its file is not the one that the manifest trusts.
-        ModelError: it cannot be opened.
-    """
-    _check_trusted(member)
-    return open_model(str(member.path), contract=member.contract, device=device, trusted=member.trusted)
+    """Open a single member as a black box; see `OpenPool.open`."""
+    return OpenPool(device=device).open(member).model
 
 
-def open_white_box(
-    member: PoolMember, *, device: Device = "auto", images: NDArray[np.uint8] | None = None
-) -> DifferentiableModel:
-    """Open a member with gradients.
-
-    Args:
-        member: of a pool.
-        device: where to run it.
-        images: uint8 (n, h, w, k), ordinary images by which it is checked; see `open_model`.
-
-    Raises:
-        PoolError: it is trusted, and its file is not the one that the manifest trusts.
-        ModelError: it cannot be opened, or computes something else than its file.
-    """
-    _check_trusted(member)
-    return open_model(
-        str(member.path),
-        gradients=True,
-        contract=member.contract,
-        device=device,
-        trusted=member.trusted,
-        images=images,
-    )
+def _state(spec: str | Path) -> tuple[str | int, ...]:
+    """Return what is known of a model without reading it: where it lies, and sizes and times of its files."""
+    path = Path(spec)
+    if not path.exists():
+        return (str(spec),)
+    states = [file.stat() for file in files_in(path)]
+    return (str(path.resolve()), *(number for state in states for number in (state.st_size, state.st_mtime_ns)))
 
 
 def _check_trusted(member: PoolMember) -> None:
+    """Hash a file of a form that runs code again, just before it does: it must still be the one that is trusted."""
     if member.trusted and member.sha256 is not None:
         member.digest()
-
-
-def source_member(path: Path, *, manifests: Iterable[Path] = (), trusted: bool = False) -> PoolMember:
-    """Return the model file ``path`` as the source.
-
-    Args:
-        path: what the user names.
-        manifests: whose members do not count; but a file that has another role in them is refused.
-        trusted: whether the file is one's own.
-
-    Raises:
-        PoolError: a manifest gives the file another role, under its own path or as a copy elsewhere.
-    """
-    source = _bare(path, "source", "source", trusted=trusted)
-    _check_roles([source], [member for manifest in manifests for member in read_pool(manifest).members], "source")
-    return source
-
-
-def _check_roles(found: Sequence[PoolMember], known: Sequence[PoolMember], role: Role) -> None:
-    """Refuse a file to which a manifest gives another role, under its own path or as a copy elsewhere."""
-    by_path = {member.path.resolve(): member for member in known}
-    by_digest = {member.sha256.lower(): member for member in known if member.sha256 is not None}
-    for bare in found:
-        listed = by_path.get(bare.path.resolve())
-        if listed is None and by_digest:
-            listed = by_digest.get(sha256_of_file(bare.path))
-        if listed is not None and listed.role != role:
-            raise PoolError(
-                f"{bare.path}: the pool has this model as {listed.path} with the role {listed.role}, and here only "
-                f"{role} members may be used. Name another model."
-            )
-
-
-def _bare(path: Path, relation: Relation, role: Role, *, trusted: bool) -> PoolMember:
-    return PoolMember(path=path, role=role, relation=relation, trusted=trusted)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import PoolMember, Role, read_pool
+from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.progress import Progress, stage
 from cae_core.statistics.roc import roc_auc
 from cae_core.verification.verdict import Verdict
@@ -125,9 +126,7 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
     fingerprint = folder / "fingerprint.safetensors"
     settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
     generate_fingerprint(
-        pool.source,
-        pool.select(role="generate", relation="surrogate"),
-        pool.select(role="generate", relation="reference"),
+        *GenerationMembers.of_pool(pool),
         open_data("digits", split="test"),
         settings=settings,
         output=fingerprint,
@@ -135,10 +134,7 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
     )
     calibrate_fingerprint(
         fingerprint,
-        references=pool.select(role="calibrate", relation="reference"),
-        surrogates=pool.select(role="calibrate", relation="surrogate"),
-        screen=pool.select(role="screen"),
-        others=[pool.source, *pool.select(role="generate")],
+        CalibrationMembers.of_pool(pool),
         settings=CalibrationSettings(fpr=DEMO_FPR, fnr=DEMO_FNR),
         progress=stage(progress, "calibrating"),
     )

@@ -41,6 +41,7 @@ from cae_core.generation.white_boxes import Pools, provenance_of
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import Pool, PoolMember, read_pool
+from cae_core.pool.members import OpenPool
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.verification.decision import LITERATURE_THRESHOLD
 from transferable_examples import ATTACKS, present_as_fingerprint
@@ -230,7 +231,7 @@ def _regenerated(setting: Setting, claim: Claim, source: PoolMember) -> Regenera
         calibration=CalibrationSettings(fpr=FPR),
         nonce=digest_of(claim.name).encode()[:16],
         pools=Pools(_white(source.path), [_white(m.path) for m in surrogates], [_white(m.path) for m in references]),
-        opener=lambda member: _opened(member.path),
+        opened=OpenPool(opener=lambda member: _opened(member.path)),
     )
 
 

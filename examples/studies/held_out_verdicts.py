@@ -30,8 +30,9 @@ from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Predictions
-from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import Pool, PoolMember, Role, read_pool
+from cae_core.pool.members import open_member
+from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.roc import roc_auc
@@ -119,9 +120,7 @@ def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
             "default", eps=float(options.eps), tau=options.tau, count=options.count, seed=options.seed
         )
         generate_fingerprint(
-            pool.source,
-            pool.select(role="generate", relation="surrogate"),
-            pool.select(role="generate", relation="reference"),
+            *GenerationMembers.of_pool(pool),
             open_data(options.data, split="test"),
             settings=settings,
             output=path,
@@ -135,7 +134,7 @@ def _ask(pool: Pool, fingerprint: Fingerprint, role: Role, folder: Path) -> list
     members = pool.select(role=role)
     if not path.exists():
         images = np.concatenate([fingerprint.images, fingerprint.probe_images])
-        answers = {m.name: open_model(str(m.path), contract=m.contract).predict(images).labels for m in members}
+        answers = {m.name: open_member(m).predict(images).labels for m in members}
         np.savez_compressed(path, id=np.array(fingerprint.id), **cast("dict[str, Any]", answers))
     with np.load(path) as kept:
         if str(kept["id"]) != fingerprint.id or set(kept.files) != {"id", *(m.name for m in members)}:
@@ -150,16 +149,15 @@ class _Calibrations:
         self.fingerprint = fingerprint
         self.ways = WAYS if screen else WAYS[:1]
         self.budgets = sorted({min(budget, len(fingerprint)) for budget in (*BUDGETS, len(fingerprint))})
-        references = pool.select(role="calibrate", relation="reference")
-        self.rates = [rate for rate in RATES if len(references) >= models_needed(rate)] or [1 / (len(references) + 1)]
+        members = dataclasses.replace(CalibrationMembers.of_pool(pool), screen=screen, generation=())
+        count = len(members.references)
+        self.rates = [rate for rate in RATES if count >= models_needed(rate)] or [1 / (count + 1)]
         self._made = {
             keep: calibrate(
                 fingerprint,
-                references=references,
-                surrogates=pool.select(role="calibrate", relation="surrogate"),
-                screen=screen,
+                members,
                 settings=CalibrationSettings(score="llr" if screen else "caeacc", keep=keep),
-            )
+            ).calibration
             for keep in (self.budgets if screen else [None])
         }
 

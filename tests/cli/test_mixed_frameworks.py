@@ -24,7 +24,8 @@ from cae_core.generation.search import Search
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import open_pools
 from cae_core.pool.manifest import PoolMember
-from cae_core.pool.members import collect_members
+from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import collect_members
 from tests.cli.conftest import Outcome, Pool, Run
 
 SIDECAR = 'layout = "NHWC"\nrange = [0, 1]\noutput = "probabilities"\n'
@@ -79,7 +80,7 @@ SETTINGS = GenerationSettings.from_preset("default", eps=48 / 255, count=20, ite
 
 def search(pool: Pool, source: Path) -> tuple[list[Floats64], Any, Sequence[Any]]:
     """Return the objective's values at each step, the result, and the models."""
-    pools = open_pools(*members(pool, source), device="cpu")
+    pools = open_pools(*members(pool, source), opened=OpenPool(device="cpu"))
     curve: list[Floats64] = []
     step = Search.step
 

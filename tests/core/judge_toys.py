@@ -15,6 +15,7 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.generation.generate import generate
 from cae_core.generation.white_boxes import Pools, provenance_of
 from cae_core.pool.manifest import PoolMember, Relation, Role
+from cae_core.pool.members import OpenPool
 from tests.core.toys import SHAPE, LinearModel, quick_settings
 
 CLASSES = 4
@@ -65,7 +66,7 @@ class Dispute:
             calibration=CalibrationSettings(fpr=fpr, score=score),
             nonce=NONCE,
             pools=self.pools(pool.surrogates, pool.references),
-            opener=opened,
+            opened=OpenPool(opener=opened),
         )
 
 

@@ -17,7 +17,7 @@ from cae_core.errors import ModelError, first_line
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
-__all__ = ["check_external_data", "load_external_data", "shown"]
+__all__ = ["check_external_data", "external_files", "load_external_data", "shown"]
 
 _AGAIN = "Copy the model again with all of its files, or export it as one file."
 _LONGEST = 80
@@ -61,6 +61,19 @@ def load_external_data(model: "ModelProto", path: Path) -> None:
                 tensor.raw_data = file.read(place.length)
             tensor.data_location = tensor.DEFAULT
             del tensor.external_data[:]
+
+
+def external_files(model: "ModelProto", path: Path) -> set[Path]:
+    """Return the files in which ``model`` says that its weights lie, without links.
+
+    Args:
+        model: as ``onnx.load(path, load_external_data=False)`` gives it.
+        path: as of `check_external_data`.
+
+    Raises:
+        ModelError: as of `check_external_data`.
+    """
+    return {_place(tensor, path).file for tensor in _tensors(model) if tensor.data_location == tensor.EXTERNAL}
 
 
 @dataclass(frozen=True)

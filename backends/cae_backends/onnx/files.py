@@ -1,15 +1,19 @@
 """Reading ONNX files, for whoever looks at their graph: nothing of torch, nor of the runtime, is needed for it."""
 
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cae_backends.onnx.external_data import load_external_data
+from cae_backends.contract_files import sidecar_files
+from cae_backends.onnx.external_data import external_files, load_external_data
 from cae_core.errors import ModelError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["read_onnx"]
+__all__ = ["files_of_onnx", "read_onnx"]
 
 _COMMENTS = frozenset({"doc_string", "producer_name", "producer_version"})
 # texts that nothing is computed or found by
@@ -25,25 +29,68 @@ def read_onnx(path: Path) -> "ModelProto":
     Raises:
         ModelError: it cannot be read, is no ONNX model, has a text that is not UTF-8, or lacks some of its weights.
     """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    not_utf8 = f"{path}: the model's names and metadata must be UTF-8; found other bytes. Export it again."
-    try:
-        proto = onnx.load(path, load_external_data=False)
-        if not _is_readable(proto):
-            raise ModelError(not_utf8)
+    with _failures(path):
+        proto = _proto(path)
         load_external_data(proto, path)
-    except UnicodeDecodeError as exc:  # what an older protobuf says of it
-        raise ModelError(not_utf8) from exc
-    except OSError as exc:
-        raise ModelError(f"{path}: the model cannot be read ({exc.strerror or exc}).") from exc
-    except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as exc:
-        raise ModelError(f"{path}: this is not an ONNX model, or it is damaged. Export it again.") from exc
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{path}: this is not an ONNX model: it has no graph. Export it again.")
     _refuse_divisors(proto, path)
     return proto
+
+
+def files_of_onnx(path: Path) -> tuple[Path, ...]:
+    """Return every file that opening an ONNX file may read: itself, its contract's, and those that hold its weights.
+
+    Whatever lies in another file stands in this one by the word ``location``: onnx is imported where that is found.
+
+    Raises:
+        ModelError: as of `read_onnx`.
+    """
+    with _failures(path):
+        found = external_files(_proto(path), path) if _says(path, b"location") else set[Path]()
+    return (path, *sidecar_files(path), *sorted(found))
+
+
+def _says(path: Path, word: bytes) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(word) >= 0
+
+
+def _proto(path: Path) -> "ModelProto":
+    import onnx
+
+    proto = onnx.load(path, load_external_data=False)
+    if not _is_readable(proto):
+        raise ModelError(_not_utf8(path))
+    return proto
+
+
+@contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    """Turn the failures of reading the file ``path`` into errors.
+
+    Raises:
+        ModelError: see `read_onnx`.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as exc:  # what an older protobuf says of it
+        raise ModelError(_not_utf8(path)) from exc
+    except OSError as exc:
+        raise ModelError(f"{path}: the model cannot be read ({exc.strerror or exc}).") from exc
+    except _unreadable() as exc:
+        raise ModelError(f"{path}: this is not an ONNX model, or it is damaged. Export it again.") from exc
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    return (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError)
+
+
+def _not_utf8(path: Path) -> str:
+    return f"{path}: the model's names and metadata must be UTF-8; found other bytes. Export it again."
 
 
 def _refuse_divisors(message: Any, path: Path) -> None:  # noqa: ANN401 - any protobuf message

@@ -38,6 +38,12 @@ class OnnxRuntimeLoader:
 
         return open_with_runtime(Path(spec), contract=contract, device=device)
 
+    def files(self, spec: str) -> tuple[Path, ...]:
+        """Return every file that opening ``spec`` may read; see `files_of_onnx`."""
+        from cae_backends.onnx.files import files_of_onnx
+
+        return files_of_onnx(Path(spec))
+
 
 LOADER = OnnxRuntimeLoader()
 """What the entry point names."""

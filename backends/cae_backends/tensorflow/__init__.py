@@ -28,5 +28,12 @@ class TensorflowLoader:
 
         return open_tensorflow(Path(spec), contract=contract, device=device)
 
+    def files(self, spec: str) -> tuple[Path, ...]:
+        """Return every file that opening ``spec`` may read: its own ones, and its contract's."""
+        from cae_backends.contract_files import sidecar_files
+        from cae_core.files.digests import files_in
+
+        return (*files_in(Path(spec)), *sidecar_files(Path(spec)))
+
 
 LOADER = TensorflowLoader()

@@ -49,6 +49,14 @@ class TorchLoader:
         opener = open_exported if path.suffix.lower() == ".pt2" else open_onnx
         return opener(path, contract=contract, device=device)
 
+    def files(self, spec: str) -> tuple[Path, ...]:
+        """Return every file that opening ``spec`` may read; see `files_of_onnx`."""
+        from cae_backends.contract_files import sidecar_files
+        from cae_backends.onnx.files import files_of_onnx
+
+        path = Path(spec)
+        return files_of_onnx(path) if path.suffix.lower() == ".onnx" else (path, *sidecar_files(path))
+
 
 def _require(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]

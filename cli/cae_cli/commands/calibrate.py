@@ -12,7 +12,6 @@ from cae_core.progress import stage
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
     from cae_core.calibration.subject import CalibratedFingerprint
-    from cae_core.pool.manifest import PoolMember, Relation
 
 __all__ = ["run"]
 
@@ -45,31 +44,25 @@ def run(
     The fingerprint's id never changes. A screen role, where the pool has one, chooses the examples and weighs them.
     """
     from cae_core.calibration.calibrate import CalibrationSettings
-    from cae_core.pool.members import collect_members, select_members
+    from cae_core.pool.members import OpenPool
+    from cae_core.pool.roles import calibration_members
     from cae_core.workflows import calibrate_fingerprint
 
     settings = CalibrationSettings(fpr=fpr, fnr=fnr, score=score, parametric=parametric, keep=keep)
-    named = [*([pool] if pool else []), *(surrogates or []), *(references or [])]
-    manifests = sorted({path for path in named if path.suffix == ".toml"})
-
-    def members(paths: list[Path] | None, relation: "Relation") -> "list[PoolMember]":
-        found = collect_members(paths or [], relation=relation, role="calibrate", manifests=manifests, trusted=trusted)
-        return found + (select_members([pool], role="calibrate", relation=relation) if pool else [])
-
-    others, thieves = members(references, "reference"), members(surrogates, "surrogate")
+    opened = OpenPool(device=device)
+    members = calibration_members(
+        surrogates=surrogates or [], references=references or [], pool=pool, trusted=trusted, opened=opened
+    )
     if plan:
-        _show_plan(settings, len(others), len(thieves), json=json)
+        _show_plan(settings, len(members.references), len(members.surrogates), json=json)
         return
     with progress_bar(enabled=not json) as progress:
         calibrated = calibrate_fingerprint(
             fingerprint,
-            references=others,
-            surrogates=thieves,
-            screen=select_members(manifests, role="screen"),
-            others=[*select_members(manifests, role="source"), *select_members(manifests, role="generate")],
+            members,
             settings=settings,
             output=output,
-            device=device,
+            opened=opened,
             progress=stage(progress, "asking models"),
         )
     _show(calibrated, output or fingerprint, json=json)

@@ -13,7 +13,6 @@ from cae_core.fingerprint.kinds import SOURCE_ERROR
 if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
-    from cae_core.pool.manifest import PoolMember, Relation
 
 __all__ = ["COMMAND_CLASS", "run"]
 
@@ -51,43 +50,29 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.generation.settings import GenerationSettings
+    from cae_core.pool.members import OpenPool
+    from cae_core.pool.roles import generation_members
     from cae_core.workflows import generate_fingerprint
 
     chosen = GenerationSettings.from_preset(preset, **settings)
-    members = _members(source, surrogates or [], references or [], pool=pool, trusted=trusted)
+    opened = OpenPool(device=device)
+    members = generation_members(
+        source=source,
+        surrogates=surrogates or [],
+        references=references or [],
+        pool=pool,
+        trusted=trusted,
+        opened=opened,
+    )
     images = open_data(data, split=split)
     with resumable(), progress_bar(enabled=not json) as progress:
         result = generate_fingerprint(
-            *members, images, settings=chosen, output=output, device=device, progress=progress
+            *members, images, settings=chosen, output=output, opened=opened, progress=progress
         )
     if json:
         print_json(_summary(result, chosen, output))
     else:
         _tell(result, chosen, output)
-
-
-def _members(
-    source: Path | None, surrogates: list[Path], references: list[Path], *, pool: Path | None, trusted: bool
-) -> "tuple[PoolMember, list[PoolMember], list[PoolMember]]":
-    """Return the source, the surrogates and the references of what the options name; of a manifest *generate* only."""
-    from cae_core.errors import PoolError
-    from cae_core.pool.manifest import read_pool
-    from cae_core.pool.members import collect_members, source_member
-
-    whole = [pool] if pool else []
-    manifests = [path for path in (*surrogates, *references, *whole) if path.suffix == ".toml"]
-
-    def members(paths: list[Path], relation: "Relation") -> "list[PoolMember]":
-        named = [*paths, *whole]
-        return collect_members(named, relation=relation, role="generate", manifests=manifests, trusted=trusted)
-
-    if source is not None:
-        owner = source_member(source, manifests=manifests, trusted=trusted)
-    elif pool is not None:
-        owner = read_pool(pool).source
-    else:
-        raise PoolError("Name the source model with --source, or a manifest that has one with --pool.")
-    return owner, members(surrogates, "surrogate"), members(references, "reference")
 
 
 def _summary(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Reading ONNX files: weights beside them, wherever the file uses them, and texts that are none."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from cae_backends.onnx.files import read_onnx
+from cae_backends.onnx.files import files_of_onnx, read_onnx
+from cae_backends.onnxruntime import LOADER as RUNTIME
+from cae_backends.torch import LOADER as TORCH
 from cae_core.errors import ModelError
 from cae_core.models import Model
+from cae_core.opening import white_box_check
+from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.opened import open_model
 from tests.backends.onnx_beside import (
     DATA,
@@ -20,6 +26,7 @@ from tests.backends.onnx_beside import (
     LOGITS,
     WEIGHTS,
     dense,
+    linear,
     runtime_of_today,
     sparse,
     spoilt,
@@ -104,3 +111,62 @@ def test_a_text_that_is_not_utf8_is_refused_in_a_sentence(tmp_path: Path, text: 
 def test_comments_may_be_anything(tmp_path: Path, text: str) -> None:
     path = spoilt(tmp_path, text)
     np.testing.assert_allclose(answers(path, gradients=True), answers(path, gradients=False), atol=1e-5)
+
+
+@pytest.mark.parametrize("made", [dense, sparse])
+def test_weights_beside_a_model_are_among_its_files(tmp_path: Path, made: Callable[[Path], Path]) -> None:
+    path = made(tmp_path)
+    weights = (tmp_path / DATA).resolve()
+    assert files_of_onnx(path) == (path, weights)
+    sidecar = path.with_suffix(".toml")
+    sidecar.touch()
+    for loader in (RUNTIME, TORCH):
+        assert loader.files(str(path)) == (path, sidecar, weights)
+    found = ModelFiles(str(path))
+    assert set(found.sha256) == {path, sidecar, weights}
+    assert found.digest == found.sha256[path]
+
+
+def test_a_model_in_one_file_reads_no_other_and_onnx_is_not_imported_to_know_it(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(linear(numpy_helper.from_array(WEIGHTS, "w")).SerializeToString())
+    script = (
+        "import sys; from pathlib import Path; from cae_backends.onnxruntime import LOADER; "
+        "print(LOADER.files(sys.argv[1]) == (Path(sys.argv[1]),), 'onnx' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True)
+    assert done.stdout == "True False\n"
+
+
+def test_the_files_of_what_is_no_model_are_not_told(tmp_path: Path) -> None:
+    path = dense(tmp_path)
+    (tmp_path / DATA).unlink()
+    with pytest.raises(ModelError, match=r"weights\.bin, which is not there"):
+        files_of_onnx(path)
+    path.write_bytes(b"location")
+    with pytest.raises(ModelError, match="not an ONNX model, or it is damaged"):
+        files_of_onnx(path)
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="not an ONNX model, or it is damaged"):
+        files_of_onnx(path)
+
+
+def test_other_weights_beside_the_same_file_are_checked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The white box is held against its files: their graph alone does not say that they were."""
+    checked: list[str] = []
+    check = white_box_check.check_white_box
+
+    def noted(*model: Any, origin: str, **options: Any) -> None:  # noqa: ANN401 - the arguments of another function
+        checked.append(origin)
+        check(*model, origin=origin, **options)
+
+    monkeypatch.setattr(white_box_check, "check_white_box", noted)
+    paths: list[Path] = []
+    for factor in (1, 1, 3):
+        folder = tmp_path / str(len(paths))
+        folder.mkdir()
+        paths.append(dense(folder))
+        (folder / DATA).write_bytes((WEIGHTS * np.float32(factor + 0.125)).tobytes())
+        open_model(str(paths[-1]), gradients=True, contract=LOGITS, device="cpu")
+    assert len({path.read_bytes() for path in paths}) == 1
+    assert checked == [str(paths[0]), str(paths[2])]

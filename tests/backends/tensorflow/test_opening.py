@@ -25,7 +25,7 @@ from cae_core.errors import BackendMissing, CaeError, ContractError, ModelError
 from cae_core.loaders import is_model
 from cae_core.models import DifferentiableModel
 from cae_core.opening.opened import open_model
-from cae_core.pool.members import collect_members
+from cae_core.pool.roles import collect_members
 from cae_core.testing import check_differentiable, check_model
 from tests.backends.keras_nets import KerasModel, Tensor, answering, convnet, saving
 

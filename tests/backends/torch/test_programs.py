@@ -19,7 +19,8 @@ from cae_core.errors import ModelError, PoolError
 from cae_core.loaders import runs_code
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import parse_member
-from cae_core.pool.members import collect_members, open_member, open_white_box
+from cae_core.pool.members import OpenPool, open_member
+from cae_core.pool.roles import collect_members
 
 pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
 
@@ -105,7 +106,7 @@ def test_what_another_party_wrote_is_not_opened_in_any_role(honest: Path, tmp_pa
             open_model(str(path), gradients=gradients, contract=NCHW, device="cpu")  # type: ignore[call-overload]
         (bare,) = collect_members([path], relation="surrogate", role="generate")
         with pytest.raises(ModelError, match="runs whatever code"):
-            (open_white_box if gradients else open_member)(bare)
+            (OpenPool().open_white_box if gradients else open_member)(bare)
     assert not canary.exists()
 
 

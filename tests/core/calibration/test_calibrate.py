@@ -11,14 +11,14 @@ import pytest
 from cae_core.arrays import Images, Labels
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate, plan_calibration
 from cae_core.calibration.calibrated import Calibration
-from cae_core.contract import Contract
 from cae_core.errors import ModelError, OptionError, PoolError
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.models import Model, Predictions
-from cae_core.pool import members
 from cae_core.pool.manifest import PoolMember, Relation, Role
+from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import CalibrationMembers
 from cae_core.statistics.score import Score
 from tests.core.suspects import matching, table
 from tests.core.toys import toy_fingerprint
@@ -48,10 +48,10 @@ class Shelf:
     fingerprint: Fingerprint
     models: dict[str, Model] = field(default_factory=dict)
 
-    def open(self, spec: str, *, contract: Contract | None, device: str, trusted: bool) -> Model:  # noqa: ARG002 - `open_model`'s
-        if spec not in self.models:
-            raise ModelError(f"{spec}: cannot be opened.")
-        return self.models[spec]
+    def open(self, member: PoolMember) -> Model:
+        if str(member.path) not in self.models:
+            raise ModelError(f"{member.path}: cannot be opened.")
+        return self.models[str(member.path)]
 
     def put(
         self,
@@ -87,10 +87,8 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    made = Shelf(tmp_path, fingerprint)
-    monkeypatch.setattr(members, "open_model", made.open)
-    return made
+def shelf(tmp_path: Path, fingerprint: Fingerprint) -> Shelf:
+    return Shelf(tmp_path, fingerprint)
 
 
 def run(
@@ -99,17 +97,15 @@ def run(
     surrogates: Sequence[PoolMember] = (),
     *,
     screen: Sequence[PoolMember] = (),
-    others: Sequence[PoolMember] = (),
+    generation: Sequence[PoolMember] = (),
     **settings: Any,  # noqa: ANN401 - the fields have different types
 ) -> Calibration:
     return calibrate(
         shelf.fingerprint,
-        references=references,
-        surrogates=surrogates,
-        screen=screen,
-        others=others,
+        CalibrationMembers(references=references, surrogates=surrogates, screen=screen, generation=generation),
         settings=CalibrationSettings(**settings),
-    )
+        opened=OpenPool(opener=shelf.open),
+    ).calibration
 
 
 def source(shelf: Shelf) -> PoolMember:
@@ -158,13 +154,38 @@ class TestWhatIsKept:
         references, owner = shelf.many([1, 2], "other"), source(shelf)
         calibrate(
             shelf.fingerprint,
-            references=references,
-            others=[owner],
+            CalibrationMembers(references=references, generation=[owner]),
             settings=CalibrationSettings(),
+            opened=OpenPool(opener=shelf.open),
             progress=lambda *done: told.append(done),
         )
         assert told == [(1, 3), (2, 3), (3, 3)]
         assert {model.asked for model in shelf.models.values() if isinstance(model, Known)} == {1}
+
+    def test_what_they_answered_is_returned_beside_the_calibration(self, shelf: Shelf) -> None:
+        """Nobody need ask them again: a judge knows his models by it."""
+        shelf.fingerprint = toy_fingerprint(akh=7)
+        owner, bare = source(shelf), shelf.put("bare", shelf.model(2, seed=3, bare=True))
+        references = [*shelf.many([4], "other"), bare]
+        found = calibrate(
+            shelf.fingerprint,
+            CalibrationMembers(references=references, generation=[owner]),
+            settings=CalibrationSettings(),
+            opened=OpenPool(opener=shelf.open),
+        )
+        assert [asked.member for asked in found.asked] == [owner, *references]
+        assert [asked.sha256 for asked in found.asked] == [member.digest() for member in (owner, *references)]
+        images = np.concatenate(
+            [shelf.fingerprint.images, shelf.fingerprint.probe_images, shelf.fingerprint.of(SOURCE_ERROR).images]
+        )
+        for asked in found.asked[:2]:
+            answers = shelf.open(asked.member).predict(images)
+            np.testing.assert_array_equal(asked.labels, answers.labels)
+            assert asked.outputs is not None
+            assert answers.probabilities is not None
+            np.testing.assert_array_equal(asked.outputs, answers.probabilities)
+        assert found.asked[2].outputs is None
+        assert found.asked[2].labels.shape == (20 + 60 + 7,)
 
     def test_models_that_answer_labels_only(self, shelf: Shelf) -> None:
         bare = [shelf.put(f"bare-{i}", shelf.model(3, seed=0, bare=True)) for i in range(2)]
@@ -220,9 +241,14 @@ class TestModelsThatAreKnownAlready:
         groups[relation].append(copy)
         message = rf"converted\.toy \({relation}, calibrate\) answers everything like .*known\.toy \({made}, {role}\)"
         with pytest.raises(PoolError, match=message):
-            run(shelf, groups["reference"], groups["surrogate"], others=[known])
+            run(shelf, groups["reference"], groups["surrogate"], generation=[known])
         with pytest.raises(PoolError, match=message):
-            run(shelf, shelf.many([2], "further"), screen=[*groups["reference"], *groups["surrogate"]], others=[known])
+            run(
+                shelf,
+                shelf.many([2], "further"),
+                screen=[*groups["reference"], *groups["surrogate"]],
+                generation=[known],
+            )
 
     @pytest.mark.parametrize("same", ["file", "answers"])
     @pytest.mark.parametrize("first", ["references", "surrogates", "screen"])
@@ -279,17 +305,17 @@ class TestModelsThatCannotBeUsed:
         """Its surrogates would be references by another name."""
         stranger = shelf.put("stranger", shelf.model(17, seed=1), relation="source", role="source")
         with pytest.raises(PoolError, match="source gives 17 of 20 examples the fingerprint's label, so it is not"):
-            run(shelf, shelf.many([1], "other"), others=[stranger])
+            run(shelf, shelf.many([1], "other"), generation=[stranger])
 
     def test_a_source_with_a_near_tie_in_another_runtime(self, shelf: Shelf) -> None:
         converted = shelf.put("converted", shelf.model(19, seed=1), relation="source", role="source")
-        assert len(run(shelf, shelf.many([1], "other"), others=[converted]).references) == 1
+        assert len(run(shelf, shelf.many([1], "other"), generation=[converted]).references) == 1
 
     def test_a_generate_member_that_cannot_be_opened_hides_nothing(self, shelf: Shelf) -> None:
         member = PoolMember(path=shelf.folder / "x.toy", role="generate", relation="reference")
         member.path.touch()
         with pytest.raises(PoolError, match=r"x\.toy: it cannot be told apart from the calibration models \("):
-            run(shelf, shelf.many([1], "other"), others=[member])
+            run(shelf, shelf.many([1], "other"), generation=[member])
 
     def test_a_reference_that_cannot_be_opened(self, shelf: Shelf) -> None:
         (member,) = shelf.many([1], "other")
@@ -323,7 +349,7 @@ class TestModelsThatCannotBeUsed:
 
     def test_a_poor_generate_member_is_no_hindrance(self, shelf: Shelf) -> None:
         poor = shelf.put("poor", shelf.model(3, wrong_probes=60, seed=1), role="generate")
-        assert len(run(shelf, shelf.many([1], "other"), others=[poor]).references) == 1
+        assert len(run(shelf, shelf.many([1], "other"), generation=[poor]).references) == 1
 
 
 class TestRolesAndOptions:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from cae_core.fingerprint.file import save_fingerprint
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.manifest_writing import write_manifest
+from cae_core.pool.members import OpenPool
+from cae_core.pool.same_model import probe_images
 from cae_core.statistics.score import Score
 from tests.core.judge_toys import NONCE, Dispute, make_dispute, opened
 from tests.core.toys import LinearModel, quick_settings
@@ -273,7 +276,7 @@ def test_the_nonce_decides_seed_and_images(dispute: Dispute, regeneration: Regen
         calibration=CalibrationSettings(),
         nonce=bytes(16),
         pools=dispute.pools(dispute.judge.surrogates, dispute.judge.references),
-        opener=opened,
+        opened=OpenPool(opener=opened),
     )
     assert other.fingerprint.id != regeneration.fingerprint.id
 
@@ -309,6 +312,37 @@ def test_a_suspect_among_the_judges_models_is_refused(
         judge(regeneration, opened(member), suspect_sha256=member.digest())
     with pytest.raises(PoolError, match=f"theirs: the suspect is .*{member.path.name} of the judge's pool"):
         judge(regeneration, opened(converted(tmp_path, member, "other")))
+
+
+def test_no_model_of_the_judge_is_asked_an_image_twice(dispute: Dispute) -> None:
+    """Once the probes of the early guard and once the images of the fingerprint; the source stays open in between."""
+    asked: dict[Path, list[bytes]] = {}
+    opening: list[Path] = []
+
+    class Noted:
+        def __init__(self, member: PoolMember) -> None:
+            self.model, self.asked = opened(member), asked.setdefault(member.path, [])
+            opening.append(member.path)
+
+        def predict(self, images: Images) -> Predictions:
+            self.asked += [image.tobytes() for image in images]
+            return self.model.predict(images)
+
+    pool = dispute.judge
+    found = regenerate(
+        pool,
+        dispute.data,
+        settings=quick_settings(count=40),
+        calibration=CalibrationSettings(fpr=0.01),
+        nonce=NONCE,
+        pools=dispute.pools(pool.surrogates, pool.references),
+        opened=OpenPool(opener=Noted),
+    ).fingerprint
+    images = [image.tobytes() for part in (found.images, found.probe_images) for image in part]
+    probes = [image.tobytes() for image in probe_images(dispute.data)]
+    assert Counter(opening) == Counter([pool.source.path, *(2 * [member.path for member in pool.own])])
+    assert len(opening) == 1 + 2 * (3 + 3 + 99 + 3)
+    assert all(seen == probes + images for seen in asked.values())
 
 
 def test_the_source_itself_may_be_the_suspect(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -363,7 +397,7 @@ def test_the_regeneration_is_kept_and_gone_on_with(
             calibration=CalibrationSettings(),
             nonce=NONCE,
             folder=folder,
-            opener=opened,
+            opened=OpenPool(opener=opened),
             progress=progress,
         )
         (folder / "stages").write_text("\n".join(stages))
@@ -401,7 +435,7 @@ def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
             calibration=CalibrationSettings(),
             nonce=NONCE,
             folder=tmp_path,
-            opener=opened,
+            opened=OpenPool(opener=opened),
         )
         assert found.fingerprint.id == regeneration.fingerprint.id
 

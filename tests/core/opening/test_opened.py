@@ -9,7 +9,6 @@ from cae_core import loaders
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.models import Model
-from cae_core.opening import opened
 from cae_core.opening.opened import open_model
 from cae_core.testing import LinearModel
 
@@ -51,8 +50,7 @@ SERVER = FakeLoader("server", schemes=("http", "https"))
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> list[FakeLoader]:
     present = [FRAMEWORK, RUNTIME, SERVER]
-    for module in (loaders, opened):
-        monkeypatch.setattr(module, "installed_loaders", lambda: iter(present))
+    monkeypatch.setattr(loaders, "installed_loaders", lambda: iter(present))
     return present
 
 

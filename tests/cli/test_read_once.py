@@ -1,0 +1,91 @@
+"""Each model is hashed once by a command, and opened no more often than it is asked; see `tests.counting`.
+
+A session is one loading of the file by ONNX Runtime. A white box has two besides its own import: those of its witness,
+with the runtime's changes to the graph and without, which the check at the opening makes.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cae_core.files.digests import sha256_of_file
+from tests.cli.conftest import CalibrationPool, Pool
+from tests.cli.test_seal_and_judge import Court
+from tests.cli.test_seal_and_judge import court as court  # noqa: PLC0414 - a fixture
+from tests.counting import Counts, count
+
+WITNESS = 2
+
+
+def hashed_once(counts: Counts, paths: Iterable[Path]) -> bool:
+    return all(counts.hashed_once(path) for path in paths)
+
+
+def loaded(counts: Counts, paths: Iterable[Path]) -> set[int]:
+    return {counts.of(path).loaded for path in paths}
+
+
+def members(pool: Pool) -> list[Path]:
+    return [*pool.surrogates.iterdir(), *pool.references.iterdir()]
+
+
+def test_a_suspect_and_a_fingerprint_are_hashed_once(pool: Pool, fingerprint: Path, tmp_path: Path) -> None:
+    counts = count(tmp_path, ["verify", "-s", pool.copy, "-f", fingerprint])
+    assert counts.code == 0, counts.err
+    assert hashed_once(counts, [pool.copy, fingerprint])
+    assert counts.of(pool.copy).opened == 2  # to hash it, and to look whether it is empty
+    assert loaded(counts, [pool.copy]) == {1}
+
+
+def test_calibrate_hashes_and_loads_each_model_once(
+    fingerprint: Path, calibration_pool: CalibrationPool, pool: Pool, tmp_path: Path
+) -> None:
+    rates = ("--fpr", "0.2", "--fnr", "0.2")
+    arguments = ("--pool", calibration_pool.manifest, *rates, "--output", tmp_path / "calibrated")
+    counts = count(tmp_path, ["calibrate", "-f", fingerprint, *arguments])
+    assert counts.code == 0, counts.err
+    own = [
+        calibration_pool.members(role, relation)
+        for role in ("calibrate", "screen")
+        for relation in ("surrogate", "reference")
+    ]
+    asked = [pool.source, *members(pool), *(path for paths in own for path in paths)]
+    assert len(asked) == 33
+    assert hashed_once(counts, asked)
+    assert loaded(counts, asked) == {1}
+
+
+def test_generate_hashes_and_imports_each_member_once(pool: Pool, tmp_path: Path) -> None:
+    """The check of the white box, its memory and the provenance share the digest."""
+    counts = count(tmp_path, pool.generate_arguments(tmp_path / "fingerprint", "--akh", "5"))
+    assert counts.code == 0, counts.err
+    asked = [pool.source, *members(pool)]
+    assert hashed_once(counts, asked)
+    assert loaded(counts, asked) == {WITNESS}
+
+
+def test_a_bare_file_that_a_manifest_may_know_is_hashed_once(
+    pool: Pool, fingerprint: Path, calibration_pool: CalibrationPool, tmp_path: Path
+) -> None:
+    """First for its role, because the manifest names a digest, and then for the calibration."""
+    manifest = calibration_pool.copied(tmp_path, without=("calibrate", "screen"))
+    digest = sha256_of_file(pool.source)
+    manifest.write_text(manifest.read_text().replace("role =", f'sha256 = "{digest}"\nrole =', 1))
+    folder = calibration_pool.folder("calibrate", "reference")
+    arguments = ("--pool", manifest, "--references", folder, "--output", tmp_path / "calibrated")
+    counts = count(tmp_path, ["calibrate", "-f", fingerprint, *arguments])
+    assert counts.code == 0, counts.err
+    assert hashed_once(counts, [pool.source, *folder.glob("*.onnx")])
+
+
+def test_judge_hashes_each_model_once(court: Court, pool: Pool, tmp_path: Path) -> None:
+    """Its own models are asked twice, with hours in between: before the search, and to calibrate."""
+    counts = count(tmp_path, court.arguments(tmp_path / "case", pool.copy, "--claimant-pool", court.claimant))
+    assert counts.code == 4, counts.err  # the seal is not dated
+    own = sorted((court.folder / "judge").iterdir())
+    generating, calibrating = own[:6], own[6:]
+    assert hashed_once(counts, [pool.source, pool.copy, *own, *members(pool)])
+    assert loaded(counts, [pool.copy]) == {1}
+    assert loaded(counts, calibrating) == {2}
+    assert loaded(counts, generating) == {2 + WITNESS}
+    assert loaded(counts, members(pool)) == {WITNESS}  # for the replay
+    assert loaded(counts, [pool.source]) == {1 + 2 * WITNESS}  # open until it is calibrated with; replay and search
