@@ -171,12 +171,12 @@ def check_consent(path: Path, *, trusted: bool) -> None:
         )
 
 
-def _unknown(spec: str, loaders: Sequence[Loader], *, gradients: bool) -> str:
+def _unknown(spec: str, installed: Sequence[Loader], *, gradients: bool) -> str:
     told = refusal(Path(spec))
     if told is not None:
         return told
-    known = sorted({s for x in loaders if x.gradients or not gradients for s in (*x.suffixes, *x.schemes)})
-    folders = sorted({marker for x in loaders if x.gradients or not gradients for marker in x.folders})
+    known = sorted({s for x in installed if x.gradients or not gradients for s in (*x.suffixes, *x.schemes)})
+    folders = sorted({marker for x in installed if x.gradients or not gradients for marker in x.folders})
     need = "with gradients " if gradients else ""
     holding = f", and folders that hold {', '.join(folders)}" if folders else ""
     return f"{spec}: no installed backend opens this {need}(known: {', '.join(known)}{holding}). See `cae doctor`."

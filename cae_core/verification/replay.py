@@ -149,5 +149,5 @@ def _integer(value: object) -> int:
 
 
 def _options(values: object) -> VerificationOptions:
-    # a record that names no rule was made when there was no other
-    return VerificationOptions(**{"rule": 1, **read_fields(VerificationOptions, values)})
+    given: dict[str, Any] = {"rule": 1}  # a record that names none was made when there was no other
+    return VerificationOptions(**given | read_fields(VerificationOptions, values))
