@@ -66,15 +66,15 @@ def generate_fingerprint(
 
     Raises:
         PoolError: a pool is empty, a file has changed, or one file plays two parts.
-        CaeError: see `generate`, `open_pools` and `save_fingerprint`.
+        CaeError: see `generate`, `open_white_boxes` and `save_fingerprint`.
     """
     from cae_core.generation.generate import generate
-    from cae_core.generation.white_boxes import open_pools, provenance_of
+    from cae_core.generation.white_boxes import open_white_boxes, provenance_of
     from cae_core.pool.members import OpenPool
 
     opened = opened or OpenPool()
     provenance = provenance_of(source, surrogates, references, opened=opened)
-    pools = open_pools(
+    white_boxes = open_white_boxes(
         source,
         surrogates,
         references,
@@ -83,7 +83,7 @@ def generate_fingerprint(
         progress=stage(progress, "opening models"),
     )
     checkpoint = checkpoint_of(output)
-    result = generate(pools, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
+    result = generate(white_boxes, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
     save_fingerprint(result.fingerprint, output)
     checkpoint.unlink(missing_ok=True)
     return result

@@ -19,7 +19,7 @@ from cae_core.errors import GenerationError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.generation.generate import generate
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import Pools, open_pools
+from cae_core.generation.white_boxes import WhiteBoxes, open_white_boxes
 from cae_core.method.caeacc import cae_accuracy
 from cae_core.models import Model
 from cae_core.pool.manifest import read_pool
@@ -39,12 +39,12 @@ def main() -> None:
     parser.add_argument("--try", dest="variants", action="append", required=True, metavar="NAME=VALUE …")
     options = parser.parse_args()
     pool, data = read_pool(options.pool), open_data(options.data, split="test")
-    pools = open_pools(*GenerationMembers.of_pool(pool))
+    white_boxes = open_white_boxes(*GenerationMembers.of_pool(pool))
     screen = [(m.relation, open_member(m)) for m in pool.select(role="screen")]
     print("| settings | examples from seeds | surrogates | references | gap | least gap |")
     print("| --- | --- | --- | --- | --- | --- |")
     for variant in options.variants:
-        print(f"| {variant} | {_line(pools, data, screen, float(options.eps), _parse(variant))} |", flush=True)
+        print(f"| {variant} | {_line(white_boxes, data, screen, float(options.eps), _parse(variant))} |", flush=True)
 
 
 def _parse(variant: str) -> dict[str, Any]:
@@ -59,11 +59,11 @@ def _parse(variant: str) -> dict[str, Any]:
 
 
 def _line(
-    pools: Pools, data: ImageSet, screen: Sequence[tuple[str, Model]], eps: float, changes: dict[str, Any]
+    white_boxes: WhiteBoxes, data: ImageSet, screen: Sequence[tuple[str, Model]], eps: float, changes: dict[str, Any]
 ) -> str:
     settings = GenerationSettings.from_preset("default", eps=eps, **changes)
     try:
-        result = generate(pools, data, settings, provenance={"source": {}})
+        result = generate(white_boxes, data, settings, provenance={"source": {}})
     except GenerationError:
         return f"0 from {settings.max_seeds or 'all'} | | | |"
     scores: dict[str, list[float]] = {"surrogate": [], "reference": []}

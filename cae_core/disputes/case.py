@@ -10,7 +10,7 @@ from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.disputes.claim import Claim, Consistency, check_consistency, claimed_settings, open_claim
-from cae_core.disputes.claim_rerun import ReplayedClaim, claimed_members, replay_claim, sample_examples
+from cae_core.disputes.claim_rerun import ClaimRerun, claimed_members, rerun_claim, sample_examples
 from cae_core.disputes.judging import (
     DatedEvidence,
     Judgement,
@@ -26,7 +26,7 @@ from cae_core.files.digests import sha256_of_file
 from cae_core.files.records import read_record, readable_json
 from cae_core.files.storage import write_atomically
 from cae_core.fingerprint.file import load_fingerprint
-from cae_core.generation.white_boxes import open_pools
+from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
 from cae_core.opening.opened import Opened, open_black_box
@@ -80,7 +80,7 @@ class JudgeOptions:
         sample: how many of the claim's examples are replayed.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
         device: where to run the models.
-        signed_by: fingerprint of the key whose signature of the seal was verified; None: none was given. It decides
+        signed_by: id of the key whose signature of the seal was verified; None: none was given. It decides
             nothing.
         trusted: whether source and suspect may be of a form whose opening runs code; a claimant's manifest is never
             believed in this.
@@ -124,7 +124,7 @@ class Case:
     claim: Claim
     files: dict[str, dict[str, str]]
     consistency: Consistency
-    replay: ReplayedClaim | None
+    replay: ClaimRerun | None
     regeneration: Regeneration | None = field(repr=False)
     nonce: bytes
     signed_by: str | None
@@ -288,16 +288,16 @@ def _replayed(
     nonce: bytes,
     opened: OpenPool,
     progress: Progress,
-) -> ReplayedClaim | None:
+) -> ClaimRerun | None:
     if manifest is None:
         return None
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
     members = [_consented(m, options, believed=False) for m in read_pool(manifest).select(role="generate")]
     parts = (pool.source, *claimed_members(claim.fingerprint, pool.source, members, opened=opened))
-    pools = open_pools(*parts, opened=opened)
+    white_boxes = open_white_boxes(*parts, opened=opened)
     index = sample_examples(claim.fingerprint, options.sample, nonce=nonce)
-    return replay_claim(claim.fingerprint, pools, index, progress=progress)
+    return rerun_claim(claim.fingerprint, white_boxes, index, progress=progress)
 
 
 def _regenerated(

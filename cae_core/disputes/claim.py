@@ -77,7 +77,7 @@ def open_claim(
             "Give the fingerprint that was sealed."
         )
     try:
-        plan_questions(fingerprint, suspect_id="", nonce=b"", max_queries=opened.max_queries)
+        plan_questions(fingerprint, suspect_sha256="", nonce=b"", max_queries=opened.max_queries)
     except OptionError as error:
         raise VerdictError(f"{seal_origin}: its query budget leaves nothing to judge by: {error}") from error
     return Claim(fingerprint, sealed, opened)

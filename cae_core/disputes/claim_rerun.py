@@ -18,17 +18,17 @@ from cae_core.disputes.claim import claimed_settings
 from cae_core.disputes.seal import pool_digests
 from cae_core.errors import PoolError, VerdictError
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.generation.acceptance import judge_images
+from cae_core.generation.acceptance import accept
 from cae_core.generation.run_state import start_run
 from cae_core.generation.search import Search
 from cae_core.generation.seeds import SeedQueue, wanted_labels
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.adam import AdamState, init_adam
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.progress import Progress, silent
 
-__all__ = ["ExampleReplay", "ReplayedClaim", "claimed_members", "replay_claim", "sample_examples"]
+__all__ = ["ClaimRerun", "ExampleRerun", "claimed_members", "rerun_claim", "sample_examples"]
 
 _CONFERRABILITY, _PIXELS, _LEVELS = 1e-2, 0.95, 1
 # An example passes within this conferrability, with this share of its pixel values within so many levels: other
@@ -36,7 +36,7 @@ _CONFERRABILITY, _PIXELS, _LEVELS = 1e-2, 0.95, 1
 
 
 @dataclass(frozen=True)
-class ExampleReplay:
+class ExampleRerun:
     """One example, replayed.
 
     Attributes:
@@ -62,10 +62,10 @@ class ExampleReplay:
 
 
 @dataclass(frozen=True)
-class ReplayedClaim:
+class ClaimRerun:
     """The replayed examples; they decide nothing."""
 
-    examples: tuple[ExampleReplay, ...]
+    examples: tuple[ExampleRerun, ...]
 
     @property
     def passed(self) -> int:
@@ -117,18 +117,18 @@ def claimed_members(
     return [by_digest[digest] for digest in surrogates], [by_digest[digest] for digest in references]
 
 
-def replay_claim(
+def rerun_claim(
     fingerprint: Fingerprint,
-    pools: Pools,
+    white_boxes: WhiteBoxes,
     index: NDArray[np.int64],
     *,
     progress: Progress = silent,
-) -> ReplayedClaim:
+) -> ClaimRerun:
     """Search again for the examples at ``index``, from their seeds, at their recorded steps.
 
     Args:
         fingerprint: the claimant's.
-        pools: the claimed source and the claimant's pool, in the claim's order.
+        white_boxes: the claimed source and the claimant's pool, in the claim's order.
         index: int64 (a,), at least one.
         progress: told of the steps.
 
@@ -144,13 +144,13 @@ def replay_claim(
             f"{int(steps.min())} to {int(steps.max())}, from step {int(start.min())} on. There is nothing to replay."
         )
     seeds = ImageSet(fingerprint.seeds[index], fingerprint.ground_truth[index], fingerprint.class_names, "the claim")
-    wanted = wanted_labels(pools, seeds.images, seeds.labels, classes=len(seeds.class_names))
-    search = Search.prepare(pools, seeds, settings)
+    wanted = wanted_labels(white_boxes, seeds.images, seeds.labels, classes=len(seeds.class_names))
+    search = Search.prepare(white_boxes, seeds, settings)
     queue = SeedQueue(np.arange(len(index), dtype=np.int64), seeds.labels, wanted, 1.0)
     images = search.ball.quantise(_searched(search, queue, start, steps, progress), seeds.images)
-    judged = judge_images(
+    judged = accept(
         images,
-        pools=pools,
+        white_boxes=white_boxes,
         ensemble=search.judging,
         original=seeds.labels,
         ground_truth=seeds.labels,
@@ -158,9 +158,9 @@ def replay_claim(
         min_margin=settings.min_margin,
     )
     levels = np.abs(images.astype(np.int64) - fingerprint.images[index].astype(np.int64))
-    return ReplayedClaim(
+    return ClaimRerun(
         tuple(
-            ExampleReplay(
+            ExampleRerun(
                 index=int(i),
                 label_agrees=bool(judged.labels[row] == fingerprint.labels[i]),
                 conferrability_difference=abs(float(judged.conferrability[row] - fingerprint.conferrability[i])),

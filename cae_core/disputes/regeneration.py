@@ -21,7 +21,7 @@ from cae_core.errors import FingerprintError, OptionError, PoolError
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.generate import generate, generation_inputs
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import Pools, open_pools, provenance_of
+from cae_core.generation.white_boxes import WhiteBoxes, open_white_boxes, provenance_of
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers, GenerationMembers
@@ -167,7 +167,7 @@ def regenerate(
     calibration: CalibrationSettings,
     nonce: bytes,
     folder: Path | None = None,
-    pools: Pools | None = None,
+    white_boxes: WhiteBoxes | None = None,
     opened: OpenPool | None = None,
     progress: Progress = silent,
 ) -> Regeneration:
@@ -181,7 +181,7 @@ def regenerate(
         nonce: the judge's.
         folder: where fingerprint and calibration are kept. An interrupted generation goes on there, and a finished one
             of the same inputs is not repeated. None: nothing is written.
-        pools: source and generate members that are open already, in the manifest's order, for use without a folder.
+        white_boxes: the source and generate members, open already, in the manifest's order, for use without a folder.
         opened: what the case has opened and hashed already, and where it runs its models.
         progress: told of each stage.
 
@@ -202,7 +202,7 @@ def regenerate(
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
     _refuse_source(pool, data, opened, progress)
     if folder is None:
-        fingerprint = _generated(pool, data, seeded, pools, opened=opened, progress=progress)
+        fingerprint = _generated(pool, data, seeded, white_boxes, opened=opened, progress=progress)
     else:
         fingerprint = _kept_or_generated(pool, data, seeded, folder / _FILE, opened=opened, progress=progress)
     result = calibrate(
@@ -227,13 +227,13 @@ def _generated(
     pool: JudgePool,
     data: ImageSet,
     settings: GenerationSettings,
-    pools: Pools | None,
+    white_boxes: WhiteBoxes | None,
     *,
     opened: OpenPool,
     progress: Progress,
 ) -> Fingerprint:
     provenance = provenance_of(*pool.generating, opened=opened)
-    white_boxes = open_pools(*pool.generating, opened=opened) if pools is None else pools
+    white_boxes = open_white_boxes(*pool.generating, opened=opened) if white_boxes is None else white_boxes
     return generate(white_boxes, data, settings, provenance=provenance, progress=progress).fingerprint
 
 

@@ -106,7 +106,7 @@ def make_opening(
     """
     models_needed(fpr)  # refuses a rate outside (0, 1)
     if max_queries is not None:
-        plan_questions(fingerprint, suspect_id="", nonce=b"", max_queries=max_queries)
+        plan_questions(fingerprint, suspect_sha256="", nonce=b"", max_queries=max_queries)
     source, surrogates, references = pool_digests(fingerprint)
     return Opening(
         fingerprint_id=fingerprint.id,

@@ -47,7 +47,7 @@ class Question:
 def plan_questions(
     fingerprint: Fingerprint,
     *,
-    suspect_id: str,
+    suspect_sha256: str,
     nonce: bytes,
     max_queries: int | None = None,
     chosen: NDArray[np.bool_] | None = None,
@@ -58,7 +58,7 @@ def plan_questions(
 
     Args:
         fingerprint: whose examples and probes are asked.
-        suspect_id: SHA-256 of the suspect's file, else of its name.
+        suspect_sha256: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
         max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out at
             random, decided by the nonce as well, until it is met.
@@ -70,7 +70,7 @@ def plan_questions(
         OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
             the benign probes and the repeats.
     """
-    common = hashlib.sha256(f"{fingerprint.id}|{suspect_id}|{nonce.hex()}|".encode())
+    common = hashlib.sha256(f"{fingerprint.id}|{suspect_sha256}|{nonce.hex()}|".encode())
 
     def key(index: int, mark: str = "") -> bytes:
         draw = common.copy()

@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels, as_unit_float
 from cae_core.generation.confirmation import confirmed_by_witnesses
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.conferrability import conferrability
 from cae_core.method.objectives.margins import margin
 from cae_core.models import Ensemble
 
-__all__ = ["Judgement", "judge_images"]
+__all__ = ["Acceptance", "accept"]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Acceptance:
     """What the pools say of some images.
 
     Attributes:
@@ -32,16 +32,16 @@ class Judgement:
     unconfirmed: NDArray[np.bool_]
 
 
-def judge_images(
+def accept(
     images: NDArray[np.uint8],
     *,
-    pools: Pools,
+    white_boxes: WhiteBoxes,
     ensemble: Ensemble,
     original: Labels,
     ground_truth: Labels,
     tau: float,
     min_margin: float,
-) -> Judgement:
+) -> Acceptance:
     """Accept an image when the source's label y* is wrong, conferred, and clear.
 
     That is: y* differs from the source's label of the seed *and* from the ground truth, Conferr at y* (not at the
@@ -51,8 +51,8 @@ def judge_images(
 
     Args:
         images: uint8 (n, h, w, k): the rounded images, as a suspect will see them.
-        pools: gives the order of the ensemble's members.
-        ensemble: float32, of all models of ``pools``.
+        white_boxes: gives the order of the ensemble's members.
+        ensemble: float32, of all models of ``white_boxes``.
         original: y0 (n,).
         ground_truth: (n,).
         tau: least conferrability.
@@ -60,14 +60,14 @@ def judge_images(
     """
     everyone = np.ones(len(ensemble), np.bool_)
     answers = ensemble.vjp(as_unit_float(images), everyone)[0]
-    logits = pools.split(answers, everyone)
+    logits = white_boxes.split(answers, everyone)
     labels = logits.source.argmax(axis=1).astype(np.int64)
     confer = conferrability(logits.surrogates, logits.references)[np.arange(len(labels)), labels]
     margins, _ = margin(logits.source, labels)
     wrong = (labels != original) & (labels != ground_truth)
     accepted = wrong & (confer >= tau) & (margins >= min_margin)
     index = np.flatnonzero(accepted)
-    confirmed = confirmed_by_witnesses(pools.models, images[index], answers[:, index])
+    confirmed = confirmed_by_witnesses(white_boxes.models, images[index], answers[:, index])
     unconfirmed = np.zeros(len(images), np.bool_)
     unconfirmed[index[~confirmed]] = True
-    return Judgement(labels, confer.astype(np.float32), accepted & ~unconfirmed, unconfirmed)
+    return Acceptance(labels, confer.astype(np.float32), accepted & ~unconfirmed, unconfirmed)

@@ -25,8 +25,8 @@ from cae_core.generation.run_state import RunState, load_checkpoint, save_checkp
 from cae_core.generation.search import Search
 from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.source_errors import choose_akh
-from cae_core.generation.white_boxes import Pools, check_references
+from cae_core.generation.source_errors import choose_source_errors
+from cae_core.generation.white_boxes import WhiteBoxes, check_references
 from cae_core.progress import Progress, silent, stage
 
 __all__ = ["GenerationResult", "generate", "generation_inputs"]
@@ -64,7 +64,7 @@ class GenerationResult:
 
 
 def generate(
-    pools: Pools,
+    white_boxes: WhiteBoxes,
     data: ImageSet,
     settings: GenerationSettings,
     *,
@@ -72,10 +72,10 @@ def generate(
     checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> GenerationResult:
-    """Generate a fingerprint of ``pools.source``.
+    """Generate a fingerprint of ``white_boxes.source``.
 
     Args:
-        pools: source and *generate* members.
+        white_boxes: source and *generate* members.
         data: labelled benign images: the seeds and the probes.
         settings: see `GenerationSettings`.
         provenance: ``source``, ``surrogates`` and ``references`` as JSON holds them (names, SHA-256); part of the
@@ -92,17 +92,17 @@ def generate(
         raise DataError(f"{data.name}: a fingerprint needs seeds and benign probes; found {len(data)} images.")
     inputs = generation_inputs(data, settings, provenance)
     run_id = digest_of(inputs)
-    search = Search.prepare(pools, data, settings)
+    search = Search.prepare(white_boxes, data, settings)
     state = load_checkpoint(checkpoint, run_id=run_id) if checkpoint is not None else None
     if state is None:
         queue = rank_seeds(
-            pools,
+            white_boxes,
             data,
             ranking=settings.ranking,
             seed=settings.seed,
             progress=stage(progress, "ranking seeds"),
         )
-        check_references(pools, data)
+        check_references(white_boxes, data)
         state = start_run(queue, data.images.shape[1:])
     state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
@@ -162,7 +162,7 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
     drawn = _choose_probes(len(data), index, search.settings.seed)
     probes = drawn[_confirmed(search, data.images[drawn])]
     generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
-    errors = _choose_akh(search, state.queue, np.concatenate([index, probes]))
+    errors = _choose_source_errors(search, state.queue, np.concatenate([index, probes]))
     if len(errors):
         generation[SOURCE_ERROR.name] = errors.described()
     fingerprint = Fingerprint(
@@ -189,7 +189,7 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
 
 
 def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    models = search.pools.models
+    models = search.white_boxes.models
     if all(witness_of(model) is None for model in models):
         return np.ones(len(images), np.bool_)
     everyone = np.ones(len(models), np.bool_)
@@ -198,12 +198,12 @@ def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.concatenate([confirmed_by_witnesses(models, part, logits) for part, logits in asked])
 
 
-def _choose_akh(search: Search, queue: SeedQueue, taken: NDArray[np.int64]) -> LabelledImages:
+def _choose_source_errors(search: Search, queue: SeedQueue, taken: NDArray[np.int64]) -> LabelledImages:
     settings, data = search.settings, search.data
     if not settings.akh:
         return LabelledImages(data.images[:0], np.zeros(0, np.int64))
-    references = len(search.pools.references)
-    index, labels = choose_akh(
+    references = len(search.white_boxes.references)
+    index, labels = choose_source_errors(
         queue, data.labels, settings.akh, references=references, without=taken, seed=settings.seed
     )
     return LabelledImages(data.images[index], labels)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats32, Floats64, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import ModelError
-from cae_core.generation.acceptance import judge_images
+from cae_core.generation.acceptance import accept
 from cae_core.generation.run_state import Accepted, RunState
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.adam import AdamState, adam_step, init_adam
 from cae_core.method.ball import Ball
 from cae_core.method.dropout import keep_mask
@@ -27,14 +27,14 @@ class Search:
     """The fixed parts of a generation; its methods take a `RunState` to the next one.
 
     Attributes:
-        pools: source, surrogates and references.
+        white_boxes: source, surrogates and references.
         data: where the seeds come from.
         settings: of the generation.
         searching: all models, in the search's precision.
         judging: all models, in float32.
     """
 
-    pools: Pools
+    white_boxes: WhiteBoxes
     data: ImageSet
     settings: GenerationSettings
     searching: Ensemble
@@ -43,11 +43,11 @@ class Search:
     objective: Objective
 
     @classmethod
-    def prepare(cls, pools: Pools, data: ImageSet, settings: GenerationSettings) -> "Search":
+    def prepare(cls, white_boxes: WhiteBoxes, data: ImageSet, settings: GenerationSettings) -> "Search":
         """Build the ensembles and the objective."""
-        judging = pools.ensemble()
-        searching = judging if settings.precision == "float32" else pools.ensemble(precision=settings.precision)
-        return cls(pools, data, settings, searching, judging, settings.ball(), settings.make_objective())
+        judging = white_boxes.ensemble()
+        searching = judging if settings.precision == "float32" else white_boxes.ensemble(precision=settings.precision)
+        return cls(white_boxes, data, settings, searching, judging, settings.ball(), settings.make_objective())
 
     def seeds_of(self, state: RunState, position: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the seeds, uint8 (n, h, w, k), at these positions of the queue."""
@@ -91,13 +91,13 @@ class Search:
         keep = keep_mask(
             seed=self.settings.seed,
             step=state.step,
-            surrogates=len(self.pools.surrogates),
-            references=len(self.pools.references),
+            surrogates=len(self.white_boxes.surrogates),
+            references=len(self.white_boxes.references),
             dropout=self.settings.dropout,
         )
         logits, pull_back = self.searching.vjp(state.images, keep)
         self._check_finite(logits, keep)
-        parts = self.pools.split(logits, keep)
+        parts = self.white_boxes.split(logits, keep)
         goal = Goal(state.queue.original[state.position], state.queue.wanted[state.position])
         value = self.objective(parts.source, parts.surrogates, parts.references, goal)
         gradient = pull_back(value.stacked().astype(np.float32))
@@ -133,9 +133,9 @@ class Search:
         """
         position = state.position[index]
         images = self.ball.quantise(state.images[index], self.seeds_of(state, position))
-        judged = judge_images(
+        judged = accept(
             images,
-            pools=self.pools,
+            white_boxes=self.white_boxes,
             ensemble=self.judging,
             original=state.queue.original[position],
             ground_truth=self.data.labels[state.queue.index[position]],
@@ -158,6 +158,6 @@ class Search:
         if not finite.all():
             culprit = int(np.flatnonzero(keep)[np.flatnonzero(~finite)[0]])
             raise ModelError(
-                f"{self.pools.name(culprit)}: answers NaN or infinity during the search. "
+                f"{self.white_boxes.name(culprit)}: answers NaN or infinity during the search. "
                 "Remove it from the pool, or search in float32 (--precision float32)."
             )

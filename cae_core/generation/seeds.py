@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats64, Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError, ModelError, PoolError
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.models import Predictions
 from cae_core.progress import StageProgress, silent
 from cae_core.statistics.intervals import clopper_pearson
@@ -48,11 +48,13 @@ class SeedQueue:
         return len(self.index)
 
 
-def rank_seeds(pools: Pools, data: ImageSet, *, ranking: str, seed: int, progress: StageProgress = silent) -> SeedQueue:
+def rank_seeds(
+    white_boxes: WhiteBoxes, data: ImageSet, *, ranking: str, seed: int, progress: StageProgress = silent
+) -> SeedQueue:
     """Ask every model about every image once, check that each is a classifier of these data, and rank the seeds.
 
     Args:
-        pools: source and *generate* members.
+        white_boxes: source and *generate* members.
         data: candidate seeds.
         ranking: ``"screened"`` or ``"random"``.
         seed: of the random order.
@@ -66,15 +68,15 @@ def rank_seeds(pools: Pools, data: ImageSet, *, ranking: str, seed: int, progres
     classes = len(data.class_names)
     sums = np.zeros((3, len(data), classes))
     labels = data.labels
-    answers = np.zeros((len(pools.models), len(data)), np.int32)
+    answers = np.zeros((len(white_boxes.models), len(data)), np.int32)
     accuracy: list[float] = []
-    for position, (relation, model) in enumerate(zip(_relations(pools), pools.models, strict=True)):
-        name, predictions = pools.name(position), model.predict(data.images)
+    for position, (relation, model) in enumerate(zip(_relations(white_boxes), white_boxes.models, strict=True)):
+        name, predictions = white_boxes.name(position), model.predict(data.images)
         sums[relation] += _probabilities(predictions, name, classes)
         accuracy.append(_checked_accuracy(predictions.labels, labels, classes, name, source=position == 0))
         answers[position] = predictions.labels
         progress(position + 1, len(answers))
-    evidence = _evidence(sums, pools, labels)
+    evidence = _evidence(sums, white_boxes, labels)
     eligible = np.flatnonzero(answers[0] == labels)
     order = _order(evidence[eligible], ranking=ranking, seed=seed)
     index = eligible[order].astype(np.int64)
@@ -84,15 +86,15 @@ def rank_seeds(pools: Pools, data: ImageSet, *, ranking: str, seed: int, progres
         wanted=evidence[index].argmax(axis=1).astype(np.int64),
         source_accuracy=accuracy[0],
         source_labels=answers[0],
-        references_right=(answers[1 + len(pools.surrogates) :] == labels).sum(axis=0, dtype=np.int32),
+        references_right=(answers[1 + len(white_boxes.surrogates) :] == labels).sum(axis=0, dtype=np.int32),
     )
 
 
-def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, classes: int) -> Labels:
+def wanted_labels(white_boxes: WhiteBoxes, images: NDArray[np.uint8], labels: Labels, *, classes: int) -> Labels:
     """Return the wrong label with the most prior evidence, int64 (n,), as `rank_seeds` finds it, for these seeds.
 
     Args:
-        pools: source and *generate* members.
+        white_boxes: source and *generate* members.
         images: uint8 (n, h, w, k).
         labels: int64 (n,), the ground truth.
         classes: c.
@@ -102,19 +104,19 @@ def wanted_labels(pools: Pools, images: NDArray[np.uint8], labels: Labels, *, cl
         ModelError: a member answers without probabilities, or NaN.
     """
     sums = np.zeros((3, len(images), classes))
-    for position, (relation, model) in enumerate(zip(_relations(pools), pools.models, strict=True)):
-        sums[relation] += _probabilities(model.predict(images), pools.name(position), classes)
-    return np.asarray(_evidence(sums, pools, labels).argmax(axis=1), np.int64)
+    for position, (relation, model) in enumerate(zip(_relations(white_boxes), white_boxes.models, strict=True)):
+        sums[relation] += _probabilities(model.predict(images), white_boxes.name(position), classes)
+    return np.asarray(_evidence(sums, white_boxes, labels).argmax(axis=1), np.int64)
 
 
-def _relations(pools: Pools) -> list[int]:
+def _relations(white_boxes: WhiteBoxes) -> list[int]:
     """Return of each model what it is: 0 the source, 1 a surrogate, 2 a reference."""
-    return [0] + [1] * len(pools.surrogates) + [2] * len(pools.references)
+    return [0] + [1] * len(white_boxes.surrogates) + [2] * len(white_boxes.references)
 
 
-def _evidence(sums: Floats64, pools: Pools, labels: Labels) -> Floats64:
+def _evidence(sums: Floats64, white_boxes: WhiteBoxes, labels: Labels) -> Floats64:
     """Return the evidence for each label, (n, c), from the summed probabilities (3, n, c) of each relation."""
-    p_m, p_s, p_r = sums[0], sums[1] / len(pools.surrogates), sums[2] / len(pools.references)
+    p_m, p_s, p_r = sums[0], sums[1] / len(white_boxes.surrogates), sums[2] / len(white_boxes.references)
     evidence = np.log(np.maximum((p_s + p_m) / 2, _TINY)) + np.log(np.maximum(1 - p_r, _TINY))
     evidence[np.arange(len(labels)), labels] = -np.inf
     return np.asarray(evidence, np.float64)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from cae_core.arrays import Labels
 from cae_core.generation.seeds import SeedQueue
 
-__all__ = ["choose_akh"]
+__all__ = ["choose_source_errors"]
 
 
-def choose_akh(
+def choose_source_errors(
     queue: SeedQueue, truth: Labels, count: int, *, references: int, without: NDArray[np.int64], seed: int
 ) -> tuple[Labels, Labels]:
     """Choose images that the source gets wrong and more than half of the references get right.

@@ -18,7 +18,7 @@ from cae_core.pool.members import OpenPool
 from cae_core.pool.same_model import first_equal, probe_images
 from cae_core.progress import StageProgress, silent
 
-__all__ = ["Logits", "Pools", "check_references", "open_pools", "provenance_of"]
+__all__ = ["Logits", "WhiteBoxes", "check_references", "open_white_boxes", "provenance_of"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Logits:
 
 
 @dataclass(frozen=True)
-class Pools:
+class WhiteBoxes:
     """The models of a generation, all of which answer with the same classes.
 
     Attributes:
@@ -76,7 +76,7 @@ class Pools:
         return Logits(logits[0], logits[1 : 1 + kept_surrogates], logits[1 + kept_surrogates :])
 
 
-def open_pools(
+def open_white_boxes(
     source: PoolMember,
     surrogates: Sequence[PoolMember],
     references: Sequence[PoolMember],
@@ -84,7 +84,7 @@ def open_pools(
     opened: OpenPool | None = None,
     images: NDArray[np.uint8] | None = None,
     progress: StageProgress = silent,
-) -> Pools:
+) -> WhiteBoxes:
     """Open every member with gradients.
 
     Args:
@@ -105,7 +105,7 @@ def open_pools(
         models.append(opened.open_white_box(member, images=images).model)
         progress(position + 1, len(members))
     boundary = 1 + len(surrogates)
-    return Pools(models[0], models[1:boundary], models[boundary:], [member.name for member in members])
+    return WhiteBoxes(models[0], models[1:boundary], models[boundary:], [member.name for member in members])
 
 
 def provenance_of(
@@ -142,21 +142,22 @@ def provenance_of(
     }
 
 
-def check_references(pools: Pools, data: ImageSet) -> None:
+def check_references(white_boxes: WhiteBoxes, data: ImageSet) -> None:
     """Refuse a reference that answers like the source or a surrogate: nothing could be conferrable then.
 
     Raises:
         PoolError: naming both.
     """
     probes = probe_images(data)
-    outputs = [model.predict(probes).probabilities for model in pools.models]
-    first = 1 + len(pools.surrogates)
+    outputs = [model.predict(probes).probabilities for model in white_boxes.models]
+    first = 1 + len(white_boxes.surrogates)
     derived = [output for output in outputs[:first] if output is not None]
     for position, output in enumerate(outputs[first:], start=first):
         same = first_equal(output, np.stack(derived)) if output is not None else None
         if same is not None:
             what = "a surrogate" if same else "the source"
             raise PoolError(
-                f"{pools.name(position)}: this reference answers all probes like {pools.name(same)}, which is {what}: "
+                f"{white_boxes.name(position)}: this reference answers all probes like "
+                f"{white_boxes.name(same)}, which is {what}: "
                 "it is the same model, converted or copied. Remove one of the two."
             )

@@ -36,7 +36,7 @@ from cae_core.arrays import Floats64
 from cae_core.errors import OptionError
 
 __all__ = [
-    "Outcome",
+    "SequentialOutcome",
     "SequentialState",
     "SequentialTest",
     "confidence_sequence",
@@ -45,7 +45,7 @@ __all__ = [
     "trace",
 ]
 
-Outcome: TypeAlias = Literal["surrogate", "independent"]
+SequentialOutcome: TypeAlias = Literal["surrogate", "independent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ class SequentialState:
     matches: int
     log_e_surrogate: float
     log_e_independent: float
-    outcome: Outcome | None
+    outcome: SequentialOutcome | None
 
     def updated(self, match: bool) -> "SequentialState":  # noqa: FBT001 - the one thing that an answer is
         """Return the state after one more answer; a refusal is no match.
@@ -156,7 +156,7 @@ def _fewest(examples: int, k: int, level: float) -> int | None:
     return next(reached)
 
 
-def _state(test: SequentialTest, *, asked: int, matches: int, outcome: Outcome | None) -> SequentialState:
+def _state(test: SequentialTest, *, asked: int, matches: int, outcome: SequentialOutcome | None) -> SequentialState:
     n = test.examples
     surrogate = float(log_e_values(n, matches, asked)[min(test.k0, n)])
     independent = -math.inf

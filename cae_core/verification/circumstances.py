@@ -51,7 +51,7 @@ class Circumstances:
     Attributes:
         benign_reason: why the benign check failed, or None.
         evasion: signs that the suspect does not answer as it does its customers.
-        extrapolated: why its benign accuracy is outside what the calibration references cover, or None.
+        extrapolation: why its benign accuracy is outside what the calibration references cover, or None.
         benign_range: lowest and highest accuracy of the calibration references on the probes asked; None without any.
         shared_ancestor: the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
         allow_extrapolation: whether the user lets such a verdict stand.
@@ -60,7 +60,7 @@ class Circumstances:
 
     benign_reason: str | None = None
     evasion: tuple[str, ...] = ()
-    extrapolated: str | None = None
+    extrapolation: str | None = None
     benign_range: tuple[float, float] | None = None
     shared_ancestor: str = ""
     allow_extrapolation: bool = False
@@ -84,11 +84,11 @@ class Circumstances:
         )
 
     def _extrapolated(self) -> Doubt | None:
-        if self.extrapolated is None or self.allow_extrapolation:
+        if self.extrapolation is None or self.allow_extrapolation:
             return None
         return Doubt(
             blocks=frozenset({"surrogate", "independent"}),
-            reason=self.extrapolated,
+            reason=self.extrapolation,
             remedy="Calibrate with references as accurate as the suspect, or accept it with --allow-extrapolation.",
             judge_remedy="Add references as accurate as the suspect with the role calibrate.",
             alone=False,
@@ -126,9 +126,9 @@ def circumstances_of(
     right = np.asarray(benign.labels == labels)
     limits = None if calibration is None else benign_range(calibration, benign.index)
     if options.rule == 1 or calibration is None:
-        extrapolated = outside_range(right, limits)
+        extrapolation = outside_range(right, limits)
     else:
-        extrapolated = unlike_references(right, calibration.references.right[:, benign.index])
+        extrapolation = unlike_references(right, calibration.references.right[:, benign.index])
     return Circumstances(
         benign_reason=check_benign(
             benign.labels,
@@ -137,7 +137,7 @@ def circumstances_of(
             source_accuracy=fingerprint.source_accuracy,
         ).reason,
         evasion=signs_of_evasion(subject, answers, claimed_accuracy=options.claimed_accuracy),
-        extrapolated=extrapolated,
+        extrapolation=extrapolation,
         benign_range=limits,
         shared_ancestor=unrepresented_ancestor(subject),
         allow_extrapolation=options.allow_extrapolation,

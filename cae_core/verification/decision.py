@@ -42,7 +42,7 @@ class Decision:
         remedy: what would resolve an ``inconclusive``, in one sentence; empty otherwise.
         threshold: the least deciding score that speaks against the suspect by the references; None where no score
             does: they are too few for the rate, or match too often.
-        provenance: where the threshold comes from: ``rank``, ``parametric`` or ``literature``.
+        origin: where the threshold comes from: ``rank``, ``parametric`` or ``literature``.
         score: the one that decides: ``caeacc`` or ``llr``.
         value: the suspect's.
         p_value: the rank p-value against "independent": at most so often, on average over calibrations, does an
@@ -57,7 +57,7 @@ class Decision:
     reason: str
     remedy: str = ""
     threshold: float | None
-    provenance: Origin
+    origin: Origin
     score: Score = Score.CAEACC
     value: float
     p_value: float | None = None
@@ -91,12 +91,12 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
             score=standing.score,
             parametric=calibration.parametric,
         ),
-        provenance=evidence["independent"].origin,
+        origin=evidence["independent"].origin,
         score=standing.score,
         value=standing.value,
         p_value=evidence["independent"].p_value,
         p_value_surrogate=evidence["surrogate"].p_value,
-        extrapolated=circumstances.extrapolated is not None,
+        extrapolated=circumstances.extrapolation is not None,
         sides=told,
     )
 
@@ -111,8 +111,8 @@ def limited(outcome: Outcome, reason: str, remedy: str, circumstances: Circumsta
     for doubt in circumstances.doubts:
         if outcome in doubt.blocks:
             return "inconclusive", doubt.reason if doubt.alone else f"{doubt.reason} ({reason})", doubt.remedy
-    if outcome != "inconclusive" and circumstances.extrapolated is not None:
-        reason += f"; allowed although {circumstances.extrapolated}"
+    if outcome != "inconclusive" and circumstances.extrapolation is not None:
+        reason += f"; allowed although {circumstances.extrapolation}"
     return outcome, reason, remedy
 
 
@@ -130,7 +130,7 @@ def _by_the_literature(examination: Examination) -> Decision:
         reason=reason,
         remedy=remedy,
         threshold=threshold,
-        provenance="literature",
+        origin="literature",
         value=caeacc.value,
         weak=outcome == "surrogate" and caeacc.low < threshold,
     )

@@ -175,11 +175,11 @@ def decide_sequential(examination: Examination, evidence: Mapping[Null, Evidence
         reason=reason,
         remedy=remedy,
         threshold=threshold,
-        provenance="literature" if calibration is None else "rank",
+        origin="literature" if calibration is None else "rank",
         value=caeacc.value,
         p_value=evidence["independent"].p_value if evidence else None,
         p_value_surrogate=evidence["surrogate"].p_value if evidence else None,
-        extrapolated=circumstances.extrapolated is not None,
+        extrapolated=circumstances.extrapolation is not None,
         weak=outcome == "surrogate" and calibration is None and reaches_below,
         sides=sides,
     )

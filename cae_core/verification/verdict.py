@@ -138,7 +138,7 @@ class Verdict:
             "weak": decision.weak,
             "extrapolated": decision.extrapolated,
             "score": {"name": decision.score.value, "value": decision.value},
-            "threshold": {"value": decision.threshold, "provenance": decision.provenance},
+            "threshold": {"value": decision.threshold, "provenance": decision.origin},
             "p_value": decision.p_value,
             "p_value_surrogate": decision.p_value_surrogate,
             "standing": None if decision.sides is None else decision.sides.as_dict(),

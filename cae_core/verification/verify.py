@@ -78,7 +78,7 @@ def plan_verification(
     """
     questions = plan_questions(
         subject.fingerprint,
-        suspect_id=suspect_sha256,
+        suspect_sha256=suspect_sha256,
         nonce=nonce,
         max_queries=options.max_queries,
         chosen=subject.chosen,

@@ -94,7 +94,7 @@ def _source(verdict: Verdict) -> str:
         "rank": "by rank among the references",
         "parametric": "parametric: model-based, no bound",
         "literature": "literature; no error rate stands behind it",
-    }[verdict.decision.provenance]
+    }[verdict.decision.origin]
 
 
 def _origin(verdict: Verdict) -> Iterator[tuple[str, str]]:

@@ -81,10 +81,10 @@ def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:
         value = "none: the references are too few for the rate, or match too often"
     else:
         value = number(decision.threshold)
-        if decision.score == Score.CAEACC and decision.provenance != "literature":
+        if decision.score == Score.CAEACC and decision.origin != "literature":
             n = len(dossier.examination.compared)
             value += f", {round(decision.threshold * n)} matches of {n}"
-    yield EvidenceRow("Threshold", value, f"{decision.provenance}: {_THRESHOLDS[decision.provenance]}")
+    yield EvidenceRow("Threshold", value, f"{decision.origin}: {_THRESHOLDS[decision.origin]}")
     if decision.p_value is None:
         yield EvidenceRow("p-value", "none", "there is no calibration, hence no rate behind the threshold")
     elif calibration is not None:
@@ -110,7 +110,7 @@ def _how(dossier: Dossier, models: int, relation: str, level: Callable[[Sequenti
     if dossier.examination.sequential is not None:
         half = number(level(dossier.examination.sequential))
         return f"{half} for the count that {group} may have, and 1/E for the order of the examples, at most 1"
-    if dossier.verdict.decision.provenance == "parametric":
+    if dossier.verdict.decision.origin == "parametric":
         return f"by a beta-binomial model of {group}, model-based, no bound"
     return f"by rank among {group}, ties against the accuser"
 

@@ -51,7 +51,7 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
             "decided an accusation, whatever known copies score, and one benign image could decide whether the "
             "suspect's accuracy is covered.",
         )
-    if decision.provenance == "parametric":
+    if decision.origin == "parametric":
         yield Limit(
             "A bound on error rates",
             "The p-value follows from a fitted statistical model. It is not a bound on any rate.",

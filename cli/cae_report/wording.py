@@ -63,7 +63,7 @@ def _comparison(dossier: Dossier) -> str:
     if not accused:
         group, other = other, group
     models = _models(len(group), independent=accused)
-    if decision.provenance == "parametric":
+    if decision.origin == "parametric":
         doubt = f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
         return doubt if dossier.examination.sides is None else f"{doubt}; {dossier.examination.sides.words}"
     rate = (

@@ -37,7 +37,7 @@ from cae_core.files.storage import write_atomically
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.generation.generate import generate
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import Pools, provenance_of
+from cae_core.generation.white_boxes import WhiteBoxes, provenance_of
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import Pool, PoolMember, read_pool
@@ -230,7 +230,9 @@ def _regenerated(setting: Setting, claim: Claim, source: PoolMember) -> Regenera
         settings=_settings(seed=0),
         calibration=CalibrationSettings(fpr=FPR),
         nonce=digest_of(claim.name).encode()[:16],
-        pools=Pools(_white(source.path), [_white(m.path) for m in surrogates], [_white(m.path) for m in references]),
+        white_boxes=WhiteBoxes(
+            _white(source.path), [_white(m.path) for m in surrogates], [_white(m.path) for m in references]
+        ),
         opened=OpenPool(opener=lambda member: _opened(member.path)),
     )
 
@@ -285,11 +287,13 @@ def _with_victim(setting: Setting, claim: Claim, source: PoolMember, victim: Poo
     made = read_pool(setting.output / claim.name / "judge" / "pool.toml").select(role="generate")[:2]
     references = read_pool(setting.pool).select(role="generate", relation="reference")[:REFERENCES]
     surrogates = [*made, victim, victim, victim]  # so heavy that the others cannot outvote it
-    pools = Pools(_white(source.path), [_white(m.path) for m in surrogates], [_white(m.path) for m in references])
+    white_boxes = WhiteBoxes(
+        _white(source.path), [_white(m.path) for m in surrogates], [_white(m.path) for m in references]
+    )
     provenance = provenance_of(source, made, references)
     settings = _settings(seed=claim.number, max_seeds=EXAMPLES)
     try:
-        return generate(pools, _data().test, settings, provenance=provenance).fingerprint
+        return generate(white_boxes, _data().test, settings, provenance=provenance).fingerprint
     except GenerationError:
         return None
 

@@ -19,7 +19,7 @@ from cae_core.generation.run_state import start_run
 from cae_core.generation.search import Search
 from cae_core.generation.seeds import SeedQueue
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.dropout import keep_mask
 from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
 from tests.benchmarks.pools import CONTRACT, digits_32, make_modules
@@ -44,13 +44,13 @@ def measure_mixed(scale: Scale) -> list[Figure]:
     surrogates = [_frozen(module) for module in modules.surrogates[:3]]
     references = [_frozen(module) for module in modules.references[:2]]
     torch_models = [TorchModel(module, contract=CONTRACT, device="cpu") for module in (*surrogates, *references)]
-    pools = Pools(wrapped[0], torch_models[:3], [*torch_models[3:], wrapped[1]])
+    white_boxes = WhiteBoxes(wrapped[0], torch_models[:3], [*torch_models[3:], wrapped[1]])
     own = [_own_keras(keras_models[0]), *map(_own_torch, (*surrogates, *references)), _own_keras(keras_models[1])]
 
     images = scale.pick(100, 10)
     data = digits_32("test").subset(range(images))
     settings = GenerationSettings.from_preset("default", batch=images, count=images + 1, iterations=10_000)
-    search = Search.prepare(pools, data, settings)
+    search = Search.prepare(white_boxes, data, settings)
     index = np.arange(images, dtype=np.int64)
     queue = SeedQueue(index, data.labels, (data.labels + 1) % 10, 1.0)
     step = _Step(search, search.refill(start_run(queue, data.images.shape[1:])))

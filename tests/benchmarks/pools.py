@@ -13,7 +13,7 @@ from cae_backends.datasets import open_data
 from cae_backends.torch.model import TorchModel
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 
 __all__ = ["CONTRACT", "Modules", "ResNet", "digits_32", "load_modules", "make_modules", "save_modules"]
 
@@ -82,11 +82,11 @@ class Modules:
         """Source, surrogates and references, in this order."""
         return (self.source, *self.surrogates, *self.references)
 
-    def pools(self) -> Pools:
+    def pools(self) -> WhiteBoxes:
         """Return them as our code takes them, on the CPU."""
         models = [TorchModel(module, contract=CONTRACT, device="cpu") for module in self.all]
         boundary = 1 + len(self.surrogates)
-        return Pools(models[0], models[1:boundary], models[boundary:])
+        return WhiteBoxes(models[0], models[1:boundary], models[boundary:])
 
 
 def digits_32(split: str) -> ImageSet:

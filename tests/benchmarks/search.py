@@ -33,7 +33,7 @@ class Bench:
     """Everything that both sides share.
 
     Attributes:
-        modules: the models; `Modules.pools` copies them, so that one side's changes do not reach the other.
+        modules: the models; `Modules.white_boxes` copies them, so that one side's changes do not reach the other.
         data: labelled images.
         queue: the seeds, in the order in which both sides take them.
         settings: of the generation: preset ``report-code`` with torch's form of Adam and a least margin, every seed

@@ -119,7 +119,7 @@ def _fingerprint_file(model: Path, examples: int) -> Path:
 def _asked_images(model: Path, examples: int) -> Path:
     """Write the images that our verification asks, in its order, repeats included."""
     fingerprint = load_fingerprint(_fingerprint_file(model, examples))
-    questions = plan_questions(fingerprint, suspect_id=sha256_of_file(model), nonce=bytes.fromhex(_NONCE))
+    questions = plan_questions(fingerprint, suspect_sha256=sha256_of_file(model), nonce=bytes.fromhex(_NONCE))
     path = model.with_name(f"images-{examples}.npy")
     np.save(path, question_images(fingerprint, questions))
     return path

@@ -22,7 +22,7 @@ from cae_core.generation.generate import generate
 from cae_core.generation.run_state import RunState
 from cae_core.generation.search import Search
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import open_pools
+from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import collect_members
@@ -80,7 +80,7 @@ SETTINGS = GenerationSettings.from_preset("default", eps=48 / 255, count=20, ite
 
 def search(pool: Pool, source: Path) -> tuple[list[Floats64], Any, Sequence[Any]]:
     """Return the objective's values at each step, the result, and the models."""
-    pools = open_pools(*members(pool, source), opened=OpenPool(device="cpu"))
+    white_boxes = open_white_boxes(*members(pool, source), opened=OpenPool(device="cpu"))
     curve: list[Floats64] = []
     step = Search.step
 
@@ -92,8 +92,8 @@ def search(pool: Pool, source: Path) -> tuple[list[Floats64], Any, Sequence[Any]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Search, "step", recorded)
         provenance: dict[str, Any] = {"source": {}, "surrogates": [], "references": []}
-        result = generate(pools, open_data("digits", split="test"), SETTINGS, provenance=provenance)
-    return curve, result, pools.models
+        result = generate(white_boxes, open_data("digits", split="test"), SETTINGS, provenance=provenance)
+    return curve, result, white_boxes.models
 
 
 def test_the_mixed_search_is_the_search_in_one_framework(pool: Pool, mixed: Pool) -> None:

@@ -18,7 +18,7 @@ def world() -> World:
 @pytest.fixture(scope="session")
 def generated(world: World) -> GenerationResult:
     """Return an undisturbed generation with `quick_settings`."""
-    return generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE)
+    return generate(world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from cae_core.dataset import ImageSet
 from cae_core.disputes.regeneration import JudgePool, Regeneration, regenerate
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.generation.generate import generate
-from cae_core.generation.white_boxes import Pools, provenance_of
+from cae_core.generation.white_boxes import WhiteBoxes, provenance_of
 from cae_core.pool.manifest import PoolMember, Relation, Role
 from cae_core.pool.members import OpenPool
 from tests.core.toys import SHAPE, LinearModel, quick_settings
@@ -44,16 +44,16 @@ class Dispute:
     def source(self) -> PoolMember:
         return self.judge.source
 
-    def pools(self, surrogates: Sequence[PoolMember], references: Sequence[PoolMember]) -> Pools:
+    def white_boxes(self, surrogates: Sequence[PoolMember], references: Sequence[PoolMember]) -> WhiteBoxes:
         members = [self.source, *surrogates, *references]
         models = [opened(member) for member in members]
-        return Pools(models[0], models[1 : 1 + len(surrogates)], models[1 + len(surrogates) :])
+        return WhiteBoxes(models[0], models[1 : 1 + len(surrogates)], models[1 + len(surrogates) :])
 
     def claim(self, **settings: Any) -> Fingerprint:  # noqa: ANN401 - of different types
         """Return the claimant's fingerprint."""
         provenance = provenance_of(self.source, *self.claimant)
         return generate(
-            self.pools(*self.claimant), self.data, quick_settings(**settings), provenance=provenance
+            self.white_boxes(*self.claimant), self.data, quick_settings(**settings), provenance=provenance
         ).fingerprint
 
     def regenerated(self, pool: JudgePool | None = None, *, fpr: float = RATE, score: str = "caeacc") -> Regeneration:
@@ -65,7 +65,7 @@ class Dispute:
             settings=quick_settings(count=40),
             calibration=CalibrationSettings(fpr=fpr, score=score),
             nonce=NONCE,
-            pools=self.pools(pool.surrogates, pool.references),
+            white_boxes=self.white_boxes(pool.surrogates, pool.references),
             opened=OpenPool(opener=opened),
         )
 

@@ -1,6 +1,5 @@
 """The errors of earlier implementations, one named test for each."""
 
-import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from cae_core.arrays import Images, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError, ModelError
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
-from cae_core.generation.acceptance import judge_images
+from cae_core.generation.acceptance import accept
 from cae_core.generation.generate import GenerationResult, generate
 from cae_core.generation.run_state import start_run
 from cae_core.generation.search import Search
 from cae_core.generation.seeds import rank_seeds
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.adam import adam_step, init_adam
 from cae_core.method.ball import Ball
 from cae_core.method.caeacc import cae_accuracy
@@ -51,8 +50,8 @@ def test_the_conferrability_term_built_from_a_fresh_tensor_has_no_gradient() -> 
 
 def test_the_update_ascends_the_loss(world: World) -> None:
     settings = quick_settings(objective="composite", dropout=0.0)
-    search = Search.prepare(world.pools, world.data, settings)
-    queue = rank_seeds(world.pools, world.data, ranking="screened", seed=0)
+    search = Search.prepare(world.white_boxes, world.data, settings)
+    queue = rank_seeds(world.white_boxes, world.data, ranking="screened", seed=0)
     state = search.refill(start_run(queue, world.data.images.shape[1:]))
     values = []
     for _ in range(10):
@@ -64,7 +63,7 @@ def test_the_update_ascends_the_loss(world: World) -> None:
 def test_100_classes_are_hard_coded() -> None:
     for classes, images in ((2, 100), (11, 200)):
         world = make_world(classes, images)
-        found = generate(world.pools, world.data, quick_settings(count=3), provenance=PROVENANCE).fingerprint
+        found = generate(world.white_boxes, world.data, quick_settings(count=3), provenance=PROVENANCE).fingerprint
         assert len(found.class_names) == classes
         assert (found.labels < classes).all()
 
@@ -91,11 +90,11 @@ def test_no_clamp_to_the_pixel_range(generated: GenerationResult) -> None:
 def test_acceptance_is_joined_by_the_wrong_connective() -> None:
     """By OR, an image counts that keeps the source's label, or the truth."""
     source = LinearModel(np.array([[-20.0, 20.0]]))
-    pools = Pools(source, [source], [LinearModel(-source.weights)])
+    white_boxes = WhiteBoxes(source, [source], [LinearModel(-source.weights)])
 
     def accepted(original: int, truth: int) -> bool:
-        judged = judge_images(
-            np.full((1, 1, 1, 1), 255, np.uint8), pools=pools, ensemble=pools.ensemble(),
+        judged = accept(
+            np.full((1, 1, 1, 1), 255, np.uint8), white_boxes=white_boxes, ensemble=white_boxes.ensemble(),
             original=np.array([original]), ground_truth=np.array([truth]), tau=0.5, min_margin=0.1,
         )  # fmt: skip
         assert judged.labels.tolist() == [1]
@@ -114,9 +113,9 @@ def test_surrogate_labels_from_a_shuffled_loader_are_misaligned_with_their_image
     """Asked in any order and any batches, each image keeps its own answer and its own truth."""
     order = np.random.default_rng(3).permutation(len(world.data))
     shuffled = world.data.subset(order)
-    plain = world.pools.source.predict(world.data.images).labels
-    np.testing.assert_array_equal(world.pools.source.predict(shuffled.images).labels, plain[order])
-    queues = [rank_seeds(world.pools, data, ranking="screened", seed=0) for data in (world.data, shuffled)]
+    plain = world.white_boxes.source.predict(world.data.images).labels
+    np.testing.assert_array_equal(world.white_boxes.source.predict(shuffled.images).labels, plain[order])
+    queues = [rank_seeds(world.white_boxes, data, ranking="screened", seed=0) for data in (world.data, shuffled)]
     assert queues[0].source_accuracy == queues[1].source_accuracy > 0.9
     truths = [data.labels[queue.index].tolist() for data, queue in zip((world.data, shuffled), queues, strict=True)]
     assert [queue.original.tolist() for queue in queues] == truths
@@ -125,7 +124,7 @@ def test_surrogate_labels_from_a_shuffled_loader_are_misaligned_with_their_image
     many = make_world(classes=11)
     wrong = ImageSet(many.data.images, np.roll(many.data.labels, 1), many.data.class_names, "misaligned")
     with pytest.raises(GenerationError, match="which is what chance gives"):
-        rank_seeds(many.pools, wrong, ranking="screened", seed=0)
+        rank_seeds(many.white_boxes, wrong, ranking="screened", seed=0)
 
 
 def test_float_images_change_label_once_they_are_saved_as_png(
@@ -138,7 +137,7 @@ def test_float_images_change_label_once_they_are_saved_as_png(
         Image.fromarray(image[:, :, 0]).save(buffer, "PNG")
         with Image.open(buffer) as opened:
             back = np.asarray(opened, np.uint8)[np.newaxis, :, :, np.newaxis]
-        assert world.pools.source.predict(back).labels[0] == label
+        assert world.white_boxes.source.predict(back).labels[0] == label
 
 
 def test_verification_compares_logits_with_labels(generated: GenerationResult) -> None:
@@ -166,4 +165,4 @@ def test_a_p_value_from_a_normal_fit_with_zero_variance(matches: int) -> None:
     assert examination.caeacc == caeacc
     decision = ruled(examination)
     assert decision.p_value is None
-    assert dataclasses.asdict(decision)["provenance"] == "literature"
+    assert decision.origin == "literature"

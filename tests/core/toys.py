@@ -15,7 +15,7 @@ from cae_core.dataset import ImageSet
 from cae_core.fingerprint.file import Fingerprint, LabelledImages
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.objectives.objective import Goal, Objective
 from cae_core.models import Predictions, Pullback
 
@@ -72,7 +72,7 @@ class NaNModel(LinearModel):
 class World:
     """Pools and the data that they classify."""
 
-    pools: Pools
+    white_boxes: WhiteBoxes
     data: ImageSet
 
 
@@ -100,7 +100,7 @@ def make_world(classes: int = 4, images: int = 300, seed: int = 7, scale: float 
     surrogates = [member(own + 0.1 * random.standard_normal(own.shape)) for _ in range(2)]
     references = [member(independent()) for _ in range(2)]
     names = ["source", "surrogate-0", "surrogate-1", "reference-0", "reference-1"]
-    return World(Pools(member(own), surrogates, references, names), data)
+    return World(WhiteBoxes(member(own), surrogates, references, names), data)
 
 
 def quick_settings(**changes: Any) -> GenerationSettings:  # noqa: ANN401 - the fields have different types

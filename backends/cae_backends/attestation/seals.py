@@ -28,7 +28,7 @@ class AttestedSeal:
         sha256: SHA-256 of the seal's file.
         request: what is sent to a timestamping authority; None where the package for it is not installed.
         signature: the file; None where the seal was not signed.
-        signed_by: fingerprint of the key that signed it; None likewise.
+        signed_by: id of the key that signed it; None likewise.
     """
 
     sealed: Sealed
@@ -105,7 +105,7 @@ def _write_request(seal: Path) -> Path | None:
 
 
 def signed_by(seal: Path, *, signature: Path, public_key: Path) -> str:
-    """Check that the holder of a key has signed the seal, and return the key's fingerprint.
+    """Check that the holder of a key has signed the seal, and return the key's id.
 
     Args:
         seal: the file as it was signed, byte for byte.

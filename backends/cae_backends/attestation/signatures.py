@@ -29,7 +29,7 @@ _REASONS = {
 
 
 def check_signing_key(path: Path) -> str:
-    """Return the fingerprint of a private key's public half; see `verify_signature`.
+    """Return the key id of a private key's public half; see `verify_signature`.
 
     Raises:
         BackendMissing: the extra ``signing`` is not installed.
@@ -47,7 +47,7 @@ def check_signing_key(path: Path) -> str:
         raise VerdictError(
             f"{path}: this is no private key in PEM form without a password ({first_line(error)}). {_MAKE_ONE}"
         ) from error
-    return _fingerprint(_checked(key.public_key(), str(path)))
+    return _key_id(_checked(key.public_key(), str(path)))
 
 
 def sign_file(file: Path, key: Path, output: Path) -> None:
@@ -72,9 +72,9 @@ def sign_file(file: Path, key: Path, output: Path) -> None:
 
 
 def verify_signature(signature: bytes, content: bytes, public_key: bytes, *, origin: str) -> str:
-    """Check that the holder of a key has signed ``content``, and return the key's fingerprint.
+    """Check that the holder of a key has signed ``content``, and return the key's id.
 
-    The fingerprint is SHA-256 over the public key's SubjectPublicKeyInfo (DER), hex. The signature says nothing of
+    The key id is SHA-256 over the public key's SubjectPublicKeyInfo (DER), hex. The signature says nothing of
     when it was made.
 
     Args:
@@ -100,7 +100,7 @@ def verify_signature(signature: bytes, content: bytes, public_key: bytes, *, ori
             f"{origin}: this signature does not verify ({reason}). Give the seal as it was signed, byte for byte, "
             "its signature, and the claimant's public key."
         ) from error
-    return _fingerprint(key)
+    return _key_id(key)
 
 
 def _verify(signature: bytes, content: bytes, public_key: bytes) -> None:
@@ -162,7 +162,7 @@ def _checked(key: object, what: str) -> "EllipticCurvePublicKey":
     return key
 
 
-def _fingerprint(key: "EllipticCurvePublicKey") -> str:
+def _key_id(key: "EllipticCurvePublicKey") -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

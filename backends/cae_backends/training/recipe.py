@@ -9,13 +9,13 @@ from typing import Any, Literal, TypeAlias
 
 from cae_core.errors import OptionError
 from cae_core.files.fields import check_choices, read_fields
+from cae_core.models import Precision
 
-__all__ = ["Normalise", "Optimizer", "Precision", "Recipe", "Schedule", "packaged_recipes", "read_recipe"]
+__all__ = ["Normalise", "Optimizer", "Recipe", "Schedule", "packaged_recipes", "read_recipe"]
 
 Optimizer: TypeAlias = Literal["adam", "sgd"]
 Schedule: TypeAlias = Literal["one-cycle", "constant", "keras-example"]
 Normalise: TypeAlias = Literal["fixed", "channels", "mean-image"]
-Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 _LATER = {"later": True}

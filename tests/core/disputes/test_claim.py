@@ -9,7 +9,7 @@ import pytest
 
 from cae_core.arrays import as_unit_float
 from cae_core.disputes.claim import check_consistency, claimed_settings, open_claim
-from cae_core.disputes.claim_rerun import claimed_members, replay_claim, sample_examples
+from cae_core.disputes.claim_rerun import claimed_members, rerun_claim, sample_examples
 from cae_core.disputes.seal import make_opening
 from cae_core.errors import FingerprintError, OptionError, PoolError, VerdictError
 from cae_core.files.records import as_json
@@ -117,9 +117,9 @@ def test_the_record_leads_to_an_honest_claim(dispute: Dispute, settings: dict[st
     surrogates, references = claimed_members(claim, dispute.source, [*dispute.claimant[1], *dispute.claimant[0]])
     assert (tuple(surrogates), tuple(references)) == dispute.claimant
     told: list[tuple[str, int, int]] = []
-    replayed = replay_claim(
+    replayed = rerun_claim(
         claim,
-        dispute.pools(surrogates, references),
+        dispute.white_boxes(surrogates, references),
         sample_examples(claim, 10, nonce=NONCE),
         progress=lambda *done: told.append(done),
     )
@@ -133,7 +133,7 @@ def test_the_record_leads_to_an_honest_claim(dispute: Dispute, settings: dict[st
 
 def test_the_record_does_not_lead_to_foreign_examples(dispute: Dispute, claimed: Fingerprint) -> None:
     foreign = forged(claimed, opened(dispute.source), eps=0.2)
-    replayed = as_json(replay_claim(foreign, dispute.pools(*dispute.claimant), np.arange(len(foreign))))
+    replayed = as_json(rerun_claim(foreign, dispute.white_boxes(*dispute.claimant), np.arange(len(foreign))))
     assert replayed["passed"] == 0
     assert not replayed["consistent"]
     assert replayed["least_pixels_within_one_level"] < 0.95
@@ -143,7 +143,7 @@ def test_the_record_of_another_seed_does_not_lead_there(dispute: Dispute, claime
     """With other dropout masks the images are others: the seed is part of the record."""
     generation = {**claimed.generation, "settings": as_json(quick_settings(seed=99))}
     other = dataclasses.replace(claimed, generation=generation)
-    assert replay_claim(other, dispute.pools(*dispute.claimant), np.arange(len(other))).passed < len(other)
+    assert rerun_claim(other, dispute.white_boxes(*dispute.claimant), np.arange(len(other))).passed < len(other)
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"steps": 21}, {"start_step": -1}])
@@ -151,12 +151,12 @@ def test_impossible_records_are_refused(dispute: Dispute, claimed: Fingerprint, 
     changes: dict[str, Any] = {name: np.full(len(claimed), value, np.int32) for name, value in change.items()}
     broken = dataclasses.replace(claimed, **changes)
     with pytest.raises(VerdictError, match="took 1 to 20 steps each"):
-        replay_claim(broken, dispute.pools(*dispute.claimant), np.arange(2))
+        rerun_claim(broken, dispute.white_boxes(*dispute.claimant), np.arange(2))
 
 
 def test_a_record_that_names_a_far_step_costs_no_more(dispute: Dispute, claimed: Fingerprint) -> None:
     far = dataclasses.replace(claimed, start_step=np.full(len(claimed), 2**31 - 1, np.int32))
-    assert as_json(replay_claim(far, dispute.pools(*dispute.claimant), np.arange(2)))["examples"] == 2
+    assert as_json(rerun_claim(far, dispute.white_boxes(*dispute.claimant), np.arange(2)))["examples"] == 2
 
 
 def test_a_pool_that_lacks_a_member_is_refused(dispute: Dispute, claimed: Fingerprint) -> None:

@@ -275,7 +275,7 @@ def test_the_nonce_decides_seed_and_images(dispute: Dispute, regeneration: Regen
         settings=quick_settings(count=40),
         calibration=CalibrationSettings(),
         nonce=bytes(16),
-        pools=dispute.pools(dispute.judge.surrogates, dispute.judge.references),
+        white_boxes=dispute.white_boxes(dispute.judge.surrogates, dispute.judge.references),
         opened=OpenPool(opener=opened),
     )
     assert other.fingerprint.id != regeneration.fingerprint.id
@@ -335,7 +335,7 @@ def test_no_model_of_the_judge_is_asked_an_image_twice(dispute: Dispute) -> None
         settings=quick_settings(count=40),
         calibration=CalibrationSettings(fpr=0.01),
         nonce=NONCE,
-        pools=dispute.pools(pool.surrogates, pool.references),
+        white_boxes=dispute.white_boxes(pool.surrogates, pool.references),
         opened=OpenPool(opener=Noted),
     ).fingerprint
     images = [image.tobytes() for part in (found.images, found.probe_images) for image in part]
@@ -378,8 +378,8 @@ def test_the_regeneration_is_kept_and_gone_on_with(
 ) -> None:
     """Interrupted in the middle of the search, it ends in the same file; finished, it is not repeated."""
     pool = dispute.judge
-    pools = dispute.pools(pool.surrogates, pool.references)
-    monkeypatch.setattr("cae_core.generation.white_boxes.open_pools", lambda *_members, **_options: pools)
+    white_boxes = dispute.white_boxes(pool.surrogates, pool.references)
+    monkeypatch.setattr("cae_core.generation.white_boxes.open_white_boxes", lambda *_members, **_options: white_boxes)
     settings = quick_settings(count=40, batch=4)
 
     def run(folder: Path, interrupt_at: float = math.inf) -> Regeneration:
@@ -422,8 +422,8 @@ def test_the_regeneration_is_kept_and_gone_on_with(
 def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
     dispute: Dispute, regeneration: Regeneration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pools = dispute.pools(dispute.judge.surrogates, dispute.judge.references)
-    monkeypatch.setattr("cae_core.generation.white_boxes.open_pools", lambda *_members, **_options: pools)
+    white_boxes = dispute.white_boxes(dispute.judge.surrogates, dispute.judge.references)
+    monkeypatch.setattr("cae_core.generation.white_boxes.open_white_boxes", lambda *_members, **_options: white_boxes)
     path = tmp_path / "fingerprint.safetensors"
     save_fingerprint(dispute.claim(), path)
     for content in (path.read_bytes(), b"broken"):

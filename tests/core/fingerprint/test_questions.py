@@ -21,7 +21,7 @@ NONCES = [hashlib.sha256(bytes([i])).digest()[:16] for i in range(40)]
 def plan(
     nonce: bytes = b"n", *, fingerprint: Fingerprint = BIG, suspect: str = "ab", budget: int | None = None
 ) -> tuple[Question, ...]:
-    return plan_questions(fingerprint, suspect_id=suspect, nonce=nonce, max_queries=budget)
+    return plan_questions(fingerprint, suspect_sha256=suspect, nonce=nonce, max_queries=budget)
 
 
 def test_the_same_arguments_give_the_same_order_and_others_another() -> None:
@@ -31,7 +31,7 @@ def test_the_same_arguments_give_the_same_order_and_others_another() -> None:
 
 
 def few(nonce: bytes = b"n", *, budget: int | None = None) -> tuple[Question, ...]:
-    return plan_questions(BIG, suspect_id="ab", nonce=nonce, max_queries=budget, all_probes=False)
+    return plan_questions(BIG, suspect_sha256="ab", nonce=nonce, max_queries=budget, all_probes=False)
 
 
 def test_every_example_and_every_probe_is_asked_and_one_in_twenty_again() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cae_core.arrays import Floats32, Floats64
-from cae_core.generation.acceptance import Judgement, judge_images
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.acceptance import Acceptance, accept
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.conferrability import conferrability
 from cae_core.models import Ensemble, Pullback
 from tests.core.toys import LinearModel
@@ -37,13 +37,18 @@ def judge(
     truth: int = 0,
     tau: float = 0.8,
     min_margin: float = 0.1,
-) -> Judgement:
-    pools = Pools(source, surrogates, references)
-    ensemble: Ensemble = pools.ensemble()
-    return judge_images(
-        BLACK, pools=pools, ensemble=ensemble, original=np.array([original]), ground_truth=np.array([truth]),
-        tau=tau, min_margin=min_margin,
-    )  # fmt: skip
+) -> Acceptance:
+    white_boxes = WhiteBoxes(source, surrogates, references)
+    ensemble: Ensemble = white_boxes.ensemble()
+    return accept(
+        BLACK,
+        white_boxes=white_boxes,
+        ensemble=ensemble,
+        original=np.array([original]),
+        ground_truth=np.array([truth]),
+        tau=tau,
+        min_margin=min_margin,
+    )
 
 
 FOLLOWS, STAYS = Fixed(0, 20, 0), Fixed(20, 0, 0)
@@ -58,8 +63,10 @@ def test_an_example_that_the_surrogates_follow_and_the_references_do_not_is_acce
 
 @pytest.mark.parametrize(("original", "truth", "accepted"), [(0, 0, True), (1, 0, False), (0, 1, False), (1, 1, False)])
 def test_the_label_must_differ_from_both_the_sources_and_the_truth(
-    original: int, truth: int, accepted: bool  # noqa: FBT001
-) -> None:  # fmt: skip
+    original: int,
+    truth: int,
+    accepted: bool,  # noqa: FBT001
+) -> None:
     """Both by AND: one published implementation joins them the wrong way round."""
     assert judge(FOLLOWS, [FOLLOWS], [STAYS], original=original, truth=truth).accepted.tolist() == [accepted]
 
@@ -101,12 +108,17 @@ def test_the_judgement_is_that_of_the_8_bit_image() -> None:
     """A float image can lie on the other side of the boundary than its PNG; only the PNG is judged."""
     weights: Floats64 = np.array([[0.0, 100.0]])
     model = LinearModel(weights)
-    pools = Pools(model, [model], [LinearModel(-weights)])
+    white_boxes = WhiteBoxes(model, [model], [LinearModel(-weights)])
     level = np.full((1, 1, 1, 1), 127, np.uint8)  # 127/255 < 1/2
     for min_margin, accepted in ((0.195, True), (0.197, False)):  # its margin is 100 (1/2 - 127/255) = 0.196
-        judged = judge_images(
-            level, pools=pools, ensemble=pools.ensemble(), original=np.array([1]), ground_truth=np.array([1]),
-            tau=0.0, min_margin=min_margin,
-        )  # fmt: skip
+        judged = accept(
+            level,
+            white_boxes=white_boxes,
+            ensemble=white_boxes.ensemble(),
+            original=np.array([1]),
+            ground_truth=np.array([1]),
+            tau=0.0,
+            min_margin=min_margin,
+        )
         assert judged.labels.tolist() == [0]
         assert judged.accepted.tolist() == [accepted]

@@ -10,7 +10,7 @@ from cae_core.arrays import Floats32, as_unit_float
 from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
 from cae_core.generation.generate import GenerationResult, generate
 from cae_core.generation.run_state import load_checkpoint
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.models import DifferentiableModel
 from tests.core.toys import PROVENANCE, LinearModel, make_world, quick_settings
 
@@ -34,16 +34,16 @@ def odd(images: NDArray[np.uint8]) -> int:
     return int((images.reshape(len(images), -1)[:, 0] % 2).sum())
 
 
-def witnessed(pools: Pools, *, liars: tuple[int, ...]) -> Pools:
-    for place, model in enumerate(pools.models):
+def witnessed(white_boxes: WhiteBoxes, *, liars: tuple[int, ...]) -> WhiteBoxes:
+    for place, model in enumerate(white_boxes.models):
         model.witness = Told(model, place in liars)  # type: ignore[attr-defined] # as a backend's model has it
-    return pools
+    return white_boxes
 
 
 def made(*, liars: tuple[int, ...], checkpoint: Path | None = None) -> GenerationResult:
     world = make_world()  # of its own: its models get witnesses
-    pools = witnessed(world.pools, liars=liars)
-    return generate(pools, world.data, quick_settings(count=8), provenance=PROVENANCE, checkpoint=checkpoint)
+    white_boxes = witnessed(world.white_boxes, liars=liars)
+    return generate(white_boxes, world.data, quick_settings(count=8), provenance=PROVENANCE, checkpoint=checkpoint)
 
 
 def test_only_images_to_which_every_file_gives_the_same_label_are_confirmed() -> None:
@@ -59,14 +59,14 @@ def test_only_images_to_which_every_file_gives_the_same_label_are_confirmed() ->
 
 def test_files_that_agree_change_nothing() -> None:
     world = make_world()
-    plain = generate(world.pools, world.data, quick_settings(count=8), provenance=PROVENANCE)
+    plain = generate(world.white_boxes, world.data, quick_settings(count=8), provenance=PROVENANCE)
     asked = made(liars=())
     assert asked.fingerprint.id == plain.fingerprint.id
     assert asked.unconfirmed == asked.unconfirmed_probes == 0
 
 
 def test_examples_and_probes_that_differ_are_dropped_and_counted() -> None:
-    for liar in (0, len(make_world().pools.models) - 1):  # the source's file, and a reference's
+    for liar in (0, len(make_world().white_boxes.models) - 1):  # the source's file, and a reference's
         result = made(liars=(liar,))
         assert result.unconfirmed > 0
         assert result.unconfirmed_probes > 0

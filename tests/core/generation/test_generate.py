@@ -27,7 +27,7 @@ def content(fingerprint: Fingerprint, folder: Path) -> bytes:
 
 
 def run(world: World, settings: GenerationSettings, *, checkpoint: Path | None = None) -> GenerationResult:
-    return generate(world.pools, world.data, settings, provenance=PROVENANCE, checkpoint=checkpoint)
+    return generate(world.white_boxes, world.data, settings, provenance=PROVENANCE, checkpoint=checkpoint)
 
 
 class Interruption:
@@ -58,15 +58,15 @@ def test_every_example_is_what_it_claims_to_be(classes: int, changes: dict[str, 
     """With any number of classes: an earlier implementation had 100 in its code."""
     world, settings = make_world(classes, images=300 if classes < 10 else 600), quick_settings(**changes)
     result = run(world, settings)
-    found, pools = result.fingerprint, world.pools
+    found, white_boxes = result.fingerprint, world.white_boxes
     assert result.complete
     assert len(found) == 12
     assert result.seeds_tried >= 12
     assert (settings.ball()).contains(found.images, found.seeds).all()
     assert (found.labels != found.ground_truth).all()
-    np.testing.assert_array_equal(pools.source.predict(found.images).labels, found.labels)
-    np.testing.assert_array_equal(pools.source.predict(found.seeds).labels, found.ground_truth)
-    everyone = [m for m in pools.models if isinstance(m, LinearModel)]
+    np.testing.assert_array_equal(white_boxes.source.predict(found.images).labels, found.labels)
+    np.testing.assert_array_equal(white_boxes.source.predict(found.seeds).labels, found.ground_truth)
+    everyone = [m for m in white_boxes.models if isinstance(m, LinearModel)]
     surrogates, references = (
         np.stack([m.logits(found.images) for m in part]) for part in (everyone[1:3], everyone[3:])
     )
@@ -114,11 +114,13 @@ def test_an_interrupted_run_that_goes_on_gives_the_same_bytes(
 ) -> None:
     checkpoint, stop = tmp_path / "state", Interruption("searching", at)
     with pytest.raises(KeyboardInterrupt):
-        generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=stop)
+        generate(
+            world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=stop
+        )
     assert checkpoint.stat().st_mode & 0o777 == 0o600
     rest = Interruption("never", 1)
     result = generate(
-        world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
+        world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
     )
     assert "ranking seeds" not in rest.stages
     assert rest.stages.count("searching") == generated.steps - at
@@ -133,7 +135,7 @@ def test_a_run_interrupted_again_and_again_gives_the_same_bytes(
     for _ in range(9):
         with pytest.raises(KeyboardInterrupt):
             generate(
-                world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
+                world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
                 progress=Interruption("searching", 4),
             )  # fmt: skip
     result = run(world, quick_settings(), checkpoint=checkpoint)
@@ -155,7 +157,7 @@ def test_an_interruption_inside_a_step_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Search, "turn_over", stop)
         with pytest.raises(KeyboardInterrupt):
-            generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint)
+            generate(world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint)
     result = run(world, quick_settings(), checkpoint=checkpoint)
     assert content(result.fingerprint, tmp_path) == content(generated.fingerprint, tmp_path)
 
@@ -167,9 +169,13 @@ def test_a_run_killed_after_its_first_step_has_its_ranking_saved(
     monkeypatch.setattr(time, "monotonic", lambda: 1.0)
     checkpoint, dead = tmp_path / "state", Interruption("searching", 2, MemoryError)
     with pytest.raises(MemoryError):
-        generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=dead)
+        generate(
+            world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=dead
+        )
     rest = Interruption("never", 1)
-    generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest)
+    generate(
+        world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
+    )
     assert "ranking seeds" not in rest.stages
 
 
@@ -177,7 +183,7 @@ def test_resuming_with_other_settings_starts_anew(world: World, tmp_path: Path) 
     checkpoint, other = tmp_path / "state", quick_settings(seed=9, eps=0.15)
     with pytest.raises(KeyboardInterrupt):
         generate(
-            world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
+            world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
             progress=Interruption("searching", 7),
         )  # fmt: skip
     resumed, undisturbed = run(world, other, checkpoint=checkpoint), run(world, other)
@@ -191,7 +197,7 @@ def test_a_broken_checkpoint_starts_anew(
     checkpoint = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
         generate(
-            world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
+            world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
             progress=Interruption("searching", 7),
         )  # fmt: skip
     checkpoint.write_bytes(checkpoint.read_bytes()[:-9] if broken is None else broken)
@@ -204,7 +210,7 @@ def test_a_finished_checkpoint_gives_the_result_at_once(world: World, tmp_path: 
     first = run(world, quick_settings(), checkpoint=checkpoint)
     rest = Interruption("searching", 1)
     again = generate(
-        world.pools, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
+        world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
     )
     assert rest.stages == []
     assert again.fingerprint.id == first.fingerprint.id
@@ -219,7 +225,7 @@ def test_seeds_that_run_out_leave_the_result_incomplete(world: World) -> None:
 
 def test_all_seeds_of_a_small_data_set_may_be_used_up(world: World) -> None:
     data = world.data.subset(range(20))
-    result = generate(world.pools, data, quick_settings(count=50), provenance=PROVENANCE)
+    result = generate(world.white_boxes, data, quick_settings(count=50), provenance=PROVENANCE)
     assert not result.complete
     assert len(result.fingerprint.probe_images) == 20  # too few are left over, so seeds are probes as well
 
@@ -230,21 +236,21 @@ def test_no_example_at_all_is_an_error_that_says_what_to_do(world: World) -> Non
 
 
 def test_a_useless_source_is_refused_before_the_search(world: World) -> None:
-    pools = dataclasses.replace(world.pools, source=ConstantModel(4))
+    white_boxes = dataclasses.replace(world.white_boxes, source=ConstantModel(4))
     stop = Interruption("searching", 1)
     with pytest.raises(GenerationError, match="source is right on 75 of 300"):
-        generate(pools, world.data, quick_settings(), provenance=PROVENANCE, progress=stop)
+        generate(white_boxes, world.data, quick_settings(), provenance=PROVENANCE, progress=stop)
     assert "searching" not in stop.stages
 
 
 def test_one_image_is_too_few(world: World) -> None:
     with pytest.raises(DataError, match="needs seeds and benign probes; found 1 images"):
-        generate(world.pools, world.data.subset([0]), quick_settings(), provenance=PROVENANCE)
+        generate(world.white_boxes, world.data.subset([0]), quick_settings(), provenance=PROVENANCE)
 
 
 def test_progress_reaches_the_whole(world: World) -> None:
     told: list[tuple[str, int, int]] = []
-    generate(world.pools, world.data, quick_settings(), provenance=PROVENANCE, progress=lambda *x: told.append(x))
+    generate(world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, progress=lambda *x: told.append(x))
     assert told[4] == ("ranking seeds", 5, 5)
     assert told[-1] == ("searching", 12, 12)
     done = [done for stage, done, _ in told if stage == "searching"]
@@ -256,7 +262,7 @@ def test_images_beside_the_labels_they_were_given() -> None:
     world = make_world()
     order = np.random.default_rng(2).permutation(len(world.data))
     shuffled = ImageSet(world.data.images[order], world.data.labels[order], world.data.class_names, "shuffled")
-    found = generate(world.pools, shuffled, quick_settings(), provenance=PROVENANCE).fingerprint
-    np.testing.assert_array_equal(world.pools.source.predict(found.images).labels, found.labels)
+    found = generate(world.white_boxes, shuffled, quick_settings(), provenance=PROVENANCE).fingerprint
+    np.testing.assert_array_equal(world.white_boxes.source.predict(found.images).labels, found.labels)
     truth = {image.tobytes(): int(label) for image, label in zip(world.data.images, world.data.labels, strict=True)}
     assert [truth[seed.tobytes()] for seed in found.seeds] == found.ground_truth.tolist()

@@ -17,8 +17,8 @@ from tests.core.toys import SHAPE, World, quick_settings
 @pytest.fixture
 def state(world: World) -> RunState:
     """Return a state in the middle of a run, with accepted examples and a half-spent batch."""
-    search = Search.prepare(world.pools, world.data, quick_settings(iterations=10, batch=6))
-    queue = rank_seeds(world.pools, world.data, ranking="screened", seed=0)
+    search = Search.prepare(world.white_boxes, world.data, quick_settings(iterations=10, batch=6))
+    queue = rank_seeds(world.white_boxes, world.data, ranking="screened", seed=0)
     state = start_run(queue, SHAPE)
     for _ in range(14):
         state = search.turn_over(search.step(search.refill(state))[0])
@@ -53,7 +53,7 @@ def test_a_saved_state_comes_back_whole(state: RunState, tmp_path: Path) -> None
 
 
 def test_an_empty_state_comes_back(world: World, tmp_path: Path) -> None:
-    queue = rank_seeds(world.pools, world.data, ranking="screened", seed=0)
+    queue = rank_seeds(world.white_boxes, world.data, ranking="screened", seed=0)
     save_checkpoint(start_run(queue, SHAPE), tmp_path / "state", run_id="abc")
     loaded = load_checkpoint(tmp_path / "state", run_id="abc")
     assert loaded is not None
@@ -96,8 +96,8 @@ def test_a_missing_and_a_broken_checkpoint_are_ignored(state: RunState, tmp_path
 
 
 def test_a_run_begins_with_an_empty_batch(world: World) -> None:
-    queue = rank_seeds(world.pools, world.data, ranking="screened", seed=0)
-    search = Search.prepare(world.pools, world.data, quick_settings(batch=6))
+    queue = rank_seeds(world.white_boxes, world.data, ranking="screened", seed=0)
+    search = Search.prepare(world.white_boxes, world.data, quick_settings(batch=6))
     state = search.refill(start_run(queue, SHAPE))
     assert (state.step, state.next_seed, len(state.accepted)) == (0, 6, 0)
     np.testing.assert_array_equal(state.images, as_unit_float(world.data.images[queue.index[:6]]))

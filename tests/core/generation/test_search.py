@@ -12,23 +12,23 @@ from cae_core.generation.run_state import RunState, start_run
 from cae_core.generation.search import Search
 from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.dropout import keep_mask
 from cae_core.models import DifferentiableModel
 from tests.core.toys import PROVENANCE, LinearModel, NaNModel, World, make_world, quick_settings
 
 
 def begin(world: World, settings: GenerationSettings) -> tuple[Search, RunState]:
-    search = Search.prepare(world.pools, world.data, settings)
-    queue = rank_seeds(world.pools, world.data, ranking=settings.ranking, seed=settings.seed)
+    search = Search.prepare(world.white_boxes, world.data, settings)
+    queue = rank_seeds(world.white_boxes, world.data, ranking=settings.ranking, seed=settings.seed)
     return search, search.refill(start_run(queue, world.data.images.shape[1:]))
 
 
-def with_member(pools: Pools, position: int, model: DifferentiableModel) -> Pools:
-    models = list(pools.models)
+def with_member(white_boxes: WhiteBoxes, position: int, model: DifferentiableModel) -> WhiteBoxes:
+    models = list(white_boxes.models)
     models[position] = model
-    boundary = 1 + len(pools.surrogates)
-    return Pools(models[0], models[1:boundary], models[boundary:], pools.names)
+    boundary = 1 + len(white_boxes.surrogates)
+    return WhiteBoxes(models[0], models[1:boundary], models[boundary:], white_boxes.names)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_adams_state_and_step_count_stay_with_their_images(world: World) -> None
 def test_a_dropped_member_is_not_evaluated_at_all() -> None:
     world = make_world()
     search, state = begin(world, quick_settings(batch=8, dropout=0.5))
-    models = [model for model in world.pools.models if isinstance(model, LinearModel)]
+    models = [model for model in world.white_boxes.models if isinstance(model, LinearModel)]
     for model in models:
         model.asked = 0
     expected = np.zeros(5, np.int64)
@@ -106,29 +106,32 @@ def test_a_dropped_member_is_not_evaluated_at_all() -> None:
 
 @pytest.mark.parametrize("position", range(5))
 def test_a_model_that_answers_nan_is_named(world: World, position: int) -> None:
-    healthy = world.pools.models[position]
+    healthy = world.white_boxes.models[position]
     assert isinstance(healthy, LinearModel)
-    pools = with_member(world.pools, position, NaNModel(healthy.weights))
-    with pytest.raises(ModelError, match=f"{pools.name(position)}: answers NaN or infinity"):
-        generate(pools, world.data, quick_settings(), provenance=PROVENANCE)
+    white_boxes = with_member(world.white_boxes, position, NaNModel(healthy.weights))
+    with pytest.raises(ModelError, match=f"{white_boxes.name(position)}: answers NaN or infinity"):
+        generate(white_boxes, world.data, quick_settings(), provenance=PROVENANCE)
 
 
 def test_a_pool_needs_both_relations(world: World) -> None:
     with pytest.raises(PoolError, match="no reference left"):
-        Pools(world.pools.source, world.pools.surrogates, [])
+        WhiteBoxes(world.white_boxes.source, world.white_boxes.surrogates, [])
     with pytest.raises(PoolError, match="no surrogate left"):
-        Pools(world.pools.source, [], world.pools.references)
+        WhiteBoxes(world.white_boxes.source, [], world.white_boxes.references)
 
 
 def test_models_without_names_are_numbered(world: World) -> None:
-    assert Pools(world.pools.source, world.pools.surrogates, world.pools.references).name(2) == "model 2"
+    assert (
+        WhiteBoxes(world.white_boxes.source, world.white_boxes.surrogates, world.white_boxes.references).name(2)
+        == "model 2"
+    )
 
 
 def test_an_example_can_be_replayed_from_its_start_step(world: World, generated: GenerationResult) -> None:
     """Alone in its batch, from the seed, with the dropout of its own stretch of the run."""
     fingerprint, settings = generated.fingerprint, quick_settings(batch=1)
-    queue = rank_seeds(world.pools, world.data, ranking="screened", seed=settings.seed)
-    search = Search.prepare(world.pools, world.data, settings)
+    queue = rank_seeds(world.white_boxes, world.data, ranking="screened", seed=settings.seed)
+    search = Search.prepare(world.white_boxes, world.data, settings)
     assert set(fingerprint.start_step.tolist()) == {0, 20}
     for i in range(len(fingerprint)):
         same = (world.data.images[queue.index] == fingerprint.seeds[i]).all(axis=(1, 2, 3))
@@ -141,13 +144,13 @@ def test_an_example_can_be_replayed_from_its_start_step(world: World, generated:
         image = search.ball.quantise(state.images, fingerprint.seeds[i : i + 1])[0]
         near = np.abs(image.astype(int) - fingerprint.images[i]) <= 1
         assert near.mean() >= 0.95
-        assert world.pools.source.predict(image[np.newaxis]).labels[0] == fingerprint.labels[i]
+        assert world.white_boxes.source.predict(image[np.newaxis]).labels[0] == fingerprint.labels[i]
 
 
 def test_without_dropout_an_image_does_not_depend_on_its_batch(world: World) -> None:
     found = [
         generate(
-            world.pools, world.data, quick_settings(dropout=0.0, batch=batch, count=8), provenance=PROVENANCE
+            world.white_boxes, world.data, quick_settings(dropout=0.0, batch=batch, count=8), provenance=PROVENANCE
         ).fingerprint
         for batch in (1, 5, 8)
     ]
@@ -158,7 +161,7 @@ def test_without_dropout_an_image_does_not_depend_on_its_batch(world: World) -> 
 
 def test_accepted_images_leave_the_batch_early_when_they_are_checked_often(world: World) -> None:
     settings = quick_settings(check_every=5)
-    result = generate(world.pools, world.data, settings, provenance=PROVENANCE)
+    result = generate(world.white_boxes, world.data, settings, provenance=PROVENANCE)
     steps = result.fingerprint.steps
     assert set(steps.tolist()) <= {5, 10, 15, 20}
     assert steps.min() < 20

@@ -24,8 +24,8 @@ from cae_core.fingerprint.questions import count_queries, plan_questions
 from cae_core.generation.generate import GenerationResult, generate
 from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.source_errors import choose_akh
-from cae_core.generation.white_boxes import Pools
+from cae_core.generation.source_errors import choose_source_errors
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.models import Predictions
 from cae_core.pool.same_model import probe_images
 from cae_core.verification.findings.repeated_errors import repeated_errors
@@ -74,7 +74,7 @@ class TestChoosing:
     ) -> dict[int, int]:
         queue = queue_of(self.source, (self.references[:references] == self.truth).sum(axis=0))
         taken = np.array(without, np.int64)
-        index, labels = choose_akh(queue, self.truth, count, references=references, without=taken, seed=seed)
+        index, labels = choose_source_errors(queue, self.truth, count, references=references, without=taken, seed=seed)
         assert index.dtype == labels.dtype == np.int64
         return dict(zip(index.tolist(), labels.tolist(), strict=True))
 
@@ -103,19 +103,19 @@ class TestChoosing:
 def noisy() -> World:
     """Return a world whose source errs on some images that its references know."""
     world = make_world(images=600)
-    assert isinstance(world.pools.source, LinearModel)
-    weights = world.pools.source.weights
+    assert isinstance(world.white_boxes.source, LinearModel)
+    weights = world.white_boxes.source.weights
     source = LinearModel(weights + 4 * np.random.default_rng(1).standard_normal(weights.shape))
-    return World(Pools(source, world.pools.surrogates, world.pools.references), world.data)
+    return World(WhiteBoxes(source, world.white_boxes.surrogates, world.white_boxes.references), world.data)
 
 
 def chosen_by_asking_again(
-    pools: Pools, data: ImageSet, count: int, *, without: NDArray[np.int64], seed: int
+    white_boxes: WhiteBoxes, data: ImageSet, count: int, *, without: NDArray[np.int64], seed: int
 ) -> tuple[Labels, Labels]:
-    """Choose as `choose_akh` says, by asking the source and the references themselves."""
-    answers = pools.source.predict(data.images).labels
-    right = np.sum([model.predict(data.images).labels == data.labels for model in pools.references], axis=0)
-    fits = (answers != data.labels) & (answers >= 0) & (2 * right > len(pools.references))
+    """Choose as `choose_source_errors` says, by asking the source and the references themselves."""
+    answers = white_boxes.source.predict(data.images).labels
+    right = np.sum([model.predict(data.images).labels == data.labels for model in white_boxes.references], axis=0)
+    fits = (answers != data.labels) & (answers >= 0) & (2 * right > len(white_boxes.references))
     fits[without] = False
     order = np.random.default_rng([seed, 2]).permutation(len(data))
     order = order[np.argsort(-right[order], kind="stable")]
@@ -139,13 +139,13 @@ class TestAskingOnce:
     @pytest.mark.parametrize("seed", range(6))
     @pytest.mark.parametrize("count", [3, 200])
     def test_what_the_ranking_kept_chooses_what_asking_again_would(self, noisy: World, count: int, seed: int) -> None:
-        pools, data = noisy.pools, noisy.data
-        queue = rank_seeds(pools, data, ranking="screened", seed=0)
+        white_boxes, data = noisy.white_boxes, noisy.data
+        queue = rank_seeds(white_boxes, data, ranking="screened", seed=0)
         without = np.random.default_rng(seed).permutation(len(data))[:200]
-        found = choose_akh(
-            queue, data.labels, count, references=len(pools.references), without=without, seed=seed
+        found = choose_source_errors(
+            queue, data.labels, count, references=len(white_boxes.references), without=without, seed=seed
         )  # fmt: skip
-        expected = chosen_by_asking_again(pools, data, count, without=without, seed=seed)
+        expected = chosen_by_asking_again(white_boxes, data, count, without=without, seed=seed)
         assert len(expected[0]) >= 3
         for mine, theirs in zip(found, expected, strict=True):
             assert mine.dtype == theirs.dtype
@@ -153,9 +153,9 @@ class TestAskingOnce:
 
     def test_each_model_is_asked_about_each_image_once(self, noisy: World) -> None:
         """Apart from the probes that tell one model from another, and from the search, which asks for gradients."""
-        models = [Asked(model.weights) for model in noisy.pools.models if isinstance(model, LinearModel)]
-        pools, data = Pools(models[0], models[1:3], models[3:]), noisy.data
-        found = generate(pools, data, quick_settings(akh=5), provenance=PROVENANCE).fingerprint
+        models = [Asked(model.weights) for model in noisy.white_boxes.models if isinstance(model, LinearModel)]
+        white_boxes, data = WhiteBoxes(models[0], models[1:3], models[3:]), noisy.data
+        found = generate(white_boxes, data, quick_settings(akh=5), provenance=PROVENANCE).fingerprint
         assert len(found.of(SOURCE_ERROR).labels) == 5
         once, probes = ([image.tobytes() for image in images] for images in (data.images, probe_images(data)))
         for model in models:
@@ -163,10 +163,10 @@ class TestAskingOnce:
 
     def test_a_resumed_run_asks_nobody(self, noisy: World, tmp_path: Path) -> None:
         settings, path = quick_settings(akh=5), tmp_path / "state"
-        first = generate(noisy.pools, noisy.data, settings, provenance=PROVENANCE, checkpoint=path).fingerprint
-        models = [Asked(model.weights) for model in noisy.pools.models if isinstance(model, LinearModel)]
-        pools = Pools(models[0], models[1:3], models[3:])
-        again = generate(pools, noisy.data, settings, provenance=PROVENANCE, checkpoint=path).fingerprint
+        first = generate(noisy.white_boxes, noisy.data, settings, provenance=PROVENANCE, checkpoint=path).fingerprint
+        models = [Asked(model.weights) for model in noisy.white_boxes.models if isinstance(model, LinearModel)]
+        white_boxes = WhiteBoxes(models[0], models[1:3], models[3:])
+        again = generate(white_boxes, noisy.data, settings, provenance=PROVENANCE, checkpoint=path).fingerprint
         assert [model.batches for model in models] == [[]] * 5
         assert again.id == first.id
         np.testing.assert_array_equal(again.of(SOURCE_ERROR).images, first.of(SOURCE_ERROR).images)
@@ -179,16 +179,16 @@ class TestGenerating:
         assert "akh" not in generated.fingerprint.generation["settings"]
         assert "akh" not in generated.fingerprint.generation
         assert generated.fingerprint.of(SOURCE_ERROR).images.shape == (0, 6, 6, 1)
-        again = generate(world.pools, world.data, quick_settings(akh=0), provenance=PROVENANCE)
+        again = generate(world.white_boxes, world.data, quick_settings(akh=0), provenance=PROVENANCE)
         assert again.fingerprint.id == generated.fingerprint.id
 
     def test_the_images_come_from_the_data_and_the_labels_from_the_source(self, noisy: World) -> None:
-        found = generate(noisy.pools, noisy.data, quick_settings(akh=5), provenance=PROVENANCE).fingerprint
+        found = generate(noisy.white_boxes, noisy.data, quick_settings(akh=5), provenance=PROVENANCE).fingerprint
         errors = found.of(SOURCE_ERROR)
         assert len(errors.labels) == 5
         place = {image.tobytes(): i for i, image in enumerate(noisy.data.images)}
         index = [place[image.tobytes()] for image in errors.images]
-        answers = noisy.pools.source.predict(errors.images).labels
+        answers = noisy.white_boxes.source.predict(errors.images).labels
         np.testing.assert_array_equal(answers, errors.labels)
         assert (answers != noisy.data.labels[index]).all()
         taken = {image.tobytes() for image in (*found.probe_images, *found.seeds)}
@@ -198,7 +198,7 @@ class TestGenerating:
 
     def test_examples_and_probes_are_the_same_with_and_without(self, noisy: World) -> None:
         with_, without = (
-            generate(noisy.pools, noisy.data, quick_settings(akh=akh), provenance=PROVENANCE).fingerprint
+            generate(noisy.white_boxes, noisy.data, quick_settings(akh=akh), provenance=PROVENANCE).fingerprint
             for akh in (5, 0)
         )
         np.testing.assert_array_equal(with_.images, without.images)
@@ -207,7 +207,7 @@ class TestGenerating:
 
     def test_fewer_than_asked_for_are_taken(self, world: World) -> None:
         settings = quick_settings(akh=200)
-        found = generate(world.pools, world.data, settings, provenance=PROVENANCE).fingerprint
+        found = generate(world.white_boxes, world.data, settings, provenance=PROVENANCE).fingerprint
         assert len(found.of(SOURCE_ERROR).labels) < 200
         assert found.generation["settings"]["akh"] == 200
         assert found.generation.get("akh", {"count": 0})["count"] == len(found.of(SOURCE_ERROR).labels)
@@ -281,7 +281,7 @@ class TestAsking:
     def test_they_are_asked_once_each_in_the_same_random_order(self) -> None:
         places = []
         for i in range(40):
-            plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=bytes([i]))
+            plan = plan_questions(FINGERPRINT, suspect_sha256="ab", nonce=bytes([i]))
             first = [q for q in plan if not q.repeat]
             assert sorted(q.index for q in first if q.kind == SOURCE_ERROR) == list(range(12))
             places += [place / len(plan) for place, q in enumerate(plan) if q.kind == SOURCE_ERROR]
@@ -299,7 +299,7 @@ class TestAsking:
         assert {image.tobytes() for image in ERRORS.images} <= asked
 
     def test_without_any_the_plan_is_what_it_was(self, fingerprint: Fingerprint) -> None:
-        plan = plan_questions(fingerprint, suspect_id="ab", nonce=NONCE)
+        plan = plan_questions(fingerprint, suspect_sha256="ab", nonce=NONCE)
         assert count_queries(plan).keys() == {"fingerprint", "benign"}
 
     @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ class TestAsking:
     )
     def test_a_budget_spares_them_first(self, budget: int, examples: int, probes: int, akh: int) -> None:
         plan = [
-            q for q in plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, max_queries=budget) if not q.repeat
+            q for q in plan_questions(FINGERPRINT, suspect_sha256="ab", nonce=NONCE, max_queries=budget) if not q.repeat
         ]
         assert [sum(q.kind == kind for q in plan) for kind in (EXAMPLE, BENIGN, SOURCE_ERROR)] == [
             examples,

@@ -43,7 +43,7 @@ def calibration() -> Calibration:
 class TestTheThreeOutcomes:
     def test_surrogate(self, calibration: Calibration) -> None:
         decision = judge(75, calibration)
-        assert (decision.verdict, decision.p_value, decision.provenance) == ("surrogate", 1 / 20, "rank")
+        assert (decision.verdict, decision.p_value, decision.origin) == ("surrogate", 1 / 20, "rank")
         assert decision.reason == (
             "CAEAcc 0.75 is reached by 0 of 19 independent models (p = 0.0500), and 6 of 19 known copies score as low "
             "(p = 0.3500)"
@@ -202,14 +202,14 @@ class TestParametric:
 
     def test_it_is_labelled_and_its_p_value_is_the_models(self) -> None:
         decision = judge(80, self.parametric())
-        assert (decision.verdict, decision.provenance) == ("surrogate", "parametric")
+        assert (decision.verdict, decision.origin) == ("surrogate", "parametric")
         assert "higher than a beta-binomial model of the references allows" in decision.reason
         exact = beta_binomial_p_value(self.COUNTS, 100, 80)
         assert decision.p_value == exact < 1 / 5  # which no rank among four reaches
 
     def test_the_lower_side_is_its_mirror(self) -> None:
         decision = judge(20, self.parametric())
-        assert (decision.verdict, decision.provenance) == ("independent", "parametric")
+        assert (decision.verdict, decision.origin) == ("independent", "parametric")
         assert "lower than a beta-binomial model of the surrogates allows" in decision.reason
         assert decision.p_value_surrogate == beta_binomial_p_value((20, 15, 10), 100, 80)
 
@@ -228,7 +228,7 @@ class TestParametric:
 class TestCircumstances:
     @pytest.mark.parametrize("matches", [5, 60, 95])
     def test_a_failed_benign_check_goes_before_everything(self, calibration: Calibration, matches: int) -> None:
-        bad = Circumstances(benign_reason="the range", evasion=("refuses",), extrapolated="outside")
+        bad = Circumstances(benign_reason="the range", evasion=("refuses",), extrapolation="outside")
         decision = judge(matches, calibration, bad)
         assert (decision.verdict, decision.reason) == ("inconclusive", "the range")
         assert decision.remedy == "Check how the suspect is asked (its contract), then ask again."
@@ -237,7 +237,7 @@ class TestCircumstances:
     def test_extrapolation_limits_both_sides_unless_it_is_allowed(
         self, calibration: Calibration, matches: int, allowed: str
     ) -> None:
-        outside = Circumstances(extrapolated="its accuracy is outside")
+        outside = Circumstances(extrapolation="its accuracy is outside")
         decision = judge(matches, calibration, outside)
         assert (decision.verdict, decision.extrapolated) == ("inconclusive", True)
         assert decision.reason.startswith("its accuracy is outside (CAEAcc 0.")
@@ -262,7 +262,7 @@ class TestCircumstances:
             "it is derived from the source, or shares its ancestor (imagenet), which the references do not represent"
         )
         assert judge(75, calibration, shared).reason.endswith(words)
-        assert words in judge(75, calibration, dataclasses.replace(shared, extrapolated="outside")).reason
+        assert words in judge(75, calibration, dataclasses.replace(shared, extrapolation="outside")).reason
         assert "ancestor" not in judge(20, calibration, shared).reason
         uncalibrated = decided(np.ones(8, bool), None, shared)
         assert uncalibrated.reason.endswith(words)
@@ -272,7 +272,7 @@ class TestCircumstances:
         assert limited(outcome, "because", "do this", FINE) == (outcome, "because", "do this")
 
     def test_an_inconclusive_one_keeps_its_own_reason(self) -> None:
-        signs = Circumstances(evasion=("refuses",), extrapolated="outside", shared_ancestor="imagenet")
+        signs = Circumstances(evasion=("refuses",), extrapolation="outside", shared_ancestor="imagenet")
         assert limited("inconclusive", "because", "do this", signs) == ("inconclusive", "because", "do this")
 
 

@@ -70,7 +70,7 @@ class TestTheQuestion:
         assert [count / n >= 0.75 for count in range(n + 1)] == [count > run.test.k0 for count in range(n + 1)]
         assert run.test.k1 == run.test.k0 + 1
         assert run.rates is None
-        assert ask(Scripted(oracle(fingerprint)), fingerprint, options=SEQUENTIAL).decision.provenance == "literature"
+        assert ask(Scripted(oracle(fingerprint)), fingerprint, options=SEQUENTIAL).decision.origin == "literature"
 
     @pytest.mark.parametrize(
         ("changes", "what"),
@@ -91,7 +91,7 @@ class TestVerdicts:
     def test_it_stops_early_and_asks_every_benign_probe(self, matches: int, outcome: str) -> None:
         suspect = matching(FINGERPRINT, matches)
         verdict = judged(suspect)
-        assert (verdict.decision.verdict, verdict.decision.provenance) == (outcome, "rank")
+        assert (verdict.decision.verdict, verdict.decision.origin) == (outcome, "rank")
         assert verdict.caeacc.asked < 40
         once = [answer.question for answer in verdict.answers if not answer.question.repeat]
         assert sum(question.kind == BENIGN for question in once) == 50
@@ -101,7 +101,7 @@ class TestVerdicts:
 
     def test_nothing_is_asked_after_the_decision_but_probes_and_repeats(self) -> None:
         verdict = judged(matching(FINGERPRINT, 95))
-        plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, all_probes=False)
+        plan = plan_questions(FINGERPRINT, suspect_sha256="ab", nonce=NONCE, all_probes=False)
         asked = [answer.question for answer in verdict.answers]
         decided = max(i for i, q in enumerate(asked) if q.kind == EXAMPLE and not q.repeat)
         assert asked[: decided + 1] == list(plan[: decided + 1])
@@ -118,7 +118,7 @@ class TestVerdicts:
         assert set(suspect.batches[:-1]) == {1}
         assert suspect.batches[-1] > 10
         assert [done for done, _ in told] == np.cumsum(suspect.batches).tolist()
-        plan = plan_questions(FINGERPRINT, suspect_id="ab", nonce=NONCE, all_probes=False)
+        plan = plan_questions(FINGERPRINT, suspect_sha256="ab", nonce=NONCE, all_probes=False)
         assert {total for _, total in told} == {len(plan)}
         assert told[-1][0] == len(verdict.answers)
 
@@ -153,7 +153,7 @@ class TestVerdicts:
 
     def test_uncalibrated_it_is_labelled_so(self) -> None:
         high, low = (judged(matching(FINGERPRINT, matches), None).decision for matches in (96, 30))
-        assert (high.verdict, high.provenance, high.threshold) == ("surrogate", "literature", 0.75)
+        assert (high.verdict, high.origin, high.threshold) == ("surrogate", "literature", 0.75)
         assert "the literature's threshold, which has no error rate" in high.reason
         assert (high.p_value, high.p_value_surrogate) == (None, None)
         assert low.verdict == "independent"
@@ -315,7 +315,7 @@ def final(
 ) -> SequentialRun:
     """Observe the answers in the order of ``nonce`` until the run has decided."""
     labels = np.where(matches, fingerprint.labels, fingerprint.ground_truth)
-    for question in plan_questions(fingerprint, suspect_id="ab", nonce=nonce):
+    for question in plan_questions(fingerprint, suspect_sha256="ab", nonce=nonce):
         if run.state.outcome is None and question.kind == EXAMPLE:
             run.observe([question], labels[[question.index]])
     return run

@@ -65,7 +65,7 @@ def make_verdict(matches: int, n: int, benign_reason: str | None = None) -> Verd
 def test_the_literatures_threshold(matches: int, n: int, verdict: str, weak: bool) -> None:  # noqa: FBT001
     decision = make_verdict(matches, n).decision
     assert (decision.verdict, decision.weak) == (verdict, weak)
-    assert (decision.threshold, decision.provenance, decision.p_value) == (LITERATURE_THRESHOLD, "literature", None)
+    assert (decision.threshold, decision.origin, decision.p_value) == (LITERATURE_THRESHOLD, "literature", None)
     assert "no error rate" in decision.reason
 
 

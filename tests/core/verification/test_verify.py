@@ -26,7 +26,7 @@ from tests.core.toys import World, make_world, paired, toy_calibration, toy_fing
 
 def test_the_source_itself_matches_every_example(world: World, generated: GenerationResult) -> None:
     verdict = verify(
-        world.pools.source, paired(generated.fingerprint), named=Suspect(name="s", sha256="00"), nonce=NONCE
+        world.white_boxes.source, paired(generated.fingerprint), named=Suspect(name="s", sha256="00"), nonce=NONCE
     )
     assert verdict.caeacc.value == 1.0
     assert verdict.decision.verdict == "surrogate"
@@ -37,10 +37,10 @@ def test_the_source_itself_matches_every_example(world: World, generated: Genera
 def test_surrogates_match_more_than_models_that_were_never_searched_on(generated: GenerationResult) -> None:
     """The world's generator makes the same pools again, and then further references."""
     world = make_world()
-    for surrogate in world.pools.surrogates:
+    for surrogate in world.white_boxes.surrogates:
         found = verify(surrogate, paired(generated.fingerprint), named=Suspect(name="s", sha256="01"), nonce=NONCE)
         assert found.caeacc.value >= 0.9
-    stranger = make_world(seed=8).pools.source
+    stranger = make_world(seed=8).white_boxes.source
     verdict = verify(stranger, paired(generated.fingerprint), named=Suspect(name="r", sha256="02"), nonce=NONCE)
     assert verdict.decision.verdict == "inconclusive"  # it knows other classes altogether
     assert "is the input range right?" in verdict.decision.reason
@@ -62,7 +62,7 @@ def test_the_queries_are_counted_apart_and_recorded_in_order(fingerprint: Finger
     suspect = Scripted(oracle(fingerprint))
     told: list[tuple[int, int]] = []
     verdict = ask(suspect, fingerprint, progress=lambda *done: told.append(done))
-    questions = plan_questions(fingerprint, suspect_id="ab", nonce=NONCE)
+    questions = plan_questions(fingerprint, suspect_sha256="ab", nonce=NONCE)
     assert [answer.question for answer in verdict.answers] == list(questions)
     assert sum(verdict.queries.values()) == len(questions) == sum(suspect.batches)
     assert verdict.queries["fingerprint"] == sum(q.kind == EXAMPLE for q in questions)
@@ -172,7 +172,7 @@ def test_large_fingerprints_are_asked_in_parts(monkeypatch: pytest.MonkeyPatch, 
 
 def test_recorded_answers_are_judged_alike_and_must_be_complete(fingerprint: Fingerprint) -> None:
     asked = ask(Scripted(oracle(fingerprint)), fingerprint)
-    questions = plan_questions(fingerprint, suspect_id="ab", nonce=NONCE)
+    questions = plan_questions(fingerprint, suspect_sha256="ab", nonce=NONCE)
     labels = np.array([answer.label for answer in asked.answers], np.int64)
     subject, named, transcript = paired(fingerprint), Suspect(name="x.onnx", sha256="ab"), Transcript()
     plan = plan_verification(subject, suspect_sha256="ab", nonce=NONCE)

@@ -149,13 +149,13 @@ def test_references_sure_of_the_label_still_pull(sure: float) -> None:
 def test_an_image_does_not_depend_on_its_batch(keras_clipping: bool) -> None:  # noqa: FBT001
     loss = CompositeLoss(keras_clipping=keras_clipping)
     random = np.random.default_rng(8)
-    source, pools = random.standard_normal((9, 5)), random.standard_normal((2, 3, 9, 5))
+    source, white_boxes = random.standard_normal((9, 5)), random.standard_normal((2, 3, 9, 5))
     goal = Goal(random.integers(0, 5, 9), np.zeros(9, np.int64))
-    together = loss(source, pools[0], pools[1], goal)
+    together = loss(source, white_boxes[0], white_boxes[1], goal)
     for i in range(9):
         one = np.array([i])
         mine = Goal(goal.original[one], goal.wanted[one])
-        alone = loss(source[one], pools[0][:, one], pools[1][:, one], mine)
+        alone = loss(source[one], white_boxes[0][:, one], white_boxes[1][:, one], mine)
         np.testing.assert_allclose(alone.value, together.value[one], rtol=1e-14)
         np.testing.assert_allclose(alone.stacked(), together.stacked()[:, one], rtol=1e-12, atol=1e-300)
 

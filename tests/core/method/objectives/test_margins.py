@@ -82,11 +82,13 @@ def test_confident_models_give_finite_values_and_bounded_gradients(scale: float)
 
 def test_an_image_does_not_depend_on_its_batch() -> None:
     random = np.random.default_rng(8)
-    source, pools = random.standard_normal((9, 5)), random.standard_normal((2, 3, 9, 5))
+    source, white_boxes = random.standard_normal((9, 5)), random.standard_normal((2, 3, 9, 5))
     goal = Goal(random.integers(0, 5, 9), np.full(9, 2))
-    together = MarginLoss()(source, pools[0], pools[1], goal)
+    together = MarginLoss()(source, white_boxes[0], white_boxes[1], goal)
     alone = [
-        MarginLoss()(source[[i]], pools[0][:, [i]], pools[1][:, [i]], Goal(goal.original[[i]], goal.wanted[[i]]))
+        MarginLoss()(
+            source[[i]], white_boxes[0][:, [i]], white_boxes[1][:, [i]], Goal(goal.original[[i]], goal.wanted[[i]])
+        )
         for i in range(9)
     ]
     np.testing.assert_array_equal(np.concatenate([x.value for x in alone]), together.value)
