@@ -22,10 +22,9 @@ from cae_core.disputes.judging import (
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate
 from cae_core.disputes.seal import Seal
 from cae_core.errors import OptionError, VerdictError
-from cae_core.files.digests import sha256_of_file
-from cae_core.files.records import read_record, readable_json
+from cae_core.files.records import read_hashed_record, read_record, readable_json
 from cae_core.files.storage import write_atomically
-from cae_core.fingerprint.file import load_fingerprint
+from cae_core.fingerprint.file import FingerprintFile
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
@@ -175,8 +174,7 @@ def judge_files(
     """
     check_seals(options.seals)
     opened = OpenPool(device=options.device)
-    named = _digests(files, opened)
-    claim = _claimed(files, named["source"]["sha256"])
+    claim, named = _opened_claim(files, opened)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
     pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, opened=opened)
     pool = dataclasses.replace(pool, source=_consented(pool.source, options, believed=True))
@@ -234,27 +232,28 @@ def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opene
     )
 
 
-def _claimed(files: CaseFiles, source_sha256: str) -> Claim:
-    return open_claim(
-        load_fingerprint(files.claim),
-        seal=read_record(files.seal),
-        opening=read_record(files.opening),
-        source_sha256=source_sha256,
-        seal_origin=str(files.seal),
-        opening_origin=str(files.opening),
-    )
-
-
-def _digests(files: CaseFiles, opened: OpenPool) -> dict[str, dict[str, str]]:
+def _opened_claim(files: CaseFiles, opened: OpenPool) -> tuple[Claim, dict[str, dict[str, str]]]:
+    """Return the claim, and name and digest of everything that the claimant has handed over, and of the suspect."""
     for path in (files.seal, files.source):
         if not path.exists():
             raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")
-    records = {"claim": files.claim, "seal": files.seal}
-    models = {"source": str(files.source), "suspect": files.suspect}
-    return {
-        **{what: {"name": str(path), "sha256": sha256_of_file(path)} for what, path in records.items()},
-        **{what: {"name": spec, "sha256": opened.files(spec).digest} for what, spec in models.items()},
+    fingerprint, (seal, seal_sha256) = FingerprintFile.read(files.claim), read_hashed_record(files.seal)
+    source = opened.files(str(files.source)).digest
+    claim = open_claim(
+        fingerprint.fingerprint(),
+        seal=seal,
+        opening=read_record(files.opening),
+        source_sha256=source,
+        seal_origin=str(files.seal),
+        opening_origin=str(files.opening),
+    )
+    named = {
+        "claim": (files.claim, fingerprint.sha256),
+        "seal": (files.seal, seal_sha256),
+        "source": (files.source, source),
+        "suspect": (files.suspect, opened.files(files.suspect).digest),
     }
+    return claim, {what: {"name": str(name), "sha256": digest} for what, (name, digest) in named.items()}
 
 
 def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:

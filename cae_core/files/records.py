@@ -1,6 +1,7 @@
 """JSON objects in files, such as a verdict: read by programs and by people."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +12,7 @@ import numpy as np
 
 from cae_core.errors import VerdictError
 
-__all__ = ["JsonFields", "as_json", "read_record", "readable_json"]
+__all__ = ["JsonFields", "as_json", "read_hashed_record", "read_record", "readable_json"]
 
 
 @runtime_checkable
@@ -77,8 +78,14 @@ def read_record(path: Path, *, remedy: str = "") -> dict[str, Any]:
     Raises:
         VerdictError: no such file, or no JSON object.
     """
+    return read_hashed_record(path, remedy=remedy)[0]
+
+
+def read_hashed_record(path: Path, *, remedy: str = "") -> tuple[dict[str, Any], str]:
+    """Read one JSON object as `read_record` does, and return it with the SHA-256 of the very bytes it was read from."""
     try:
-        value = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        value = json.loads(content)
     except OSError as error:
         do = remedy or "Give an existing JSON file."
         raise VerdictError(f"{path}: cannot be read ({error.strerror}). {do}") from error
@@ -87,7 +94,7 @@ def read_record(path: Path, *, remedy: str = "") -> dict[str, Any]:
         raise VerdictError(f"{path}: this is not JSON ({error}). {do}") from error
     if not isinstance(value, dict):
         raise VerdictError(f"{path}: this is not a JSON object. {remedy or 'Give the file that the command wrote.'}")
-    return cast("dict[str, Any]", value)
+    return cast("dict[str, Any]", value), hashlib.sha256(content).hexdigest()
 
 
 def readable_json(record: object) -> bytes:

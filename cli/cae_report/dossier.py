@@ -8,8 +8,7 @@ from typing import Any
 from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
 from cae_core.errors import VerdictError
-from cae_core.files.digests import sha256_of_file
-from cae_core.files.records import read_record
+from cae_core.files.records import read_hashed_record
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.verification.examination import Examination
 from cae_core.verification.replay import replay_verdict
@@ -63,11 +62,11 @@ def open_dossier(record: Path, fingerprint: Path) -> Dossier:
         CaeError: see `load_calibrated`.
     """
     subject = load_calibrated(fingerprint)
-    recorded = read_record(record)
+    recorded, record_sha256 = read_hashed_record(record)
     verdict = replay_verdict(recorded, subject).agreed(str(record))
     return Dossier(
         dataclasses.replace(verdict, earlier=_earlier(recorded.get("earlier"), record)),
-        (record.name, sha256_of_file(record)),
+        (record.name, record_sha256),
         (fingerprint.name, subject.sha256),
     )
 

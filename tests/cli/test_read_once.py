@@ -24,6 +24,10 @@ def loaded(counts: Counts, paths: Iterable[Path]) -> set[int]:
     return {counts.of(path).loaded for path in paths}
 
 
+def opened(counts: Counts, paths: Iterable[Path]) -> set[int]:
+    return {counts.of(path).opened for path in paths}
+
+
 def members(pool: Pool) -> list[Path]:
     return [*pool.surrogates.iterdir(), *pool.references.iterdir()]
 
@@ -31,8 +35,9 @@ def members(pool: Pool) -> list[Path]:
 def test_a_suspect_and_a_fingerprint_are_hashed_once(pool: Pool, fingerprint: Path, tmp_path: Path) -> None:
     counts = count(tmp_path, ["verify", "-s", pool.copy, "-f", fingerprint])
     assert counts.code == 0, counts.err
-    assert hashed_once(counts, [pool.copy, fingerprint])
-    assert counts.of(pool.copy).opened == 2  # to hash it, and to look whether it is empty
+    assert hashed_once(counts, [pool.copy])
+    assert counts.of(fingerprint).opened == 1  # read as a whole, and hashed from memory
+    assert counts.of(pool.copy).opened == 1  # to hash it
     assert loaded(counts, [pool.copy]) == {1}
 
 
@@ -51,6 +56,7 @@ def test_calibrate_hashes_and_loads_each_model_once(
     asked = [pool.source, *members(pool), *(path for paths in own for path in paths)]
     assert len(asked) == 33
     assert hashed_once(counts, asked)
+    assert opened(counts, [fingerprint, *asked]) == {1}
     assert loaded(counts, asked) == {1}
 
 
@@ -84,6 +90,8 @@ def test_judge_hashes_each_model_once(court: Court, pool: Pool, tmp_path: Path) 
     own = sorted((court.folder / "judge").iterdir())
     generating, calibrating = own[:6], own[6:]
     assert hashed_once(counts, [pool.source, pool.copy, *own, *members(pool)])
+    assert opened(counts, [court.claim, court.seal, pool.copy, *calibrating]) == {1}
+    assert opened(counts, [*generating, *members(pool)]) == {3}  # hashed, searched for files beside it, and imported
     assert loaded(counts, [pool.copy]) == {1}
     assert loaded(counts, calibrating) == {2}
     assert loaded(counts, generating) == {2 + WITNESS}

@@ -6,6 +6,7 @@ asked for; so the driver is asked first, and the runtime's own log is turned off
 
 import contextlib
 import ctypes
+import errno
 import importlib
 import io
 import os
@@ -122,14 +123,12 @@ def usable_device() -> str:
 
 
 def _check_file(path: Path) -> None:
+    """Refuse what the runtime would not explain; the file is not opened for that."""
     if not path.is_file():
         raise ModelError(f"{path}: no such model file. Give the path of an existing .onnx file.")
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as exc:
-        raise ModelError(f"{path}: the model file cannot be read ({exc.strerror}).") from exc
-    if empty:
+    if not os.access(path, os.R_OK):
+        raise ModelError(f"{path}: the model file cannot be read ({os.strerror(errno.EACCES)}).")
+    if not path.stat().st_size:
         raise ModelError(f"{path}: the model file is empty. Export or copy the model again.")
 
 
