@@ -16,6 +16,7 @@ from typing import Any
 from cae_backends.datasets import open_data
 from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError
+from cae_core.files.records import as_json
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import Pool, read_pool
 from cae_core.pool.roles import GenerationMembers
@@ -69,7 +70,7 @@ def _run(pool: Pool, data: ImageSet, way: str, radius: str, folder: Path) -> dic
     else:
         found |= {"examples": len(result.fingerprint), "seeds_tried": result.seeds_tried}
         verdicts = {
-            member.name: verify_suspect(str(member.path), fingerprint, nonce=bytes(16)).as_dict()
+            member.name: as_json(verify_suspect(str(member.path), fingerprint, nonce=bytes(16)))
             for member in pool.select(role="test")
         }
     found |= {"minutes": (time.monotonic() - started) / 60, "verdicts": verdicts}

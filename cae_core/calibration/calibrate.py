@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _SOURCE_MATCHES = 0.9
-# The source answers every example as the file says; converted to another format or runtime, all but a near-tie or two.
+"""The source answers every example as the file says; converted to another runtime, all but a near-tie or two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class CalibrationSettings:
 
     fpr: float = 0.05
     fnr: float = 0.05
-    score: str = "caeacc"
+    score: str = Score.CAEACC
     parametric: bool = False
     keep: int | None = None
 
@@ -60,7 +60,7 @@ class CalibrationSettings:
         models_needed(self.fpr)
         models_needed(self.fnr)
         Score.named(self.score)
-        if self.parametric and self.score == "llr":
+        if self.parametric and self.score == Score.LLR:
             raise OptionError("A parametric p-value is a model of counts of matches; it takes --score caeacc.")
 
 
@@ -204,7 +204,7 @@ def _check_roles(references: int, screened: list[int], settings: CalibrationSett
         )
     if any(screened):
         return
-    if settings.score == "llr":
+    if settings.score == Score.LLR:
         raise OptionError("The likelihood-ratio score is weighed by a screen role, and there is none. Add one.")
     if settings.keep is not None:
         raise OptionError("Examples are chosen by a screen role, and there is none. Add one, or leave --keep out.")

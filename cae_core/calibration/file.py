@@ -4,13 +4,13 @@ It never changes the fingerprint's id. Its own digest is kept with it, so that a
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core.arrays import sha256_of
 from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.groups import CalibrationModel, Group
 from cae_core.errors import FingerprintError, OptionError
@@ -160,8 +160,5 @@ def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:
 
 
 def _digest(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256(canonical_json(metadata).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()
+    named = [part for name, x in sorted(tensors.items()) for part in (f"{name}{x.dtype}{x.shape}", x)]
+    return sha256_of(canonical_json(metadata), *named)

@@ -16,8 +16,11 @@ from cae_core.errors import OptionError
 __all__ = ["MatchRates", "check_keep", "choose_examples", "match_rates", "match_weights"]
 
 _PSEUDO_MODELS = 2.0
-# How many models the pool's mean rate counts for: with a handful of screen models a rate of 0 or 1 is no knowledge,
-# and an unshrunk log-likelihood ratio would be infinite.
+"""How many models the pool's mean rate counts for.
+
+With a handful of screen models a rate of 0 or 1 is no knowledge, and an unshrunk log-likelihood ratio would be
+infinite.
+"""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class Judgement:
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`."""
         told: dict[str, object] = {**vars(self)}
-        told["verification"] = None if self.verdict is None else self.verdict.as_dict()
+        told["verification"] = self.verdict
         del told["verdict"]
         return told
 

@@ -43,10 +43,10 @@ def as_json(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
     """
     if isinstance(value, str | int | float | None) and not isinstance(value, np.generic):  # most values, and fast
         return value
-    if isinstance(value, JsonFields):
+    if type(value) is not dict and isinstance(value, JsonFields):  # in this order: the second is slow
         return as_json(value.json_fields())
-    if dataclasses.is_dataclass(value):
-        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(cast("object", value)):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(cast("Any", value))}
     if isinstance(value, Mapping):
         return {str(name): as_json(item) for name, item in cast("Mapping[object, object]", value).items()}
     if isinstance(value, list | tuple):

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
         tools={
             "cae-fingerprint": release.__version__,
             "numpy": np.__version__,
-            "safetensors": version("safetensors"),
+            "safetensors": metadata.version("safetensors"),
             "python": platform.python_version(),
         },
         further={SOURCE_ERROR.name: errors} if len(errors) else {},

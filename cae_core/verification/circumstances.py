@@ -67,6 +67,16 @@ class Circumstances:
     two_sided: bool = True
 
     @property
+    def ancestry(self) -> str:
+        """What a shared ancestor adds to an accusation, as a clause; empty where there is none that matters."""
+        if not self.shared_ancestor:
+            return ""
+        return (
+            f"; it is derived from the source, or shares its ancestor ({self.shared_ancestor}), which the "
+            "references do not represent"
+        )
+
+    @property
     def doubts(self) -> tuple[Doubt, ...]:
         """The doubts, the gravest first."""
         return tuple(doubt for doubt in (self._benign(), self._extrapolated(), self._evasive()) if doubt is not None)

@@ -103,11 +103,8 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
 
 def limited(outcome: Outcome, reason: str, remedy: str, circumstances: Circumstances) -> tuple[Outcome, str, str]:
     """Return outcome, reason and remedy once the circumstances have had their say."""
-    if outcome == "surrogate" and circumstances.shared_ancestor:
-        reason += (
-            f"; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which the "
-            "references do not represent"
-        )
+    if outcome == "surrogate":
+        reason += circumstances.ancestry
     for doubt in circumstances.doubts:
         if outcome in doubt.blocks:
             return "inconclusive", doubt.reason if doubt.alone else f"{doubt.reason} ({reason})", doubt.remedy

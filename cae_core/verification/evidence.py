@@ -23,14 +23,12 @@ class Evidence:
     """One null hypothesis against the answers.
 
     Attributes:
-        null: what the suspect is held to be.
         models: n, how many known models of that kind stand behind it.
         as_extreme: of them, those that score as extreme as the suspect, ties included.
         p_value: how likely a model of that kind scores so, over calibrations and suspects together.
         origin: by ``rank``, or by a ``parametric`` model, which gives no bound.
     """
 
-    null: Null
     models: int
     as_extreme: int
     p_value: float
@@ -45,12 +43,8 @@ def evidence_of(examination: Examination) -> dict[Null, Evidence]:
     independent, surrogate = _p_values(examination, calibration, standing)
     origin: Origin = "parametric" if calibration.parametric else "rank"
     return {
-        "independent": Evidence(
-            null="independent", models=sides.references, as_extreme=sides.as_high, p_value=independent, origin=origin
-        ),
-        "surrogate": Evidence(
-            null="surrogate", models=sides.surrogates, as_extreme=sides.as_low, p_value=surrogate, origin=origin
-        ),
+        "independent": Evidence(models=sides.references, as_extreme=sides.as_high, p_value=independent, origin=origin),
+        "surrogate": Evidence(models=sides.surrogates, as_extreme=sides.as_low, p_value=surrogate, origin=origin),
     }
 
 

@@ -65,10 +65,9 @@ class Sides:
             return "may score"
         return "scores" if models == 1 else "score"
 
-    def as_dict(self) -> dict[str, int]:
-        """Return it as JSON holds it."""
-        names = ("references", "as_high", "surrogates", "as_low")
-        return {name: getattr(self, name) for name in names}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {name: value for name, value in vars(self).items() if name != "exact"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

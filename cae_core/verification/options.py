@@ -1,7 +1,6 @@
 """How a suspect is asked and judged."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from cae_core.errors import OptionError
 
@@ -42,9 +41,9 @@ class VerificationOptions:
         """Whether every benign probe is asked that the budget allows: not where few queries are the point."""
         return self.rule > 1 and not self.sequential
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the options as JSON holds them; ``rule`` only where it is not 1, as before there was any other."""
-        return {name: value for name, value in asdict(self).items() if name != "rule" or value != 1}
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: ``rule`` is told only where it is not 1, as before there was any other."""
+        return {name: value for name, value in vars(self).items() if name != "rule" or value != 1}
 
 
 DEFAULT = VerificationOptions()

@@ -12,6 +12,7 @@ from cae_core.arrays import Images
 from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.errors import ModelError, OptionError, VerdictError
 from cae_core.files.fields import read_fields
+from cae_core.files.records import as_json
 from cae_core.models import Predictions
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
@@ -113,7 +114,7 @@ def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) ->
             "The recorded questions are not those that the nonce gives for this fingerprint and calibration: the "
             "record was edited, or the calibration is another one."
         )
-    derived = verdict.as_dict()
+    derived: dict[str, Any] = as_json(verdict)
     derived |= _found_then(derived.get("findings"), record.get("findings"))
     names = (set(derived) | set(record)) - _NOT_DERIVED
     return Replay(verdict, tuple(sorted(name for name in names if not _same(derived.get(name), record.get(name)))))

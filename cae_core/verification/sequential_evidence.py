@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = ["SequentialEvidence"]
 
@@ -36,19 +36,11 @@ class SequentialEvidence:
         """At the stop, log e against an independent model and against a surrogate; 0 before the first answer."""
         return self.trace[-1][2:] if self.trace else (0.0, 0.0)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it; null stands for an infinite log e."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: each step of the trace by names; null stands for an infinite log e."""
         names = ("asked", "matches", "log_e_surrogate", "log_e_independent")
-        return {
-            "examples": self.examples,
-            "k0": self.k0,
-            "k1": self.k1,
-            "level_surrogate": self.level_surrogate,
-            "level_independent": self.level_independent,
-            "outcome": self.outcome,
-            "interval": list(self.interval),
-            "trace": [
-                {name: value if math.isfinite(value) else None for name, value in zip(names, row, strict=True)}
-                for row in self.trace
-            ],
-        }
+        trace = [
+            {name: value if math.isfinite(value) else None for name, value in zip(names, row, strict=True)}
+            for row in self.trace
+        ]
+        return {**vars(self), "trace": trace}

@@ -5,7 +5,6 @@ The same record is judged, printed, written into the ledger's line and derived a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,8 @@ class Answer:
     question: Question
     label: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
         question = self.question
         return {"kind": question.kind.name, "index": question.index, "repeat": question.repeat, "label": self.label}
 

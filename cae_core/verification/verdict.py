@@ -1,7 +1,7 @@
 """The verdict, always with its evidence."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from cae_core.calibration.calibrated import ModelsBehind
@@ -126,10 +126,9 @@ class Verdict:
         """
         return {finding.key: finding.value for finding in self.findings}[key]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as ``cae verify --json`` prints it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: the verdict as ``cae verify --json`` prints it."""
         decision, caeacc, subject = self.decision, self.caeacc, self.examination.subject
-        behind, sequential = self.behind, self.sequential
         further = {finding.key: finding.value for finding in self.findings if not finding.top_level}
         return {
             "verdict": decision.verdict,
@@ -141,26 +140,26 @@ class Verdict:
             "threshold": {"value": decision.threshold, "provenance": decision.origin},
             "p_value": decision.p_value,
             "p_value_surrogate": decision.p_value_surrogate,
-            "standing": None if decision.sides is None else decision.sides.as_dict(),
+            "standing": decision.sides,
             "caeacc": caeacc.value,
             "matches": caeacc.matches,
             "asked": caeacc.asked,
-            "interval": [caeacc.low, caeacc.high],
+            "interval": (caeacc.low, caeacc.high),
             **{finding.key: finding.value for finding in self.findings if finding.top_level},
             "benign_accuracy": self.benign_accuracy,
-            "benign_range": None if self.benign_range is None else list(self.benign_range),
+            "benign_range": self.benign_range,
             "queries": self.queries,
             "nondeterministic": self.nondeterministic,
             "unanswered": self.unanswered,
-            "evasion": list(self.evasion),
-            "warnings": list(self.warnings),
-            "calibration": None if behind is None else {**asdict(behind), "sha256": subject.content_sha256},
-            "sequential": None if sequential is None else sequential.as_dict(),
-            "earlier": None if self.earlier is None else asdict(self.earlier),
-            "suspect": asdict(self.suspect),
+            "evasion": self.evasion,
+            "warnings": self.warnings,
+            "calibration": None if self.behind is None else {**vars(self.behind), "sha256": subject.content_sha256},
+            "sequential": self.sequential,
+            "earlier": self.earlier,
+            "suspect": self.suspect,
             "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
             "nonce": self.nonce,
-            "options": self.examination.options.as_dict(),
-            "answers": [answer.as_dict() for answer in self.answers],
+            "options": self.examination.options,
+            "answers": self.answers,
             **({"findings": further} if further else {}),
         }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.files.records import as_json
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import PoolMember, Role, read_pool
 from cae_core.pool.roles import CalibrationMembers, GenerationMembers
@@ -58,7 +59,7 @@ class DemoResult:
     def as_dict(self) -> dict[str, Any]:
         """Return it as ``cae demo --json`` prints it."""
         suspects = [
-            {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **v.as_dict()}
+            {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **as_json(v)}
             for m, v in self.verdicts
         ]
         return {"auc": self.auc, "fingerprint": str(self.fingerprint), "suspects": suspects}

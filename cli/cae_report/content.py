@@ -92,7 +92,7 @@ def gather_content(dossier: Dossier, *, examples: int) -> ReportContent:
         sides="" if dossier.examination.sides is None else dossier.examination.sides.words,
         method=method_in_words(dossier),
         replay=replay_in_words(dossier),
-        verdict=dossier.verdict.as_dict(),
+        verdict=as_json(dossier.verdict),
         evidence=evidence_rows(dossier),
         limits=what_is_not_proven(dossier),
         compared=len(dossier.examination.compared),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import KINDS
 from cae_core.statistics.score import Score
 from cae_core.verification.sequential_evidence import SequentialEvidence
@@ -151,7 +152,7 @@ def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
         verdict.nonce,
         "with the fingerprint's id and the suspect's SHA-256 it fixes the order of the questions",
     )
-    options = dossier.examination.options.as_dict()
+    options = as_json(dossier.examination.options)
     chosen = {name.replace("_", " "): value for name, value in options.items() if value not in (None, False)}
     words = [name if value is True else f"{name} {value}" for name, value in chosen.items()]
     yield EvidenceRow("Options", ", ".join(words) or "none")

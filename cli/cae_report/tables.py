@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from cae_core.arrays import Labels
+from cae_core.arrays import Floats64, Labels
 from cae_core.calibration.groups import Group, answer_shares
 from cae_core.errors import DataError
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
@@ -119,20 +119,19 @@ class Example:
 
 def model_rows(dossier: Dossier) -> tuple[ModelRow, ...]:
     """Return the calibration models, references first; none where uncalibrated."""
-    if dossier.calibration is None:
+    calibration, standing = dossier.calibration, dossier.examination.standing
+    if calibration is None or standing is None:
         return ()
     return (
-        *_models(dossier, dossier.calibration.references, "reference"),
-        *_models(dossier, dossier.calibration.surrogates, "surrogate"),
+        *_models(dossier, calibration.references, standing.references, "reference"),
+        *_models(dossier, calibration.surrogates, standing.surrogates, "surrogate"),
     )
 
 
-def _models(dossier: Dossier, group: Group, relation: Literal["reference", "surrogate"]) -> Iterator[ModelRow]:
-    if dossier.calibration is None:
-        return
-    compared = dossier.examination.compared
-    scores = dossier.subject.scores(group, compared, dossier.calibration.score)
-    caeaccs = dossier.subject.scores(group, compared, Score.CAEACC)
+def _models(
+    dossier: Dossier, group: Group, scores: Floats64, relation: Literal["reference", "surrogate"]
+) -> Iterator[ModelRow]:
+    caeaccs = dossier.subject.scores(group, dossier.examination.compared, Score.CAEACC)
     accuracies = group.accuracy(dossier.examination.answers.to(BENIGN).index)
     for model, score, caeacc, accuracy in zip(group.models, scores, caeaccs, accuracies, strict=True):
         yield ModelRow(

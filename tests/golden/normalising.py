@@ -38,7 +38,7 @@ def steady() -> Iterator[None]:
         # releases stand in fingerprints, and would change the SHA-256 of the file
         patch.setattr("cae_core.version.__version__", RELEASE)
         patch.setattr(np, "__version__", "2.3.4")
-        patch.setattr(importlib.metadata.Distribution, "version", RELEASE)
+        patch.setattr(importlib.metadata, "version", lambda _name: RELEASE)
         patch.setattr(platform, "python_version", lambda: "3.4.5")
         # salts and nonces where no option gives them
         patch.setattr(secrets, "token_bytes", lambda count: bytes(range(count)))

@@ -13,7 +13,7 @@ from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import save_calibration
 from cae_core.calibration.groups import CalibrationModel, Group
 from cae_core.calibration.subject import load_calibrated
-from cae_core.files.records import read_record
+from cae_core.files.records import as_json, read_record
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.models import Predictions
 from cae_core.statistics.score import Score
@@ -184,5 +184,5 @@ def write_case(
         options=options,
         nonce=NONCE,
     )
-    files.verdict.write_text(json.dumps(verdict.as_dict()))
+    files.verdict.write_text(json.dumps(as_json(verdict)))
     return files

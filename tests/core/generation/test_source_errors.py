@@ -341,7 +341,7 @@ def suspect(repeated: int, *, matches: int = 0) -> Scripted:
 
 class TestEvidence:
     def test_it_is_reported_apart_and_never_in_caeacc(self) -> None:
-        told = ask(suspect(9, matches=5), FINGERPRINT, calibration=calibrated([1, 2, 9, 3], [10, 8, 11])).as_dict()
+        told = as_json(ask(suspect(9, matches=5), FINGERPRINT, calibration=calibrated([1, 2, 9, 3], [10, 8, 11])))
         assert told["akh"] == {"matches": 9, "asked": 12, "p_value": 2 / 5, "p_value_surrogate": 2 / 4}
         assert (told["matches"], told["asked"]) == (5, 20)
         assert set(told["queries"]) == {"fingerprint", "benign", "akh"}
@@ -359,11 +359,11 @@ class TestEvidence:
         assert decision == ask(Scripted(answers), plain, calibration=same).decision
 
     def test_uncalibrated_there_is_no_p_value(self) -> None:
-        told = ask(suspect(7), FINGERPRINT).as_dict()["akh"]
+        told = as_json(ask(suspect(7), FINGERPRINT))["akh"]
         assert told == {"matches": 7, "asked": 12, "p_value": None, "p_value_surrogate": None}
 
     def test_without_such_images_there_is_none(self, fingerprint: Fingerprint) -> None:
-        assert ask(Scripted(oracle(fingerprint)), fingerprint).as_dict()["akh"] is None
+        assert as_json(ask(Scripted(oracle(fingerprint)), fingerprint))["akh"] is None
 
     def test_a_calibration_that_did_not_ask_them_has_no_rank(self) -> None:
         verdict = ask(suspect(7), FINGERPRINT, calibration=toy_calibration(FINGERPRINT, [1, 2], [18]))
@@ -395,7 +395,7 @@ class TestEvidence:
 
     @pytest.mark.parametrize("calibration", [None, calibrated([1, 2, 9, 3], [10])])
     def test_it_is_derived_again_from_a_record(self, calibration: Calibration | None) -> None:
-        told = json.loads(json.dumps(ask(suspect(9), FINGERPRINT, calibration=calibration).as_dict()))
+        told = json.loads(json.dumps(as_json(ask(suspect(9), FINGERPRINT, calibration=calibration))))
         assert replay_verdict(told, paired(FINGERPRINT, calibration)).differences == ()
         errors = [a for a in told["answers"] if a["kind"] == "akh" and not a["repeat"]]
         answer = next(a for a in errors if a["label"] == ERRORS.labels[a["index"]])

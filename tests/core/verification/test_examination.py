@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cae_core.files.records import as_json
 from cae_core.verification import examination
 from cae_core.verification.examination import examine
 from cae_core.verification.options import VerificationOptions
@@ -53,7 +54,7 @@ def test_a_verification_derives_them_once(monkeypatch: pytest.MonkeyPatch, seque
         calibration=calibration,
         options=VerificationOptions(sequential=sequential),
     )
-    verdict.as_dict()
+    as_json(verdict)
     assert made == {"first_answers": 1, "circumstances_of": 1}
 
 

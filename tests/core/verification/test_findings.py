@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cae_cli.verdict_facts import verdict_facts
+from cae_core.files.records import as_json
 from cae_core.verification.examination import Examination
 from cae_core.verification.findings import table
 from cae_core.verification.findings.finding import Finding, Line
@@ -34,7 +35,7 @@ def one_more(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_table_and_report_tell_a_further_finding() -> None:
     verdict = ask(matching(FINGERPRINT, 12), FINGERPRINT, calibration=CALIBRATION)
     asked = len(verdict.answers)
-    assert verdict.as_dict()["findings"] == {"answered": asked}
+    assert as_json(verdict)["findings"] == {"answered": asked}
     assert ("answered", f"{asked} times") in {(fact.name, fact.value) for fact in verdict_facts(verdict)}
     rows = evidence_rows(Dossier(verdict, ("verdict.json", ""), ("fingerprint", "")))
     assert ("Answers", str(asked), "of any kind") in {(row.name, row.value, row.note) for row in rows}
@@ -42,7 +43,7 @@ def test_json_table_and_report_tell_a_further_finding() -> None:
 
 
 def test_a_record_of_a_release_that_knew_fewer_findings_is_derived_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = json.loads(json.dumps(ask(matching(FINGERPRINT, 12), FINGERPRINT).as_dict()))
+    told = json.loads(json.dumps(as_json(ask(matching(FINGERPRINT, 12), FINGERPRINT))))
     assert "findings" not in told
     monkeypatch.setattr(table, "FINDINGS", (*table.FINDINGS, answered))
     assert replay_verdict(told, paired(FINGERPRINT)).differences == ()
@@ -50,7 +51,7 @@ def test_a_record_of_a_release_that_knew_fewer_findings_is_derived_again(monkeyp
 
 @pytest.mark.usefixtures("one_more")
 def test_a_finding_that_was_edited_is_noticed() -> None:
-    told = json.loads(json.dumps(ask(matching(FINGERPRINT, 12), FINGERPRINT).as_dict()))
+    told = json.loads(json.dumps(as_json(ask(matching(FINGERPRINT, 12), FINGERPRINT))))
     told["findings"]["answered"] += 1
     assert replay_verdict(told, paired(FINGERPRINT)).differences == ("findings",)
 

@@ -13,6 +13,7 @@ import pytest
 
 from cae_core.calibration.calibrated import Calibration
 from cae_core.errors import VerdictError
+from cae_core.files.records import as_json
 from cae_core.statistics.score import Score
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
@@ -41,7 +42,7 @@ def record(calibration: Calibration | None, matches: int = 35, **options: Any) -
         options=VerificationOptions(**options),
         nonce=NONCE,
     )
-    told: Record = json.loads(json.dumps(verdict.as_dict()))
+    told: Record = json.loads(json.dumps(as_json(verdict)))
     return told
 
 
@@ -67,7 +68,7 @@ def test_a_record_is_derived_again(mode: str, matches: int) -> None:
     told = record(calibration, matches, **options)
     found = replay_verdict(told, paired(FINGERPRINT, calibration))
     assert found.differences == ()
-    assert json.loads(json.dumps(found.verdict.as_dict())) == told
+    assert json.loads(json.dumps(as_json(found.verdict))) == told
 
 
 EARLIER: dict[str, Record] = json.loads((Path(__file__).parents[2] / "data" / "verdicts-0.1.0.json").read_bytes())
@@ -83,7 +84,7 @@ class TestRecordsOfBefore:
         found = replay_verdict(EARLIER[name], paired(earlier_records.FINGERPRINT, calibration))
         assert found.differences == ()
         assert found.verdict.decision.verdict == EARLIER[name]["verdict"]
-        assert "rule" not in found.verdict.as_dict()["options"]
+        assert "rule" not in as_json(found.verdict)["options"]
 
     @pytest.mark.parametrize("name", CASES)
     def test_they_are_not_of_the_present_rule(self, name: str) -> None:
@@ -115,7 +116,7 @@ def test_a_dishonest_suspects_too(suspect: str) -> None:
 
     answers: dict[str, Callable[..., Any]] = {"refusing": lambda images: np.full(len(images), -1), "fickle": fickle}
     for options in (VerificationOptions(), VerificationOptions(sequential=True)):
-        told = ask(Scripted(answers[suspect]), FINGERPRINT, calibration=RANK, options=options).as_dict()
+        told = as_json(ask(Scripted(answers[suspect]), FINGERPRINT, calibration=RANK, options=options))
         assert replay_verdict(json.loads(json.dumps(told)), paired(FINGERPRINT, RANK)).differences == ()
 
 

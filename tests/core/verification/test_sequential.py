@@ -10,6 +10,7 @@ import pytest
 
 from cae_core.calibration.calibrated import Calibration
 from cae_core.errors import OptionError
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import plan_questions, queries_for
@@ -194,7 +195,7 @@ class TestVerdicts:
     def test_its_json_has_no_infinity(self) -> None:
         answers = table(FINGERPRINT, np.where(np.arange(100) < 49, FINGERPRINT.labels, 0), FINGERPRINT.probe_labels)
         for suspect in (Scripted(oracle(FINGERPRINT)), Scripted(answers), matching(FINGERPRINT, 0)):
-            told = json.loads(json.dumps(judged(suspect).as_dict(), allow_nan=False))
+            told = json.loads(json.dumps(as_json(judged(suspect)), allow_nan=False))
             assert told["sequential"]["trace"][0]["asked"] == 1
             assert told["interval"] == told["sequential"]["interval"]
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import Question
@@ -76,7 +77,7 @@ def test_a_failed_benign_check_is_inconclusive_whatever_the_matches(matches: int
 
 
 def test_the_json_object_has_the_names_that_scripts_rely_on() -> None:
-    told = json.loads(json.dumps(make_verdict(80, 100).as_dict(), allow_nan=False))
+    told = json.loads(json.dumps(as_json(make_verdict(80, 100)), allow_nan=False))
     assert told["verdict"] == "surrogate"
     assert (told["caeacc"], told["matches"]) == (0.8, 80)
     assert told["queries"] == {"fingerprint": 100, "benign": 50}

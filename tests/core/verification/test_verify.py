@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import DataError, ModelError, OptionError
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.fingerprint.questions import plan_questions
@@ -166,7 +167,7 @@ def test_large_fingerprints_are_asked_in_parts(monkeypatch: pytest.MonkeyPatch, 
     whole = ask(Scripted(oracle(fingerprint)), fingerprint)
     monkeypatch.setattr("cae_core.verification.verify._ASKED_TOGETHER", 7)
     suspect = Scripted(oracle(fingerprint))
-    assert ask(suspect, fingerprint).as_dict() == whole.as_dict()
+    assert as_json(ask(suspect, fingerprint)) == as_json(whole)
     assert max(suspect.batches) == 7
 
 
@@ -181,7 +182,7 @@ def test_recorded_answers_are_judged_alike_and_must_be_complete(fingerprint: Fin
     assert len(transcript) == 0
     transcript.record(questions, labels)
     again = conclude(subject, transcript, plan, named=named, options=VerificationOptions(), nonce=NONCE)
-    assert again.as_dict() == asked.as_dict()
+    assert as_json(again) == as_json(asked)
 
 
 class TestCalibrated:
@@ -198,7 +199,7 @@ class TestCalibrated:
     def test_the_verdict_carries_its_evidence(self, fingerprint: Fingerprint) -> None:
         calibration = toy_calibration(fingerprint, [1] * 19, [16] * 19)
         verdict = ask(matching(fingerprint, 2), fingerprint, calibration=calibration)
-        told = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
+        told = json.loads(json.dumps(as_json(verdict), allow_nan=False))
         assert told["threshold"] == {"value": 0.1, "provenance": "rank"}
         assert (told["p_value"], told["p_value_surrogate"]) == (0.05, 0.05)
         assert told["score"] == {"name": "caeacc", "value": 0.1}
@@ -241,7 +242,7 @@ class TestCalibrated:
     def test_without_a_calibration_it_is_said(self, fingerprint: Fingerprint) -> None:
         verdict = ask(matching(fingerprint, 20), fingerprint)
         assert (verdict.behind, verdict.benign_range) == (None, None)
-        assert verdict.as_dict()["calibration"] is None
+        assert as_json(verdict)["calibration"] is None
         assert verdict.warnings[0].startswith("uncalibrated")
 
     @pytest.mark.parametrize("claim", [0, -0.1, 1.1, float("nan")])
