@@ -40,8 +40,8 @@ def save_calibration(calibration: Calibration, fingerprint: Fingerprint, path: P
     save_fingerprint(fingerprint, path, attachments={_NAME: _pack(calibration)})
 
 
-def unpack_calibration(file: FingerprintFile, fingerprint: Fingerprint) -> tuple[Calibration, str] | None:
-    """Return the calibration in the file of ``fingerprint`` with its digest; None where it has none.
+def unpack_calibration(file: FingerprintFile, fingerprint: Fingerprint) -> Calibration | None:
+    """Return the calibration in the file of ``fingerprint``; None where it has none.
 
     Raises:
         FingerprintError: it is of an unknown version, of another fingerprint, edited or inconsistent.
@@ -70,7 +70,7 @@ def unpack_calibration(file: FingerprintFile, fingerprint: Fingerprint) -> tuple
         raise FingerprintError(
             f"{path}: its calibration is incomplete or malformed ({error!r}). Calibrate again."
         ) from error
-    return calibration, claimed
+    return calibration
 
 
 def calibration_digest(calibration: Calibration) -> str:
@@ -110,11 +110,12 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
 
 
 def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation: str) -> Group:
+    further = {kind.name: tensors.get(f"{relation}.{kind.name}") for kind in FURTHER}
     return Group(
         models=_models(metadata[relation]),
         answers=tensors[f"{relation}.answers"],
         right=tensors[f"{relation}.right"].astype(bool),
-        further={k.name: tensors[f"{relation}.{k.name}"] for k in FURTHER if f"{relation}.{k.name}" in tensors},
+        further={name: answers for name, answers in further.items() if answers is not None and answers.size},
     )
 
 

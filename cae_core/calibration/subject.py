@@ -1,6 +1,7 @@
 """What suspects are examined by: a fingerprint with the calibration that belongs to it, read once and hashed once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,6 @@ class CalibratedFingerprint:
         fingerprint: see `Fingerprint`.
         calibration: of this fingerprint; None: the literature's threshold applies.
         sha256: of the file that both were read from; empty where they were not.
-        content_sha256: of everything that the calibration holds; empty where there is none.
 
     Raises:
         FingerprintError: the calibration is another fingerprint's.
@@ -63,18 +63,18 @@ class CalibratedFingerprint:
     fingerprint: Fingerprint
     calibration: Calibration | None = None
     sha256: str = ""
-    content_sha256: str = ""
 
     def __post_init__(self) -> None:
-        if self.calibration is None:
-            return
-        if self.calibration.fingerprint_id != self.fingerprint.id:
+        if self.calibration is not None and self.calibration.fingerprint_id != self.fingerprint.id:
             raise FingerprintError(
                 f"The calibration belongs to the fingerprint {self.calibration.fingerprint_id[:12]}… and the one at "
                 f"hand is {self.fingerprint.id[:12]}…. Calibrate this fingerprint (`cae calibrate`)."
             )
-        if not self.content_sha256:
-            object.__setattr__(self, "content_sha256", calibration_digest(self.calibration))
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """SHA-256 of everything that was read of the calibration, whatever its file says; empty where there is none."""
+        return "" if self.calibration is None else calibration_digest(self.calibration)
 
     @property
     def chosen(self) -> NDArray[np.bool_]:
@@ -121,17 +121,15 @@ class CalibratedFingerprint:
 
 
 def load_calibrated(path: Path) -> CalibratedFingerprint:
-    """Read a fingerprint's file once: the fingerprint, its calibration where it has one, and the digests of both.
+    """Read a fingerprint's file once: the fingerprint, its calibration where it has one, and its digest.
 
     Raises:
         FingerprintError: see `load_fingerprint`; or the calibration is of an unknown version, edited or inconsistent.
     """
     file = FingerprintFile.read(path)
     fingerprint = file.fingerprint()
-    calibration, digest = unpack_calibration(file, fingerprint) or (None, "")
-    return CalibratedFingerprint(
-        fingerprint=fingerprint, calibration=calibration, sha256=file.sha256, content_sha256=digest
-    )
+    calibration = unpack_calibration(file, fingerprint)
+    return CalibratedFingerprint(fingerprint=fingerprint, calibration=calibration, sha256=file.sha256)
 
 
 def save_calibrated(subject: CalibratedFingerprint, path: Path) -> None:

@@ -300,10 +300,7 @@ def _outcome(
     if sides is not None and sides.below_all_copies:
         return "cannot judge", f"{found}, so that it fits neither kind", NEITHER_KIND
     if circumstances.shared_ancestor:
-        reason = (
-            f"{found}; it is derived from the source, or shares its ancestor ({circumstances.shared_ancestor}), which "
-            "the references do not represent"
-        )
+        reason = f"{found}{circumstances.ancestry}"
         remedy = "Add references that descend from the same weights with the role calibrate."
         return "cannot judge", reason, remedy
     unproven = evidence.doubt()

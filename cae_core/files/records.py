@@ -27,7 +27,7 @@ class JsonFields(Protocol):
         ...
 
 
-def as_json(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
+def as_json(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
     """Return ``value`` as JSON holds it.
 
     A dataclass becomes an object of its fields in their order, or of its `JsonFields`; a mapping likewise; a tuple or
@@ -45,8 +45,8 @@ def as_json(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
         return value
     if type(value) is not dict and isinstance(value, JsonFields):  # in this order: the second is slow
         return as_json(value.json_fields())
-    if dataclasses.is_dataclass(cast("object", value)):
-        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(cast("Any", value))}
+    if dataclasses.is_dataclass(value):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(name): as_json(item) for name, item in cast("Mapping[object, object]", value).items()}
     if isinstance(value, list | tuple):

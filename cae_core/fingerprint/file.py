@@ -331,7 +331,7 @@ def _check_tensors(tensors: dict[str, NDArray[Any]], path: Path) -> None:
         shape = dict(zip(letters, tensor.shape, strict=False))
         fits = tensor.ndim == len(letters) and all(sizes.setdefault(a, size) == size for a, size in shape.items())
         if tensor.dtype != dtype or not fits:
-            expected = ", ".join(str(sizes.get(letter, letter)) for letter in letters)
+            expected = ", ".join(str(sizes.get(letter, letter[0])) for letter in letters)
             raise FingerprintError(
                 f"{path}: the tensor {name!r} should be {dtype} ({expected}) and is {tensor.dtype} {tensor.shape}."
             )

@@ -1,6 +1,7 @@
 """The state of a generation: everything that a resumed run needs to go on exactly where it was."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import GenerationError
 from cae_core.files.storage import write_atomically
-from cae_core.files.tensor_file import TensorFileError, pack_tensors, read_tensors
+from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.generation.seeds import SeedQueue
 from cae_core.method.adam import AdamState, init_adam
 
@@ -102,6 +103,7 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
         if metadata.get("run_id") != run_id:
             return None
         _check_format(tensors["format"].item() if "format" in tensors else 1, path)
+        _check_queue(tensors)
         queue: dict[str, Any] = {f.name: tensors[f"queue.{f.name}"] for f in dataclasses.fields(SeedQueue)}
         return RunState(
             queue=SeedQueue(**{**queue, "source_accuracy": queue["source_accuracy"].item()}),
@@ -114,7 +116,7 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
             accepted=Accepted(*(tensors[f"accepted.{f.name}"] for f in dataclasses.fields(Accepted))),
             unconfirmed=tensors["unconfirmed"].item(),
         )
-    except (OSError, KeyError, TensorFileError):
+    except (OSError, KeyError, ValueError):  # a TensorFileError is one, and so is a shape that does not fit
         return None
 
 
@@ -124,6 +126,18 @@ def _check_format(found: int, path: Path) -> None:
             f"{path}: an interrupted run of another release is kept here, in format {found}, and this release reads "
             f"format {_FORMAT}. Delete the file to begin the run again, or finish it with the release that began it."
         )
+
+
+def _check_queue(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse a queue whose parts do not belong together.
+
+    Raises:
+        ValueError: they have other lengths.
+    """
+    seeds = {tensors[f"queue.{name}"].shape for name in ("index", "original", "wanted")}
+    images = {tensors[f"queue.{name}"].shape for name in ("source_labels", "references_right")}
+    if len(seeds) > 1 or len(images) > 1:
+        raise ValueError(f"queue {seeds}, {images}")
 
 
 def _flatten(value: Any, prefix: str) -> dict[str, NDArray[Any]]:  # noqa: ANN401 - a tree of dataclasses

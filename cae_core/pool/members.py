@@ -105,7 +105,10 @@ def _state(spec: str | Path) -> tuple[str | int, ...]:
     if not path.exists():
         return (str(spec),)
     states = [file.stat() for file in files_in(path)]
-    return (str(path.resolve()), *(number for state in states for number in (state.st_size, state.st_mtime_ns)))
+    return (
+        str(path.resolve()),
+        *(number for state in states for number in (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)),
+    )
 
 
 def _check_trusted(member: PoolMember) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cae_core.calibration.subject import CalibratedFingerprint
-from cae_core.fingerprint.answers import FirstAnswers
+from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.kinds import BENIGN
 from cae_core.verification.evasion import signs_of_evasion
@@ -20,7 +20,7 @@ from cae_core.verification.exchangeability import (
 )
 from cae_core.verification.options import VerificationOptions
 
-__all__ = ["Circumstances", "Doubt", "circumstances_of"]
+__all__ = ["Circumstances", "Doubt", "circumstances_of", "of_evasion", "of_extrapolation", "of_the_benign_check"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +44,24 @@ class Doubt:
     judge_alone: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Circumstances:
     """What limits a verdict.
 
     Attributes:
-        benign_reason: why the benign check failed, or None.
+        doubts: reasons not to say what the ranks say, the gravest first.
         evasion: signs that the suspect does not answer as it does its customers.
         extrapolation: why its benign accuracy is outside what the calibration references cover, or None.
         benign_range: lowest and highest accuracy of the calibration references on the probes asked; None without any.
         shared_ancestor: the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
-        allow_extrapolation: whether the user lets such a verdict stand.
         two_sided: whether known copies can keep a suspect from being accused; not so in the first rule.
     """
 
-    benign_reason: str | None = None
+    doubts: tuple[Doubt, ...] = ()
     evasion: tuple[str, ...] = ()
     extrapolation: str | None = None
     benign_range: tuple[float, float] | None = None
     shared_ancestor: str = ""
-    allow_extrapolation: bool = False
     two_sided: bool = True
 
     @property
@@ -74,50 +72,6 @@ class Circumstances:
         return (
             f"; it is derived from the source, or shares its ancestor ({self.shared_ancestor}), which the "
             "references do not represent"
-        )
-
-    @property
-    def doubts(self) -> tuple[Doubt, ...]:
-        """The doubts, the gravest first."""
-        return tuple(doubt for doubt in (self._benign(), self._extrapolated(), self._evasive()) if doubt is not None)
-
-    def _benign(self) -> Doubt | None:
-        if self.benign_reason is None:
-            return None
-        return Doubt(
-            blocks=frozenset({"surrogate", "independent", "inconclusive"}),
-            reason=self.benign_reason,
-            remedy="Check how the suspect is asked (its contract), then ask again.",
-            judge_remedy="Check how the suspect is asked (its contract), then judge again.",
-            alone=True,
-            judge_alone=True,
-        )
-
-    def _extrapolated(self) -> Doubt | None:
-        if self.extrapolation is None or self.allow_extrapolation:
-            return None
-        return Doubt(
-            blocks=frozenset({"surrogate", "independent"}),
-            reason=self.extrapolation,
-            remedy="Calibrate with references as accurate as the suspect, or accept it with --allow-extrapolation.",
-            judge_remedy="Add references as accurate as the suspect with the role calibrate.",
-            alone=False,
-            judge_alone=False,
-        )
-
-    def _evasive(self) -> Doubt | None:
-        if not self.evasion:
-            return None
-        return Doubt(
-            # answers that are withheld or drawn at random match less often, never more often
-            blocks=frozenset({"independent"}),
-            reason=f"possible evasion: {self.evasion[0]}",
-            remedy="Let the suspect's owner attest how it is served, ask it through another channel, or take the case "
-            "to `cae judge`.",
-            judge_remedy="Have the suspect's owner attest how it is served, or ask it through another channel, and "
-            "judge again.",
-            alone=True,
-            judge_alone=False,
         )
 
 
@@ -131,25 +85,85 @@ def circumstances_of(
         answers: of the suspect.
         options: with which it was asked.
     """
-    fingerprint, calibration, benign = subject.fingerprint, subject.calibration, answers.to(BENIGN)
-    labels = fingerprint.probe_labels[benign.index]
-    right = np.asarray(benign.labels == labels)
-    limits = None if calibration is None else benign_range(calibration, benign.index)
-    if options.rule == 1 or calibration is None:
-        extrapolation = outside_range(right, limits)
-    else:
-        extrapolation = unlike_references(right, calibration.references.right[:, benign.index])
+    calibration, benign = subject.calibration, answers.to(BENIGN)
+    evasion = signs_of_evasion(subject, answers, claimed_accuracy=options.claimed_accuracy)
+    extrapolation = _extrapolation(subject, benign, options)
+    found = (
+        _of_benign_images(subject, benign),
+        None if options.allow_extrapolation else of_extrapolation(extrapolation),
+        of_evasion(evasion),
+    )
     return Circumstances(
-        benign_reason=check_benign(
-            benign.labels,
-            labels,
-            classes=len(fingerprint.class_names),
-            source_accuracy=fingerprint.source_accuracy,
-        ).reason,
-        evasion=signs_of_evasion(subject, answers, claimed_accuracy=options.claimed_accuracy),
+        doubts=tuple(doubt for doubt in found if doubt is not None),
+        evasion=evasion,
         extrapolation=extrapolation,
-        benign_range=limits,
+        benign_range=None if calibration is None else benign_range(calibration, benign.index),
         shared_ancestor=unrepresented_ancestor(subject),
-        allow_extrapolation=options.allow_extrapolation,
         two_sided=options.rule > 1,
+    )
+
+
+def _of_benign_images(subject: CalibratedFingerprint, benign: Answered) -> Doubt | None:
+    fingerprint = subject.fingerprint
+    found = check_benign(
+        benign.labels,
+        fingerprint.probe_labels[benign.index],
+        classes=len(fingerprint.class_names),
+        source_accuracy=fingerprint.source_accuracy,
+    )
+    return of_the_benign_check(found.reason)
+
+
+def of_the_benign_check(reason: str | None) -> Doubt | None:
+    """Return the doubt that a failed benign check leaves, whatever the ranks say."""
+    if reason is None:
+        return None
+    return Doubt(
+        blocks=frozenset({"surrogate", "independent", "inconclusive"}),
+        reason=reason,
+        remedy="Check how the suspect is asked (its contract), then ask again.",
+        judge_remedy="Check how the suspect is asked (its contract), then judge again.",
+        alone=True,
+        judge_alone=True,
+    )
+
+
+def _extrapolation(subject: CalibratedFingerprint, benign: Answered, options: VerificationOptions) -> str | None:
+    calibration = subject.calibration
+    if calibration is None:
+        return None
+    right = np.asarray(benign.labels == subject.fingerprint.probe_labels[benign.index])
+    if options.rule == 1:
+        return outside_range(right, benign_range(calibration, benign.index))
+    return unlike_references(right, calibration.references.right[:, benign.index])
+
+
+def of_extrapolation(sentence: str | None) -> Doubt | None:
+    """Return the doubt about a suspect of an accuracy that no reference has."""
+    if sentence is None:
+        return None
+    return Doubt(
+        blocks=frozenset({"surrogate", "independent"}),
+        reason=sentence,
+        remedy="Calibrate with references as accurate as the suspect, or accept it with --allow-extrapolation.",
+        judge_remedy="Add references as accurate as the suspect with the role calibrate.",
+        alone=False,
+        judge_alone=False,
+    )
+
+
+def of_evasion(signs: tuple[str, ...]) -> Doubt | None:
+    """Return the doubt about a suspect that may answer the examiner otherwise than its customers."""
+    if not signs:
+        return None
+    return Doubt(
+        # answers that are withheld or drawn at random match less often, never more often
+        blocks=frozenset({"independent"}),
+        reason=f"possible evasion: {signs[0]}",
+        remedy="Let the suspect's owner attest how it is served, ask it through another channel, or take the case to "
+        "`cae judge`.",
+        judge_remedy="Have the suspect's owner attest how it is served, or ask it through another channel, and judge "
+        "again.",
+        alone=True,
+        judge_alone=False,
     )

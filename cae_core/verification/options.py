@@ -4,10 +4,16 @@ from dataclasses import dataclass
 
 from cae_core.errors import OptionError
 
-__all__ = ["DEFAULT", "RULE", "VerificationOptions"]
+__all__ = ["DEFAULT", "EARLIER_RULES", "RULE", "VerificationOptions"]
 
-RULE = 2
-"""The present rule; the earlier ones are kept so that old records can be derived again."""
+EARLIER_RULES = {
+    1: "There the rank among independent models alone decided an accusation, whatever known copies score, and one "
+    "benign image could decide whether the suspect's accuracy is covered.",
+}
+"""The rules of earlier releases, kept so that old records can be derived again, and what each did otherwise."""
+
+RULE = len(EARLIER_RULES) + 1
+"""The present rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,10 @@ class VerificationOptions:
         if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
             raise OptionError(f"The claimed accuracy must lie in (0, 1]; found {self.claimed_accuracy}.")
         if not 1 <= self.rule <= RULE:
-            raise OptionError(f"There are the rules 1 and {RULE}; found {self.rule}. A later release may know it.")
+            earlier = ", ".join(map(str, EARLIER_RULES))
+            raise OptionError(
+                f"There are the rules {earlier} and {RULE}; found {self.rule}. A later release may know it."
+            )
 
     @property
     def all_probes(self) -> bool:

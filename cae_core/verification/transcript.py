@@ -12,7 +12,6 @@ from cae_core.arrays import Labels
 from cae_core.errors import DataError
 from cae_core.fingerprint.kinds import ImageKind
 from cae_core.fingerprint.questions import Question
-from cae_core.models import NO_ANSWER
 
 __all__ = ["Answer", "Transcript"]
 
@@ -67,7 +66,7 @@ class Transcript:
     @property
     def unanswered(self) -> int:
         """How many answers are refusals or no number, repeats included."""
-        return sum(answer.label == NO_ANSWER for answer in self)
+        return sum(answer.label < 0 for answer in self)
 
     def asked(self, kind: ImageKind) -> frozenset[int]:
         """Return which images of ``kind`` were asked."""

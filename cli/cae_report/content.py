@@ -92,7 +92,7 @@ def gather_content(dossier: Dossier, *, examples: int) -> ReportContent:
         sides="" if dossier.examination.sides is None else dossier.examination.sides.words,
         method=method_in_words(dossier),
         replay=replay_in_words(dossier),
-        verdict=as_json(dossier.verdict),
+        verdict=_verdict(dossier),
         evidence=evidence_rows(dossier),
         limits=what_is_not_proven(dossier),
         compared=len(dossier.examination.compared),
@@ -107,3 +107,10 @@ def gather_content(dossier: Dossier, *, examples: int) -> ReportContent:
         tools={str(name): str(version) for name, version in dossier.fingerprint.tools.items()},
         report_tools={"cae-fingerprint": release.__version__},
     )
+
+
+def _verdict(dossier: Dossier) -> dict[str, Any]:
+    """Return the verdict as JSON holds it; in reports the words of the ledger have always stood in their own order."""
+    told: dict[str, Any] = as_json(dossier.verdict)
+    earlier = told["earlier"]
+    return {**told, "earlier": earlier and dict(sorted(earlier.items()))}

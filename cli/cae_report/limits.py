@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cae_core.verification.options import EARLIER_RULES
 from cae_report.dossier import Dossier
 from cae_report.text import counted, percent
 
@@ -44,12 +45,11 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
             "way, with other data or from other pretrained weights, it says nothing. It is an average over "
             "calibrations: that of this one may lie above or below it.",
         )
-    if dossier.examination.options.rule == 1:
+    rule = dossier.examination.options.rule
+    if rule in EARLIER_RULES:
+        otherwise = EARLIER_RULES[rule]
         yield Limit(
-            "What the present rule would say",
-            "The verdict was made by the rule of an earlier release. There the rank among independent models alone "
-            "decided an accusation, whatever known copies score, and one benign image could decide whether the "
-            "suspect's accuracy is covered.",
+            "What the present rule would say", f"The verdict was made by the rule of an earlier release. {otherwise}"
         )
     if decision.origin == "parametric":
         yield Limit(

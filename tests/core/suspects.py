@@ -15,7 +15,7 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, SOURCE_ERROR
 from cae_core.fingerprint.questions import Question
 from cae_core.models import Predictions
-from cae_core.verification.circumstances import Circumstances
+from cae_core.verification.circumstances import Circumstances, of_evasion, of_extrapolation, of_the_benign_check
 from cae_core.verification.decision import Decision, decide
 from cae_core.verification.evidence import evidence_of
 from cae_core.verification.examination import Examination, examine
@@ -118,3 +118,21 @@ def examined(
 def ruled(examination: Examination) -> Decision:
     """Return what the rule says of ``examination``."""
     return decide(examination, evidence_of(examination))
+
+
+def circumstances(
+    *,
+    benign: str | None = None,
+    extrapolation: str | None = None,
+    allowed: bool = False,
+    evasion: tuple[str, ...] = (),
+    shared_ancestor: str = "",
+) -> Circumstances:
+    """Return circumstances with the doubts that follow from these findings."""
+    found = (of_the_benign_check(benign), None if allowed else of_extrapolation(extrapolation), of_evasion(evasion))
+    return Circumstances(
+        doubts=tuple(doubt for doubt in found if doubt is not None),
+        evasion=evasion,
+        extrapolation=extrapolation,
+        shared_ancestor=shared_ancestor,
+    )

@@ -73,20 +73,21 @@ def run(
         raise typer.BadParameter("only --dry-run says what a verification costs", param_hint="--cost")
     if ledger is not None and no_ledger:
         raise typer.BadParameter("name a ledger or keep none", param_hint="--ledger")
-    options = VerificationOptions(
-        sequential=sequential,
-        max_queries=max_queries,
-        allow_extrapolation=allow_extrapolation,
-        claimed_accuracy=claimed_accuracy,
-    )
     if replay is not None and suspect is None:
         verdict = _replayed(replay, fingerprint, json=json)
     elif suspect is None or replay is not None:
         raise typer.BadParameter("name either the suspect, or a verdict with --replay", param_hint="--suspect")
     elif dry_run:
-        _plan(suspect, fingerprint, options, cost=cost, json=json)
+        planned = VerificationOptions(sequential=sequential, max_queries=max_queries)
+        _plan(suspect, fingerprint, planned, cost=cost, json=json)
         return
     else:
+        options = VerificationOptions(
+            sequential=sequential,
+            max_queries=max_queries,
+            allow_extrapolation=allow_extrapolation,
+            claimed_accuracy=claimed_accuracy,
+        )
         with progress_bar(enabled=not json) as progress:
             verdict = verify_suspect(
                 suspect,

@@ -15,7 +15,7 @@ from cae_core.statistics.score import Score
 from cae_core.verification.circumstances import Circumstances
 from cae_core.verification.decision import Decision, Outcome, limited
 from cae_core.verification.examination import Sides
-from tests.core.suspects import examined, ruled
+from tests.core.suspects import circumstances, examined, ruled
 from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
 FINGERPRINT = toy_fingerprint(n=100)
@@ -228,7 +228,7 @@ class TestParametric:
 class TestCircumstances:
     @pytest.mark.parametrize("matches", [5, 60, 95])
     def test_a_failed_benign_check_goes_before_everything(self, calibration: Calibration, matches: int) -> None:
-        bad = Circumstances(benign_reason="the range", evasion=("refuses",), extrapolation="outside")
+        bad = circumstances(benign="the range", evasion=("refuses",), extrapolation="outside")
         decision = judge(matches, calibration, bad)
         assert (decision.verdict, decision.reason) == ("inconclusive", "the range")
         assert decision.remedy == "Check how the suspect is asked (its contract), then ask again."
@@ -237,17 +237,17 @@ class TestCircumstances:
     def test_extrapolation_limits_both_sides_unless_it_is_allowed(
         self, calibration: Calibration, matches: int, allowed: str
     ) -> None:
-        outside = Circumstances(extrapolation="its accuracy is outside")
+        outside = circumstances(extrapolation="its accuracy is outside")
         decision = judge(matches, calibration, outside)
         assert (decision.verdict, decision.extrapolated) == ("inconclusive", True)
         assert decision.reason.startswith("its accuracy is outside (CAEAcc 0.")
         assert "--allow-extrapolation" in decision.remedy
-        decision = judge(matches, calibration, dataclasses.replace(outside, allow_extrapolation=True))
+        decision = judge(matches, calibration, circumstances(extrapolation="its accuracy is outside", allowed=True))
         assert (decision.verdict, decision.extrapolated, decision.remedy) == (allowed, True, "")
         assert decision.reason.endswith("; allowed although its accuracy is outside")
 
     def test_evasion_keeps_independent_from_being_said_and_accuses_nobody(self, calibration: Calibration) -> None:
-        evasive = Circumstances(evasion=("it refuses 30% of the examples", "another sign"))
+        evasive = circumstances(evasion=("it refuses 30% of the examples", "another sign"))
         decision = judge(20, calibration, evasive)
         assert (decision.verdict, decision.reason) == (
             "inconclusive",
@@ -262,7 +262,9 @@ class TestCircumstances:
             "it is derived from the source, or shares its ancestor (imagenet), which the references do not represent"
         )
         assert judge(75, calibration, shared).reason.endswith(words)
-        assert words in judge(75, calibration, dataclasses.replace(shared, extrapolation="outside")).reason
+        assert (
+            words in judge(75, calibration, circumstances(shared_ancestor="imagenet", extrapolation="outside")).reason
+        )
         assert "ancestor" not in judge(20, calibration, shared).reason
         uncalibrated = decided(np.ones(8, bool), None, shared)
         assert uncalibrated.reason.endswith(words)
@@ -272,7 +274,7 @@ class TestCircumstances:
         assert limited(outcome, "because", "do this", FINE) == (outcome, "because", "do this")
 
     def test_an_inconclusive_one_keeps_its_own_reason(self) -> None:
-        signs = Circumstances(evasion=("refuses",), extrapolation="outside", shared_ancestor="imagenet")
+        signs = circumstances(evasion=("refuses",), extrapolation="outside", shared_ancestor="imagenet")
         assert limited("inconclusive", "because", "do this", signs) == ("inconclusive", "because", "do this")
 
 
@@ -285,8 +287,8 @@ class TestUncalibrated:
     def test_a_limited_one_is_not_weak(self) -> None:
         three = np.ones(3, bool)
         assert decided(three, None).weak
-        assert not decided(three, None, Circumstances(benign_reason="the range")).weak
+        assert not decided(three, None, circumstances(benign="the range")).weak
 
     def test_evasion_is_named_here_too(self) -> None:
-        decision = decided(np.zeros(20, bool), None, Circumstances(evasion=("it refuses 30%",)))
+        decision = decided(np.zeros(20, bool), None, circumstances(evasion=("it refuses 30%",)))
         assert (decision.verdict, decision.reason) == ("inconclusive", "possible evasion: it refuses 30%")

@@ -10,7 +10,6 @@ from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import Question
-from cae_core.verification.circumstances import Circumstances
 from cae_core.verification.decision import LITERATURE_THRESHOLD
 from cae_core.verification.evidence import evidence_of
 from cae_core.verification.examination import examine
@@ -18,7 +17,7 @@ from cae_core.verification.findings.table import findings_of
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import Suspect, Verdict
-from tests.core.suspects import ruled
+from tests.core.suspects import circumstances, ruled
 from tests.core.toys import paired, toy_fingerprint
 
 
@@ -40,7 +39,7 @@ def asked(fingerprint: Fingerprint, matches: int) -> Transcript:
 def make_verdict(matches: int, n: int, benign_reason: str | None = None) -> Verdict:
     subject = dataclasses.replace(paired(toy_fingerprint(n=n, probes=40)), sha256="ef")
     found = examine(subject, asked(subject.fingerprint, matches), VerificationOptions())
-    examination = dataclasses.replace(found, circumstances=Circumstances(benign_reason=benign_reason))
+    examination = dataclasses.replace(found, circumstances=circumstances(benign=benign_reason))
     return Verdict(
         suspect=Suspect(name="x.onnx", sha256="ab"),
         nonce="00ff",
