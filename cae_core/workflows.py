@@ -4,7 +4,6 @@ The search is imported by the jobs that search: a verification starts without it
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
-    from cae_core.pool.manifest import PoolMember
     from cae_core.pool.members import OpenPool
-    from cae_core.pool.roles import CalibrationMembers
+    from cae_core.pool.roles import CalibrationMembers, GenerationMembers
     from cae_core.verification.replay import Replay
 
 __all__ = [
@@ -49,9 +47,7 @@ def checkpoint_of(output: Path) -> Path:
 
 
 def generate_fingerprint(
-    source: "PoolMember",
-    surrogates: "Sequence[PoolMember]",
-    references: "Sequence[PoolMember]",
+    members: "GenerationMembers",
     data: "ImageSet",
     *,
     settings: "GenerationSettings",
@@ -73,15 +69,9 @@ def generate_fingerprint(
     from cae_core.pool.members import OpenPool
 
     opened = opened or OpenPool()
-    provenance = provenance_of(source, surrogates, references, opened=opened)
-    white_boxes = open_white_boxes(
-        source,
-        surrogates,
-        references,
-        opened=opened,
-        images=data.images,
-        progress=stage(progress, "opening models"),
-    )
+    provenance = provenance_of(members, opened=opened)
+    opening = stage(progress, "opening models")
+    white_boxes = open_white_boxes(members, opened=opened, images=data.images, progress=opening)
     checkpoint = checkpoint_of(output)
     result = generate(white_boxes, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
     save_fingerprint(result.fingerprint, output)
