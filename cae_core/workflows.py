@@ -7,8 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cae_core.calibration.file import save_calibration
-from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
+from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.contract import Contract
 from cae_core.files.digests import suspect_digest
 from cae_core.files.records import read_record
@@ -93,14 +92,15 @@ def calibrate_fingerprint(
     ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
-        CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibration`.
+        CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibrated`.
     """
     from cae_core.calibration.calibrate import calibrate
 
     loaded = load_fingerprint(fingerprint)
     calibration = calibrate(loaded, members, settings=settings, opened=opened, progress=progress).calibration
-    save_calibration(calibration, loaded, output or fingerprint)
-    return CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
+    subject = CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
+    save_calibrated(subject, output or fingerprint)
+    return subject
 
 
 def verify_suspect(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cae_core.arrays import Images, Labels
+from cae_core.calibration import file as calibration_file
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
@@ -418,9 +419,35 @@ def test_the_regeneration_is_kept_and_gone_on_with(dispute: Dispute, tmp_path: P
     again = run(tmp_path / "whole")
     assert "searching" not in (tmp_path / "whole" / "stages").read_text()
     assert again.fingerprint.id == whole.fingerprint.id
-    kept = load_calibrated(files[0]).calibration
-    assert kept is not None
-    assert kept.fpr == again.calibration.fpr
+    kept = load_calibrated(files[0])  # which checks the digest that was kept
+    assert kept.content_sha256 == again.subject.content_sha256
+    assert kept.calibration is not None
+    assert kept.calibration.fpr == again.calibration.fpr
+
+
+def test_the_calibration_is_hashed_once_however_many_are_judged(
+    dispute: Dispute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def noted(*content: Any) -> str:  # noqa: ANN401 - of different types
+        hashed.append(digest_of_parts(*content))
+        return hashed[-1]
+
+    digest_of_parts = calibration_file._digest
+    monkeypatch.setattr(calibration_file, "_digest", noted)
+    regeneration = regenerate(
+        dispute.judge,
+        dispute.data,
+        settings=quick_settings(count=40),
+        calibration=CalibrationSettings(fpr=0.01),
+        nonce=NONCE,
+        folder=tmp_path,
+        opened=ToyPool(),
+    )
+    for suspect in (dispute.copy, dispute.stranger):
+        judge(regeneration, opened(suspect))
+    assert hashed == [regeneration.subject.content_sha256]
 
 
 def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
