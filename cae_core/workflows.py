@@ -4,12 +4,10 @@ The search is imported by the jobs that search: a verification starts without it
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cae_core.calibration.file import save_calibration
-from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
+from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.contract import Contract
 from cae_core.files.digests import suspect_digest
 from cae_core.files.records import read_record
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
-    from cae_core.pool.manifest import PoolMember
     from cae_core.pool.members import OpenPool
-    from cae_core.pool.roles import CalibrationMembers
+    from cae_core.pool.roles import CalibrationMembers, GenerationMembers
     from cae_core.verification.replay import Replay
 
 __all__ = [
@@ -49,9 +46,7 @@ def checkpoint_of(output: Path) -> Path:
 
 
 def generate_fingerprint(
-    source: "PoolMember",
-    surrogates: "Sequence[PoolMember]",
-    references: "Sequence[PoolMember]",
+    members: "GenerationMembers",
     data: "ImageSet",
     *,
     settings: "GenerationSettings",
@@ -73,15 +68,9 @@ def generate_fingerprint(
     from cae_core.pool.members import OpenPool
 
     opened = opened or OpenPool()
-    provenance = provenance_of(source, surrogates, references, opened=opened)
-    white_boxes = open_white_boxes(
-        source,
-        surrogates,
-        references,
-        opened=opened,
-        images=data.images,
-        progress=stage(progress, "opening models"),
-    )
+    provenance = provenance_of(members, opened=opened)
+    opening = stage(progress, "opening models")
+    white_boxes = open_white_boxes(members, opened=opened, images=data.images, progress=opening)
     checkpoint = checkpoint_of(output)
     result = generate(white_boxes, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
     save_fingerprint(result.fingerprint, output)
@@ -103,14 +92,15 @@ def calibrate_fingerprint(
     ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
-        CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibration`.
+        CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibrated`.
     """
     from cae_core.calibration.calibrate import calibrate
 
     loaded = load_fingerprint(fingerprint)
     calibration = calibrate(loaded, members, settings=settings, opened=opened, progress=progress).calibration
-    save_calibration(calibration, loaded, output or fingerprint)
-    return CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
+    subject = CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
+    save_calibrated(subject, output or fingerprint)
+    return subject
 
 
 def verify_suspect(

@@ -58,7 +58,7 @@ def _run(pool: Pool, data: ImageSet, way: str, radius: str, folder: Path) -> dic
     found: dict[str, Any] = {"way": way, "eps": radius, "examples": 0, "seeds_tried": settings.max_seeds}
     try:
         result = generate_fingerprint(
-            *GenerationMembers.of_pool(pool),
+            GenerationMembers.of_pool(pool),
             data,
             settings=settings,
             output=fingerprint,

@@ -23,6 +23,7 @@ from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember, Relation
 from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import GenerationMembers
 from cae_core.statistics.roc import roc_auc
 from cae_core.workflows import generate_fingerprint, verify_suspect
 
@@ -160,9 +161,11 @@ def fingerprint_and_verify(
         return [PoolMember(path=path, role="generate", relation=relation) for path in paths]
 
     result = generate_fingerprint(
-        PoolMember(path=source, role="source", relation="source"),
-        members(surrogates, "surrogate"),
-        members(references, "reference"),
+        GenerationMembers(
+            source=PoolMember(path=source, role="source", relation="source"),
+            surrogates=members(surrogates, "surrogate"),
+            references=members(references, "reference"),
+        ),
         data,
         settings=GenerationSettings.from_preset("default", eps=48 / 255, count=50, tau=0.5),
         output=output,

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--try", dest="variants", action="append", required=True, metavar="NAME=VALUE …")
     options = parser.parse_args()
     pool, data = read_pool(options.pool), open_data(options.data, split="test")
-    white_boxes = open_white_boxes(*GenerationMembers.of_pool(pool))
+    white_boxes = open_white_boxes(GenerationMembers.of_pool(pool))
     screen = [(m.relation, open_member(m)) for m in pool.select(role="screen")]
     print("| settings | examples from seeds | surrogates | references | gap | least gap |")
     print("| --- | --- | --- | --- | --- | --- |")

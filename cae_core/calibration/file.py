@@ -31,13 +31,19 @@ _SETTINGS = ("fingerprint_id", "score", "fpr", "fnr", "parametric")
 _GROUPS = ("references", "surrogates")
 
 
-def save_calibration(calibration: Calibration, fingerprint: Fingerprint, path: Path) -> None:
+def save_calibration(calibration: Calibration, fingerprint: Fingerprint, path: Path, *, digest: str = "") -> None:
     """Write the fingerprint with its calibration, atomically, mode 0600; the same values give the same bytes.
+
+    Args:
+        calibration: of the fingerprint.
+        fingerprint: see `save_fingerprint`.
+        path: of the file.
+        digest: the calibration's, see `calibration_digest`, where somebody has it already.
 
     Raises:
         StorageError: it cannot be written.
     """
-    save_fingerprint(fingerprint, path, attachments={_NAME: _pack(calibration)})
+    save_fingerprint(fingerprint, path, attachments={_NAME: _pack(calibration, digest)})
 
 
 def unpack_calibration(file: FingerprintFile, fingerprint: Fingerprint) -> Calibration | None:
@@ -78,7 +84,7 @@ def calibration_digest(calibration: Calibration) -> str:
     return str(_pack(calibration).metadata["sha256"])
 
 
-def _pack(calibration: Calibration) -> Attachment:
+def _pack(calibration: Calibration, digest: str = "") -> Attachment:
     metadata: dict[str, Any] = {"format": CALIBRATION_FORMAT}
     metadata |= {name: getattr(calibration, name) for name in _SETTINGS}
     metadata["screen"] = [dataclasses.asdict(model) for model in calibration.screen]
@@ -91,7 +97,7 @@ def _pack(calibration: Calibration) -> Attachment:
         tensors[f"{relation}.answers"] = group.answers
         tensors[f"{relation}.right"] = group.right.astype(np.uint8)
         tensors |= {f"{relation}.{name}": answers for name, answers in group.further.items() if answers.size}
-    metadata["sha256"] = _digest(metadata, tensors)
+    metadata["sha256"] = digest or _digest(metadata, tensors)
     return Attachment(metadata, tensors)
 
 

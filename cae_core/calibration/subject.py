@@ -141,4 +141,4 @@ def save_calibrated(subject: CalibratedFingerprint, path: Path) -> None:
     if subject.calibration is None:
         save_fingerprint(subject.fingerprint, path)
     else:
-        save_calibration(subject.calibration, subject.fingerprint, path)
+        save_calibration(subject.calibration, subject.fingerprint, path, digest=subject.content_sha256)

@@ -1,6 +1,5 @@
 """A dispute, from files to files: what `cae judge` does, and a script may do as well."""
 
-import dataclasses
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +28,12 @@ from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
 from cae_core.opening.opened import Opened, open_black_box
-from cae_core.pool.manifest import PoolMember, read_pool
+from cae_core.pool.manifest import read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.progress import Progress, silent, stage
+from cae_core.verification.verdict import Suspect
 
-__all__ = ["Case", "CaseFiles", "JudgeOptions", "judge_files"]
+__all__ = ["Case", "CaseFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +105,43 @@ class JudgeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NamedFile:
+    """A file that was looked at.
+
+    Attributes:
+        name: as it was given: a path, or an address.
+        sha256: of what was read.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookedAt:
+    """What the claimant has handed over, and the suspect.
+
+    Attributes:
+        claim: the claimant's fingerprint.
+        seal: the published commitment.
+        source: the claimed source.
+        suspect: who is accused.
+    """
+
+    claim: NamedFile
+    seal: NamedFile
+    source: NamedFile
+    suspect: NamedFile
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """A judged case, with everything that was looked at.
 
     Attributes:
         judgement: see `Judgement`.
         claim: opened.
-        files: ``name`` and ``sha256`` of the claim, the seal, the source and the suspect.
+        files: that were looked at.
         consistency: of the claim; it decides nothing.
         replay: likewise; None where none was made.
         regeneration: None where the outcome was certain without one.
@@ -121,7 +151,7 @@ class Case:
 
     judgement: Judgement
     claim: Claim
-    files: dict[str, dict[str, str]]
+    files: LookedAt
     consistency: Consistency
     replay: ClaimRerun | None
     regeneration: Regeneration | None = field(repr=False)
@@ -174,38 +204,22 @@ def judge_files(
     """
     check_seals(options.seals)
     opened = OpenPool(device=options.device)
-    claim, named = _opened_claim(files, opened)
+    claim, looked_at = _opened_claim(files, opened)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
-    pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, opened=opened)
-    pool = dataclasses.replace(pool, source=_consented(pool.source, options, believed=True))
+    pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, trusted=options.trusted, opened=opened)
     suspect = _suspect(files, options, opened)
-    refuse_known_file(suspect.spec, suspect.digest, {opened.digest(member): member for member in pool.own})
+    refuse_known_file(_named(suspect), {opened.digest(member): member for member in pool.own})
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
-    consistency = check_consistency(claim.fingerprint, opened.open(pool.source, keep=True).model)
-    replay = _replayed(claim, pool, files.claimant_pool, options, nonce=nonce, opened=opened, progress=progress)
-    references, regeneration = len(pool.calibration_references), None
-    judgement = judge_unasked(
-        references=references, fpr=options.rate(claim), seals=options.seals, evidence=options.evidence
+    hearing = _Hearing(
+        files=files, options=options, opened=opened, claim=claim, pool=pool, nonce=nonce, progress=progress
     )
-    if judgement is None:
-        regeneration = _regenerated(
-            claim, pool, data, options, nonce=nonce, folder=files.workdir, opened=opened, progress=progress
-        )
-        judgement = judge_claim(
-            regeneration,
-            suspect.model,
-            suspect_name=suspect.spec,
-            suspect_sha256=suspect.digest,
-            seals=options.seals,
-            evidence=options.evidence,
-            max_queries=claim.opening.max_queries,
-            claimed_accuracy=options.claimed_accuracy,
-            progress=stage(progress, "asking the suspect"),
-        )
+    consistency = check_consistency(claim.fingerprint, opened.open(pool.source, keep=True).model)
+    replay = _replayed(hearing)
+    judgement, regeneration = _judged(hearing, data, suspect)
     case = Case(
         judgement=judgement,
         claim=claim,
-        files=named,
+        files=looked_at,
         consistency=consistency,
         replay=replay,
         regeneration=regeneration,
@@ -217,9 +231,17 @@ def judge_files(
     return case
 
 
-def _consented(member: PoolMember, options: JudgeOptions, *, believed: bool) -> PoolMember:
-    """Return the member with the judge's consent to run code; what is not ``believed`` never has it."""
-    return dataclasses.replace(member, trusted=believed and (options.trusted or member.trusted))
+@dataclass(frozen=True, kw_only=True)
+class _Hearing:
+    """An opened claim before a judge: whatever is made of it is made of these."""
+
+    files: CaseFiles
+    options: JudgeOptions
+    opened: OpenPool
+    claim: Claim
+    pool: JudgePool
+    nonce: bytes
+    progress: Progress
 
 
 def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opened[Model]:
@@ -232,8 +254,7 @@ def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opene
     )
 
 
-def _opened_claim(files: CaseFiles, opened: OpenPool) -> tuple[Claim, dict[str, dict[str, str]]]:
-    """Return the claim, and name and digest of everything that the claimant has handed over, and of the suspect."""
+def _opened_claim(files: CaseFiles, opened: OpenPool) -> tuple[Claim, LookedAt]:
     for path in (files.seal, files.source):
         if not path.exists():
             raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")
@@ -247,13 +268,12 @@ def _opened_claim(files: CaseFiles, opened: OpenPool) -> tuple[Claim, dict[str, 
         seal_origin=str(files.seal),
         opening_origin=str(files.opening),
     )
-    named = {
-        "claim": (files.claim, fingerprint.sha256),
-        "seal": (files.seal, seal_sha256),
-        "source": (files.source, source),
-        "suspect": (files.suspect, opened.files(files.suspect).digest),
-    }
-    return claim, {what: {"name": str(name), "sha256": digest} for what, (name, digest) in named.items()}
+    return claim, LookedAt(
+        claim=NamedFile(name=str(files.claim), sha256=fingerprint.sha256),
+        seal=NamedFile(name=str(files.seal), sha256=seal_sha256),
+        source=NamedFile(name=str(files.source), sha256=source),
+        suspect=NamedFile(name=files.suspect, sha256=opened.files(files.suspect).digest),
+    )
 
 
 def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
@@ -278,47 +298,56 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
     return kept
 
 
-def _replayed(
-    claim: Claim,
-    pool: JudgePool,
-    manifest: Path | None,
-    options: JudgeOptions,
-    *,
-    nonce: bytes,
-    opened: OpenPool,
-    progress: Progress,
-) -> ClaimRerun | None:
+def _replayed(hearing: _Hearing) -> ClaimRerun | None:
+    manifest, options, claimed = hearing.files.claimant_pool, hearing.options, hearing.claim.fingerprint
     if manifest is None:
         return None
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
-    members = [_consented(m, options, believed=False) for m in read_pool(manifest).select(role="generate")]
-    parts = (pool.source, *claimed_members(claim.fingerprint, pool.source, members, opened=opened))
-    white_boxes = open_white_boxes(*parts, opened=opened)
-    index = sample_examples(claim.fingerprint, options.sample, nonce=nonce)
-    return rerun_claim(claim.fingerprint, white_boxes, index, progress=progress)
+    theirs = read_pool(manifest).select(role="generate")
+    members = claimed_members(claimed, hearing.pool.source, theirs, opened=hearing.opened)
+    white_boxes = open_white_boxes(members, opened=hearing.opened)
+    index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
+    return rerun_claim(claimed, white_boxes, index, progress=hearing.progress)
 
 
-def _regenerated(
-    claim: Claim,
-    pool: JudgePool,
-    data: ImageSet,
-    options: JudgeOptions,
-    *,
-    nonce: bytes,
-    folder: Path,
-    opened: OpenPool,
-    progress: Progress,
-) -> Regeneration:
+def _judged(hearing: _Hearing, data: ImageSet, suspect: Opened[Model]) -> tuple[Judgement, Regeneration | None]:
+    """Return the judgement, and the regeneration where the outcome was not certain without one."""
+    options, opening = hearing.options, hearing.claim.opening
+    references, fpr = len(hearing.pool.calibrating.references), options.rate(hearing.claim)
+    unasked = judge_unasked(references=references, fpr=fpr, seals=options.seals, dated=options.evidence)
+    if unasked is not None:
+        return unasked, None
+    regeneration = _regenerated(hearing, data)
+    judgement = judge_claim(
+        regeneration,
+        suspect.model,
+        named=_named(suspect),
+        seals=options.seals,
+        dated=options.evidence,
+        max_queries=opening.max_queries,
+        claimed_accuracy=options.claimed_accuracy,
+        progress=stage(hearing.progress, "asking the suspect"),
+    )
+    return judgement, regeneration
+
+
+def _named(suspect: Opened[Model]) -> Suspect:
+    return Suspect(name=suspect.spec, sha256=suspect.digest)
+
+
+def _regenerated(hearing: _Hearing, data: ImageSet) -> Regeneration:
+    claim, options = hearing.claim, hearing.options
+    settings = claimed_settings(
+        claim.fingerprint, eps=options.eps, tau=options.tau, count=options.count, iterations=options.iterations
+    )
     return regenerate(
-        pool,
+        hearing.pool,
         data,
-        settings=claimed_settings(
-            claim.fingerprint, eps=options.eps, tau=options.tau, count=options.count, iterations=options.iterations
-        ),
+        settings=settings,
         calibration=CalibrationSettings(fpr=options.rate(claim), score=claim.opening.score),
-        nonce=nonce,
-        folder=folder,
-        opened=opened,
-        progress=progress,
+        nonce=hearing.nonce,
+        folder=hearing.files.workdir,
+        opened=hearing.opened,
+        progress=hearing.progress,
     )

@@ -26,6 +26,7 @@ from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.adam import AdamState, init_adam
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import GenerationMembers
 from cae_core.progress import Progress, silent
 
 __all__ = ["ClaimRerun", "ExampleRerun", "claimed_members", "rerun_claim", "sample_examples"]
@@ -63,7 +64,7 @@ class ExampleRerun:
 
 @dataclass(frozen=True)
 class ClaimRerun:
-    """The replayed examples; they decide nothing."""
+    """The replayed examples, at least one; they decide nothing."""
 
     examples: tuple[ExampleRerun, ...]
 
@@ -72,6 +73,16 @@ class ClaimRerun:
         """How many passed."""
         return sum(example.passed for example in self.examples)
 
+    @property
+    def largest_conferrability_difference(self) -> float:
+        """Of any example."""
+        return max(example.conferrability_difference for example in self.examples)
+
+    @property
+    def least_pixels_within_one_level(self) -> float:
+        """The least share of any example."""
+        return min(example.pixels for example in self.examples)
+
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: with the worst figures."""
         return {
@@ -79,8 +90,8 @@ class ClaimRerun:
             "passed": self.passed,
             "consistent": self.passed == len(self.examples),
             "labels_agree": sum(example.label_agrees for example in self.examples),
-            "largest_conferrability_difference": max(example.conferrability_difference for example in self.examples),
-            "least_pixels_within_one_level": min(example.pixels for example in self.examples),
+            "largest_conferrability_difference": self.largest_conferrability_difference,
+            "least_pixels_within_one_level": self.least_pixels_within_one_level,
             "of": self.examples,
         }
 
@@ -93,12 +104,14 @@ def sample_examples(fingerprint: Fingerprint, count: int, *, nonce: bytes) -> ND
 
 def claimed_members(
     fingerprint: Fingerprint, source: PoolMember, members: Sequence[PoolMember], *, opened: OpenPool | None = None
-) -> tuple[list[PoolMember], list[PoolMember]]:
-    """Return the surrogates and the references that the claim names, in its order: the dropout masks go by it.
+) -> GenerationMembers:
+    """Return the models that the claim names, in its order: the dropout masks go by it.
+
+    What the claimant's manifest trusts is never believed: none of its members may be of a form whose opening runs code.
 
     Args:
         fingerprint: the claimant's.
-        source: the claimed one.
+        source: the claimed one, as the judge has it.
         members: of the claimant's pool, among which they are looked for.
         opened: what the case has hashed already.
 
@@ -107,14 +120,18 @@ def claimed_members(
     """
     named, surrogates, references = pool_digests(fingerprint)
     opened = opened or OpenPool()
-    by_digest = {opened.digest(member): member for member in members}
+    by_digest = {opened.digest(member): dataclasses.replace(member, trusted=False) for member in members}
     missing = [digest for digest in (*surrogates, *references) if digest not in by_digest]
     if named != opened.digest(source) or missing:
         raise PoolError(
             f"The claimant's pool lacks {len(missing)} of the {len(surrogates) + len(references)} models that the "
             "claim names, by SHA-256. Ask for the pool that it was generated with, or judge without a replay."
         )
-    return [by_digest[digest] for digest in surrogates], [by_digest[digest] for digest in references]
+    return GenerationMembers(
+        source=source,
+        surrogates=[by_digest[digest] for digest in surrogates],
+        references=[by_digest[digest] for digest in references],
+    )
 
 
 def rerun_claim(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
-from cae_core.calibration.subject import CalibratedFingerprint, Standing
+from cae_core.calibration.subject import Standing
 from cae_core.disputes.recorder import Recorder
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
@@ -88,7 +88,7 @@ class DatedEvidence:
         return {**vars(self), "authority": self.authority or None, "proven": self.doubt() is None}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Judgement:
     """What is judged about one suspect.
 
@@ -154,7 +154,7 @@ def references_needed(fpr: float, seals: int) -> int:
     return max(LEAST_REFERENCES, math.ceil(seals / Fraction(str(fpr))) - 1)
 
 
-def judge_unasked(*, references: int, fpr: float, seals: int, evidence: DatedEvidence) -> Judgement | None:
+def judge_unasked(*, references: int, fpr: float, seals: int, dated: DatedEvidence) -> Judgement | None:
     """Return the judgement that is certain before anybody is asked: too few references; None where they suffice.
 
     Raises:
@@ -177,7 +177,7 @@ def judge_unasked(*, references: int, fpr: float, seals: int, evidence: DatedEvi
         seals=seals,
         references=references,
         needed=needed,
-        evidence=evidence,
+        evidence=dated,
     )
 
 
@@ -185,10 +185,9 @@ def judge_claim(
     regeneration: Regeneration,
     suspect: Model,
     *,
-    suspect_name: str,
-    suspect_sha256: str,
+    named: Suspect,
     seals: int,
-    evidence: DatedEvidence = DatedEvidence(),
+    dated: DatedEvidence = DatedEvidence(),
     max_queries: int | None = None,
     claimed_accuracy: float | None = None,
     progress: StageProgress = silent,
@@ -198,10 +197,9 @@ def judge_claim(
     Args:
         regeneration: see `regenerate`; its calibration says the rate.
         suspect: opened by the judge.
-        suspect_name: for the record.
-        suspect_sha256: of its file, else of its name.
+        named: who that is.
         seals: how many seals the claimant has made; p is multiplied by their number.
-        evidence: who was first.
+        dated: who was first.
         max_queries: the most that the suspect may be asked.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
         progress: called with the queries done and in total.
@@ -212,33 +210,29 @@ def judge_claim(
         CaeError: see `verify`.
     """
     fpr, references = regeneration.calibration.fpr, len(regeneration.calibration.references)
-    unasked = judge_unasked(references=references, fpr=fpr, seals=seals, evidence=evidence)
+    unasked = judge_unasked(references=references, fpr=fpr, seals=seals, dated=dated)
     if unasked is not None:
         return unasked
-    refuse_known_file(suspect_name, suspect_sha256, {known.sha256: known.member for known in regeneration.known})
+    refuse_known_file(named, {known.sha256: known.member for known in regeneration.known})
     options = VerificationOptions(max_queries=max_queries, claimed_accuracy=claimed_accuracy)
     recorder = Recorder(suspect)
-    subject = CalibratedFingerprint(fingerprint=regeneration.fingerprint, calibration=regeneration.calibration)
-    named = Suspect(name=suspect_name, sha256=suspect_sha256)
+    subject = regeneration.subject
     verdict = verify(recorder, subject, named=named, options=options, nonce=regeneration.nonce, progress=progress)
     outputs, rows = recorder.outputs(), _rows(subject.fingerprint, verdict.examination.transcript.questions)
     found = None if outputs is None else find_known(regeneration.known, rows, outputs)
     if found is not None:
-        raise PoolError(_is_known(suspect_name, found.member.path))
-    standing = verdict.examination.standing
-    if standing is None:
-        raise PoolError("A claim is judged by calibration references, and there are none. Add some.")
-    return _decided(regeneration, verdict, standing, seals=seals, evidence=evidence)
+        raise PoolError(_is_known(named, found.member.path))
+    return _decided(verdict, fpr=fpr, seals=seals, dated=dated)
 
 
-def refuse_known_file(suspect: str, sha256: str, known: Mapping[str, PoolMember]) -> None:
+def refuse_known_file(named: Suspect, known: Mapping[str, PoolMember]) -> None:
     """Refuse a suspect whose file is one of the judge's models, by SHA-256.
 
     Raises:
         PoolError: it is.
     """
-    if sha256 in known:
-        raise PoolError(_is_known(suspect, known[sha256].path))
+    if named.sha256 in known:
+        raise PoolError(_is_known(named, known[named.sha256].path))
 
 
 def _rows(fingerprint: Fingerprint, questions: Sequence[Question]) -> list[int]:
@@ -246,22 +240,20 @@ def _rows(fingerprint: Fingerprint, questions: Sequence[Question]) -> list[int]:
     return [fingerprint.rows(question.kind).start + question.index for question in questions]
 
 
-def _is_known(suspect: str, member: Path) -> str:
+def _is_known(named: Suspect, member: Path) -> str:
     return (
-        f"{suspect}: the suspect is {member} of the judge's pool, copied or converted. A judge's models have nothing "
-        "to do with either party; remove it and judge again."
+        f"{named.name}: the suspect is {member} of the judge's pool, copied or converted. A judge's models have "
+        "nothing to do with either party; remove it and judge again."
     )
 
 
-def _decided(
-    regeneration: Regeneration, verdict: Verdict, standing: Standing, *, seals: int, evidence: DatedEvidence
-) -> Judgement:
-    fpr, found = regeneration.calibration.fpr, verdict.evidence["independent"]
+def _decided(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvidence) -> Judgement:
+    found = verdict.evidence["independent"]
     p = Fraction(1 + found.as_extreme, found.models + 1)  # exact: 3 times 1/60 is to be 0.05
     adjusted = min(Fraction(1), seals * p)
     significant = adjusted <= Fraction(str(fpr))
-    told = _rank_in_words(verdict, standing, found, (float(p), float(adjusted)), seals=seals)
-    outcome, reason, remedy = _outcome(verdict.examination, evidence, told, significant=significant)
+    told = _rank_in_words(verdict.examination, found, (float(p), float(adjusted)), seals=seals)
+    outcome, reason, remedy = _outcome(verdict.examination, dated, told, significant=significant)
     return Judgement(
         outcome=outcome,
         reason=reason,
@@ -272,22 +264,23 @@ def _decided(
         seals=seals,
         references=found.models,
         needed=references_needed(fpr, seals),
-        evidence=evidence,
+        evidence=dated,
         verdict=verdict,
         attested=True,
     )
 
 
-def _rank_in_words(verdict: Verdict, standing: Standing, found: Evidence, p: tuple[float, float], *, seals: int) -> str:
+def _rank_in_words(examination: Examination, found: Evidence, p: tuple[float, float], *, seals: int) -> str:
+    standing = cast("Standing", examination.standing)  # there is one: the regeneration is calibrated
     name = standing.score.words if standing.score == Score.CAEACC else "the likelihood-ratio score"
     times = f", times {seals} seals {p[1]:.4f}" if seals > 1 else ""
-    sides = verdict.examination.sides
+    sides = examination.sides
     low = f", and {sides.low}" if sides is not None and sides.low else ""
     return f"{name} {standing.value:.2f} is {reached_by(found)}, p = {p[0]:.4f}{times}{low}"
 
 
 def _outcome(
-    examination: Examination, evidence: DatedEvidence, found: str, *, significant: bool
+    examination: Examination, dated: DatedEvidence, found: str, *, significant: bool
 ) -> tuple[JudgementOutcome, str, str]:
     """Return outcome, reason and remedy; ``found`` is the rank in words."""
     circumstances, sides = examination.circumstances, examination.sides
@@ -303,7 +296,7 @@ def _outcome(
         reason = f"{found}{circumstances.ancestry}"
         remedy = "Add references that descend from the same weights with the role calibrate."
         return "cannot judge", reason, remedy
-    unproven = evidence.doubt()
+    unproven = dated.doubt()
     if unproven is not None:
         return "cannot judge", f"{unproven[0]} ({found})", unproven[1]
     return "upheld", f"{found}, and the seal is older than the suspect", ""

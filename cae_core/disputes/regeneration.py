@@ -15,13 +15,13 @@ from typing import Any
 from cae_core.arrays import Floats32
 from cae_core.calibration.calibrate import AskedModel, CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.file import save_calibration
+from cae_core.calibration.subject import CalibratedFingerprint, save_calibrated
 from cae_core.dataset import ImageSet
 from cae_core.errors import FingerprintError, OptionError, PoolError
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.generate import generate, generation_inputs
 from cae_core.generation.settings import GenerationSettings
-from cae_core.generation.white_boxes import WhiteBoxes, open_white_boxes, provenance_of
+from cae_core.generation.white_boxes import open_white_boxes, provenance_of
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers, GenerationMembers
@@ -47,57 +47,46 @@ class JudgePool:
     """The judge's models.
 
     Attributes:
-        source: the claimed one.
-        surrogates: derived from it by the judge, role *generate*.
-        references: independent ones, role *generate*.
-        calibration_references: independent ones, role *calibrate*: the suspect is ranked among them.
-        calibration_surrogates: for information: what surrogates score.
-        screen: role *screen*, of both relations; may be empty.
+        generating: those that a fingerprint is made with: the claimed source, and what the judge has derived from it.
+        calibrating: those that it is calibrated with; whatever they say, their generation is ``generating``.
     """
 
-    source: PoolMember
-    surrogates: tuple[PoolMember, ...]
-    references: tuple[PoolMember, ...]
-    calibration_references: tuple[PoolMember, ...]
-    calibration_surrogates: tuple[PoolMember, ...] = ()
-    screen: tuple[PoolMember, ...] = ()
+    generating: GenerationMembers
+    calibrating: CalibrationMembers
+
+    def __post_init__(self) -> None:
+        calibrating = dataclasses.replace(self.calibrating, generation=self.generating.everyone)
+        object.__setattr__(self, "calibrating", calibrating)
+
+    @property
+    def source(self) -> PoolMember:
+        """The claimed one."""
+        return self.generating.source
 
     @property
     def own(self) -> tuple[PoolMember, ...]:
         """All models but the claimed source."""
-        calibrating = (*self.calibration_references, *self.calibration_surrogates)
-        return (*self.surrogates, *self.references, *self.screen, *calibrating)
-
-    @property
-    def generating(self) -> GenerationMembers:
-        """Those that a fingerprint is made with."""
-        return GenerationMembers(self.source, self.surrogates, self.references)
-
-    @property
-    def calibrating(self) -> CalibrationMembers:
-        """Those that it is calibrated with."""
-        return CalibrationMembers(
-            references=self.calibration_references,
-            surrogates=self.calibration_surrogates,
-            screen=self.screen,
-            generation=(self.source, *self.surrogates, *self.references),
-        )
+        made, asked = self.generating, self.calibrating
+        return (*made.surrogates, *made.references, *asked.screen, *asked.references, *asked.surrogates)
 
 
-def read_judge_pool(manifest: Path, source: Path, *, ancestor: str = "", opened: OpenPool | None = None) -> JudgePool:
+def read_judge_pool(
+    manifest: Path, source: Path, *, ancestor: str = "", trusted: bool = False, opened: OpenPool | None = None
+) -> JudgePool:
     """Read the judge's manifest; the claimed source may stand in it as its source, with contract and ancestor.
 
     Args:
         manifest: the judge's.
         source: the claimed one.
         ancestor: the pretrained weights that it descends from, as the claimant says; the manifest's word goes before.
+        trusted: whether the claimed source may be of a form whose opening runs code; the manifest may allow it too.
         opened: what the case has hashed already.
 
     Raises:
         PoolError: its surrogates are derived from another source; or see `read_pool`.
     """
     pool, opened = read_pool(manifest), opened or OpenPool()
-    claimed = PoolMember(path=source, role="source", relation="source", ancestor=ancestor)
+    claimed = PoolMember(path=source, role="source", relation="source", ancestor=ancestor, trusted=trusted)
     for listed in pool.select(relation="source"):
         if opened.digest(listed) != opened.digest(claimed):
             raise PoolError(
@@ -105,33 +94,43 @@ def read_judge_pool(manifest: Path, source: Path, *, ancestor: str = "", opened:
                 f"source {source} is another file. Train the judge's pool from it (`cae pool train`, with a plan whose "
                 "[source] has file = ...)."
             )
-        claimed = dataclasses.replace(listed, path=source, ancestor=listed.ancestor or ancestor)
-    generating, calibrating = GenerationMembers.of_pool(pool, source=claimed), CalibrationMembers.of_pool(pool)
+        claimed = dataclasses.replace(
+            listed, path=source, ancestor=listed.ancestor or ancestor, trusted=listed.trusted or trusted
+        )
     return JudgePool(
-        source=claimed,
-        surrogates=tuple(generating.surrogates),
-        references=tuple(generating.references),
-        calibration_references=tuple(calibrating.references),
-        calibration_surrogates=tuple(calibrating.surrogates),
-        screen=tuple(calibrating.screen),
+        generating=GenerationMembers.of_pool(pool, source=claimed), calibrating=CalibrationMembers.of_pool(pool)
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Regeneration:
     """What suspects are judged by: one may judge many.
 
     Attributes:
-        fingerprint: fresh, of the claimed source.
-        calibration: of it, by the judge's references.
+        subject: a fresh fingerprint of the claimed source, calibrated by the judge's references.
         nonce: the judge's; the seed follows from it, and the order of the questions.
         known: the judge's models and their answers, so that one is known again under another name.
     """
 
-    fingerprint: Fingerprint
-    calibration: Calibration
+    subject: CalibratedFingerprint
     nonce: bytes
     known: tuple[AskedModel, ...] = field(repr=False)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The fresh one."""
+        return self.subject.fingerprint
+
+    @property
+    def calibration(self) -> Calibration:
+        """The judge's.
+
+        Raises:
+            PoolError: there is none.
+        """
+        if self.subject.calibration is None:
+            raise PoolError("A claim is judged by calibration references, and there are none. Add some.")
+        return self.subject.calibration
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: what describes it."""
@@ -167,7 +166,6 @@ def regenerate(
     calibration: CalibrationSettings,
     nonce: bytes,
     folder: Path | None = None,
-    white_boxes: WhiteBoxes | None = None,
     opened: OpenPool | None = None,
     progress: Progress = silent,
 ) -> Regeneration:
@@ -193,7 +191,7 @@ def regenerate(
     """
     if calibration.parametric:
         raise OptionError("A claim is judged by ranks; a parametric p-value claims no bound.")
-    if calibration.score == "llr" and not pool.screen:
+    if calibration.score == "llr" and not pool.calibrating.screen:
         raise PoolError(
             "The likelihood-ratio score decides this claim, and the judge's pool has no screen role to weigh it by. "
             "Add surrogates and references with that role."
@@ -201,10 +199,8 @@ def regenerate(
     opened = opened or OpenPool()
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
     _refuse_source(pool, data, opened, progress)
-    if folder is None:
-        fingerprint = _generated(pool, data, seeded, white_boxes, opened=opened, progress=progress)
-    else:
-        fingerprint = _kept_or_generated(pool, data, seeded, folder / _FILE, opened=opened, progress=progress)
+    path = None if folder is None else folder / _FILE
+    fingerprint = _generated(pool.generating, data, seeded, path, opened=opened, progress=progress)
     result = calibrate(
         fingerprint,
         pool.calibrating,
@@ -212,45 +208,32 @@ def regenerate(
         opened=opened,
         progress=stage(progress, "asking models"),
     )
-    if folder is not None:
-        save_calibration(result.calibration, fingerprint, folder / _FILE)
+    subject = CalibratedFingerprint(fingerprint=fingerprint, calibration=result.calibration)
+    if path is not None:
+        save_calibrated(subject, path)
     known = {asked.member.path: asked for asked in result.asked}
-    return Regeneration(
-        fingerprint=fingerprint,
-        calibration=result.calibration,
-        nonce=nonce,
-        known=tuple(known[member.path] for member in pool.own),
-    )
+    return Regeneration(subject=subject, nonce=nonce, known=tuple(known[member.path] for member in pool.own))
 
 
 def _generated(
-    pool: JudgePool,
+    members: GenerationMembers,
     data: ImageSet,
     settings: GenerationSettings,
-    white_boxes: WhiteBoxes | None,
+    path: Path | None,
     *,
     opened: OpenPool,
     progress: Progress,
 ) -> Fingerprint:
-    provenance = provenance_of(*pool.generating, opened=opened)
-    white_boxes = open_white_boxes(*pool.generating, opened=opened) if white_boxes is None else white_boxes
-    return generate(white_boxes, data, settings, provenance=provenance, progress=progress).fingerprint
-
-
-def _kept_or_generated(
-    pool: JudgePool,
-    data: ImageSet,
-    settings: GenerationSettings,
-    path: Path,
-    *,
-    opened: OpenPool,
-    progress: Progress,
-) -> Fingerprint:
-    kept = _kept(path, generation_inputs(data, settings, provenance_of(*pool.generating, opened=opened)))
+    """Return a fingerprint of these inputs, kept in the file ``path``: an earlier run's, where it made the same."""
+    provenance = provenance_of(members, opened=opened)
+    if path is None:
+        white_boxes = open_white_boxes(members, opened=opened, images=data.images)
+        return generate(white_boxes, data, settings, provenance=provenance, progress=progress).fingerprint
+    kept = _kept(path, generation_inputs(data, settings, provenance))
     if kept is not None:
         return kept
     return generate_fingerprint(
-        *pool.generating, data, settings=settings, output=path, opened=opened, progress=progress
+        members, data, settings=settings, output=path, opened=opened, progress=progress
     ).fingerprint
 
 

@@ -15,6 +15,7 @@ from cae_core.loaders import runs_code
 from cae_core.models import DifferentiableModel, Ensemble, Precision
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import GenerationMembers
 from cae_core.pool.same_model import first_equal, probe_images
 from cae_core.progress import StageProgress, silent
 
@@ -77,9 +78,7 @@ class WhiteBoxes:
 
 
 def open_white_boxes(
-    source: PoolMember,
-    surrogates: Sequence[PoolMember],
-    references: Sequence[PoolMember],
+    members: GenerationMembers,
     *,
     opened: OpenPool | None = None,
     images: NDArray[np.uint8] | None = None,
@@ -88,9 +87,7 @@ def open_white_boxes(
     """Open every member with gradients.
 
     Args:
-        source: the owner's model.
-        surrogates: derived from it.
-        references: independent ones.
+        members: of the generation.
         opened: what the job has hashed already, and where it runs its models.
         images: uint8 (n, h, w, k), ordinary images by which each is checked; see `OpenPool.open_white_box`.
         progress: called with the members opened and their number.
@@ -99,22 +96,16 @@ def open_white_boxes(
         PoolError: a pool is empty.
         ModelError: a member cannot be opened.
     """
-    members, opened = [source, *surrogates, *references], opened or OpenPool()
+    everyone, opened = members.everyone, opened or OpenPool()
     models: list[DifferentiableModel] = []
-    for position, member in enumerate(members):
+    for done, member in enumerate(everyone, start=1):
         models.append(opened.open_white_box(member, images=images).model)
-        progress(position + 1, len(members))
-    boundary = 1 + len(surrogates)
-    return WhiteBoxes(models[0], models[1:boundary], models[boundary:], [member.name for member in members])
+        progress(done, len(everyone))
+    boundary = 1 + len(members.surrogates)
+    return WhiteBoxes(models[0], models[1:boundary], models[boundary:], [member.name for member in everyone])
 
 
-def provenance_of(
-    source: PoolMember,
-    surrogates: Sequence[PoolMember],
-    references: Sequence[PoolMember],
-    *,
-    opened: OpenPool | None = None,
-) -> dict[str, Any]:
+def provenance_of(members: GenerationMembers, *, opened: OpenPool | None = None) -> dict[str, Any]:
     """Describe the members of a generation, as a fingerprint names them; ``opened`` has hashed some already.
 
     Raises:
@@ -136,9 +127,9 @@ def provenance_of(
         return described | ({"form": member.path.suffix.lower()} if runs_code(member.path) else {})
 
     return {
-        "source": describe(source),
-        "surrogates": [describe(member) for member in surrogates],
-        "references": [describe(member) for member in references],
+        "source": describe(members.source),
+        "surrogates": [describe(member) for member in members.surrogates],
+        "references": [describe(member) for member in members.references],
     }
 
 

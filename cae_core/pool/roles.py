@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from cae_core.errors import PoolError
 from cae_core.loaders import is_model
@@ -21,7 +21,8 @@ __all__ = [
 ]
 
 
-class GenerationMembers(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class GenerationMembers:
     """The members of a generation.
 
     Attributes:
@@ -34,6 +35,11 @@ class GenerationMembers(NamedTuple):
     surrogates: Sequence[PoolMember]
     references: Sequence[PoolMember]
 
+    @property
+    def everyone(self) -> tuple[PoolMember, ...]:
+        """Source, surrogates and references, in this order."""
+        return (self.source, *self.surrogates, *self.references)
+
     @classmethod
     def of_pool(cls, pool: Pool, *, source: PoolMember | None = None) -> Self:
         """Return those of a manifest alone; ``source`` takes the place of its own.
@@ -42,9 +48,9 @@ class GenerationMembers(NamedTuple):
             PoolError: there is no source.
         """
         return cls(
-            source or pool.source,
-            pool.select(role="generate", relation="surrogate"),
-            pool.select(role="generate", relation="reference"),
+            source=source or pool.source,
+            surrogates=pool.select(role="generate", relation="surrogate"),
+            references=pool.select(role="generate", relation="reference"),
         )
 
 
@@ -112,7 +118,9 @@ def generation_members(
         owner = read_pool(pool).source
     else:
         raise PoolError("Name the source model with --source, or a manifest that has one with --pool.")
-    return GenerationMembers(owner, members(surrogates, "surrogate"), members(references, "reference"))
+    return GenerationMembers(
+        source=owner, surrogates=members(surrogates, "surrogate"), references=members(references, "reference")
+    )
 
 
 def calibration_members(

@@ -47,11 +47,11 @@ def _consistency(case: Case) -> str:
 def _replay(case: Case) -> str | None:
     if case.replay is None:
         return None
-    replay = as_json(case.replay)
+    found = case.replay
     return (
-        f"{replay['passed']} of {replay['examples']} examples; largest difference of conferrability "
-        f"{replay['largest_conferrability_difference']:.2g}, least share of pixels within one level "
-        f"{replay['least_pixels_within_one_level']:.3f}; decides nothing"
+        f"{found.passed} of {len(found.examples)} examples; largest difference of conferrability "
+        f"{found.largest_conferrability_difference:.2g}, least share of pixels within one level "
+        f"{found.least_pixels_within_one_level:.3f}; decides nothing"
     )
 
 

@@ -127,7 +127,7 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
     fingerprint = folder / "fingerprint.safetensors"
     settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
     generate_fingerprint(
-        *GenerationMembers.of_pool(pool),
+        GenerationMembers.of_pool(pool),
         open_data("digits", split="test"),
         settings=settings,
         output=fingerprint,

@@ -42,8 +42,10 @@ from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import Pool, PoolMember, read_pool
 from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.verification.decision import LITERATURE_THRESHOLD
+from cae_core.verification.verdict import Suspect
 from transferable_examples import ATTACKS, present_as_fingerprint
 
 FPR = 0.01
@@ -219,20 +221,16 @@ def _regenerated(setting: Setting, claim: Claim, source: PoolMember) -> Regenera
     made = _trained([_owned(source, "claimed"), *jobs], setting.output / claim.name / "judge" / "pool.toml")
     surrogates = made.select(role="generate")
     references = pool.select(role="generate", relation="reference")[:REFERENCES]
+    calibrating = pool.select(role="calibrate", relation="reference")[:CALIBRATION]
     return regenerate(
         JudgePool(
-            source=source,
-            surrogates=surrogates,
-            references=references,
-            calibration_references=pool.select(role="calibrate", relation="reference")[:CALIBRATION],
+            generating=GenerationMembers(source=source, surrogates=surrogates, references=references),
+            calibrating=CalibrationMembers(references=calibrating),
         ),
         _data().test,
         settings=_settings(seed=0),
         calibration=CalibrationSettings(fpr=FPR),
         nonce=digest_of(claim.name).encode()[:16],
-        white_boxes=WhiteBoxes(
-            _white(source.path), [_white(m.path) for m in surrogates], [_white(m.path) for m in references]
-        ),
         opened=OpenPool(opener=lambda member: _opened(member.path)),
     )
 
@@ -247,10 +245,9 @@ def _judged(regeneration: Regeneration, victim: PoolMember, claim: Claim) -> dic
     judgement = judge_claim(
         regeneration,
         _opened(victim.path),
-        suspect_name=victim.name,
-        suspect_sha256=victim.digest(),
+        named=Suspect(name=victim.name, sha256=victim.digest()),
         seals=1,
-        evidence=SEALED_LATER if claim.derived else SEALED_FIRST,
+        dated=SEALED_LATER if claim.derived else SEALED_FIRST,
     )
     return {"outcome": judgement.outcome, "p": judgement.p_value, "kind": victim.kind}
 
@@ -290,7 +287,7 @@ def _with_victim(setting: Setting, claim: Claim, source: PoolMember, victim: Poo
     white_boxes = WhiteBoxes(
         _white(source.path), [_white(m.path) for m in surrogates], [_white(m.path) for m in references]
     )
-    provenance = provenance_of(source, made, references)
+    provenance = provenance_of(GenerationMembers(source=source, surrogates=made, references=references))
     settings = _settings(seed=claim.number, max_seeds=EXAMPLES)
     try:
         return generate(white_boxes, _data().test, settings, provenance=provenance).fingerprint
@@ -363,7 +360,7 @@ def _sealed_runs(own: Sequence[_Kept], victims: Sequence[str], *, declared: bool
         best = max(own, key=lambda record: record["presented"]["projected gradient"][victim])
         outcome, p = _of(best, victim)
         if declared:
-            unasked = judge_unasked(references=best["references"], fpr=FPR, seals=SEALS, evidence=SEALED_FIRST)
+            unasked = judge_unasked(references=best["references"], fpr=FPR, seals=SEALS, dated=SEALED_FIRST)
             outcome, p = (unasked.outcome if unasked else outcome), min(1.0, SEALS * p)
         yield best["presented"]["projected gradient"][victim], outcome, p
 

@@ -120,7 +120,7 @@ def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
             "default", eps=float(options.eps), tau=options.tau, count=options.count, seed=options.seed
         )
         generate_fingerprint(
-            *GenerationMembers.of_pool(pool),
+            GenerationMembers.of_pool(pool),
             open_data(options.data, split="test"),
             settings=settings,
             output=path,

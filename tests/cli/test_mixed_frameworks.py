@@ -25,7 +25,7 @@ from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
-from cae_core.pool.roles import collect_members
+from cae_core.pool.roles import GenerationMembers, collect_members
 from tests.cli.conftest import Outcome, Pool, Run
 
 SIDECAR = 'layout = "NHWC"\nrange = [0, 1]\noutput = "probabilities"\n'
@@ -67,11 +67,11 @@ def mixed(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Pool:
     return made
 
 
-def members(pool: Pool, source: Path) -> tuple[PoolMember, list[PoolMember], list[PoolMember]]:
-    return (
-        PoolMember(path=source, role="source", relation="source"),
-        collect_members([pool.surrogates], relation="surrogate", role="generate", trusted=True),
-        collect_members([pool.references], relation="reference", role="generate"),
+def members(pool: Pool, source: Path) -> GenerationMembers:
+    return GenerationMembers(
+        source=PoolMember(path=source, role="source", relation="source"),
+        surrogates=collect_members([pool.surrogates], relation="surrogate", role="generate", trusted=True),
+        references=collect_members([pool.references], relation="reference", role="generate"),
     )
 
 
@@ -80,7 +80,7 @@ SETTINGS = GenerationSettings.from_preset("default", eps=48 / 255, count=20, ite
 
 def search(pool: Pool, source: Path) -> tuple[list[Floats64], Any, Sequence[Any]]:
     """Return the objective's values at each step, the result, and the models."""
-    white_boxes = open_white_boxes(*members(pool, source), opened=OpenPool(device="cpu"))
+    white_boxes = open_white_boxes(members(pool, source), opened=OpenPool(device="cpu"))
     curve: list[Floats64] = []
     step = Search.step
 

@@ -1,11 +1,12 @@
 """A dispute among the toys: linear classifiers in files, which are opened by a function of the tests' own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64
 from cae_core.calibration.calibrate import CalibrationSettings
@@ -13,14 +14,30 @@ from cae_core.dataset import ImageSet
 from cae_core.disputes.regeneration import JudgePool, Regeneration, regenerate
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.generation.generate import generate
-from cae_core.generation.white_boxes import WhiteBoxes, provenance_of
+from cae_core.generation.white_boxes import WhiteBoxes, open_white_boxes, provenance_of
+from cae_core.models import DifferentiableModel, Model
+from cae_core.opening.opened import Opened
 from cae_core.pool.manifest import PoolMember, Relation, Role
 from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from tests.core.toys import SHAPE, LinearModel, quick_settings
 
 CLASSES = 4
 NONCE = bytes(range(16))
 RATE = 0.05
+
+
+class ToyPool(OpenPool):
+    """Opens the toys' files, with gradients too, by this function or another one for the black boxes."""
+
+    def __init__(self, opener: Callable[[PoolMember], Model] | None = None) -> None:
+        super().__init__(opener=opener or opened)
+
+    def open_white_box(
+        self, member: PoolMember, *, images: NDArray[np.uint8] | None = None
+    ) -> Opened[DifferentiableModel]:
+        del images  # by which a file would be checked
+        return Opened(model=opened(member), spec=str(member.path), files=self.files(member.path))
 
 
 def opened(member: PoolMember) -> LinearModel:
@@ -34,7 +51,7 @@ class Dispute:
 
     folder: Path
     data: ImageSet
-    claimant: tuple[tuple[PoolMember, ...], tuple[PoolMember, ...]]
+    claimant: GenerationMembers
     judge: JudgePool
     copy: PoolMember
     stranger: PoolMember
@@ -44,29 +61,26 @@ class Dispute:
     def source(self) -> PoolMember:
         return self.judge.source
 
-    def white_boxes(self, surrogates: Sequence[PoolMember], references: Sequence[PoolMember]) -> WhiteBoxes:
-        members = [self.source, *surrogates, *references]
-        models = [opened(member) for member in members]
-        return WhiteBoxes(models[0], models[1 : 1 + len(surrogates)], models[1 + len(surrogates) :])
+    def claimant_boxes(self) -> WhiteBoxes:
+        """Return the claimant's models, open."""
+        return open_white_boxes(self.claimant, opened=ToyPool())
 
     def claim(self, **settings: Any) -> Fingerprint:  # noqa: ANN401 - of different types
         """Return the claimant's fingerprint."""
-        provenance = provenance_of(self.source, *self.claimant)
-        return generate(
-            self.white_boxes(*self.claimant), self.data, quick_settings(**settings), provenance=provenance
-        ).fingerprint
+        made = generate(
+            self.claimant_boxes(), self.data, quick_settings(**settings), provenance=provenance_of(self.claimant)
+        )
+        return made.fingerprint
 
     def regenerated(self, pool: JudgePool | None = None, *, fpr: float = RATE, score: str = "caeacc") -> Regeneration:
         """Return what the judge makes of the claimed source."""
-        pool = pool or self.judge
         return regenerate(
-            pool,
+            pool or self.judge,
             self.data,
             settings=quick_settings(count=40),
             calibration=CalibrationSettings(fpr=fpr, score=score),
             nonce=NONCE,
-            white_boxes=self.white_boxes(pool.surrogates, pool.references),
-            opened=OpenPool(opener=opened),
+            opened=ToyPool(),
         )
 
 
@@ -91,20 +105,20 @@ def make_dispute(folder: Path, *, references: int = 19, seed: int = 7) -> Disput
             oddities = [own + 0.1 * oddity for oddity in oddities]
         return tuple(member(f"{name}-{i}", oddity, role, relation) for i, oddity in enumerate(oddities))
 
-    def generating(name: str) -> tuple[tuple[PoolMember, ...], tuple[PoolMember, ...]]:
-        return (
-            many(f"{name}-surrogate", 3, "generate", "surrogate"),
-            many(f"{name}-reference", 3, "generate", "reference"),
+    def generating(name: str) -> GenerationMembers:
+        return GenerationMembers(
+            source=source,
+            surrogates=many(f"{name}-surrogate", 3, "generate", "surrogate"),
+            references=many(f"{name}-reference", 3, "generate", "reference"),
         )
 
     source = member("source", own, "source", "source")
-    surrogates, others = generating("judge")
     judge = JudgePool(
-        source=source,
-        surrogates=surrogates,
-        references=others,
-        calibration_references=many("calibrate", references, "calibrate", "reference"),
-        calibration_surrogates=many("calibrate-copy", 3, "calibrate", "surrogate"),
+        generating=generating("judge"),
+        calibrating=CalibrationMembers(
+            references=many("calibrate", references, "calibrate", "reference"),
+            surrogates=many("calibrate-copy", 3, "calibrate", "surrogate"),
+        ),
     )
     return Dispute(
         folder,

@@ -66,9 +66,7 @@ def run(
     )
     images = open_data(data, split=split)
     with resumable(), progress_bar(enabled=not json) as progress:
-        result = generate_fingerprint(
-            *members, images, settings=chosen, output=output, opened=opened, progress=progress
-        )
+        result = generate_fingerprint(members, images, settings=chosen, output=output, opened=opened, progress=progress)
     if json:
         print_json(_summary(result, chosen, output))
     else:

@@ -187,6 +187,6 @@ def _show(case: "Case", workdir: Path) -> None:
     from cae_cli.render import print_facts
 
     title = Text.assemble(
-        (case.judgement.outcome.upper(), _STYLES[case.judgement.outcome]), f"  {case.files['suspect']['name']}"
+        (case.judgement.outcome.upper(), _STYLES[case.judgement.outcome]), f"  {case.files.suspect.name}"
     )
     print_facts({**case_facts(case), "kept in": str(workdir)}, title=title)

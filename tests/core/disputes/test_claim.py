@@ -15,8 +15,9 @@ from cae_core.errors import FingerprintError, OptionError, PoolError, VerdictErr
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
 from cae_core.generation.settings import GenerationSettings
+from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.models import DifferentiableModel
-from tests.core.judge_toys import NONCE, Dispute, make_dispute, opened
+from tests.core.judge_toys import NONCE, Dispute, ToyPool, make_dispute, opened
 from tests.core.toys import quick_settings
 
 
@@ -114,12 +115,13 @@ def test_transferable_examples_are_consistent_too(dispute: Dispute, claimed: Fin
 @pytest.mark.parametrize("settings", [{}, {"count": 20, "batch": 3, "check_every": 5}], ids=["one batch", "turnover"])
 def test_the_record_leads_to_an_honest_claim(dispute: Dispute, settings: dict[str, Any]) -> None:
     claim = dispute.claim(**settings)
-    surrogates, references = claimed_members(claim, dispute.source, [*dispute.claimant[1], *dispute.claimant[0]])
-    assert (tuple(surrogates), tuple(references)) == dispute.claimant
+    theirs = dispute.claimant
+    members = claimed_members(claim, dispute.source, [*theirs.references, *theirs.surrogates])
+    assert members.everyone == theirs.everyone
     told: list[tuple[str, int, int]] = []
     replayed = rerun_claim(
         claim,
-        dispute.white_boxes(surrogates, references),
+        open_white_boxes(members, opened=ToyPool()),
         sample_examples(claim, 10, nonce=NONCE),
         progress=lambda *done: told.append(done),
     )
@@ -133,7 +135,7 @@ def test_the_record_leads_to_an_honest_claim(dispute: Dispute, settings: dict[st
 
 def test_the_record_does_not_lead_to_foreign_examples(dispute: Dispute, claimed: Fingerprint) -> None:
     foreign = forged(claimed, opened(dispute.source), eps=0.2)
-    replayed = as_json(rerun_claim(foreign, dispute.white_boxes(*dispute.claimant), np.arange(len(foreign))))
+    replayed = as_json(rerun_claim(foreign, dispute.claimant_boxes(), np.arange(len(foreign))))
     assert replayed["passed"] == 0
     assert not replayed["consistent"]
     assert replayed["least_pixels_within_one_level"] < 0.95
@@ -143,7 +145,7 @@ def test_the_record_of_another_seed_does_not_lead_there(dispute: Dispute, claime
     """With other dropout masks the images are others: the seed is part of the record."""
     generation = {**claimed.generation, "settings": as_json(quick_settings(seed=99))}
     other = dataclasses.replace(claimed, generation=generation)
-    assert rerun_claim(other, dispute.white_boxes(*dispute.claimant), np.arange(len(other))).passed < len(other)
+    assert rerun_claim(other, dispute.claimant_boxes(), np.arange(len(other))).passed < len(other)
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"steps": 21}, {"start_step": -1}])
@@ -151,19 +153,19 @@ def test_impossible_records_are_refused(dispute: Dispute, claimed: Fingerprint, 
     changes: dict[str, Any] = {name: np.full(len(claimed), value, np.int32) for name, value in change.items()}
     broken = dataclasses.replace(claimed, **changes)
     with pytest.raises(VerdictError, match="took 1 to 20 steps each"):
-        rerun_claim(broken, dispute.white_boxes(*dispute.claimant), np.arange(2))
+        rerun_claim(broken, dispute.claimant_boxes(), np.arange(2))
 
 
 def test_a_record_that_names_a_far_step_costs_no_more(dispute: Dispute, claimed: Fingerprint) -> None:
     far = dataclasses.replace(claimed, start_step=np.full(len(claimed), 2**31 - 1, np.int32))
-    assert as_json(rerun_claim(far, dispute.white_boxes(*dispute.claimant), np.arange(2)))["examples"] == 2
+    assert as_json(rerun_claim(far, dispute.claimant_boxes(), np.arange(2)))["examples"] == 2
 
 
 def test_a_pool_that_lacks_a_member_is_refused(dispute: Dispute, claimed: Fingerprint) -> None:
     with pytest.raises(PoolError, match="lacks 3 of the 6 models"):
-        claimed_members(claimed, dispute.source, dispute.claimant[0])
+        claimed_members(claimed, dispute.source, dispute.claimant.surrogates)
     with pytest.raises(PoolError, match="lacks 0 of the 6 models"):
-        claimed_members(claimed, dispute.copy, [*dispute.claimant[0], *dispute.claimant[1]])
+        claimed_members(claimed, dispute.copy, dispute.claimant.everyone)
 
 
 def test_the_sample_is_the_nonces(claimed: Fingerprint) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from cae_core.arrays import Images, Labels
+from cae_core.calibration import file as calibration_file
 from cae_core.calibration.calibrate import CalibrationSettings
-from cae_core.calibration.subject import load_calibrated
+from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate, seed_of
 from cae_core.errors import OptionError, PoolError, VerdictError
@@ -22,10 +23,10 @@ from cae_core.fingerprint.file import save_fingerprint
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.manifest_writing import write_manifest
-from cae_core.pool.members import OpenPool
 from cae_core.pool.same_model import probe_images
 from cae_core.statistics.score import Score
-from tests.core.judge_toys import NONCE, Dispute, make_dispute, opened
+from cae_core.verification.verdict import Suspect
+from tests.core.judge_toys import NONCE, Dispute, ToyPool, make_dispute, opened
 from tests.core.toys import LinearModel, quick_settings
 
 SEALED = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -57,8 +58,14 @@ class LabelsOnly:
 
 
 def judge(regeneration: Regeneration, suspect: Model, **options: Any) -> Judgement:  # noqa: ANN401 - of different types
-    given = {"suspect_name": "theirs", "suspect_sha256": "ab", "seals": 1, "evidence": PROVEN}
+    given = {"named": Suspect(name="theirs", sha256="ab"), "seals": 1, "dated": PROVEN}
     return judge_claim(regeneration, suspect, **{**given, **options})
+
+
+def with_part(pool: JudgePool, part: str, **changes: Any) -> JudgePool:  # noqa: ANN401 - a member, or several
+    """Return the judge's pool with other members in a part of it."""
+    changed: dict[str, Any] = {part: dataclasses.replace(getattr(pool, part), **changes)}
+    return dataclasses.replace(pool, **changed)
 
 
 def test_a_copy_is_upheld_with_dated_evidence(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -85,7 +92,7 @@ def test_a_copy_is_upheld_with_dated_evidence(dispute: Dispute, regeneration: Re
 def test_without_proof_of_who_was_first_nothing_is_upheld(
     dispute: Dispute, regeneration: Regeneration, evidence: DatedEvidence, said: str
 ) -> None:
-    found = judge(regeneration, opened(dispute.copy), evidence=evidence)
+    found = judge(regeneration, opened(dispute.copy), dated=evidence)
     assert (found.outcome, found.p_value) == ("cannot judge", 0.01)
     assert found.reason.startswith("direction not proven: ")
     assert said in found.reason
@@ -103,7 +110,7 @@ def test_times_are_compared_whatever_their_zones() -> None:
 def test_an_independent_suspect_is_rejected(
     dispute: Dispute, regeneration: Regeneration, evidence: DatedEvidence
 ) -> None:
-    found = judge(regeneration, opened(dispute.stranger), evidence=evidence)
+    found = judge(regeneration, opened(dispute.stranger), dated=evidence)
     assert found.outcome == "rejected"
     assert found.p_value is not None
     assert found.p_value > 0.01
@@ -128,7 +135,7 @@ def test_a_thousand_seals_cannot_be_judged_with_99_references(dispute: Dispute, 
 
 
 def test_eighteen_references_cannot_judge_whatever_the_rate(dispute: Dispute) -> None:
-    few = dataclasses.replace(dispute.judge, calibration_references=dispute.judge.calibration_references[:18])
+    few = with_part(dispute.judge, "calibrating", references=dispute.judge.calibrating.references[:18])
     for rate in (0.05, 0.5):
         found = judge(dispute.regenerated(few, fpr=rate), opened(dispute.copy))
         assert (found.outcome, found.needed) == ("cannot judge", 19)
@@ -145,8 +152,8 @@ def test_the_references_needed_are_just_enough(fpr: float, seals: int) -> None:
     assert needed >= 19
     assert seals * 1000 <= thousandths * (needed + 1)
     assert needed == 19 or seals * 1000 > thousandths * needed
-    assert judge_unasked(references=needed, fpr=fpr, seals=seals, evidence=PROVEN) is None
-    assert judge_unasked(references=needed - 1, fpr=fpr, seals=seals, evidence=PROVEN) is not None
+    assert judge_unasked(references=needed, fpr=fpr, seals=seals, dated=PROVEN) is None
+    assert judge_unasked(references=needed - 1, fpr=fpr, seals=seals, dated=PROVEN) is not None
 
 
 @pytest.mark.parametrize("seals", [0, -3])
@@ -215,7 +222,8 @@ def test_an_accuracy_that_no_reference_has_cannot_be_judged(dispute: Dispute, re
             regeneration.calibration.references, right=np.zeros_like(regeneration.calibration.references.right)
         ),
     )
-    found = judge(dataclasses.replace(regeneration, calibration=worse), opened(dispute.copy))
+    subject = CalibratedFingerprint(fingerprint=regeneration.fingerprint, calibration=worse)
+    found = judge(dataclasses.replace(regeneration, subject=subject), opened(dispute.copy))
     assert found.outcome == "cannot judge"
     assert "is outside the 0% to 0% of the calibration references" in found.reason
 
@@ -247,7 +255,8 @@ def test_above_the_references_and_below_every_known_copy_is_neither(
 
 def test_a_shared_ancestor_that_no_reference_has_cannot_be_judged(dispute: Dispute) -> None:
     source = dataclasses.replace(dispute.source, ancestor="public weights")
-    found = judge(dispute.regenerated(dataclasses.replace(dispute.judge, source=source)), opened(dispute.copy))
+    pool = with_part(dispute.judge, "generating", source=source)
+    found = judge(dispute.regenerated(pool), opened(dispute.copy))
     assert found.outcome == "cannot judge"
     assert "shares its ancestor (public weights)" in found.reason
 
@@ -275,8 +284,7 @@ def test_the_nonce_decides_seed_and_images(dispute: Dispute, regeneration: Regen
         settings=quick_settings(count=40),
         calibration=CalibrationSettings(),
         nonce=bytes(16),
-        white_boxes=dispute.white_boxes(dispute.judge.surrogates, dispute.judge.references),
-        opened=OpenPool(opener=opened),
+        opened=ToyPool(),
     )
     assert other.fingerprint.id != regeneration.fingerprint.id
 
@@ -288,28 +296,29 @@ def converted(folder: Path, member: PoolMember, name: str) -> PoolMember:
     return dataclasses.replace(member, path=path)
 
 
-@pytest.mark.parametrize("part", ["surrogates", "references", "calibration_references", "calibration_surrogates"])
+@pytest.mark.parametrize("relation", ["surrogates", "references"])
+@pytest.mark.parametrize("part", ["generating", "calibrating"])
 @pytest.mark.parametrize("made", ["copied", "converted"])
 def test_the_claimed_source_is_refused_among_the_judges_models(
-    dispute: Dispute, tmp_path: Path, part: str, made: str
+    dispute: Dispute, tmp_path: Path, part: str, relation: str, made: str
 ) -> None:
-    first, *rest = getattr(dispute.judge, part)
+    first, *rest = getattr(getattr(dispute.judge, part), relation)
     own = np.load(dispute.source.path) + np.float32(0.25 if made == "converted" else 0)
     path = tmp_path / "same.npy"
     np.save(path, own)
-    changes: dict[str, Any] = {part: (dataclasses.replace(first, path=path), *rest)}
-    pool = dataclasses.replace(dispute.judge, **changes)
+    pool = with_part(dispute.judge, part, **{relation: (dataclasses.replace(first, path=path), *rest)})
     with pytest.raises(PoolError, match=r"same\.npy .*: this is the claimed source"):
         dispute.regenerated(pool)
 
 
-@pytest.mark.parametrize("part", ["surrogates", "references", "calibration_references", "calibration_surrogates"])
+@pytest.mark.parametrize("relation", ["surrogates", "references"])
+@pytest.mark.parametrize("part", ["generating", "calibrating"])
 def test_a_suspect_among_the_judges_models_is_refused(
-    dispute: Dispute, regeneration: Regeneration, tmp_path: Path, part: str
+    dispute: Dispute, regeneration: Regeneration, tmp_path: Path, part: str, relation: str
 ) -> None:
-    member = getattr(dispute.judge, part)[1]
+    member = getattr(getattr(dispute.judge, part), relation)[1]
     with pytest.raises(PoolError, match=f"theirs: the suspect is .*{member.path.name} of the judge's pool"):
-        judge(regeneration, opened(member), suspect_sha256=member.digest())
+        judge(regeneration, opened(member), named=Suspect(name="theirs", sha256=member.digest()))
     with pytest.raises(PoolError, match=f"theirs: the suspect is .*{member.path.name} of the judge's pool"):
         judge(regeneration, opened(converted(tmp_path, member, "other")))
 
@@ -335,8 +344,7 @@ def test_no_model_of_the_judge_is_asked_an_image_twice(dispute: Dispute) -> None
         settings=quick_settings(count=40),
         calibration=CalibrationSettings(fpr=0.01),
         nonce=NONCE,
-        white_boxes=dispute.white_boxes(pool.surrogates, pool.references),
-        opened=OpenPool(opener=Noted),
+        opened=ToyPool(opener=Noted),
     ).fingerprint
     images = [image.tobytes() for part in (found.images, found.probe_images) for image in part]
     probes = [image.tobytes() for image in probe_images(dispute.data)]
@@ -347,7 +355,7 @@ def test_no_model_of_the_judge_is_asked_an_image_twice(dispute: Dispute) -> None
 
 def test_the_source_itself_may_be_the_suspect(dispute: Dispute, regeneration: Regeneration) -> None:
     """The thief who changed nothing."""
-    found = judge(regeneration, opened(dispute.source), suspect_sha256=dispute.source.digest())
+    found = judge(regeneration, opened(dispute.source), named=Suspect(name="theirs", sha256=dispute.source.digest()))
     assert found.outcome == "upheld"
 
 
@@ -363,8 +371,9 @@ def test_a_screen_role_weighs_and_chooses(dispute: Dispute) -> None:
     def screening(members: Sequence[PoolMember]) -> tuple[PoolMember, ...]:
         return tuple(dataclasses.replace(member, role="screen") for member in members)
 
-    screen = screening(dispute.claimant[0]) + screening(dispute.claimant[1])
-    regeneration = dispute.regenerated(dataclasses.replace(dispute.judge, screen=screen), fpr=0.01, score=Score.LLR)
+    screen = screening(dispute.claimant.surrogates) + screening(dispute.claimant.references)
+    pool = with_part(dispute.judge, "calibrating", screen=screen)
+    regeneration = dispute.regenerated(pool, fpr=0.01, score=Score.LLR)
     found = judge(regeneration, opened(dispute.copy))
     assert found.outcome == "upheld"
     assert "the likelihood-ratio score" in found.reason
@@ -373,13 +382,9 @@ def test_a_screen_role_weighs_and_chooses(dispute: Dispute) -> None:
         judge(regeneration, opened(screen[0]))
 
 
-def test_the_regeneration_is_kept_and_gone_on_with(
-    dispute: Dispute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_regeneration_is_kept_and_gone_on_with(dispute: Dispute, tmp_path: Path) -> None:
     """Interrupted in the middle of the search, it ends in the same file; finished, it is not repeated."""
     pool = dispute.judge
-    white_boxes = dispute.white_boxes(pool.surrogates, pool.references)
-    monkeypatch.setattr("cae_core.generation.white_boxes.open_white_boxes", lambda *_members, **_options: white_boxes)
     settings = quick_settings(count=40, batch=4)
 
     def run(folder: Path, interrupt_at: float = math.inf) -> Regeneration:
@@ -397,7 +402,7 @@ def test_the_regeneration_is_kept_and_gone_on_with(
             calibration=CalibrationSettings(),
             nonce=NONCE,
             folder=folder,
-            opened=OpenPool(opener=opened),
+            opened=ToyPool(),
             progress=progress,
         )
         (folder / "stages").write_text("\n".join(stages))
@@ -414,16 +419,40 @@ def test_the_regeneration_is_kept_and_gone_on_with(
     again = run(tmp_path / "whole")
     assert "searching" not in (tmp_path / "whole" / "stages").read_text()
     assert again.fingerprint.id == whole.fingerprint.id
-    kept = load_calibrated(files[0]).calibration
-    assert kept is not None
-    assert kept.fpr == again.calibration.fpr
+    kept = load_calibrated(files[0])  # which checks the digest that was kept
+    assert kept.content_sha256 == again.subject.content_sha256
+    assert kept.calibration is not None
+    assert kept.calibration.fpr == again.calibration.fpr
+
+
+def test_the_calibration_is_hashed_once_however_many_are_judged(
+    dispute: Dispute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def noted(*content: Any) -> str:  # noqa: ANN401 - of different types
+        hashed.append(digest_of_parts(*content))
+        return hashed[-1]
+
+    digest_of_parts = calibration_file._digest
+    monkeypatch.setattr(calibration_file, "_digest", noted)
+    regeneration = regenerate(
+        dispute.judge,
+        dispute.data,
+        settings=quick_settings(count=40),
+        calibration=CalibrationSettings(fpr=0.01),
+        nonce=NONCE,
+        folder=tmp_path,
+        opened=ToyPool(),
+    )
+    for suspect in (dispute.copy, dispute.stranger):
+        judge(regeneration, opened(suspect))
+    assert hashed == [regeneration.subject.content_sha256]
 
 
 def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
-    dispute: Dispute, regeneration: Regeneration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dispute: Dispute, regeneration: Regeneration, tmp_path: Path
 ) -> None:
-    white_boxes = dispute.white_boxes(dispute.judge.surrogates, dispute.judge.references)
-    monkeypatch.setattr("cae_core.generation.white_boxes.open_white_boxes", lambda *_members, **_options: white_boxes)
     path = tmp_path / "fingerprint.safetensors"
     save_fingerprint(dispute.claim(), path)
     for content in (path.read_bytes(), b"broken"):
@@ -435,7 +464,7 @@ def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
             calibration=CalibrationSettings(),
             nonce=NONCE,
             folder=tmp_path,
-            opened=OpenPool(opener=opened),
+            opened=ToyPool(),
         )
         assert found.fingerprint.id == regeneration.fingerprint.id
 
