@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _AUTHORITY = "https://TIMESTAMPING-AUTHORITY"
-# A placeholder: whom the judge will trust is for the parties to know.
+"""A placeholder: whom the judge will trust is for the parties to know."""
 
 
 def run(
