@@ -30,7 +30,7 @@ _SIZES = (32, 64, 224, 8)
 
 _OF_SPREAD = 1e-4
 _TIMES_OWN = 10
-"""Two implementations may differ by this share of the logits' spread, or by so many times what one differs by itself."""
+"""Two implementations may differ by this share of the logits' spread, or by so many times what one by itself does."""
 
 _ROUNDINGS = 8
 """Two implementations in less than float32 may differ by this many units of the last place, of the logits' spread."""
