@@ -135,7 +135,7 @@ def circumstances_of(
             labels,
             classes=len(fingerprint.class_names),
             source_accuracy=fingerprint.source_accuracy,
-        ).reason,
+        ),
         evasion=signs_of_evasion(subject, answers, claimed_accuracy=options.claimed_accuracy),
         extrapolation=extrapolation,
         benign_range=limits,
