@@ -52,7 +52,7 @@ def run(
             err=True,
         )
     if json:
-        print_json({**made.as_dict(), "commands": commands})
+        print_json({**made.json_fields(), "commands": commands})
     else:
         _show(made, commands)
 
