@@ -6,7 +6,7 @@ __all__ = ["images_at_once"]
 
 _PIXELS = 1 << 22
 _IMAGES = 512
-# The largest activation of a ResNet50 is then about 1 GB, whatever the images' size.
+"""The largest activation of a ResNet50 is then about 1 GB, whatever the images' size."""
 
 
 def images_at_once(contract: Contract, image_shape: tuple[int, ...]) -> int:

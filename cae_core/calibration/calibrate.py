@@ -307,14 +307,14 @@ def _refuse_same_model(asked: AskedModel, before: Sequence[AskedModel]) -> None:
 
 def _refuse_useless(asked: AskedModel, fingerprint: Fingerprint) -> None:
     """A model that fails the benign check matches nothing, and would make every suspect look suspicious."""
-    check = check_benign(
+    reason = check_benign(
         asked.labels[fingerprint.rows(BENIGN)],
         fingerprint.probe_labels,
         classes=len(fingerprint.class_names),
         source_accuracy=fingerprint.source_accuracy,
     )
-    if check.reason is not None:
-        raise PoolError(f"{asked.member.path}: {check.reason} Correct its contract, or remove it.")
+    if reason is not None:
+        raise PoolError(f"{asked.member.path}: {reason} Correct its contract, or remove it.")
 
 
 def _described_model(asked: AskedModel) -> CalibrationModel:

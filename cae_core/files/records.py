@@ -27,6 +27,10 @@ class JsonFields(Protocol):
         ...
 
 
+_AS_IT_IS = (str, int, float, bool, type(None))
+"""Types whose values JSON holds as they are."""
+
+
 def as_json(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
     """Return ``value`` as JSON holds it.
 
@@ -41,9 +45,10 @@ def as_json(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         >>> as_json({"file": Path("a.onnx"), "nonce": bytes([0, 255]), "interval": (np.float64(0.5), None)})
         {'file': 'a.onnx', 'nonce': '00ff', 'interval': [0.5, None]}
     """
-    if isinstance(value, str | int | float | None) and not isinstance(value, np.generic):  # most values, and fast
+    kind: type[Any] = type(value)
+    if kind in _AS_IT_IS:  # most values, and this is fast
         return value
-    if type(value) is not dict and isinstance(value, JsonFields):  # in this order: the second is slow
+    if kind is not dict and isinstance(value, JsonFields):  # in this order: the second is slow
         return as_json(value.json_fields())
     if dataclasses.is_dataclass(value):
         return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -60,6 +65,8 @@ def _scalar(value: object) -> object:
             return cast("object", value.item())
         case Path():
             return str(value)
+        case int() | float() | str():  # of a subclass, such as the names of an enum
+            return value
         case bytes():
             return value.hex()
         case datetime():

@@ -15,7 +15,7 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import Floats32, Labels
+from cae_core.arrays import Floats32, Labels, sha256_of
 from cae_core.errors import FingerprintError
 from cae_core.files.digests import canonical_json
 from cae_core.files.storage import write_atomically
@@ -71,9 +71,7 @@ class LabelledImages:
         """Return how a generation's metadata, and so the fingerprint's id, name them; None where there are none."""
         if not len(self):
             return None
-        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
-        digest.update(self.labels.astype("<i8").tobytes())
-        return {"count": len(self), "sha256": digest.hexdigest()}
+        return {"count": len(self), "sha256": sha256_of(self.images, self.labels.astype("<i8"))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +114,8 @@ class Fingerprint:
     @cached_property
     def id(self) -> str:
         """SHA-256 over images, labels, ground truth and the canonical generation metadata."""
-        digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).tobytes())
-        for labels in (self.labels, self.ground_truth):
-            digest.update(labels.astype("<i8").tobytes())
-        digest.update(canonical_json(self.generation).encode())
-        return digest.hexdigest()
+        labels = (labels.astype("<i8") for labels in (self.labels, self.ground_truth))
+        return sha256_of(repr(self.images.shape), self.images, *labels, canonical_json(self.generation))
 
     def of(self, kind: ImageKind) -> LabelledImages:
         """Return the images of one kind; there may be none."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from cae_core.errors import OptionError
-from cae_core.files.fields import check_choices
 from cae_core.method.adam import AdamForm
 from cae_core.method.ball import Ball
 from cae_core.method.objectives.objective import Objective
-from cae_core.method.objectives.options import check_fields
+from cae_core.method.objectives.options import check_values
 from cae_core.method.objectives.table import OBJECTIVES, OPTIONS, ObjectiveOptions, objective_named, objectives_with
 from cae_core.models import Precision
 
@@ -73,8 +72,7 @@ class GenerationSettings(ObjectiveOptions):
         for name, value in (("dropout", self.dropout), ("tau", self.tau)):
             if not 0 <= value < 1:
                 raise OptionError(f"{name} must lie in [0, 1); found {value:g}.")
-        check_fields(self)
-        check_choices(self)
+        check_values(self)
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise OptionError(f"learning_rate must be above 0; found {self.learning_rate:g}.")
         self._refuse_unused()

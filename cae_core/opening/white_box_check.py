@@ -30,13 +30,13 @@ _SIZES = (32, 64, 224, 8)
 
 _OF_SPREAD = 1e-4
 _TIMES_OWN = 10
-# Two implementations may differ by this share of the logits' spread, or by this many times what one differs by itself.
+"""Two implementations may differ by this share of the logits' spread, or by so many times what one by itself does."""
 
 _ROUNDINGS = 8
 """Two implementations in less than float32 may differ by this many units of the last place, of the logits' spread."""
 
 _FLOOR, _COARSE_FLOOR = np.log(1e-29), np.log(2.0**-13)
-# A probability below has lost its digits, in float32 and in half precision, before its logarithm is taken.
+"""A probability below has lost its digits, in float32 and in half precision, before its logarithm is taken."""
 
 _LAST_PLACES = 4 * 2.0**-23
 """Two probabilities in float32 that differ by less are the same."""
@@ -48,13 +48,13 @@ _STEPS = (1e-4, 3e-4, 1e-3)
 """By which every pixel of an image in [0, 1] is moved; the first whose two slopes agree, beyond rounding, counts."""
 
 _SIDES_AGREE, _SLOPES_AGREE = 0.1, 0.15
-# Relative. Where the slopes before and behind an image differ by more, a kink lies there, or rounding is what is seen.
+"""Relative. Where the slopes before and behind an image differ by more, a kink lies there, or rounding is seen."""
 
 _DIRECTIONS = 4
 """How many directions of a kind are tried, until as many slopes are sure as there are images."""
 
 _FAR, _LEAST_GAIN = 4 / 255, 0.2
-# Where hardly a slope is sure: of what the gradient promises for a step that far, this share must come true.
+"""Where hardly a slope is sure: of what the gradient promises for a step that far, this share must come true."""
 
 
 @runtime_checkable

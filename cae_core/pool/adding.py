@@ -5,7 +5,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cae_core.loaders import Device, runs_code
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
 from cae_core.pool.manifest import Pool, PoolMember, parse_member, read_pool
 from cae_core.pool.manifest_writing import ManifestRow, append_row
+from cae_core.progress import StageProgress, silent
 
 __all__ = ["add_models", "describe_models"]
 
@@ -80,7 +81,7 @@ def add_models(
     data: ImageSet,
     *,
     device: Device = "auto",
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: StageProgress = silent,
 ) -> list[MemberReport]:
     """Check the described models beside those of the pool, and append them to the manifest: all of them, or none.
 

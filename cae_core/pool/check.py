@@ -5,7 +5,7 @@ Equality of files misses conversions: two files whose answers to the same probes
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +49,12 @@ class MemberReport:
         """Return what the manifest itself says of a member; nothing is opened."""
         return cls(member, sha256=member.sha256 or "", accuracy=member.accuracy)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as ``cae pool list --json`` prints it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: as ``cae pool list --json`` prints it."""
         names = ("name", "role", "relation", "kind", "architecture", "parent", "seed")
         return {
             **{name: getattr(self.member, name) for name in names},
-            "path": str(self.member.path),
+            "path": self.member.path,
             **{name: getattr(self, name) for name in ("sha256", "accuracy", "agreement", "problems")},
         }
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -100,15 +101,13 @@ def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
 
 
 def _state(spec: str | Path) -> tuple[str | int, ...]:
-    """Return what is known of a model without reading it: where it lies, and sizes and times of its files."""
+    """Return what is known of a model without reading it: where it lies; inodes, sizes and times of its files."""
     path = Path(spec)
     if not path.exists():
         return (str(spec),)
     states = [file.stat() for file in files_in(path)]
-    return (
-        str(path.resolve()),
-        *(number for state in states for number in (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)),
-    )
+    known = ((state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states)
+    return (str(path.resolve()), *chain.from_iterable(known))
 
 
 def _check_trusted(member: PoolMember) -> None:

@@ -6,10 +6,13 @@ from cae_core.arrays import Floats64
 from cae_core.statistics.ranks import exceeded_rank
 from cae_core.statistics.score import Score
 
-__all__ = ["LEAST_PARAMETRIC", "as_counts", "least_accused"]
+__all__ = ["LEAST_PARAMETRIC", "NO_THRESHOLD", "as_counts", "least_accused"]
 
 LEAST_PARAMETRIC = 2
 """Models that a beta-binomial model of their counts takes."""
+
+NO_THRESHOLD = "none: the references are too few for the rate, or match too often"
+"""What people read where `least_accused` finds no score."""
 
 
 def as_counts(fractions: Floats64, trials: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

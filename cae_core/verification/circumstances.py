@@ -105,13 +105,13 @@ def circumstances_of(
 
 def _of_benign_images(subject: CalibratedFingerprint, benign: Answered) -> Doubt | None:
     fingerprint = subject.fingerprint
-    found = check_benign(
+    reason = check_benign(
         benign.labels,
         fingerprint.probe_labels[benign.index],
         classes=len(fingerprint.class_names),
         source_accuracy=fingerprint.source_accuracy,
     )
-    return of_the_benign_check(found.reason)
+    return of_the_benign_check(reason)
 
 
 def of_the_benign_check(reason: str | None) -> Doubt | None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cae_backends.onnxruntime.session import REINSTALL
 
-__all__ = ["Finding", "check_up"]
+__all__ = ["PartReport", "check_up"]
 
 _TIMEOUT_S = 120
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
@@ -18,7 +18,7 @@ _OPTIONAL = re.compile(r"""(?P<package>[\w.-]+).*;.*\bextra == ['"](?P<extra>[\w
 
 
 @dataclass(frozen=True)
-class Finding:
+class PartReport:
     """One part of the installation.
 
     Attributes:
@@ -77,7 +77,7 @@ _NOT_PARTS = ("dev", "all")
 """Extras that are for the project's own work, or nothing but others together."""
 
 
-def check_up() -> list[Finding]:
+def check_up() -> list[PartReport]:
     """Examine every part of the installation: what always belongs to it, then the extras that the package declares."""
     return [_examine(part) for part in (*_ALWAYS, *_optional_parts())]
 
@@ -104,7 +104,7 @@ def _packages_by_extra() -> dict[str, tuple[str, ...]]:
     return packages
 
 
-def _examine(part: _Part) -> Finding:
+def _examine(part: _Part) -> PartReport:
     installed = {package: found for package in part.packages if (found := _version(package))}
     listing = ", ".join(f"{package} {found}" for package, found in installed.items())
     install = (
@@ -114,14 +114,14 @@ def _examine(part: _Part) -> Finding:
     )
     runtimes = [package for package in installed if package in _RUNTIMES]
     if len(runtimes) > 1:
-        return Finding(part.name, "broken", listing, f"both are installed and overwrite each other: {REINSTALL}")
+        return PartReport(part.name, "broken", listing, f"both are installed and overwrite each other: {REINSTALL}")
     missing = [p for p in part.packages if p not in installed and not p.startswith("onnxruntime")]
     if missing and part.extra:
-        return Finding(part.name, "missing", listing or "nothing", install)
+        return PartReport(part.name, "missing", listing or "nothing", install)
     code, said = _probe(part.probe)
     if code:  # a runtime that is there in part is not mended by installing it over what is there
-        return Finding(part.name, "broken", f"{listing}; {said}", REINSTALL if runtimes else install)
-    return Finding(part.name, "ok", f"{listing}; {said}" if said else listing)
+        return PartReport(part.name, "broken", f"{listing}; {said}", REINSTALL if runtimes else install)
+    return PartReport(part.name, "ok", f"{listing}; {said}" if said else listing)
 
 
 def _probe(text: str) -> tuple[int, str]:

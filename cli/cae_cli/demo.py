@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.files.records import as_json
@@ -56,13 +56,13 @@ class DemoResult:
     verdicts: tuple[tuple[PoolMember, Verdict], ...]
     auc: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as ``cae demo --json`` prints it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: as ``cae demo --json`` prints it."""
         suspects = [
             {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **as_json(v)}
             for m, v in self.verdicts
         ]
-        return {"auc": self.auc, "fingerprint": str(self.fingerprint), "suspects": suspects}
+        return {"auc": self.auc, "fingerprint": self.fingerprint, "suspects": suspects}
 
     def commands(self) -> list[str]:
         """Return the commands that repeat each step by hand."""
@@ -107,7 +107,7 @@ def _train(manifest: Path, *, workers: int | None, progress: Progress) -> Path:
         manifest,
         workers=workers,
         replace=True,
-        progress=lambda done, total, _name: progress("training", done, total),
+        progress=stage(progress, "training"),
     )
 
 

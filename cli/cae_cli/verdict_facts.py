@@ -6,14 +6,12 @@ from typing import Literal
 
 from cae_core.fingerprint.kinds import KINDS
 from cae_core.statistics.score import Score
+from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.examination import Sides
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.verdict import SeenBefore, Verdict
 
-__all__ = ["NO_THRESHOLD", "Fact", "describe_models", "verdict_facts"]
-
-NO_THRESHOLD = "none: the references are too few for the rate, or match too often"
-"""What people read where no score is called a surrogate."""
+__all__ = ["Fact", "describe_models", "verdict_facts"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import KINDS
 from cae_core.statistics.score import Score
+from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_report.dossier import Dossier
 from cae_report.text import counted, number, percent
@@ -79,7 +80,7 @@ def _matches(dossier: Dossier) -> Iterator[EvidenceRow]:
 def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:
     decision, calibration = dossier.verdict.decision, dossier.calibration
     if decision.threshold is None:
-        value = "none: the references are too few for the rate, or match too often"
+        value = NO_THRESHOLD
     else:
         value = number(decision.threshold)
         if decision.score == Score.CAEACC and decision.origin != "literature":

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from cae_core.statistics.score import Score
 from cae_report.dossier import Dossier
 from cae_report.standing_figure import draw_standing
 from cae_report.svg import (
@@ -87,7 +88,7 @@ def _accuracy(dossier: Dossier, models: tuple[ModelRow, ...]) -> Drawn:
     axes.plot(
         [100 * verdict.benign_accuracy], [verdict.caeacc.value], "D", color=INK, markersize=8, label="the suspect"
     )
-    if verdict.decision.score == "caeacc" and verdict.decision.threshold is not None:
+    if verdict.decision.score == Score.CAEACC and verdict.decision.threshold is not None:
         axes.axhline(verdict.decision.threshold, color=LIMIT, linewidth=1.5, linestyle=DASHED, label="threshold")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("accuracy on the benign images, %")

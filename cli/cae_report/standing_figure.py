@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cae_core.arrays import Floats64
+from cae_core.statistics.score import Score
 from cae_report.dossier import Dossier
 from cae_report.svg import DASHED, INK, LIMIT, PAPER, RELATION_COLOURS, WIDTH, Drawn, drawn
 from cae_report.tables import ModelRow
@@ -32,7 +33,7 @@ def draw_standing(dossier: Dossier, models: tuple[ModelRow, ...]) -> Drawn:
         axes.set_ylabel("models")
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _suspect(panels[-1], dossier)
-    panels[-1].set_xlabel("CAEAcc" if decision.score == "caeacc" else "mean log-likelihood ratio, nats an example")
+    panels[-1].set_xlabel(decision.score.words + ("" if decision.score == Score.CAEACC else ", nats an example"))
     panels[-1].set_xlim(edges[0], edges[-1])
     left = decision.threshold is not None and decision.threshold < (edges[0] + edges[-1]) / 2
     names = [*(counted(len(found), relation) for relation, found in scores.items()), "the suspect"]
@@ -52,7 +53,7 @@ def draw_standing(dossier: Dossier, models: tuple[ModelRow, ...]) -> Drawn:
 def _edges(dossier: Dossier, scores: list[float]) -> Floats64:
     """Return the edges of the bars: around the possible fractions of matches, or evenly over the scores."""
     decision = dossier.verdict.decision
-    if decision.score == "caeacc":
+    if decision.score == Score.CAEACC:
         n = len(dossier.examination.compared)
         step = math.ceil((n + 1) / _MOST_BARS)
         return np.append(np.arange(0, n + 1, step), n + 1) / n - 0.5 / n
@@ -63,7 +64,7 @@ def _edges(dossier: Dossier, scores: list[float]) -> Floats64:
 
 def _suspect(axes: Axes, dossier: Dossier) -> None:
     decision, caeacc = dossier.verdict.decision, dossier.examination.caeacc
-    if decision.score == "caeacc":
+    if decision.score == Score.CAEACC:
         axes.plot([caeacc.low, caeacc.high], [0, 0], color=INK, linewidth=2.5, solid_capstyle="butt")
     axes.plot([decision.value], [0], marker="D", markersize=8, color=INK, markeredgecolor=PAPER, clip_on=False)
     axes.set_yticks([])
@@ -74,7 +75,7 @@ def _suspect(axes: Axes, dossier: Dossier) -> None:
 def _standing_in_words(dossier: Dossier, scores: dict[str, list[float]]) -> str:
     decision, caeacc = dossier.verdict.decision, dossier.examination.caeacc
     interval = f", with its 95 % interval, {number(caeacc.low)} to {number(caeacc.high)}"
-    parts = [f"Diamond: the suspect at {number(decision.value)}{interval if decision.score == 'caeacc' else ''}."]
+    parts = [f"Diamond: the suspect at {number(decision.value)}{interval if decision.score == Score.CAEACC else ''}."]
     if decision.threshold is not None:
         parts.append(f"Dashed line: the threshold, {number(decision.threshold)}.")
     for relation, found in scores.items():

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -48,13 +47,13 @@ class Conversion:
     parities: tuple[Parity, ...]
     unchecked: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as ``cae convert --json`` prints it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: as ``cae convert --json`` prints it."""
         return {
-            "path": str(self.path),
+            "path": self.path,
             "contract": {name: value for name, value in asdict(self.contract).items() if value is not None},
-            "parity": [asdict(parity) for parity in self.parities],
-            "unchecked": list(self.unchecked),
+            "parity": self.parities,
+            "unchecked": self.unchecked,
         }
 
 

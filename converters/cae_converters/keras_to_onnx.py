@@ -23,13 +23,12 @@ OPSET = 17
 """Of the standard operators: the newest in which a mean's axes are an attribute, which every runtime reads."""
 
 
-def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "ModelProto":
+def graph_to_onnx(graph: FrozenGraph, *, origin: str) -> "ModelProto":
     """Return a frozen graph as an ONNX model with its own input and output.
 
     Args:
         graph: from `cae_backends.tensorflow`.
         origin: what the model is called in messages.
-        opset: of the standard operators.
 
     Raises:
         BackendMissing: tf2onnx is not installed.
@@ -61,26 +60,26 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str, opset: int = OPSET) -> "Mo
                 name="classifier",
                 input_names=[graph.input],
                 output_names=[graph.output],
-                opset=opset,
+                opset=OPSET,
             )
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, AssertionError, NotImplementedError) as exc:
         raise ModelError(f"{origin}: tf2onnx cannot convert the model ({first_line(exc)}).") from exc
     if not isinstance(proto, ModelProto):
         raise ModelError(f"{origin}: tf2onnx made no complete model.")
-    _check_operators(proto.graph, origin, opset)
+    _check_operators(proto.graph, origin)
     return _with_constant_shapes(proto)
 
 
-def _check_operators(graph: "GraphProto", origin: str, opset: int) -> None:
+def _check_operators(graph: "GraphProto", origin: str) -> None:
     """Name what tf2onnx does not know: it leaves such an operation in the file under TensorFlow's name."""
     from onnx import defs
 
     for node in graph.node:
         for attribute in node.attribute:  # a branch or loop
-            _check_operators(attribute.g, origin, opset)
-        if not defs.has(node.op_type, max_inclusive_version=opset, domain=node.domain):
+            _check_operators(attribute.g, origin)
+        if not defs.has(node.op_type, max_inclusive_version=OPSET, domain=node.domain):
             raise ModelError(
-                f"{origin}: operation {node.op_type} (node {node.name!r}) has no equivalent in ONNX's opset {opset}. "
+                f"{origin}: operation {node.op_type} (node {node.name!r}) has no equivalent in ONNX's opset {OPSET}. "
                 "Replace the layer that it comes from, or use the Keras model itself."
             )
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from cae_cli import checkup
-from cae_cli.checkup import Finding, check_up
+from cae_cli.checkup import PartReport, check_up
 
 REMEDY = "pip uninstall -y onnxruntime onnxruntime-gpu, and then pip install onnxruntime"
 
 
-def examined(monkeypatch: pytest.MonkeyPatch, *installed: str) -> Finding:
+def examined(monkeypatch: pytest.MonkeyPatch, *installed: str) -> PartReport:
     """The part that opens suspects, where the packages ``installed`` are there."""
 
     def version(package: str) -> str:
@@ -28,7 +28,7 @@ def examined(monkeypatch: pytest.MonkeyPatch, *installed: str) -> Finding:
     return finding
 
 
-def optional(monkeypatch: pytest.MonkeyPatch, *declared: str) -> list[Finding]:
+def optional(monkeypatch: pytest.MonkeyPatch, *declared: str) -> list[PartReport]:
     """The optional parts of an installation that declares these requirements."""
     monkeypatch.setattr(checkup, "_ALWAYS", [])
     monkeypatch.setattr(checkup, "requires", lambda _: list(declared))

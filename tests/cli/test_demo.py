@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob, job_digest
+from cae_backends.training.jobs import PoolJob, job_digest
+from cae_backends.training.kinds.estimators import SCIKIT_LEARN
 from cae_cli import demo
 from cae_core.statistics.ranks import models_needed
 from tests.cli.conftest import Outcome
@@ -60,7 +61,7 @@ def test_the_pool_is_large_enough_and_its_roles_share_no_seed() -> None:
     jobs = demo.demo_jobs()
     count = {
         (role, independent): sum(
-            job.role == role and (job.kind in ("independent", ESTIMATOR_KIND)) == independent for job in jobs
+            job.role == role and (job.kind in ("independent", SCIKIT_LEARN.name)) == independent for job in jobs
         )
         for role in ("generate", "test", "calibrate")
         for independent in (False, True)

@@ -25,6 +25,7 @@ from cae_converters.torch_to_onnx import export_torch
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import CaeError, ContractError, ModelError
+from cae_core.files.records import as_json
 from cae_core.models import Predictions
 from cae_core.opening.opened import open_model
 from tests.converters.conftest import TORCH_CONTRACT, readout, save_keras, write_sidecar
@@ -124,7 +125,7 @@ def test_the_result_answers_real_images_as_the_original(
 
 def test_a_conversion_is_told_as_json_holds_it(converted: Converted) -> None:
     done = converted(*PAIRS[0])
-    told = json.loads(json.dumps(done.as_dict()))
+    told = json.loads(json.dumps(as_json(done)))
     assert (told["path"], told["unchecked"]) == (str(done.path), list(done.unchecked))
     assert [parity["runtime"] for parity in told["parity"]] == [parity.runtime for parity in done.parities]
     assert told["contract"]["layout"] == done.contract.layout

@@ -1,4 +1,4 @@
-"""ResNet20v1 in torch, which with the same weights gives the numbers of Keras' one (see `transfer`).
+"""ResNet20v1 in torch, which with the same weights gives the numbers of Keras' one.
 
 The layers have the names of their Keras counterparts, with a dot for the underscore between block and layer.
 """

@@ -6,7 +6,6 @@ What `cae seal` and `cae judge` do with signatures and timestamps, file by file,
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cae_backends.attestation.signatures import check_signing_key, sign_file, verify_signature
 from cae_backends.attestation.timestamps import timestamp_request, verify_timestamp
@@ -37,15 +36,15 @@ class AttestedSeal:
     signature: Path | None
     signed_by: str | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as ``cae seal --json`` prints it."""
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: as ``cae seal --json`` prints it."""
         return {
-            "seal": str(self.sealed.path),
+            "seal": self.sealed.path,
             "commitment": self.sealed.seal.commitment,
             "sha256": self.sha256,
-            "opening": str(self.sealed.opening_path),
-            "request": None if self.request is None else str(self.request),
-            "signature": None if self.signature is None else str(self.signature),
+            "opening": self.sealed.opening_path,
+            "request": self.request,
+            "signature": self.signature,
             "signed_by": self.signed_by,
             "fpr": self.sealed.opening.fpr,
             "score": self.sealed.opening.score,

@@ -17,7 +17,7 @@ def _no_path(_path: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """One form of data; each stands beside its function, and all of them in `cae_backends.datasets.READERS`.
+    """One form of data; each stands beside its function, and all of them in `cae_backends.datasets.table.READERS`.
 
     Attributes:
         read: returns the images of a path, of what was asked and of a split; it raises `DataError`.

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["files_of_onnx", "read_onnx"]
 
 _COMMENTS = frozenset({"doc_string", "producer_name", "producer_version"})
-# texts that nothing is computed or found by
+"""Texts that nothing is computed or found by."""
 
 _DIVISORS = frozenset({"blocksize", "dilations", "group", "kernel_shape", "num_groups", "num_outputs", "strides"})
 _VALUES = frozenset({"TensorProto", "SparseTensorProto", "ValueInfoProto", "StringStringEntryProto"})
-# in which no attribute stands
+"""Messages in which no attribute stands."""
 
 
 def read_onnx(path: Path) -> "ModelProto":

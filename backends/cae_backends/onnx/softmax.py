@@ -15,7 +15,7 @@ _WIDE = (1, 11)
 """ONNX's numbers for float32 and float64."""
 _RANK = 2
 _WITH_CONSTANT = frozenset({"Add", "Div", "Max", "Min", "Mul", "Sub"})
-# What exporters and people put behind a softmax: it moves or scales probabilities and does not make them logits.
+"""What exporters and people put behind a softmax: it moves or scales probabilities and does not make them logits."""
 
 
 def ends_in_softmax(proto: "ModelProto") -> bool:

@@ -17,7 +17,7 @@ class UnsafeFile(ValueError):  # noqa: N818 - a file that is what it says it is,
 
 _SPARE = 64 << 20
 _RATIO = 16
-# What data sets may be larger than their file by: Keras does not compress its weights.
+"""What data sets may be larger than their file by: Keras does not compress its weights."""
 
 
 def check_hdf5(file: Any, *, size: int) -> None:  # noqa: ANN401 - an h5py.File

@@ -28,10 +28,10 @@ _WITHOUT_EFFECT = (
     (re.compile(r"SpatialDropout[123]D"), "trainable", False),
     (re.compile(r"SpatialDropout[123]D"), "noise_shape", None),
 )
-# Options of Keras 2 that Keras 3 no longer takes: of which layers, and at which value they change no answer.
+"""Options of Keras 2 that Keras 3 no longer takes: of which layers, and at which value they change no answer."""
 
 _WRAPPED = ("layer", "backward_layer", "cell")
-# What a layer around another one calls it.
+"""What a layer around another one calls it."""
 
 
 def load_mended(path: Path, file: KerasFile, *, safe_mode: bool) -> Any:  # noqa: ANN401 - Keras publishes no types

@@ -85,7 +85,7 @@ _RANDOM = """
     StatelessRandomUniformFullIntV2 StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformV2
     StatelessShuffle StatelessTruncatedNormal StatelessTruncatedNormalV2 RandomIndexShuffle
 """
-# They are found by asking twice; graphs of TensorFlow 1 hold them in branches that inference does not take.
+"""They are found by asking twice; graphs of TensorFlow 1 hold them in branches that inference does not take."""
 _CONTROL = """
     Case Enter Exit If LoopCond Merge NextIteration PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf
     StatelessWhile Switch While

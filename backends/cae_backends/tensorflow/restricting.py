@@ -18,21 +18,21 @@ Nodes: TypeAlias = dict[str, Any]
 """TensorFlow's ``NodeDef`` by name, of a graph or of a function's body."""
 
 _DROPPED = WRITES | {"Assert"}
-# Only the order of things depends on them; a condition that is not asserted changes no answer.
+"""Only the order of things depends on them; a condition that is not asserted changes no answer."""
 
 _PLACES = ("config", "config_proto", "executor_type")
-# What a call may say about the machine that it runs on.
+"""What a call may say about the machine that it runs on."""
 
 _LARGEST = 1_000_000
-# Nodes after all calls are written out; the largest Keras application has some 10 000.
+"""Nodes after all calls are written out; the largest Keras application has some 10 000."""
 
 _ODD_TYPES = (20, 21)  # DT_RESOURCE and DT_VARIANT, in TensorFlow's enumeration: objects, and not values
 
 _BRANCHES = frozenset({"Switch", "Merge", "Enter", "Exit"})
-# TensorFlow 1's control flow, in which waiting for a node decides whether a value exists at all.
+"""TensorFlow 1's control flow, in which waiting for a node decides whether a value exists at all."""
 
 _OF_REFERENCES = {f"Ref{name}": name for name in ("Enter", "Exit", "Identity", "Merge", "NextIteration", "Switch")}
-# They pass a variable of TensorFlow 1 on. Nothing writes into what is left of a graph, so its value says as much.
+"""They pass a variable of TensorFlow 1 on. Nothing writes into what is left of a graph, so its value says as much."""
 
 _GRAPHS = itertools.count()  # of this process
 

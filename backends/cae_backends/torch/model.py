@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cae_backends.batches import images_at_once
-from cae_backends.torch.network import Network, download, exact_float32, make_pullback, resolve_device, upload
+from cae_backends.torch.network import ContractedNetwork, download, exact_float32, make_pullback, resolve_device, upload
 from cae_backends.torch.simplify import simplify
 from cae_core.arrays import Floats32, Images, check_images
 from cae_core.contract import Contract
@@ -62,9 +62,8 @@ class TorchModel:
         self.image_shape = image_shape
         self.witness = witness
         self.device = resolve_device(device)
-        self.network = (
-            Network(copy.deepcopy(module), contract).to(self.device).eval().requires_grad_(requires_grad=False)
-        )
+        network = ContractedNetwork(copy.deepcopy(module), contract)
+        self.network = network.to(self.device).eval().requires_grad_(requires_grad=False)
 
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.
@@ -135,7 +134,7 @@ class TorchEnsemble:
             model.check_differentiable()
         self._models = tuple(models)
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self._networks: dict[int, Network] = {}
+        self._networks: dict[int, ContractedNetwork] = {}
 
     def __len__(self) -> int:
         return len(self._models)
@@ -165,10 +164,10 @@ class TorchEnsemble:
         return logits
 
 
-def _cheaper(model: TorchModel, probe: Tensor, dtype: torch.dtype) -> Network:
+def _cheaper(model: TorchModel, probe: Tensor, dtype: torch.dtype) -> ContractedNetwork:
     """Return a cheaper network with the logits of ``model`` on ``probe`` (n, h, w, k), or the model's own."""
     module = simplify(model.network.module).to(memory_format=torch.channels_last)
-    network = Network(module, model.contract, memory_format=torch.channels_last).to(model.device)
+    network = ContractedNetwork(module, model.contract, memory_format=torch.channels_last).to(model.device)
     with torch.no_grad():
         try:
             expected, found = model.network(probe), network(probe)
@@ -176,7 +175,9 @@ def _cheaper(model: TorchModel, probe: Tensor, dtype: torch.dtype) -> Network:
             if not torch.allclose(found, expected, rtol=0, atol=_TOLERANCE * scale, equal_nan=True):
                 raise ModelError("its simplified graph answers something else")  # noqa: TRY301
             if dtype != torch.float32:
-                network = Network(module.to(dtype), model.contract, dtype=dtype, memory_format=torch.channels_last)
+                network = ContractedNetwork(
+                    module.to(dtype), model.contract, dtype=dtype, memory_format=torch.channels_last
+                )
                 network.to(model.device)(probe)
         except ModelError as reason:
             _LOG.info("A member is evaluated as it is, in float32: %s", reason)

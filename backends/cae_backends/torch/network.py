@@ -22,7 +22,7 @@ from cae_core.resize import resize_matrix
 __all__ = [
     "FORWARD_ERRORS",
     "ContractInput",
-    "Network",
+    "ContractedNetwork",
     "download",
     "exact_float32",
     "make_pullback",
@@ -77,7 +77,7 @@ class ContractInput(nn.Module):
         return torch.einsum("Hh,nhwk,Ww->nHWk", rows, x, columns)
 
 
-class Network(nn.Module):
+class ContractedNetwork(nn.Module):
     """From canonical images to canonical logits: the contract's input, the module, the contract's output.
 
     Args:

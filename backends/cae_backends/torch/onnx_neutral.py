@@ -28,7 +28,7 @@ HALVES: dict[int, float] = {TensorProto.FLOAT16: 2.0**-10, TensorProto.BFLOAT16:
 _TO_SINGLE = (*HALVES, TensorProto.DOUBLE)
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
 _IR_VERSION = 10
-# of the copy, which holds nothing that a later version brought; onnx2torch refuses the oldest ones
+"""Of the copy, which holds nothing that a later version brought; onnx2torch refuses the oldest ones."""
 
 
 @dataclass(frozen=True)

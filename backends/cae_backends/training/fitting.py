@@ -15,11 +15,9 @@ from cae_backends.training.trainers import Network, Step, Weights
 from cae_core.arrays import Floats32, Images, Labels, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, ModelError
+from cae_core.progress import StageProgress
 
-__all__ = ["EpochProgress", "Targets", "accuracy", "fit", "logits_of"]
-
-EpochProgress: TypeAlias = Callable[[int, int], None]
-"""Called after each epoch with the epochs done and their number; it may raise to stop the training."""
+__all__ = ["Targets", "accuracy", "fit", "logits_of"]
 
 Targets: TypeAlias = Labels | Floats32 | Callable[[Floats32], Labels | Floats32]
 """Labels int64 (n,), probabilities float32 (n, c), or a function that gives either for the batch as augmented."""
@@ -48,7 +46,7 @@ def fit(
     frozen: Collection[str] = (),
     masks: Mapping[str, NDArray[np.bool_]] | None = None,
     snapshots: Collection[int] = (),
-    progress: EpochProgress | None = None,
+    progress: StageProgress | None = None,
 ) -> dict[int, Weights]:
     """Train ``network`` in place.
 
@@ -61,7 +59,7 @@ def fit(
         frozen: see `Network.start`.
         masks: see `Network.start`.
         snapshots: epochs, from 1, after which the weights are kept.
-        progress: called after each epoch.
+        progress: called after each epoch with the epochs done and their number; it may raise to stop the training.
 
     Returns:
         The weights after each epoch of ``snapshots`` that was reached.

@@ -14,7 +14,7 @@ import numpy as np
 
 from cae_backends.architectures.options import ImageShape, PretrainedWeights
 from cae_backends.execution.stopping import check_stopped
-from cae_backends.training.fitting import EpochProgress, accuracy
+from cae_backends.training.fitting import accuracy
 from cae_backends.training.jobs import PoolJob
 from cae_backends.training.kinds.record import Copy, Estimator, Teacher, Theft, Training
 from cae_backends.training.kinds.setup import Made, Setup
@@ -26,6 +26,7 @@ from cae_core.contract import Contract
 from cae_core.errors import ModelError, PoolError
 from cae_core.models import Model
 from cae_core.opening.opened import open_model
+from cae_core.progress import StageProgress
 
 __all__ = ["Parent", "Task", "exporter_name", "run_task", "work"]
 
@@ -68,7 +69,7 @@ def work(task: Task, data: PoolData) -> Result:
     return run_task(task, data, lambda _done, _epochs: check_stopped())
 
 
-def run_task(task: Task, data: PoolData, progress: EpochProgress | None = None) -> Result:
+def run_task(task: Task, data: PoolData, progress: StageProgress | None = None) -> Result:
     """Train, measure and export one job's members.
 
     Raises:
@@ -86,7 +87,7 @@ def exporter_name(job: PoolJob) -> str:
     return kind.exporter if isinstance(kind, Estimator) else job.trainer
 
 
-def _result(task: Task, data: PoolData, folder: Path, progress: EpochProgress | None) -> Result:
+def _result(task: Task, data: PoolData, folder: Path, progress: StageProgress | None) -> Result:
     if task.origin is not None:
         return _measured(task.origin, data, folder)
     kind = KINDS[task.job.kind]
@@ -108,7 +109,7 @@ def _estimator(job: PoolJob, kind: Estimator, data: PoolData, folder: Path) -> R
     return Result((MadeMember(model, score),), b"", {}, 0.0)
 
 
-def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: EpochProgress | None) -> Setup:
+def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: StageProgress | None) -> Setup:
     job = task.job
     return Setup(
         trainer=find_trainer(job.trainer),

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cae_backends.training.kinds.estimators import SCIKIT_LEARN
 from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
@@ -20,16 +19,12 @@ from cae_core.errors import PoolError
 from cae_core.pool.manifest import Relation, Role
 
 __all__ = [
-    "ESTIMATOR_KIND",
     "PoolJob",
     "Recipe",
     "ancestor_of",
     "check_jobs",
     "job_digest",
 ]
-
-ESTIMATOR_KIND = SCIKIT_LEARN.name
-"""The kind of a reference that is no neural network; it can be nobody's parent."""
 
 _INDEPENDENT_ROLES = ("calibrate", "test")
 """The model is the unit of what is counted there, and two states of one training are not independent."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
 from cae_core.method.objectives.objective import Goal, ObjectiveKind, ObjectiveValue
-from cae_core.method.objectives.options import check_fields, option
+from cae_core.method.objectives.options import check_values, option
 from cae_core.method.softmax import log_mean_exp, log_others, log_softmax
 
 __all__ = ["COMPOSITE", "COMPOSITE_KERAS", "CompositeLoss", "CompositeOptions"]
@@ -55,7 +55,7 @@ class CompositeLoss(CompositeOptions):
     keras_clipping: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_values(self)
 
     def __call__(
         self, source: NDArray[Any], surrogates: NDArray[Any], references: NDArray[Any], goal: Goal

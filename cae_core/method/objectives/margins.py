@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
 from cae_core.method.objectives.objective import Goal, ObjectiveKind, ObjectiveValue
-from cae_core.method.objectives.options import check_fields, option
+from cae_core.method.objectives.options import check_values, option
 
 __all__ = ["MARGINS", "MarginLoss", "MarginOptions", "margin"]
 
@@ -39,7 +39,7 @@ class MarginLoss(MarginOptions):
     """The capped margins, negated so that they are minimised; its attributes are its options."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_values(self)
 
     def __call__(
         self, source: NDArray[Any], surrogates: NDArray[Any], references: NDArray[Any], goal: Goal

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from cae_core.errors import OptionError
+from cae_core.errors import OptionError, quoted
 
-__all__ = ["Option", "check_fields", "option", "options_of"]
+__all__ = ["Option", "check_values", "option", "options_of"]
 
 _T = TypeVar("_T")
 
@@ -38,15 +38,16 @@ def options_of(holder: type[Any]) -> tuple[Option, ...]:
     return tuple(Option(field.name, getattr(holder, field.name), field.metadata["help"]) for field in declared)
 
 
-def check_fields(record: Any) -> None:  # noqa: ANN401 - any dataclass
-    """Refuse a number that is not finite, and a word that is not among the literals of its field's type.
+def check_values(record: Any) -> None:  # noqa: ANN401 - any dataclass
+    """Refuse a number that is not finite, and a value that is not among the literals of its field's type.
 
     Raises:
         OptionError: naming the field.
     """
     for field in dataclasses.fields(record):
-        value, choices = getattr(record, field.name), getattr(field.type, "__args__", ())
+        value = getattr(record, field.name)
         if isinstance(value, float) and not math.isfinite(value):
             raise OptionError(f"{field.name} must be a finite number; found {value:g}.")
-        if isinstance(value, str) and choices and value not in choices:
-            raise OptionError(f"{field.name} must be one of {', '.join(map(str, choices))}; found {value!r}.")
+        if get_origin(field.type) is Literal and value not in get_args(field.type):
+            choices = ", ".join(map(str, get_args(field.type)))
+            raise OptionError(f"{field.name} must be one of {choices}; found {quoted(value)}.")

@@ -55,7 +55,7 @@ def run(
             progress=progress,
         )
     if json:
-        print_json(done.as_dict())
+        print_json(done)
     else:
         _show(done)
 

@@ -35,7 +35,7 @@ def run(
     with resumable(), progress_bar(enabled=not json) as progress:
         result = run_demo(workdir, workers=workers, progress=progress)
     if json:
-        print_json(result.as_dict())
+        print_json(result)
     else:
         _show(result)
 

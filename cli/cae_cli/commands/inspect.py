@@ -24,6 +24,7 @@ def run(
     """
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
     from cae_core.calibration.subject import load_calibrated
+    from cae_core.fingerprint.kinds import SOURCE_ERROR
 
     subject = load_calibrated(fingerprint)
     facts = {**_describe(subject.fingerprint), "calibration": describe_calibration(subject)}
@@ -32,7 +33,7 @@ def run(
         return
     from cae_cli.render import print_facts
 
-    generation = facts["generation"]
+    generation, errors = facts["generation"], facts[SOURCE_ERROR.name]
     source, data = generation["source"], generation["data"]
     shown = {
         "id": facts["id"][:32],
@@ -42,7 +43,7 @@ def run(
         "steps": f"{facts['mean_steps']:.0f} on average",
         "labels": ", ".join(f"{name}: {count}" for name, count in facts["labels"].items() if count),
         "benign probes": facts["benign_probes"],
-        "source's errors": f"{facts['akh']} benign images that the source gets wrong" if facts["akh"] else "none",
+        "source's errors": f"{errors} benign images that the source gets wrong" if errors else "none",
         "source": f"{source['name']}, {source['accuracy']:.1%} on the benign data, {source['sha256'][:16]}",
         **{relation: _names(generation[relation]) for relation in ("surrogates", "references")},
         "data": f"{data['name']}, {data['sha256'][:16]}",

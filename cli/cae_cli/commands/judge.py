@@ -154,7 +154,7 @@ def _default_workdir(seal: Path) -> Path:
 
 
 def _signer(seal: Path, signature: Path | None, key: Path | None) -> str | None:
-    """Return the fingerprint of the key that signed the seal; None where no signature is given."""
+    """Return the id of the key that signed the seal; None where no signature is given."""
     if signature is None and key is None:
         return None
     if signature is None:

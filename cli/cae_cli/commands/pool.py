@@ -1,6 +1,6 @@
 """`cae pool add`, `cae pool list` and `cae pool check`; `cae pool train` has a module of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,7 @@ import typer
 from cae_cli.commands import pool_train
 from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
-from cae_core.progress import stage
+from cae_core.progress import StageProgress, stage
 
 if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
@@ -145,7 +145,7 @@ def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, *, qu
 
 
 @contextmanager
-def _asking(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def _asking(*, quiet: bool) -> Iterator[StageProgress]:
     """Show how many models were asked."""
     with resumable(), progress_bar(enabled=not quiet) as progress:
         yield stage(progress, "asking models")
@@ -153,7 +153,7 @@ def _asking(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None:
     if json:
-        print_json({"models": [report.as_dict() for report in reports]})
+        print_json({"models": reports})
         return
     if every or len(reports) <= _SHOWN_ONE_BY_ONE:
         from cae_cli.render import print_rows

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _AUTHORITY = "https://TIMESTAMPING-AUTHORITY"
-# A placeholder: whom the judge will trust is for the parties to know.
+"""A placeholder: whom the judge will trust is for the parties to know."""
 
 
 def run(
@@ -52,7 +52,7 @@ def run(
             err=True,
         )
     if json:
-        print_json({**made.as_dict(), "commands": commands})
+        print_json({**made.json_fields(), "commands": commands})
     else:
         _show(made, commands)
 

@@ -120,7 +120,7 @@ def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
 
 
 def _plan(suspect: str, fingerprint: Path, options: "VerificationOptions", *, cost: float | None, json: bool) -> None:
-    from cae_core.fingerprint.kinds import FURTHER
+    from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
     from cae_core.workflows import plan_suspect
 
     plan = plan_suspect(suspect, fingerprint, options=options)
@@ -132,8 +132,8 @@ def _plan(suspect: str, fingerprint: Path, options: "VerificationOptions", *, co
         return
     further = "".join(f", {counts[kind.name]} {kind.words}" for kind in FURTHER if kind.name in counts)
     typer.echo(
-        f"{'at most ' if at_most else ''}{total} queries: {counts['fingerprint']} for the fingerprint, "
-        f"{counts['benign']} benign{further} ({plan.repeats} of them repeats)"
+        f"{'at most ' if at_most else ''}{total} queries: {counts[EXAMPLE.name]} for the fingerprint, "
+        f"{counts[BENIGN.name]} benign{further} ({plan.repeats} of them repeats)"
         + ("" if total_cost is None else f"; cost {total_cost:g}")
     )
     for warning in plan.out_of_reach:

@@ -12,6 +12,7 @@ from cae_backends.attestation.seals import attest_seal, dated_evidence, request_
 from cae_backends.attestation.signatures import check_signing_key
 from cae_core.errors import BackendMissing, VerdictError
 from cae_core.files.digests import sha256_of_file
+from cae_core.files.records import as_json
 from cae_core.fingerprint.file import save_fingerprint
 from tests.backends.signing import KeyPair, make_keys
 from tests.backends.timestamping import make_authority, needs_openssl
@@ -51,7 +52,7 @@ def test_everything_is_written_beside_the_seal(claim: Path, seal: Path, keys: Ke
     assert (made.request, made.sha256) == (request_of(seal), sha256_of_file(seal))
     assert made.signed_by == check_signing_key(keys.private)
     assert (made.sealed.opening.fpr, made.sealed.opening.claimant) == (0.01, "Example Ltd")
-    told = made.as_dict()
+    told = as_json(made)
     assert (told["commitment"], told["signature"]) == (made.sealed.seal.commitment, str(made.signature))
 
 

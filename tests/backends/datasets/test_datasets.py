@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cae_backends import datasets
-from cae_backends.datasets import DataSpec, Reader, open_data
+from cae_backends.datasets import DataSpec, Reader, open_data, table
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 
@@ -345,7 +344,7 @@ def test_a_reader_in_the_table_is_all_that_another_data_set_takes(
 
     (tmp_path / "a.csv").touch()
     ours = Reader(name="ours", form="a .csv file", recognises=recognises, read=read)
-    monkeypatch.setattr(datasets, "READERS", (*datasets.READERS, ours))
+    monkeypatch.setattr(table, "READERS", (*table.READERS, ours))
     for source in ("ours", str(tmp_path / "a.csv")):
         assert np.array_equal(open_data(source).labels, LABELS)
         assert "only CIFAR-100 has coarse labels" in refused(f"{source},labels=coarse")

@@ -13,7 +13,8 @@ import pytest
 
 from cae_backends.execution.crew import Crew, Shared
 from cae_backends.execution.executor import this_process
-from cae_backends.training.jobs import ESTIMATOR_KIND, PoolJob, check_jobs, job_digest
+from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
+from cae_backends.training.kinds.estimators import SCIKIT_LEARN
 from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData
@@ -262,7 +263,7 @@ class TestTrainPool:
         assert train(tmp_path, [job("source", "source"), long]).made == []
 
     def test_estimator(self, tmp_path: Path) -> None:
-        jobs = [job("source", "source"), job("forest", ESTIMATOR_KIND, architecture="svc-rbf")]
+        jobs = [job("source", "source"), job("forest", SCIKIT_LEARN.name, architecture="svc-rbf")]
         train(tmp_path, jobs)
         pool = read_pool(tmp_path / "pool.toml")
         assert pool.members[1].contract is None  # the file says it
@@ -335,7 +336,7 @@ class TestCheckJobs:
         ("kind", "recipe", "message"),
         [
             ("8-bit weights", Recipe(), "has no epochs"),
-            (ESTIMATOR_KIND, Recipe(), "has no epochs"),
+            (SCIKIT_LEARN.name, Recipe(), "has no epochs"),
             ("hard labels", Recipe(validation=0.1, patience=3), "may end before its snapshots"),
         ],
     )
@@ -355,7 +356,7 @@ class TestCheckJobs:
             {"snapshots": 2, "role": "screen"},
             {"origin": Path("x.onnx")},
             {"queries": "foreign"},
-            {"kind": ESTIMATOR_KIND, "weights": PUBLISHED},
+            {"kind": SCIKIT_LEARN.name, "weights": PUBLISHED},
             {"kind": "pruned", "parent": "source", "weights": PUBLISHED},
             {"kind": "source", "role": "source", "origin": Path("x.onnx"), "weights": PUBLISHED},
         ],

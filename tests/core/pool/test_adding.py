@@ -10,6 +10,7 @@ from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError, PoolError
 from cae_core.files.digests import sha256_of_file
+from cae_core.files.records import as_json
 from cae_core.pool import check
 from cae_core.pool.adding import add_models, describe_models
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
@@ -66,7 +67,7 @@ def test_a_script_adds_models_and_gets_what_was_measured(tmp_path: Path, save: S
     ]
     assert 'path = "models/first.npy"' in manifest.read_text()
     assert report.accuracy == pytest.approx(members[1].accuracy, abs=1e-6)
-    assert report.as_dict()["sha256"] == members[1].sha256
+    assert as_json(report)["sha256"] == members[1].sha256
     refuse_problems(check_members(members, data), "the pool that was written")
 
 

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.architectures.options import PretrainedWeights, Scaling
-from cae_backends.training.fitting import EpochProgress, Targets, fit
+from cae_backends.training.fitting import Targets, fit
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Network, Trainer, Weights
 from cae_core.dataset import ImageSet
 from cae_core.preprocessing import mean_image_contract, per_channel_contract
+from cae_core.progress import StageProgress
 
 __all__ = ["Made", "Setup"]
 
@@ -42,7 +43,7 @@ class Setup:
     device: str = "cpu"
     queries: NDArray[np.uint8] | None = None
     snapshots: Collection[int] = ()
-    progress: EpochProgress | None = None
+    progress: StageProgress | None = None
     weights: PretrainedWeights = None
 
     def fresh(self) -> Network:

@@ -11,7 +11,7 @@ from cae_core.verification.options import VerificationOptions
 from cae_report.content import gather_content
 from cae_report.dossier import open_dossier
 from cae_report.page import render_page
-from tests.cli.report.report_cases import HOSTILE, calibration_of, colour_fingerprint, write_case
+from tests.report.report_cases import HOSTILE, calibration_of, colour_fingerprint, write_case
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (

@@ -24,13 +24,13 @@ from cae_report.matrix import matrix_of
 from cae_report.page import render_page
 from cae_report.tables import LabelPair
 from tests.cli.conftest import Outcome, Pool
-from tests.cli.report.html_pages import Page, read_page
-from tests.cli.report.report_cases import HOSTILE, Files, calibration_of, colour_fingerprint, write_case
 from tests.cli.test_bad_input import assert_one_sentence
+from tests.report.html_pages import Page, read_page
+from tests.report.report_cases import HOSTILE, Files, calibration_of, colour_fingerprint, write_case
 
 Run = Callable[..., Outcome]
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "cli/cae_report/schema.json").read_text())
 SEQUENTIAL = VerificationOptions(sequential=True)
 CASES: dict[str, dict[str, Any]] = {
