@@ -45,7 +45,7 @@ def as_json(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         >>> as_json({"file": Path("a.onnx"), "nonce": bytes([0, 255]), "interval": (np.float64(0.5), None)})
         {'file': 'a.onnx', 'nonce': '00ff', 'interval': [0.5, None]}
     """
-    kind: type[Any] = type(value)
+    kind = cast("type[object]", type(value))
     if kind in _AS_IT_IS:  # most values, and this is fast
         return value
     if kind is not dict and isinstance(value, JsonFields):  # in this order: the second is slow
