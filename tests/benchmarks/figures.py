@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 __all__ = ["Figure", "Scale", "paired_cpu_seconds", "paired_seconds", "ratio_of_pairs"]
 
@@ -30,6 +31,23 @@ class Figure:
     target: float | None
     at_least: bool
     detail: str
+
+    @classmethod
+    def of_pairs(
+        cls,
+        name: str,
+        pairs: Iterable[tuple[float, float]],
+        detail: Callable[[float, float], str],
+        *,
+        target: float | None = None,
+        at_least: bool = False,
+    ) -> Self:
+        """Return the ratio of interleaved pairs; ``detail`` words the medians of either side."""
+        taken = list(pairs)
+        value, spread = ratio_of_pairs(taken)
+        medians = [statistics.median(pair[i] for pair in taken) for i in (0, 1)]
+        told = detail(medians[0], medians[1])
+        return cls(name=name, value=value, spread=spread, target=target, at_least=at_least, detail=told)
 
     @property
     def met(self) -> bool | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cae_core.models import Precision
 from tests.benchmarks.baselines import BatchedLoop
-from tests.benchmarks.figures import Figure, Scale, ratio_of_pairs
+from tests.benchmarks.figures import Figure, Scale
 from tests.benchmarks.pools import load_modules, make_modules, save_modules
 from tests.benchmarks.search import make_bench, mask_of
 
@@ -32,22 +32,15 @@ def measure_memory(scale: Scale) -> list[Figure]:
             tuple(_peak(side, weights, images) for side in ("idle", "loop", *_PRECISIONS))
             for _ in range(scale.pick(2, 1))
         ]
-    idle, loop = (statistics.median(peaks[i] for peaks in rounds) for i in (0, 1))
-    figures = []
-    for place, precision in enumerate(_PRECISIONS, start=2):
-        value, spread = ratio_of_pairs((peaks[place], peaks[1]) for peaks in rounds)
-        ours = statistics.median(peaks[place] for peaks in rounds)
-        figures.append(
-            Figure(
-                name=f"generation, {precision}: peak memory over a batched loop in float32",
-                value=value,
-                spread=spread,
-                target=None,
-                at_least=False,
-                detail=f"{ours:.0f} MiB against {loop:.0f} MiB, of which {idle:.0f} MiB before the first step",
-            )
+    idle = statistics.median(peaks[0] for peaks in rounds)
+    return [
+        Figure.of_pairs(
+            f"generation, {precision}: peak memory over a batched loop in float32",
+            ((peaks[place], peaks[1]) for peaks in rounds),
+            lambda ours, loop: f"{ours:.0f} MiB against {loop:.0f} MiB, of which {idle:.0f} MiB before the first step",
         )
-    return figures
+        for place, precision in enumerate(_PRECISIONS, start=2)
+    ]
 
 
 def _peak(side: str, weights: Path, images: int) -> float:

@@ -1,6 +1,5 @@
 """A generation over two frameworks: one iteration against what the frameworks need by themselves."""
 
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from cae_core.generation.seeds import SeedQueue
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.dropout import keep_mask
-from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
+from tests.benchmarks.figures import Figure, Scale, paired_seconds
 from tests.benchmarks.pools import CONTRACT, digits_32, make_modules
 
 __all__ = ["measure_mixed"]
@@ -56,19 +55,13 @@ def measure_mixed(scale: Scale) -> list[Figure]:
     step = _Step(search, search.refill(start_run(queue, data.images.shape[1:])))
     alone = _Alone(own, as_unit_float(data.images), settings.seed, settings.dropout)
     rounds = paired_seconds([step, alone], scale.pick(15, 2))
-    pairs = [(seconds[0], seconds[1]) for seconds in rounds]
-    value, spread = ratio_of_pairs(pairs)
-    medians = [1e3 * statistics.median(pair[i] for pair in pairs) for i in (0, 1)]
-    return [
-        Figure(
-            name="one iteration over Keras and torch models over the sum of their own times",
-            value=value,
-            spread=spread,
-            target=1.05,
-            at_least=False,
-            detail=f"{medians[0]:.0f} ms against {medians[1]:.0f} ms",
-        )
-    ]
+    figure = Figure.of_pairs(
+        "one iteration over Keras and torch models over the sum of their own times",
+        ((seconds[0], seconds[1]) for seconds in rounds),
+        lambda mixed, own: f"{1e3 * mixed:.0f} ms against {1e3 * own:.0f} ms",
+        target=1.05,
+    )
+    return [figure]
 
 
 class _Step:

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -13,7 +12,7 @@ from cae_backends.torch import LOADER
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.contract import Contract
 from cae_core.opening.white_box_check import OpenedWhiteBox, check_white_box
-from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
+from tests.benchmarks.figures import Figure, Scale, paired_seconds
 
 __all__ = ["measure_opening"]
 
@@ -35,15 +34,10 @@ def _measured(name: str, size: int, scale: Scale) -> Figure:
         export_torch(module.eval(), path, contract=contract, image_shape=(size, size, 3))
         sides = [_opener(path, checked=True), _opener(path, checked=False)]
         rounds = paired_seconds(sides, scale.pick(7, 1))
-    value, spread = ratio_of_pairs([(seconds[0], seconds[1]) for seconds in rounds])
-    checked, plain = (float(np.median([seconds[side] for seconds in rounds])) for side in (0, 1))
-    return Figure(
-        name=f"opening: {name} with its check / without",
-        value=value,
-        spread=spread,
-        target=None,
-        at_least=False,
-        detail=f"{checked:.2f} s / {plain:.2f} s, images of {size}x{size}",
+    return Figure.of_pairs(
+        f"opening: {name} with its check / without",
+        ((seconds[0], seconds[1]) for seconds in rounds),
+        lambda checked, plain: f"{checked:.2f} s / {plain:.2f} s, images of {size}x{size}",
     )
 
 

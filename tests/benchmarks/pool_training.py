@@ -1,6 +1,5 @@
 """Training a pool: worker processes with one thread each against one process with one thread, start-up left out."""
 
-import statistics
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +11,7 @@ from cae_backends.training.jobs import PoolJob
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData
 from cae_backends.training.recipe import Recipe
-from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
+from tests.benchmarks.figures import Figure, Scale, paired_seconds
 
 __all__ = ["measure_pool_training"]
 
@@ -32,18 +31,14 @@ def measure_pool_training(scale: Scale) -> list[Figure]:
     with local_processes(1) as one, local_processes(_WORKERS) as two:
         # the round that does not count is the start-up: imports, and the graph that every export fills in
         rounds = paired_seconds([lambda: train(one), lambda: train(two)], scale.pick(3, 1))
-    value, spread = ratio_of_pairs((first, second) for first, second in rounds)
-    medians = [statistics.median(seconds[i] for seconds in rounds) for i in (0, 1)]
-    return [
-        Figure(
-            name=f"pool training: {_WORKERS} processes over one, each with one thread",
-            value=value,
-            spread=spread,
-            target=1.8,
-            at_least=True,
-            detail=f"{models} models of digits, {epochs} epochs: {medians[0]:.1f} s against {medians[1]:.1f} s",
-        )
-    ]
+    figure = Figure.of_pairs(
+        f"pool training: {_WORKERS} processes over one, each with one thread",
+        ((first, second) for first, second in rounds),
+        lambda one, more: f"{models} models of digits, {epochs} epochs: {one:.1f} s against {more:.1f} s",
+        target=1.8,
+        at_least=True,
+    )
+    return [figure]
 
 
 def _jobs(models: int, epochs: int) -> list[PoolJob]:

@@ -1,12 +1,11 @@
 """The search: examples per second against the report's loop, one iteration against a batched loop, and its overhead."""
 
 import dataclasses
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from cae_core.generation.settings import GenerationSettings
 from cae_core.method.dropout import keep_mask
 from cae_core.models import Ensemble, Precision, Pullback
 from tests.benchmarks.baselines import BatchedLoop, Mask, report_example
-from tests.benchmarks.figures import Figure, Scale, paired_seconds, ratio_of_pairs
+from tests.benchmarks.figures import Figure, Scale, paired_seconds
 from tests.benchmarks.pools import Modules, digits_32, make_modules
 
 __all__ = ["Bench", "make_bench", "mask_of", "measure_generation", "measure_iteration", "measure_overhead"]
@@ -91,25 +90,25 @@ def measure_generation(scale: Scale) -> list[Figure]:
     baseline = _ReportSide(bench, few)
     ours = [_OurSide(bench, precision) for precision in _PRECISIONS]
     rounds = paired_seconds([baseline, *ours], scale.pick(3, 1), warm_up=False)
-    figures = []
-    for place, side in enumerate(ours, start=1):
-        # seconds of the report's loop for one seed, over ours for one seed
-        pairs = [(seconds[0] / few, seconds[place] / len(bench.queue)) for seconds in rounds]
-        value, spread = ratio_of_pairs(pairs)
-        per_seed = [statistics.median(pair[i] for pair in pairs) for i in (0, 1)]
-        same = sum(side.accepted[i] == judged for i, judged in baseline.accepted.items())
-        figures.append(
-            Figure(
-                name=f"generation, {side.precision}: examples/s over the report's loop",
-                value=value,
-                spread=spread,
-                target=50.0,
-                at_least=True,
-                detail=f"{per_seed[0]:.2f} s against {per_seed[1]:.3f} s a seed; accepted {side.accepted.sum()} of "
-                f"{len(bench.queue)}; same decision on {same} of {len(baseline.accepted)} seeds that both searched",
-            )
+    return [
+        Figure.of_pairs(
+            f"generation, {side.precision}: examples/s over the report's loop",
+            # seconds of the report's loop for one seed, over ours for one seed
+            ((seconds[0] / few, seconds[place] / len(bench.queue)) for seconds in rounds),
+            partial(_in_words, side, baseline, len(bench.queue)),
+            target=50.0,
+            at_least=True,
         )
-    return figures
+        for place, side in enumerate(ours, start=1)
+    ]
+
+
+def _in_words(ours: "_OurSide", baseline: "_ReportSide", seeds: int, loop: float, own: float) -> str:
+    same = sum(ours.accepted[i] == judged for i, judged in baseline.accepted.items())
+    return (
+        f"{loop:.2f} s against {own:.3f} s a seed; accepted {ours.accepted.sum()} of {seeds}; "
+        f"same decision on {same} of {len(baseline.accepted)} seeds that both searched"
+    )
 
 
 class _ReportSide:
@@ -160,22 +159,16 @@ def measure_iteration(scale: Scale) -> list[Figure]:
     loop = BatchedLoop.start(bench.modules, bench.seeds, bench.queue.original, bench.settings)
     counter = iter(range(10_000))
     rounds = paired_seconds([lambda: loop.step(mask(next(counter))), *steps], scale.pick(15, 2))
-    figures = []
-    for place, (precision, target) in enumerate(zip(_PRECISIONS, (1.3, 2.0), strict=True), start=1):
-        pairs = [(seconds[0], seconds[place]) for seconds in rounds]
-        value, spread = ratio_of_pairs(pairs)
-        medians = [1e3 * statistics.median(pair[i] for pair in pairs) for i in (0, 1)]
-        figures.append(
-            Figure(
-                name=f"one iteration, {precision}: speed over a batched loop in float32",
-                value=value,
-                spread=spread,
-                target=target,
-                at_least=True,
-                detail=f"{medians[0]:.0f} ms against {medians[1]:.0f} ms",
-            )
+    return [
+        Figure.of_pairs(
+            f"one iteration, {precision}: speed over a batched loop in float32",
+            ((seconds[0], seconds[place]) for seconds in rounds),
+            lambda loop, own: f"{1e3 * loop:.0f} ms against {1e3 * own:.0f} ms",
+            target=target,
+            at_least=True,
         )
-    return figures
+        for place, (precision, target) in enumerate(zip(_PRECISIONS, (1.3, 2.0), strict=True), start=1)
+    ]
 
 
 class _Stepper:
@@ -205,15 +198,11 @@ def _overhead(bench: Bench, precision: Precision, repeats: int) -> Figure:
         step()
         total = time.perf_counter() - start
         pairs.append((total - timed.seconds, total))
-    value, spread = ratio_of_pairs(pairs[1:])
-    medians = [1e3 * statistics.median(pair[i] for pair in pairs[1:]) for i in (0, 1)]
-    return Figure(
-        name=f"one iteration, {precision}: share outside the models",
-        value=value,
-        spread=spread,
+    return Figure.of_pairs(
+        f"one iteration, {precision}: share outside the models",
+        pairs[1:],
+        lambda outside, whole: f"{1e3 * outside:.1f} ms of {1e3 * whole:.0f} ms",
         target=0.03,
-        at_least=False,
-        detail=f"{medians[0]:.1f} ms of {medians[1]:.0f} ms",
     )
 
 

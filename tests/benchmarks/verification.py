@@ -17,7 +17,7 @@ from cae_core.files.digests import sha256_of_file
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
 from cae_core.fingerprint.questions import plan_questions, question_images
 from tests.benchmarks import minimal_verify, verify_stages
-from tests.benchmarks.figures import Figure, Scale, paired_cpu_seconds, ratio_of_pairs
+from tests.benchmarks.figures import Figure, Scale, paired_cpu_seconds
 from tests.benchmarks.pools import CONTRACT
 
 __all__ = ["measure_verification", "random_fingerprint", "verification_stages"]
@@ -96,16 +96,11 @@ def _compare(model: Path, examples: int, *, target: float, repeats: int, note: s
     ours = _verify_command(model, examples)
     minimal = [sys.executable, minimal_verify.__file__, str(model), str(_asked_images(model, examples))]
     _check_same_answers(ours, minimal)
-    pairs = [(first, second) for first, second in paired_cpu_seconds([ours, minimal], repeats)]
-    value, spread = ratio_of_pairs(pairs)
-    medians = [statistics.median(pair[i] for pair in pairs) for i in (0, 1)]
-    return Figure(
-        name=f"cae verify, {examples} examples: CPU time over a minimal script",
-        value=value,
-        spread=spread,
+    return Figure.of_pairs(
+        f"cae verify, {examples} examples: CPU time over a minimal script",
+        ((first, second) for first, second in paired_cpu_seconds([ours, minimal], repeats)),
+        lambda mine, least: f"{1000 * mine:.0f} ms against {1000 * least:.0f} ms{note}",
         target=target,
-        at_least=False,
-        detail=f"{1000 * medians[0]:.0f} ms against {1000 * medians[1]:.0f} ms{note}",
     )
 
 
