@@ -12,7 +12,7 @@ from cae_core.version import __version__
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
-    from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
+    from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
     from cae_core.contract import Contract
     from cae_core.disputes.case import judge_files
     from cae_core.disputes.sealing import seal_file
@@ -60,7 +60,7 @@ __all__ = [
 
 _HOMES = {
     "CaeError": "errors",
-    "CalibratedFingerprint": "calibration.subject",
+    "CalibratedFingerprint": "calibration.calibrated",
     "CalibrationSettings": "calibration.calibrate",
     "Contract": "contract",
     "DifferentiableModel": "models",
@@ -73,7 +73,7 @@ _HOMES = {
     "calibrate_fingerprint": "workflows",
     "generate_fingerprint": "workflows",
     "judge_files": "disputes.case",
-    "load_calibrated": "calibration.subject",
+    "load_calibrated": "calibration.calibrated",
     "load_fingerprint": "fingerprint.file",
     "open_model": "opening.opened",
     "plan_suspect": "workflows",

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated, save_calibrated
+from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.contract import Contract
 from cae_core.files.digests import suspect_digest
 from cae_core.files.records import read_record

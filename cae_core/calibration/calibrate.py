@@ -7,8 +7,8 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 
 from cae_core.arrays import Floats32, Labels
-from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.record import Calibration
 from cae_core.calibration.screening import check_keep, choose_examples, match_rates, match_weights
 from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign

@@ -1,97 +1,144 @@
-"""A calibration: threshold, p-value and score of a fingerprint, from models that had no part in making it.
+"""What suspects are examined by: a fingerprint with the calibration that belongs to it, read once and hashed once."""
 
-The answers of every calibration model to every example are kept, not only its score. So a suspect that was asked a
-part of the examples is compared with what the calibration models answered to that very part.
-"""
-
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
-from cae_core.calibration.groups import CalibrationModel, Group
-from cae_core.errors import OptionError
+from cae_core.calibration.file import calibration_digest, save_calibration, unpack_calibration
+from cae_core.calibration.groups import Group, LabelDrift, answer_shares
+from cae_core.calibration.record import Calibration
+from cae_core.errors import FingerprintError, OptionError
+from cae_core.fingerprint.file import Fingerprint, FingerprintFile, save_fingerprint
+from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.score import Score
+from cae_core.statistics.thresholds import least_accused
 
-__all__ = ["Calibration", "ModelsBehind"]
+__all__ = ["CalibratedFingerprint", "Standing", "load_calibrated", "save_calibrated"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a suspect stands among the calibration models, by one score over the same examples.
+
+    Attributes:
+        score: which one.
+        value: the suspect's.
+        references: float64 (r,), theirs.
+        surrogates: float64 (r_S,), theirs.
+    """
+
+    score: Score
+    value: float
+    references: Floats64
+    surrogates: Floats64
+
+    @property
+    def p_value(self) -> float:
+        """How likely an independent model scores this high, by rank."""
+        return rank_p_value(self.references, self.value)
+
+    @property
+    def p_value_surrogate(self) -> float:
+        """How likely a surrogate scores this low, by rank."""
+        return rank_p_value(-self.surrogates, -self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """Threshold, p-value and score of a fingerprint, from models that had no part in making it.
+class CalibratedFingerprint:
+    """A fingerprint and, where it is calibrated, what models that had no part in it answer.
 
     Attributes:
-        fingerprint_id: of the fingerprint that the models were asked about.
-        score: the one that decides; fixed here.
-        fpr: the rate of false accusations that is asked for, in (0, 1).
-        fnr: the rate of surrogates called independent that is asked for, in (0, 1).
-        parametric: whether the p-value comes from a beta-binomial model instead of ranks: no bound.
-        chosen: bool (n,), the examples that are asked; all where nothing was screened.
-        weights: float64 (2, n), the log-likelihood ratio of a match and of anything else; None without a screen role.
-        references: the calibrate role's.
-        surrogates: the calibrate role's.
-        screen: the screen role's models, by which ``chosen`` and ``weights`` came about.
+        fingerprint: see `Fingerprint`.
+        calibration: of this fingerprint; None: the literature's threshold applies.
+        sha256: of the file that both were read from; empty where they were not.
+
+    Raises:
+        FingerprintError: the calibration is another fingerprint's.
     """
 
-    fingerprint_id: str
-    score: Score = Score.CAEACC
-    fpr: float
-    fnr: float
-    parametric: bool = False
-    chosen: NDArray[np.bool_] = field(repr=False)
-    weights: Floats64 | None = field(default=None, repr=False)
-    references: Group
-    surrogates: Group
-    screen: tuple[CalibrationModel, ...] = ()
+    fingerprint: Fingerprint
+    calibration: Calibration | None = None
+    sha256: str = ""
 
-    def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
-        """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.
+    def __post_init__(self) -> None:
+        if self.calibration is not None and self.calibration.fingerprint_id != self.fingerprint.id:
+            raise FingerprintError(
+                f"The calibration belongs to the fingerprint {self.calibration.fingerprint_id[:12]}… and the one at "
+                f"hand is {self.fingerprint.id[:12]}…. Calibrate this fingerprint (`cae calibrate`)."
+            )
 
-        Raises:
-            OptionError: the likelihood-ratio score where no screen role has weighed the examples.
+    @cached_property
+    def content_sha256(self) -> str:
+        """SHA-256 of everything that was read of the calibration, whatever its file says; empty where there is none."""
+        return "" if self.calibration is None else calibration_digest(self.calibration)
+
+    @property
+    def chosen(self) -> NDArray[np.bool_]:
+        """Which examples may be asked, bool (n,)."""
+        return np.ones(len(self.fingerprint), bool) if self.calibration is None else self.calibration.chosen
+
+    def scores(self, group: Group, asked: Labels, score: Score) -> Floats64:
+        """Return the scores (r,) of a group's models over the examples ``asked`` (a,)."""
+        return self._calibrated().scored(group.matches(self.fingerprint)[:, asked], asked, score)
+
+    def standing(self, value: float, compared: Labels, score: Score | None = None) -> Standing:
+        """Place a suspect among the calibration models.
+
+        Args:
+            value: the suspect's score, see `Calibration.scored`.
+            compared: int64 (a,), the examples over which the calibration models are scored.
+            score: the deciding one where None.
         """
-        if score == Score.CAEACC:
-            return np.asarray(matches.mean(axis=-1), np.float64)
-        if self.weights is None:
-            raise OptionError("This calibration has no weights for the likelihood-ratio score: it had no screen role.")
-        match, other = self.weights[:, asked]
-        # exact sums: equal answers tie to the last bit, in whichever order somebody asked
-        ratios = np.asarray(np.where(matches, match, other), np.float64)
-        return np.array([math.fsum(row) for row in ratios]) / len(asked)
+        calibration = self._calibrated()
+        which = calibration.score if score is None else score
+        groups = (calibration.references, calibration.surrogates)
+        return Standing(which, value, *(self.scores(group, compared, which) for group in groups))
 
-    def behind(self) -> "ModelsBehind":
-        """Return how many models of which kinds stand behind a verdict."""
-        return ModelsBehind(
-            references=len(self.references),
-            surrogates=len(self.surrogates),
-            kinds={"references": self.references.kinds(), "surrogates": self.surrogates.kinds()},
-            screen=len(self.screen),
-            examples_chosen=int(self.chosen.sum()),
-            fpr=self.fpr,
-            fnr=self.fnr,
+    def threshold(self) -> float | None:
+        """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is."""
+        calibration, asked = self._calibrated(), np.flatnonzero(self.chosen)
+        return least_accused(
+            self.scores(calibration.references, asked, calibration.score),
+            len(asked),
+            fpr=calibration.fpr,
+            score=calibration.score,
+            parametric=calibration.parametric,
         )
 
+    def label_drift(self) -> LabelDrift:
+        """Return what the references answer to the chosen examples."""
+        asked = np.flatnonzero(self.chosen)
+        return answer_shares(self._calibrated().references.answers[:, asked], self.fingerprint, asked)
 
-@dataclass(frozen=True, kw_only=True)
-class ModelsBehind:
-    """What stands behind a calibrated verdict.
+    def _calibrated(self) -> Calibration:
+        if self.calibration is None:
+            raise OptionError("This fingerprint is not calibrated. Calibrate it (`cae calibrate`).")
+        return self.calibration
 
-    Attributes:
-        references: r.
-        surrogates: r_S.
-        kinds: of either relation, how many models of which kind.
-        screen: models of the screen role.
-        examples_chosen: of the fingerprint.
-        fpr: the rate of false accusations that is asked for.
-        fnr: the rate of surrogates called independent that is asked for.
+
+def load_calibrated(path: Path) -> CalibratedFingerprint:
+    """Read a fingerprint's file once: the fingerprint, its calibration where it has one, and its digest.
+
+    Raises:
+        FingerprintError: see `load_fingerprint`; or the calibration is of an unknown version, edited or inconsistent.
     """
+    file = FingerprintFile.read(path)
+    fingerprint = file.fingerprint()
+    calibration = unpack_calibration(file, fingerprint)
+    return CalibratedFingerprint(fingerprint=fingerprint, calibration=calibration, sha256=file.sha256)
 
-    references: int
-    surrogates: int
-    kinds: dict[str, dict[str, int]]
-    screen: int
-    examples_chosen: int
-    fpr: float
-    fnr: float
+
+def save_calibrated(subject: CalibratedFingerprint, path: Path) -> None:
+    """Write both into one file, atomically, mode 0600; the same content gives the same bytes.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    if subject.calibration is None:
+        save_fingerprint(subject.fingerprint, path)
+    else:
+        save_calibration(subject.calibration, subject.fingerprint, path, digest=subject.content_sha256)

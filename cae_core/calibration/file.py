@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import sha256_of
-from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.record import Calibration
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_fields

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
-from cae_core.calibration.subject import Standing
+from cae_core.calibration.calibrated import Standing
 from cae_core.disputes.recorder import Recorder
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError

@@ -14,8 +14,8 @@ from typing import Any
 
 from cae_core.arrays import Floats32
 from cae_core.calibration.calibrate import AskedModel, CalibrationSettings, calibrate
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import CalibratedFingerprint, save_calibrated
+from cae_core.calibration.calibrated import CalibratedFingerprint, save_calibrated
+from cae_core.calibration.record import Calibration
 from cae_core.dataset import ImageSet
 from cae_core.errors import FingerprintError, OptionError, PoolError
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cae_core.calibration.subject import load_calibrated
+from cae_core.calibration.calibrated import load_calibrated
 from cae_core.disputes.seal import Opening, Seal, make_opening
 from cae_core.errors import VerdictError
 from cae_core.files.records import readable_json

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.kinds import BENIGN

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import Standing
+from cae_core.calibration.calibrated import Standing
+from cae_core.calibration.record import Calibration
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC, least_accused

@@ -4,8 +4,8 @@ None of them accuses. They keep "independent" from being said of a suspect that 
 changing or drawing them at random makes it match less often, never more often.
 """
 
+from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.groups import answer_shares, third_labels
-from cae_core.calibration.subject import CalibratedFingerprint
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.models import NO_ANSWER

@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import Standing
+from cae_core.calibration.calibrated import Standing
+from cae_core.calibration.record import Calibration
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC, as_counts
 from cae_core.verification.examination import Examination
 

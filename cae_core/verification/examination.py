@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
-from cae_core.calibration.subject import CalibratedFingerprint, Standing
+from cae_core.calibration.calibrated import CalibratedFingerprint, Standing
 from cae_core.fingerprint.answers import FirstAnswers, first_answers
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.method.caeacc import CAEAcc, cae_accuracy

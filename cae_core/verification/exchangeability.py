@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.record import Calibration
 from cae_core.statistics.intervals import binomial_tail
 
 __all__ = ["benign_range", "outside_range", "unlike_references", "unrepresented_ancestor"]

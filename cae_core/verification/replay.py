@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from cae_core.arrays import Images
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import ModelError, OptionError, VerdictError
 from cae_core.files.fields import read_fields
 from cae_core.files.records import as_json

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cae_core.arrays import Labels
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.record import Calibration
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cae_core.calibration.calibrated import ModelsBehind
+from cae_core.calibration.record import ModelsBehind
 from cae_core.fingerprint.questions import count_queries
 from cae_core.method.caeacc import CAEAcc
 from cae_core.verification.decision import Decision

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cae_cli.verdict_facts import describe_models
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.statistics.thresholds import NO_THRESHOLD
 
 __all__ = ["calibration_lines", "describe_calibration"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
+from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
+from cae_core.calibration.record import Calibration
 from cae_core.errors import VerdictError
 from cae_core.files.records import read_hashed_record
 from cae_core.fingerprint.file import Fingerprint

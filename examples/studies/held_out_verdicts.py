@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from cae_backends.datasets import open_data
 from cae_core.arrays import Floats64, Images, Labels
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Predictions

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from cae_core.calibration.subject import load_calibrated
+from cae_core.calibration.calibrated import load_calibrated
 from cae_core.fingerprint.file import load_fingerprint
 from tests.cli.conftest import CalibrationPool, Outcome, Pool, member_table
 from tests.cli.test_bad_input import assert_one_sentence, linear_graph

@@ -19,9 +19,9 @@ import pytest
 from cae_backends.attestation.seals import attest_seal, dated_evidence, response_of, signed_by
 from cae_backends.attestation.signatures import check_signing_key
 from cae_backends.datasets import open_data
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.calibrated import load_calibrated
 from cae_core.calibration.file import save_calibration
-from cae_core.calibration.subject import load_calibrated
+from cae_core.calibration.record import Calibration
 from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.record import Calibration
 from cae_core.statistics.score import Score
 from tests.core.toys import toy_calibration, toy_fingerprint, toy_group
 

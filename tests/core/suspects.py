@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels
-from cae_core.calibration.calibrated import Calibration
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, SOURCE_ERROR
 from cae_core.fingerprint.questions import Question

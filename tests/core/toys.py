@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Floats64, Images, as_unit_float
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.groups import CalibrationModel, Group
-from cae_core.calibration.subject import CalibratedFingerprint
+from cae_core.calibration.record import Calibration
 from cae_core.dataset import ImageSet
 from cae_core.fingerprint.file import Fingerprint, LabelledImages
 from cae_core.fingerprint.kinds import SOURCE_ERROR

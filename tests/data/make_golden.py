@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import cae_core
-from cae_core.calibration.calibrated import Calibration
 from cae_core.calibration.file import save_calibration
 from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.file import Fingerprint, LabelledImages, save_fingerprint
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.statistics.score import Score

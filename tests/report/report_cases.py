@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Images, Labels
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.calibrated import load_calibrated
 from cae_core.calibration.file import save_calibration
 from cae_core.calibration.groups import CalibrationModel, Group
-from cae_core.calibration.subject import load_calibrated
+from cae_core.calibration.record import Calibration
 from cae_core.files.records import as_json, read_record
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.models import Predictions

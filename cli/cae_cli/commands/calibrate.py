@@ -11,7 +11,7 @@ from cae_core.progress import stage
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
-    from cae_core.calibration.subject import CalibratedFingerprint
+    from cae_core.calibration.calibrated import CalibratedFingerprint
 
 __all__ = ["run"]
 

@@ -23,7 +23,7 @@ def run(
     Example: cae inspect fingerprint.safetensors
     """
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
-    from cae_core.calibration.subject import load_calibrated
+    from cae_core.calibration.calibrated import load_calibrated
     from cae_core.fingerprint.kinds import SOURCE_ERROR
 
     subject = load_calibrated(fingerprint)

@@ -10,7 +10,7 @@ import pytest
 
 from cae_core.arrays import Images, Labels
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate, plan_calibration
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.record import Calibration
 from cae_core.errors import ModelError, OptionError, PoolError
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.calibrated import Standing
 from cae_core.calibration.groups import CalibrationModel, Group, answer_shares
-from cae_core.calibration.subject import Standing
+from cae_core.calibration.record import Calibration
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.score import Score

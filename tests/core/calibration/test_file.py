@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
 from cae_core.calibration.file import CALIBRATION_FORMAT, calibration_digest, save_calibration
 from cae_core.calibration.groups import CalibrationModel
-from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
+from cae_core.calibration.record import Calibration
 from cae_core.errors import CaeError, FingerprintError
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint

@@ -14,7 +14,7 @@ import pytest
 from cae_core.arrays import Images, Labels
 from cae_core.calibration import file as calibration_file
 from cae_core.calibration.calibrate import CalibrationSettings
-from cae_core.calibration.subject import CalibratedFingerprint, load_calibrated
+from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate, seed_of
 from cae_core.errors import OptionError, PoolError, VerdictError

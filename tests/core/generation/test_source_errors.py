@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.calibrated import load_calibrated
 from cae_core.calibration.file import calibration_digest, save_calibration
-from cae_core.calibration.subject import load_calibrated
+from cae_core.calibration.record import Calibration
 from cae_core.dataset import ImageSet
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.records import as_json

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.record import Calibration
 from cae_core.statistics.parametric import beta_binomial_p_value
 from cae_core.statistics.score import Score
 from cae_core.verification.circumstances import Circumstances

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE

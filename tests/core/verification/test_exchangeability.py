@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.verification.exchangeability import benign_range, outside_range, unlike_references, unrepresented_ancestor
 from tests.core.suspects import ask, matching

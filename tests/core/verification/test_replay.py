@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.record import Calibration
 from cae_core.errors import VerdictError
 from cae_core.files.records import as_json
 from cae_core.statistics.score import Score

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cae_core.calibration.calibrated import Calibration
+from cae_core.calibration.record import Calibration
 from cae_core.errors import OptionError
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint

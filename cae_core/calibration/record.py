@@ -1,0 +1,97 @@
+"""A calibration: threshold, p-value and score of a fingerprint, from models that had no part in making it.
+
+The answers of every calibration model to every example are kept, not only its score. So a suspect that was asked a
+part of the examples is compared with what the calibration models answered to that very part.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats64, Labels
+from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.errors import OptionError
+from cae_core.statistics.score import Score
+
+__all__ = ["Calibration", "ModelsBehind"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Threshold, p-value and score of a fingerprint, from models that had no part in making it.
+
+    Attributes:
+        fingerprint_id: of the fingerprint that the models were asked about.
+        score: the one that decides; fixed here.
+        fpr: the rate of false accusations that is asked for, in (0, 1).
+        fnr: the rate of surrogates called independent that is asked for, in (0, 1).
+        parametric: whether the p-value comes from a beta-binomial model instead of ranks: no bound.
+        chosen: bool (n,), the examples that are asked; all where nothing was screened.
+        weights: float64 (2, n), the log-likelihood ratio of a match and of anything else; None without a screen role.
+        references: the calibrate role's.
+        surrogates: the calibrate role's.
+        screen: the screen role's models, by which ``chosen`` and ``weights`` came about.
+    """
+
+    fingerprint_id: str
+    score: Score = Score.CAEACC
+    fpr: float
+    fnr: float
+    parametric: bool = False
+    chosen: NDArray[np.bool_] = field(repr=False)
+    weights: Floats64 | None = field(default=None, repr=False)
+    references: Group
+    surrogates: Group
+    screen: tuple[CalibrationModel, ...] = ()
+
+    def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
+        """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.
+
+        Raises:
+            OptionError: the likelihood-ratio score where no screen role has weighed the examples.
+        """
+        if score == Score.CAEACC:
+            return np.asarray(matches.mean(axis=-1), np.float64)
+        if self.weights is None:
+            raise OptionError("This calibration has no weights for the likelihood-ratio score: it had no screen role.")
+        match, other = self.weights[:, asked]
+        # exact sums: equal answers tie to the last bit, in whichever order somebody asked
+        ratios = np.asarray(np.where(matches, match, other), np.float64)
+        return np.array([math.fsum(row) for row in ratios]) / len(asked)
+
+    def behind(self) -> "ModelsBehind":
+        """Return how many models of which kinds stand behind a verdict."""
+        return ModelsBehind(
+            references=len(self.references),
+            surrogates=len(self.surrogates),
+            kinds={"references": self.references.kinds(), "surrogates": self.surrogates.kinds()},
+            screen=len(self.screen),
+            examples_chosen=int(self.chosen.sum()),
+            fpr=self.fpr,
+            fnr=self.fnr,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsBehind:
+    """What stands behind a calibrated verdict.
+
+    Attributes:
+        references: r.
+        surrogates: r_S.
+        kinds: of either relation, how many models of which kind.
+        screen: models of the screen role.
+        examples_chosen: of the fingerprint.
+        fpr: the rate of false accusations that is asked for.
+        fnr: the rate of surrogates called independent that is asked for.
+    """
+
+    references: int
+    surrogates: int
+    kinds: dict[str, dict[str, int]]
+    screen: int
+    examples_chosen: int
+    fpr: float
+    fnr: float
