@@ -27,8 +27,7 @@ class GenerationSettings(ObjectiveOptions):
         norm: ``"linf"`` or ``"l2"``.
         count: how many examples are wanted.
         seed: of the order of seeds and of the dropout masks.
-        objective: a name in `OBJECTIVES`: ``"composite"`` (Eq. 5), ``"composite-keras"`` (clipped as the report's code
-            does) or ``"margins"``.
+        objective: a name in `OBJECTIVES`; its options stand beside its class.
         iterations: steps for each image.
         learning_rate: of Adam, about the way of one step on the scale [0, 1]; None: four times what reaches eps.
         dropout: probability that a pool member sits out one iteration.

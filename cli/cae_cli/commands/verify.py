@@ -7,7 +7,6 @@ import typer
 
 from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, Trusted, parse_nonce, print_json
 from cae_cli.progress import progress_bar
-from cae_core.files.records import as_json
 from cae_core.progress import stage
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def run(
                 progress=stage(progress, "asking"),
             )
     if json:
-        print_json(as_json(verdict))
+        print_json(verdict)
     else:
         from cae_cli.render import print_verdict
 

@@ -15,7 +15,7 @@ from cae_core.calibration.record import Calibration
 from cae_core.errors import VerdictError
 from cae_core.files.records import as_json
 from cae_core.statistics.score import Score
-from cae_core.verification.options import VerificationOptions
+from cae_core.verification.options import RULE, VerificationOptions
 from cae_core.verification.replay import replay_verdict
 from cae_core.verification.verdict import Suspect
 from cae_core.verification.verify import verify
@@ -299,7 +299,7 @@ def without(name: str) -> Callable[[Record], object]:
         lambda told: told["options"].update(max_queries="10"),
         lambda told: told["options"].update(claimed_accuracy=[1]),
         lambda told: told["options"].update(claimed_accuracy=3),
-        lambda told: told["options"].update(rule=3),
+        lambda told: told["options"].update(rule=RULE + 1),
         lambda told: told["options"].update(rule="2"),
     ],
 )
