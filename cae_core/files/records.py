@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from cae_core.errors import VerdictError
 __all__ = ["JsonFields", "as_json", "read_hashed_record", "read_record", "readable_json"]
 
 
-@runtime_checkable
 class JsonFields(Protocol):
     """A value whose JSON object is not its fields in their order: some have another name, are left out or derived."""
 
@@ -48,14 +47,14 @@ def as_json(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
     kind = cast("type[object]", type(value))
     if kind in _AS_IT_IS:  # most values, and this is fast
         return value
-    if kind is not dict and isinstance(value, JsonFields):  # in this order: the second is slow
+    if kind in (list, tuple):
+        return [as_json(item) for item in cast("list[object]", value)]
+    if hasattr(kind, "json_fields"):  # as `JsonFields` says, which is slow to be asked
         return as_json(value.json_fields())
+    if kind is dict or isinstance(value, Mapping):  # in this order: the second is slow too
+        return {str(name): as_json(item) for name, item in cast("Mapping[object, object]", value).items()}
     if dataclasses.is_dataclass(value):
         return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): as_json(item) for name, item in cast("Mapping[object, object]", value).items()}
-    if isinstance(value, list | tuple):
-        return [as_json(item) for item in cast("list[object]", value)]
     return _scalar(value)
 
 
