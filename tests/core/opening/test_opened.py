@@ -103,3 +103,9 @@ def test_a_loader_that_breaks_its_promise_is_named(installed: list[FakeLoader], 
 def test_backends_are_found_by_their_entry_points() -> None:
     loaders._entry_points.cache_clear()
     assert {"onnxruntime", "torch"} <= {point.name for point in loaders._entry_points()}
+
+
+def test_the_border_knows_how_to_open_a_model() -> None:
+    assert loaders.open_model is open_model
+    with pytest.raises(AttributeError, match="has no attribute 'open_models'"):
+        _ = loaders.open_models
