@@ -6,6 +6,7 @@ input contract is affine in the image, so it and its adjoint stand here, once, f
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import Floats32, Images, Labels, as_unit_float, check_images
+from cae_core.arrays import Floats32, Images, Labels, as_unit_float, check_images, sha256_of
 from cae_core.errors import ContractError, first_line, quoted
+from cae_core.files.digests import digest_of
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.resize import RESIZE_RULES, resize, resize_matrix
 
@@ -24,6 +26,8 @@ __all__ = [
     "SMALLEST_PROBABILITY",
     "Contract",
     "contract_from_metadata",
+    "contract_of",
+    "files_named",
     "metadata_of",
     "parse_contract",
     "read_contract",
@@ -282,9 +286,28 @@ class Contract:
         """Return the fields that say something, as a table of TOML or an object of JSON holds them."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of what it states; a mean image counts by its shape and values."""
+        return digest_of(self.table())
+
+    def table(self) -> dict[str, Any]:
+        """Return what it states as JSON holds it: of a mean image its shape and the SHA-256 of its values."""
+        table = {name: list(value) if isinstance(value, tuple) else value for name, value in self.stated().items()}
+        if self.mean_image is not None:
+            values = self.mean_image.astype("<f4")
+            table["mean_image"] = {"shape": list(values.shape), "sha256": sha256_of(values)}
+        return table
+
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - the fields have different types
         """Return a copy with ``changes``."""
         return dataclasses.replace(self, **changes)
+
+
+def contract_of(model: object) -> Contract | None:
+    """Return the contract by which a model is asked; None of one that does not say."""
+    contract = getattr(model, "contract", None)
+    return contract if isinstance(contract, Contract) else None
 
 
 def _short(text: str) -> str:
@@ -383,6 +406,23 @@ def read_contract(text_or_path: str) -> Contract:
     if not isinstance(found, dict):
         raise ContractError(f"{where}: contract must be a table, [contract]; found {quoted(found)}.")
     return parse_contract(cast("dict[str, Any]", found), origin=where, folder=None if inline else path.parent)
+
+
+def files_named(contract: Path) -> tuple[Path, ...]:
+    """Return the files that the contract in a TOML file names: its mean image, where it has one.
+
+    What is wrong with it is for `read_contract` to say.
+    """
+    try:
+        table = _parse_toml(_read_text(contract))
+        named = cast("dict[str, Any]", table.get("contract", table)).get("mean_image")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return ()
+    if not isinstance(named, str) or "\0" in named:
+        return ()
+    below = Path(os.path.relpath(contract.parent / named, contract.parent))
+    image = contract.parent / below
+    return (image,) if ".." not in below.parts and image.is_file() else ()
 
 
 def _read_text(path: Path) -> str:

@@ -35,10 +35,12 @@ Device: TypeAlias = str
 class Loader(Protocol):
     """What a backend's entry point names. Importing it must not import the framework.
 
-    Three further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
+    Four further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
     them, so that they are opened with consent only; ``refused``, a mapping of suffixes that are never opened to the
     sentence that says why and what to do; and the method ``files(spec)``, which returns the path of every file that
-    opening the model may read: without it the model's own files count, and none beside them.
+    opening the model may read, each in the model's folder: without it the file or folder itself counts, and nothing
+    beside it. The model's digest covers them all, but for those that a further method ``contract_files(spec)`` returns:
+    they say how the model is asked, and not what it is.
     """
 
     @property
@@ -109,18 +111,24 @@ def opens(loader: Loader, path: Path) -> bool:
     return path.suffix.lower() in loader.suffixes
 
 
-def files_told(spec: str) -> tuple[Path, ...]:
-    """Return the files that opening ``spec`` may read, by the word of the first backend that opens it and says so.
+def files_told(spec: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the files that opening ``spec`` may read: those that it is read from, and those of its contract.
+
+    By the word of the first backend that opens it and says so; both are empty where none does.
 
     Raises:
         ModelError: the model names a file that is not there, or may not be read.
     """
-    tell: Callable[[str], Iterable[Path]] | None
     for loader in installed_loaders():
         tell = getattr(loader, "files", None)
         if tell is not None and opens(loader, Path(spec)):
-            return tuple(tell(spec))
-    return ()
+            contract = _told(getattr(loader, "contract_files", None), spec)
+            return tuple(file for file in _told(tell, spec) if file not in contract), contract
+    return (), ()
+
+
+def _told(tell: Callable[[str], Iterable[Path]] | None, spec: str) -> tuple[Path, ...]:
+    return () if tell is None else tuple(tell(spec))
 
 
 def refusal(path: Path) -> str | None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.contract import Contract
-from cae_core.files.digests import suspect_digest
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.loaders import Device
+from cae_core.opening.model_files import ModelFiles, suspect_digest
 from cae_core.opening.opened import open_black_box
 from cae_core.progress import Progress, StageProgress, silent, stage
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
@@ -64,7 +64,7 @@ def generate_fingerprint(
         CaeError: see `generate`, `open_white_boxes` and `save_fingerprint`.
     """
     from cae_core.generation.generate import generate
-    from cae_core.generation.white_boxes import open_white_boxes, provenance_of
+    from cae_core.generation.white_boxes import open_white_boxes, origin_of, provenance_of
     from cae_core.pool.members import OpenPool
 
     opened = opened or OpenPool()
@@ -73,6 +73,8 @@ def generate_fingerprint(
     white_boxes = open_white_boxes(members, opened=opened, images=data.images, progress=opening)
     checkpoint = checkpoint_of(output)
     result = generate(white_boxes, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
+    origin = origin_of(members, white_boxes, opened=opened)
+    result = dataclasses.replace(result, fingerprint=dataclasses.replace(result.fingerprint, origin=origin))
     save_fingerprint(result.fingerprint, output)
     checkpoint.unlink(missing_ok=True)
     return result
@@ -132,11 +134,13 @@ def verify_suspect(
         CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
     subject = load_calibrated(fingerprint)
-    opened = open_black_box(suspect, contract=contract, device=device, trusted=trusted)
+    files = ModelFiles(suspect)
+    named = Suspect.of(files)
+    opened = open_black_box(suspect, contract=contract, device=device, trusted=trusted, files=files)
     if ledger is not None:
         open_ledger(ledger)
-    named = Suspect(name=suspect, sha256=opened.digest)
     verdict = verify(opened.model, subject, named=named, options=options, nonce=nonce, progress=progress)
+    files.check_unchanged()
     return verdict if ledger is None else _remembered(verdict, ledger)
 
 

@@ -6,7 +6,7 @@ Shared by every backend that opens files. It imports no framework.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cae_core.contract import Contract, contract_from_metadata, read_contract
+from cae_core.contract import Contract, contract_from_metadata, files_named, read_contract
 from cae_core.errors import ContractError
 
 __all__ = [
@@ -100,9 +100,9 @@ def find_sidecar(path: Path) -> Contract | None:
 
 
 def sidecar_files(path: Path) -> tuple[Path, ...]:
-    """Return the file of the contract beside the model file ``path``; none where there is none."""
+    """Return the file of the contract beside the model file ``path``, and what it names; none where there is none."""
     sidecar = sidecar_path(path)
-    return (sidecar,) if sidecar.is_file() else ()
+    return (sidecar, *files_named(sidecar)) if sidecar.is_file() else ()
 
 
 def _missing(path: Path, shape: Sequence[int | str | None], dtype: str) -> str:

@@ -185,6 +185,7 @@ def calibrate(
         references=asker.group(members.references),
         surrogates=asker.group(members.surrogates),
         screen=asker.group(members.screen).models,
+        fingerprint_sha256=fingerprint.content_sha256,
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 

@@ -70,6 +70,12 @@ class CalibratedFingerprint:
                 f"The calibration belongs to the fingerprint {self.calibration.fingerprint_id[:12]}… and the one at "
                 f"hand is {self.fingerprint.id[:12]}…. Calibrate this fingerprint (`cae calibrate`)."
             )
+        bound = "" if self.calibration is None else self.calibration.fingerprint_sha256
+        if bound not in ("", self.fingerprint.content_sha256):
+            raise FingerprintError(
+                "The fingerprint is not as it was when it was calibrated: its probes, its descriptions or its record "
+                "of the search are others. Use the original file, or calibrate again (`cae calibrate`)."
+            )
 
     @cached_property
     def content_sha256(self) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import sha256_of
 from cae_core.calibration.groups import CalibrationModel, Group
 from cae_core.calibration.record import Calibration
-from cae_core.errors import FingerprintError, OptionError
+from cae_core.errors import FingerprintError, OptionError, quoted
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_fields
 from cae_core.fingerprint.file import Attachment, Fingerprint, FingerprintFile, save_fingerprint
@@ -87,6 +87,7 @@ def calibration_digest(calibration: Calibration) -> str:
 def _pack(calibration: Calibration, digest: str = "") -> Attachment:
     metadata: dict[str, Any] = {"format": CALIBRATION_FORMAT}
     metadata |= {name: getattr(calibration, name) for name in _SETTINGS}
+    metadata |= {"fingerprint_sha256": calibration.fingerprint_sha256} if calibration.fingerprint_sha256 else {}
     metadata["screen"] = [dataclasses.asdict(model) for model in calibration.screen]
     tensors: dict[str, NDArray[Any]] = {"chosen": calibration.chosen.astype(np.uint8)}
     if calibration.weights is not None:
@@ -106,6 +107,7 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
         raise TypeError(f"parametric {metadata['parametric']!r}")
     return Calibration(
         **{name: metadata[name] for name in _SETTINGS if name != "score"},
+        fingerprint_sha256=_text(metadata.get("fingerprint_sha256", "")),
         score=Score.named(metadata["score"]),
         screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
@@ -113,6 +115,12 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
         references=_group(metadata, tensors, "references"),
         surrogates=_group(metadata, tensors, "surrogates"),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a digest is a text; found {quoted(value)}")
+    return value
 
 
 def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation: str) -> Group:

@@ -33,6 +33,8 @@ class Calibration:
         references: the calibrate role's.
         surrogates: the calibrate role's.
         screen: the screen role's models, by which ``chosen`` and ``weights`` came about.
+        fingerprint_sha256: of all that the fingerprint holds, see `Fingerprint.content_sha256`; empty in calibrations
+            of before, which its id alone binds.
     """
 
     fingerprint_id: str
@@ -45,6 +47,7 @@ class Calibration:
     references: Group
     surrogates: Group
     screen: tuple[CalibrationModel, ...] = ()
+    fingerprint_sha256: str = ""
 
     def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
         """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.

@@ -1,6 +1,7 @@
 """A dispute, from files to files: what `cae judge` does, and a script may do as well."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,8 +9,16 @@ from cae_core import version as release
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
-from cae_core.disputes.claim import Claim, Consistency, check_consistency, claimed_settings, open_claim
+from cae_core.disputes.claim import (
+    Claim,
+    Consistency,
+    check_consistency,
+    check_source_contract,
+    claimed_settings,
+    open_claim,
+)
 from cae_core.disputes.claim_rerun import ClaimRerun, claimed_members, rerun_claim, sample_examples
+from cae_core.disputes.copies import copied_models
 from cae_core.disputes.judging import (
     DatedEvidence,
     Judgement,
@@ -27,6 +36,7 @@ from cae_core.fingerprint.file import FingerprintFile
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
+from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.opened import Opened, open_black_box
 from cae_core.pool.manifest import read_pool
 from cae_core.pool.members import OpenPool
@@ -203,19 +213,33 @@ def judge_files(
         CaeError: see `regenerate` and `judge_claim`.
     """
     check_seals(options.seals)
-    opened = OpenPool(device=options.device)
-    claim, looked_at = _opened_claim(files, opened)
+    for path in (files.seal, files.source):
+        if not path.exists():
+            raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")
+    with copied_models([str(files.source), files.suspect], files.workdir) as copies:
+        return _judged_case(files, data, options, copies, progress)
+
+
+def _judged_case(
+    files: CaseFiles, data: ImageSet, options: JudgeOptions, copies: Sequence[ModelFiles], progress: Progress
+) -> Case:
+    """Judge by copies of source and suspect: what is opened is what was hashed, whoever writes to them meanwhile."""
+    source, accused = copies
+    opened = OpenPool(device=options.device, known=copies)
+    claim, looked_at = _opened_claim(files, source, accused)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
-    pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, trusted=options.trusted, opened=opened)
-    suspect = _suspect(files, options, opened)
-    refuse_known_file(_named(suspect), {opened.digest(member): member for member in pool.own})
+    pool = read_judge_pool(files.pool, Path(source.spec), ancestor=ancestor, trusted=options.trusted, opened=opened)
+    suspect, named = _suspect(files, options, accused), Suspect.of(accused, name=files.suspect)
+    refuse_known_file(named, {opened.digest(member): member for member in pool.own})
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
     hearing = _Hearing(
         files=files, options=options, opened=opened, claim=claim, pool=pool, nonce=nonce, progress=progress
     )
-    consistency = check_consistency(claim.fingerprint, opened.open(pool.source, keep=True).model)
+    claimed = opened.open(pool.source, keep=True).model
+    check_source_contract(claim, claimed, origin=source.spec)
+    consistency = check_consistency(claim.fingerprint, claimed)
     replay = _replayed(hearing)
-    judgement, regeneration = _judged(hearing, data, suspect)
+    judgement, regeneration = _judged(hearing, data, suspect.model, named)
     case = Case(
         judgement=judgement,
         claim=claim,
@@ -244,35 +268,27 @@ class _Hearing:
     progress: Progress
 
 
-def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opened[Model]:
+def _suspect(files: CaseFiles, options: JudgeOptions, copy: ModelFiles) -> Opened[Model]:
     return open_black_box(
-        files.suspect,
-        contract=files.contract,
-        device=options.device,
-        trusted=options.trusted,
-        files=opened.files(files.suspect),
+        copy.spec, contract=files.contract, device=options.device, trusted=options.trusted, files=copy
     )
 
 
-def _opened_claim(files: CaseFiles, opened: OpenPool) -> tuple[Claim, LookedAt]:
-    for path in (files.seal, files.source):
-        if not path.exists():
-            raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")
+def _opened_claim(files: CaseFiles, source: ModelFiles, suspect: ModelFiles) -> tuple[Claim, LookedAt]:
     fingerprint, (seal, seal_sha256) = FingerprintFile.read(files.claim), read_hashed_record(files.seal)
-    source = opened.files(str(files.source)).digest
     claim = open_claim(
         fingerprint.fingerprint(),
         seal=seal,
         opening=read_record(files.opening),
-        source_sha256=source,
+        source_sha256=source.digest,
         seal_origin=str(files.seal),
         opening_origin=str(files.opening),
     )
     return claim, LookedAt(
         claim=NamedFile(name=str(files.claim), sha256=fingerprint.sha256),
         seal=NamedFile(name=str(files.seal), sha256=seal_sha256),
-        source=NamedFile(name=str(files.source), sha256=source),
-        suspect=NamedFile(name=files.suspect, sha256=opened.files(files.suspect).digest),
+        source=NamedFile(name=str(files.source), sha256=source.digest),
+        suspect=NamedFile(name=files.suspect, sha256=suspect.digest),
     )
 
 
@@ -311,7 +327,7 @@ def _replayed(hearing: _Hearing) -> ClaimRerun | None:
     return rerun_claim(claimed, white_boxes, index, progress=hearing.progress)
 
 
-def _judged(hearing: _Hearing, data: ImageSet, suspect: Opened[Model]) -> tuple[Judgement, Regeneration | None]:
+def _judged(hearing: _Hearing, data: ImageSet, suspect: Model, named: Suspect) -> tuple[Judgement, Regeneration | None]:
     """Return the judgement, and the regeneration where the outcome was not certain without one."""
     options, opening = hearing.options, hearing.claim.opening
     references, fpr = len(hearing.pool.calibrating.references), options.rate(hearing.claim)
@@ -321,8 +337,8 @@ def _judged(hearing: _Hearing, data: ImageSet, suspect: Opened[Model]) -> tuple[
     regeneration = _regenerated(hearing, data)
     judgement = judge_claim(
         regeneration,
-        suspect.model,
-        named=_named(suspect),
+        suspect,
+        named=named,
         seals=options.seals,
         dated=options.evidence,
         max_queries=opening.max_queries,
@@ -330,10 +346,6 @@ def _judged(hearing: _Hearing, data: ImageSet, suspect: Opened[Model]) -> tuple[
         progress=stage(hearing.progress, "asking the suspect"),
     )
     return judgement, regeneration
-
-
-def _named(suspect: Opened[Model]) -> Suspect:
-    return Suspect(name=suspect.spec, sha256=suspect.digest)
 
 
 def _regenerated(hearing: _Hearing, data: ImageSet) -> Regeneration:

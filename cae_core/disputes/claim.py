@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from cae_core.contract import contract_of
 from cae_core.disputes.seal import Opening, Seal, parse_opening, parse_seal, pool_digests
 from cae_core.errors import OptionError, VerdictError
+from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_fields
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.generation.settings import GenerationSettings, without_unused
 from cae_core.models import Model
 
-__all__ = ["Claim", "Consistency", "check_consistency", "claimed_settings", "open_claim"]
+__all__ = ["Claim", "Consistency", "check_consistency", "check_source_contract", "claimed_settings", "open_claim"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ def open_claim(
             f"{seal_origin}: it was made for the fingerprint {opened.fingerprint_id[:12]}… and the claim is "
             f"{fingerprint.id[:12]}…. Give the fingerprint that was sealed."
         )
+    if opened.fingerprint_sha256 not in ("", fingerprint.content_sha256):
+        raise VerdictError(
+            f"{seal_origin}: the fingerprint has the sealed id, and its probes, its descriptions or its record of the "
+            "search are not those that were sealed. Give the fingerprint that was sealed, unchanged."
+        )
     named, surrogates, references = pool_digests(fingerprint)
     for what, digest in (("the seal binds", opened.source), ("the fingerprint names", named)):
         if digest != source_sha256:
@@ -81,6 +88,26 @@ def open_claim(
     except OptionError as error:
         raise VerdictError(f"{seal_origin}: its query budget leaves nothing to judge by: {error}") from error
     return Claim(fingerprint, sealed, opened)
+
+
+def check_source_contract(claim: Claim, source: Model, *, origin: str) -> None:
+    """Refuse a claimed source that is asked otherwise than it was sealed; an opening of format 1 binds no contract.
+
+    Args:
+        claim: opened.
+        source: the claimed source, as the judge has opened it.
+        origin: what it is called in messages.
+
+    Raises:
+        VerdictError: naming both digests.
+    """
+    contract, sealed = contract_of(source), claim.opening.source_contract
+    if sealed and contract is not None and contract.digest != sealed:
+        raise VerdictError(
+            f"{origin}: the seal binds a source that is asked by the contract {sealed[:12]}…, and here it is asked by "
+            f"{contract.digest[:12]}… ({canonical_json(contract.table())[:300]}). Give the contract that was sealed, "
+            "beside the source or in the manifest."
+        )
 
 
 def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSettings:  # noqa: ANN401 - of different types

@@ -26,6 +26,12 @@ __all__ = ["SEAL_FORMAT", "Opening", "Seal", "make_opening", "parse_opening", "p
 
 SEAL_FORMAT = 1
 
+OPENING_FORMAT = 2
+"""Of the opening. One of format 1 binds neither the fingerprint's whole content, nor the files and the contract of the
+source; it is still read."""
+
+_SINCE_2 = frozenset({"fingerprint_sha256", "source_files", "source_contract"})
+
 _HASH = "SHA-256 over canonical JSON"
 _SALT_BYTES = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -36,9 +42,12 @@ class Opening:
     """What a claim is bound to; a secret until it is opened before the judge.
 
     Attributes:
-        format: of this record.
+        format: of this record, 1 or 2.
         fingerprint_id: of the claimed fingerprint.
-        source: SHA-256 of the source's file.
+        fingerprint_sha256: of all that it holds, see `Fingerprint.content_sha256`.
+        source: SHA-256 of the source, over all of its files.
+        source_files: those, as lines of ``sha256sum``; empty where the fingerprint does not name them.
+        source_contract: SHA-256 of the contract by which it was asked; empty likewise.
         surrogates: SHA-256 of the surrogates that the fingerprint was made with.
         references: likewise.
         score: that decides.
@@ -49,9 +58,12 @@ class Opening:
         salt: hex, so that nobody can guess the content of a seal and compare.
     """
 
-    format: int = SEAL_FORMAT
+    format: int = OPENING_FORMAT
     fingerprint_id: str
+    fingerprint_sha256: str = ""
     source: str
+    source_files: tuple[str, ...] = ()
+    source_contract: str = ""
     surrogates: tuple[str, ...]
     references: tuple[str, ...]
     score: Score
@@ -60,6 +72,10 @@ class Opening:
     tool: str
     claimant: str
     salt: str
+
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: a format holds the fields that it has always had."""
+        return {name: value for name, value in vars(self).items() if name in _names(self.format)}
 
     def seal(self) -> "Seal":
         """Return the commitment to all of this."""
@@ -110,7 +126,10 @@ def make_opening(
     source, surrogates, references = pool_digests(fingerprint)
     return Opening(
         fingerprint_id=fingerprint.id,
+        fingerprint_sha256=fingerprint.content_sha256,
         source=source,
+        source_files=tuple(fingerprint.origin.get("files", ())),
+        source_contract=fingerprint.origin.get("contract_sha256", ""),
         surrogates=surrogates,
         references=references,
         score=Score.named(score),
@@ -152,7 +171,7 @@ def parse_seal(record: Mapping[str, Any], origin: str) -> Seal:
     Raises:
         VerdictError: it is no seal, or one of another format.
     """
-    _check_format(record, origin, "seal")
+    _check_format(record, origin, "seal", SEAL_FORMAT)
     commitment = record.get("commitment")
     if record.get("hash") != _HASH or not isinstance(commitment, str) or not _SHA256.fullmatch(commitment):
         raise VerdictError(f"{origin}: this is no seal: it holds no commitment. Give the file that `cae seal` wrote.")
@@ -170,8 +189,8 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
     Raises:
         VerdictError: it is no opening, one of another format, it was edited, or it belongs to another seal.
     """
-    _check_format(record, origin, "opening")
-    names = {field.name for field in dataclasses.fields(Opening)}
+    _check_format(record, origin, "opening", OPENING_FORMAT)
+    names = _names(record["format"])
     if set(record) != names:
         odd = sorted(set(record) ^ names)[0]
         raise VerdictError(
@@ -194,10 +213,16 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
     return opening
 
 
-def _check_format(record: Mapping[str, Any], origin: str, what: str) -> None:
+def _names(version: int) -> set[str]:
+    """Return the fields of an opening of this format."""
+    names = {field.name for field in dataclasses.fields(Opening)}
+    return names - _SINCE_2 if version == 1 else names
+
+
+def _check_format(record: Mapping[str, Any], origin: str, what: str, latest: int) -> None:
     found = record.get("format")
-    if type(found) is not int or found != SEAL_FORMAT:
+    if type(found) is not int or not 1 <= found <= latest:
         raise VerdictError(
-            f"{origin}: this {what} has format version {quoted(found)} and this release reads {SEAL_FORMAT}. "
-            "Use the release that wrote it, or a later one."
+            f"{origin}: this {what} has format version {quoted(found)} and this release reads "
+            f"{' and '.join(map(str, range(1, latest + 1)))}. Use the release that wrote it, or a later one."
         )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels, sha256_of
-from cae_core.errors import FingerprintError
+from cae_core.errors import FingerprintError, quoted
 from cae_core.files.digests import canonical_json
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import TensorFileError, pack_tensors, unpack_tensors
@@ -91,6 +91,8 @@ class Fingerprint:
         class_names: the c class names.
         generation: settings, source, pools and data, as JSON holds them; part of the identity.
         tools: versions of what made it; not part of the identity.
+        origin: of the source its ``files``, as lines of ``sha256sum``, and its ``contract``, as a table and by its
+            SHA-256; not part of the identity either, and empty in files of before.
         further: images of the kinds that never count in CAEAcc, by the kind's name; see `cae_core.fingerprint.kinds`.
     """
 
@@ -107,6 +109,7 @@ class Fingerprint:
     generation: dict[str, Any]
     tools: dict[str, str]
     further: Mapping[str, LabelledImages] = field(default_factory=dict[str, LabelledImages])
+    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -116,6 +119,33 @@ class Fingerprint:
         """SHA-256 over images, labels, ground truth and the canonical generation metadata."""
         labels = (labels.astype("<i8") for labels in (self.labels, self.ground_truth))
         return sha256_of(repr(self.images.shape), self.images, *labels, canonical_json(self.generation))
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """SHA-256 over all that its file holds: every tensor and the metadata, but nothing that is attached."""
+        tensors = sorted(self.tensors().items())
+        parts = (part for name, x in tensors for part in (f"{name}{x.dtype.str}{x.shape}", x))
+        return sha256_of(canonical_json(self.metadata()), *parts)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what its file says beside the tensors, as JSON holds it."""
+        return {
+            "format": FORMAT_VERSION,
+            "fingerprint_id": self.id,
+            "class_names": list(self.class_names),
+            "geometry": list(self.images.shape[1:]),
+            "generation": self.generation,
+            "tools": self.tools,
+            **({"origin": self.origin} if self.origin else {}),
+        }
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the tensors of its file, by name."""
+        tensors: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _TENSORS}
+        for kind in FURTHER:
+            if len(self.of(kind)):
+                tensors |= {f"{kind.prefix}{name}": getattr(self.of(kind), name) for name, *_ in _LABELLED}
+        return tensors
 
     def of(self, kind: ImageKind) -> LabelledImages:
         """Return the images of one kind; there may be none."""
@@ -174,18 +204,11 @@ def save_fingerprint(
     """
     attached = attachments or {}
     metadata = {
-        "format": FORMAT_VERSION,
-        "fingerprint_id": fingerprint.id,
-        "class_names": list(fingerprint.class_names),
-        "geometry": list(fingerprint.images.shape[1:]),
-        "generation": fingerprint.generation,
-        "tools": fingerprint.tools,
+        **fingerprint.metadata(),
+        "content_sha256": fingerprint.content_sha256,
         **{name: attachment.metadata for name, attachment in attached.items()},
     }
-    tensors: dict[str, NDArray[Any]] = {name: getattr(fingerprint, name) for name in _TENSORS}
-    for kind in FURTHER:
-        if len(fingerprint.of(kind)):
-            tensors |= {f"{kind.prefix}{name}": getattr(fingerprint.of(kind), name) for name, *_ in _LABELLED}
+    tensors = fingerprint.tensors()
     for name, attachment in attached.items():
         tensors |= {f"{name}.{key}": tensor for key, tensor in attachment.tensors.items()}
     write_atomically(path, pack_tensors(tensors, {_KEY: canonical_json(metadata)}), mode=0o600)
@@ -259,7 +282,7 @@ class FingerprintFile:
             fingerprint = _unpack(metadata, tensors)
             claimed = metadata["fingerprint_id"]
             _check_values(fingerprint, path)
-            found = fingerprint.id
+            found, content = fingerprint.id, fingerprint.content_sha256
         except (KeyError, TypeError, ValueError) as error:
             raise FingerprintError(
                 f"{path}: the fingerprint's metadata are incomplete or malformed ({error!r})."
@@ -268,6 +291,11 @@ class FingerprintFile:
             raise FingerprintError(
                 f"{path}: the file was edited: its content has id {found[:12]}… and it claims "
                 f"{str(claimed)[:12]}…. Use the original file."
+            )
+        if metadata.get("content_sha256", content) != content:
+            raise FingerprintError(
+                f"{path}: the file was edited: its probes, its descriptions or its record of the search are not those "
+                "that it was written with. Use the original file."
             )
         return fingerprint
 
@@ -299,11 +327,21 @@ def _unpack(metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) ->
         class_names=tuple(map(str, metadata["class_names"])),
         generation=metadata["generation"],
         tools=metadata["tools"],
+        origin=_origin(metadata),
         further={
             kind.name: LabelledImages(*(tensors[f"{kind.prefix}{name}"] for name, *_ in _LABELLED))
             for kind in _present(tensors)
         },
     )
+
+
+def _origin(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the origin; one that is no object, or holds no texts, is malformed."""
+    origin = dict(metadata.get("origin", {}))
+    files, digest = origin.get("files", []), origin.get("contract_sha256", "")
+    if not isinstance(digest, str) or not all(isinstance(line, str) for line in files):
+        raise TypeError(f"origin {quoted(origin)}")
+    return origin
 
 
 def _present(tensors: Mapping[str, object]) -> list[ImageKind]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32
+from cae_core.contract import contract_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import PoolError
 from cae_core.generation.ensembles import build_ensemble
@@ -19,7 +20,7 @@ from cae_core.pool.roles import GenerationMembers
 from cae_core.pool.same_model import first_equal, probe_images
 from cae_core.progress import StageProgress, silent
 
-__all__ = ["Logits", "WhiteBoxes", "check_references", "open_white_boxes", "provenance_of"]
+__all__ = ["Logits", "WhiteBoxes", "check_references", "open_white_boxes", "origin_of", "provenance_of"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,13 @@ def provenance_of(members: GenerationMembers, *, opened: OpenPool | None = None)
         "surrogates": [describe(member) for member in members.surrogates],
         "references": [describe(member) for member in members.references],
     }
+
+
+def origin_of(members: GenerationMembers, white_boxes: WhiteBoxes, *, opened: OpenPool) -> dict[str, Any]:
+    """Return where the source was read and how it was asked, see `Fingerprint.origin`."""
+    contract = contract_of(white_boxes.source)
+    told = {} if contract is None else {"contract": contract.table(), "contract_sha256": contract.digest}
+    return {"files": list(opened.files(members.source.path).lines), **told}
 
 
 def check_references(white_boxes: WhiteBoxes, data: ImageSet) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
-from cae_core.files.digests import sha256_of_file
 from cae_core.loaders import Device, runs_code
+from cae_core.opening.model_files import suspect_digest
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
 from cae_core.pool.manifest import Pool, PoolMember, parse_member, read_pool
 from cae_core.pool.manifest_writing import ManifestRow, append_row
@@ -126,7 +126,7 @@ def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
     """Return the fields by which the manifest trusts this very file; only a form that runs code needs them."""
     if not trusted or not model.exists() or not runs_code(model):
         return {}
-    return {"trusted": True, "sha256": sha256_of_file(model)}
+    return {"trusted": True, "sha256": suspect_digest(model)}
 
 
 def _table(contract: Contract) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Opening the members of a pool: what one job opens and hashes, it opens and hashes here."""
 
 import dataclasses
-from collections.abc import Callable
-from itertools import chain
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.files.digests import files_in
 from cae_core.loaders import Device
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.model_files import ModelFiles
@@ -27,17 +26,27 @@ class OpenPool:
     Args:
         device: where the members run.
         opener: gives a member as a black box, such as one that is open already; None: by its file.
+        known: files that somebody has hashed already.
     """
 
-    def __init__(self, *, device: Device = "auto", opener: Callable[[PoolMember], Model] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        device: Device = "auto",
+        opener: Callable[[PoolMember], Model] | None = None,
+        known: Iterable[ModelFiles] = (),
+    ) -> None:
         self.device = device
         self._opener = opener
-        self._files: dict[tuple[str | int, ...], ModelFiles] = {}
+        self._files = {_place(files.spec): files for files in known}
         self._kept: dict[Path, Opened[Model]] = {}
 
     def files(self, spec: str | Path) -> ModelFiles:
         """Return the files of a model, of this pool or not, by its path or address."""
-        return self._files.setdefault(_state(spec), ModelFiles(str(spec)))
+        place = _place(spec)
+        if place not in self._files or not self._files[place].unchanged:
+            self._files[place] = ModelFiles(str(spec))
+        return self._files[place]
 
     def digest(self, member: PoolMember) -> str:
         """Return the SHA-256 of the member's file, checked against the manifest's; see `PoolMember.digest`."""
@@ -100,14 +109,9 @@ def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
     return OpenPool(device=device).open(member).model
 
 
-def _state(spec: str | Path) -> tuple[str | int, ...]:
-    """Return what is known of a model without reading it: where it lies; inodes, sizes and times of its files."""
-    path = Path(spec)
-    if not path.exists():
-        return (str(spec),)
-    states = [file.stat() for file in files_in(path)]
-    known = ((state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states)
-    return (str(path.resolve()), *chain.from_iterable(known))
+def _place(spec: str | Path) -> tuple[str, str]:
+    """Return by what a model is known again: where it lies, and its name, which its digest may cover."""
+    return os.path.realpath(spec), Path(spec).name
 
 
 def _check_trusted(member: PoolMember) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from cae_core.calibration.record import ModelsBehind
 from cae_core.fingerprint.questions import count_queries
 from cae_core.method.caeacc import CAEAcc
+from cae_core.opening.model_files import ModelFiles
 from cae_core.verification.decision import Decision
 from cae_core.verification.evidence import Evidence, Null
 from cae_core.verification.examination import Examination
@@ -23,11 +24,26 @@ class Suspect:
 
     Attributes:
         name: a path or an address.
-        sha256: of its file, else of its name; it decides the order of the questions together with the nonce.
+        sha256: of all of its files, else of its name; it decides the order of the questions together with the nonce.
+        files: those files, as lines of ``sha256sum``; empty where there are none, or nobody looked.
     """
 
     name: str
     sha256: str
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, files: ModelFiles, *, name: str = "") -> Self:
+        """Return the suspect that lies in these files, or at that address; ``name``: where these are a copy of it.
+
+        Raises:
+            ModelError: see `ModelFiles`.
+        """
+        return cls(name=name or files.spec, sha256=files.digest, files=files.lines)
+
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`."""
+        return {"name": self.name, "sha256": self.sha256, **({"files": self.files} if self.files else {})}
 
 
 @dataclass(frozen=True, kw_only=True)

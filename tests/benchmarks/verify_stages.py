@@ -43,7 +43,7 @@ def main() -> None:
     _mark("importing the command line")
     from cae_cli.commands import verify as command
     from cae_core import workflows
-    from cae_core.opening import model_files
+    from cae_core.verification import verdict
 
     _mark("importing the core")
     import onnxruntime  # noqa: F401
@@ -51,7 +51,7 @@ def main() -> None:
     _mark("importing ONNX Runtime")
     _clock(workflows, "load_calibrated", "reading and hashing the fingerprint")
     _clock(workflows, "open_black_box", "finding the backend and opening the suspect")
-    _clock(model_files, "sha256_of_files", "hashing the suspect")
+    _clock(verdict.Suspect, "of", "hashing the suspect")
     _clock(workflows, "verify", "asking and deciding")
     _clock(command, "print_json", "printing")
     try:

@@ -37,7 +37,7 @@ def test_a_suspect_and_a_fingerprint_are_hashed_once(pool: Pool, fingerprint: Pa
     assert counts.code == 0, counts.err
     assert hashed_once(counts, [pool.copy])
     assert counts.of(fingerprint).opened == 1  # read as a whole, and hashed from memory
-    assert counts.of(pool.copy).opened == 1  # to hash it
+    assert counts.of(pool.copy).opened == 2  # to look for files beside it, and to hash it
     assert loaded(counts, [pool.copy]) == {1}
 
 
@@ -56,7 +56,8 @@ def test_calibrate_hashes_and_loads_each_model_once(
     asked = [pool.source, *members(pool), *(path for paths in own for path in paths)]
     assert len(asked) == 33
     assert hashed_once(counts, asked)
-    assert opened(counts, [fingerprint, *asked]) == {1}
+    assert opened(counts, [fingerprint]) == {1}
+    assert opened(counts, asked) == {2}  # searched for files beside it, and hashed
     assert loaded(counts, asked) == {1}
 
 
@@ -89,11 +90,16 @@ def test_judge_hashes_each_model_once(court: Court, pool: Pool, tmp_path: Path) 
     assert counts.code == 4, counts.err  # the seal is not dated
     own = sorted((court.folder / "judge").iterdir())
     generating, calibrating = own[:6], own[6:]
-    assert hashed_once(counts, [pool.source, pool.copy, *own, *members(pool)])
-    assert opened(counts, [court.claim, court.seal, pool.copy, *calibrating]) == {1}
-    assert opened(counts, [*generating, *members(pool)]) == {3}  # hashed, searched for files beside it, and imported
-    assert loaded(counts, [pool.copy]) == {1}
+    assert hashed_once(counts, [pool.copy, *own, *members(pool)])
+    assert (
+        counts.of(pool.source).hashings == 2
+    )  # of the claimant's file, and of the one that the judge's manifest names
+    assert opened(counts, [court.claim, court.seal]) == {1}
+    assert opened(counts, [pool.copy, *calibrating]) == {2}  # searched for files beside it, and hashed
+    assert opened(counts, [*generating, *members(pool)]) == {3}  # and imported
+    assert loaded(counts, [pool.copy, pool.source]) == {0}  # but their private copies
     assert loaded(counts, calibrating) == {2}
     assert loaded(counts, generating) == {2 + WITNESS}
     assert loaded(counts, members(pool)) == {WITNESS}  # for the replay
-    assert loaded(counts, [pool.source]) == {1 + 2 * WITNESS}  # open until it is calibrated with; replay and search
+    copies = {Path(name).name: times for name, times in counts.found["loaded"].items() if ".copies-" in name}
+    assert copies == {pool.copy.name: 1, pool.source.name: 1 + 2 * WITNESS}  # until calibrated with; replay, search

@@ -302,8 +302,8 @@ def edited_json(path: Path, target: Path, **changes: Any) -> Path:  # noqa: ANN4
 @pytest.mark.parametrize(("changes", "said"), [
     ({"fpr": 0.2}, "does not open the seal"),
     ({"claimant": "Somebody Else"}, "does not open the seal"),
-    ({"format": 2}, "format version 2 and this release reads 1"),
-    ({"format": 0}, "format version 0 and this release reads 1"),
+    ({"format": 3}, "format version 3 and this release reads 1 and 2"),
+    ({"format": 0}, "format version 0 and this release reads 1 and 2"),
 ])  # fmt: skip
 def test_an_edited_opening_is_refused(
     court: Court, ask: Run, tmp_path: Path, changes: dict[str, Any], said: str

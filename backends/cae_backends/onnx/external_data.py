@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from cae_core.errors import ModelError, first_line
+from cae_core.files.digests import leads_into_store
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
@@ -64,7 +65,7 @@ def load_external_data(model: "ModelProto", path: Path) -> None:
 
 
 def external_files(model: "ModelProto", path: Path) -> set[Path]:
-    """Return the files in which ``model`` says that its weights lie, without links.
+    """Return the files in which ``model`` says that its weights lie, each by its name in the model's folder.
 
     Args:
         model: as ``onnx.load(path, load_external_data=False)`` gives it.
@@ -121,15 +122,13 @@ def _place(tensor: "TensorProto", path: Path) -> _Place:
 
 
 def _file(location: str, path: Path) -> tuple[Path, int]:
-    """Return the file at ``location``, seen from the model's folder and without links, and its size in bytes."""
+    """Return the file at ``location``, seen from the model's folder, and its size in bytes."""
     name, windows = shown(location), PureWindowsPath(location)
     if PurePosixPath(location).is_absolute() or windows.drive or windows.root:
         raise ModelError(f"{path}: its weights must lie beside it, and it names the absolute path {name}. {_AGAIN}")
+    file = path.parent / os.path.relpath(path.parent / location, path.parent)
     try:
-        file = Path(os.path.realpath(path.parent / location))
-        # A store of downloads may hold links, to the model and to its weights, into one other folder.
-        folders = (Path(os.path.realpath(path.parent)), Path(os.path.realpath(path)).parent)
-        if not any(file.is_relative_to(folder) for folder in folders):
+        if not _lies_beside(file, path):
             raise ModelError(
                 f"{path}: its weights must lie in its own folder, and {name} leads out of it and is not read. {_AGAIN}"
             )
@@ -143,6 +142,21 @@ def _file(location: str, path: Path) -> tuple[Path, int]:
     if not stat.S_ISREG(found.st_mode):
         raise ModelError(f"{path}: its weights must lie in a file, and {name} is none. {_AGAIN}")
     return file, found.st_size
+
+
+def _lies_beside(file: Path, model: Path) -> bool:
+    """Return whether a file lies in the model's folder, itself and not by a link.
+
+    A cache of downloads holds links, to the model and to its weights, into one other folder: these are followed.
+    """
+    folder = Path(os.path.abspath(model.parent))  # noqa: PTH100 - links stay links
+    named = Path(os.path.abspath(file))  # noqa: PTH100
+    if not named.is_relative_to(folder):
+        return False
+    real = Path(os.path.realpath(file))
+    if real == Path(os.path.realpath(folder)) / named.relative_to(folder):
+        return True
+    return model.is_symlink() and real.parent == Path(os.path.realpath(model)).parent and leads_into_store(file, folder)
 
 
 def _bytes(text: str, key: str, name: str, location: str, path: Path) -> int | None:

@@ -39,7 +39,7 @@ def read_onnx(path: Path) -> "ModelProto":
 
 
 def files_of_onnx(path: Path) -> tuple[Path, ...]:
-    """Return every file that opening an ONNX file may read: itself, its contract's, and those that hold its weights.
+    """Return every file that opening an ONNX file may read: itself, those that hold its weights, and its contract's.
 
     Whatever lies in another file stands in this one by the word ``location``: onnx is imported where that is found.
 
@@ -48,10 +48,12 @@ def files_of_onnx(path: Path) -> tuple[Path, ...]:
     """
     with _failures(path):
         found = external_files(_proto(path), path) if _says(path, b"location") else set[Path]()
-    return (path, *sidecar_files(path), *sorted(found))
+    return (path, *sorted(found), *sidecar_files(path))
 
 
 def _says(path: Path, word: bytes) -> bool:
+    if not path.stat().st_size:  # nothing can be mapped
+        return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(word) >= 0
 

@@ -44,6 +44,12 @@ class OnnxRuntimeLoader:
 
         return files_of_onnx(Path(spec))
 
+    def contract_files(self, spec: str) -> tuple[Path, ...]:
+        """Return those of the `files` that say how the model is asked."""
+        from cae_backends.contract_files import sidecar_files
+
+        return sidecar_files(Path(spec))
+
 
 LOADER = OnnxRuntimeLoader()
 """What the entry point names."""

@@ -35,5 +35,11 @@ class TensorflowLoader:
 
         return (*files_in(Path(spec)), *sidecar_files(Path(spec)))
 
+    def contract_files(self, spec: str) -> tuple[Path, ...]:
+        """Return those of the `files` that say how the model is asked."""
+        from cae_backends.contract_files import sidecar_files
+
+        return sidecar_files(Path(spec))
+
 
 LOADER = TensorflowLoader()

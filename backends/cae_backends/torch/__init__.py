@@ -57,6 +57,12 @@ class TorchLoader:
         path = Path(spec)
         return files_of_onnx(path) if path.suffix.lower() == ".onnx" else (path, *sidecar_files(path))
 
+    def contract_files(self, spec: str) -> tuple[Path, ...]:
+        """Return those of the `files` that say how the model is asked."""
+        from cae_backends.contract_files import sidecar_files
+
+        return sidecar_files(Path(spec))
+
 
 def _require(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]

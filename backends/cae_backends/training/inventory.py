@@ -7,7 +7,7 @@ from cae_backends.training.job_runner import Parent
 from cae_backends.training.jobs import PoolJob, job_digest
 from cae_backends.training.pool_store import PoolStore, Record, Result
 from cae_core.errors import PoolError
-from cae_core.files.digests import sha256_of_file
+from cae_core.opening.model_files import suspect_digest
 
 __all__ = ["Inventory"]
 
@@ -83,7 +83,7 @@ class Inventory:
 
     def _digest(self, job: PoolJob) -> str:
         if job.name not in self._digests:
-            origin = sha256_of_file(job.origin) if job.origin is not None else ""
+            origin = suspect_digest(job.origin) if job.origin is not None else ""
             parent = _inherited(self.records[job.parent]) if job.parent else origin
             self._digests[job.name] = job_digest(job, data=self._data, parent=parent)
         return self._digests[job.name]

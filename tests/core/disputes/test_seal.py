@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cae_core.disputes.seal import SEAL_FORMAT, Opening, Seal, make_opening, parse_opening, parse_seal
+from cae_core.disputes.seal import OPENING_FORMAT, SEAL_FORMAT, Opening, Seal, make_opening, parse_opening, parse_seal
 from cae_core.disputes.sealing import opening_of, seal_file
 from cae_core.errors import OptionError, VerdictError
 from cae_core.files.records import readable_json
@@ -57,6 +57,9 @@ def test_the_salt_makes_equal_claims_look_different(claimed: Fingerprint) -> Non
 CHANGES: list[tuple[str, Any]] = [
     ("fingerprint_id", "0" * 64),
     ("source", "05"),
+    ("fingerprint_sha256", "00" * 32),
+    ("source_files", ["00  other.onnx"]),
+    ("source_contract", "00" * 32),
     ("surrogates", ["01"]),
     ("references", ["04", "03"]),
     ("score", "llr"),
@@ -78,12 +81,12 @@ def test_every_field_is_among_those_changes(opening: Opening) -> None:
     assert {field for field, _ in CHANGES} == set(written(opening)) - {"format"}
 
 
-@pytest.mark.parametrize("version", [0, SEAL_FORMAT + 1, None, "1", True])
+@pytest.mark.parametrize("version", [0, OPENING_FORMAT + 1, None, "1", True])
 def test_another_format_is_refused_with_both_versions(opening: Opening, version: object) -> None:
-    expected = rf"format version {version!r} and this release reads {SEAL_FORMAT}"
-    with pytest.raises(VerdictError, match=f"this seal has {expected}"):
+    expected = rf"format version {version!r} and this release reads"
+    with pytest.raises(VerdictError, match=f"this seal has {expected} {SEAL_FORMAT}\\."):
         parse_seal({**written(opening.seal()), "format": version}, "seal.json")
-    with pytest.raises(VerdictError, match=f"this opening has {expected}"):
+    with pytest.raises(VerdictError, match=f"this opening has {expected} 1 and {OPENING_FORMAT}\\."):
         parse_opening({**written(opening), "format": version}, opening.seal(), "opening.json")
 
 

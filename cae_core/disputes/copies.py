@@ -1,0 +1,56 @@
+"""Private copies of what the parties hand over: nobody can exchange a file between its hashing and its opening."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cae_core.errors import CaeError, StorageError
+from cae_core.opening.model_files import ModelFiles
+
+__all__ = ["copied_models"]
+
+
+@contextmanager
+def copied_models(specs: Sequence[str], folder: Path) -> Iterator[list[ModelFiles]]:
+    """Copy models, each hashed while it is copied, and remove the copies in the end.
+
+    An error that names a copy is told by the name of what was copied.
+
+    Args:
+        specs: paths; addresses are left as they are.
+        folder: where the copies are kept meanwhile, in a folder that its user alone may read; made where there is none.
+
+    Raises:
+        ModelError: see `ModelFiles.copied`.
+        StorageError: a copy cannot be written.
+    """
+    with _own_folder(folder) as name:
+        copies: dict[str, str] = {}
+        try:
+            made: list[ModelFiles] = []
+            for number, spec in enumerate(specs):
+                own = name / str(number)
+                own.mkdir()
+                made.append(ModelFiles(spec).copied(own))
+                copies[made[-1].spec] = spec
+            yield made
+        except CaeError as error:
+            text = str(error)
+            for copy, spec in copies.items():
+                text = text.replace(copy, spec)
+            error.args = (text,)
+            raise
+
+
+@contextmanager
+def _own_folder(folder: Path) -> Iterator[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = TemporaryDirectory(prefix=".copies-", dir=folder)
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise StorageError(f"{folder}: nothing can be written there ({reason}). Name another --workdir.") from error
+    with made as name:
+        yield Path(name)
