@@ -51,7 +51,7 @@ class ModelFiles:
         Raises:
             ModelError: a file is not there, leads out of the model's folder, or is none; see `files_told`.
         """
-        return tuple(HashedFile(name=name, sha256=sha256_of_file(path)) for name, path in self._paths.items())
+        return tuple(HashedFile(name=name, sha256=sha256_of_file(path)) for name, path in self.paths.items())
 
     @cached_property
     def digest(self) -> str:
@@ -76,7 +76,7 @@ class ModelFiles:
         Raises:
             ModelError: see `own`.
         """
-        hashed = zip(self._paths.values(), (file.sha256 for file in self.own), strict=True)
+        hashed = zip(self.paths.values(), (file.sha256 for file in self.own), strict=True)
         return {**dict(hashed), **{file: sha256_of_file(file) for file in self._told.contract}}
 
     def check_unchanged(self) -> None:
@@ -115,9 +115,7 @@ class ModelFiles:
             return self
         base = folder / path.name if path.is_dir() else folder
         try:
-            hashed = [
-                HashedFile(name=name, sha256=_copied(source, base / name)) for name, source in self._paths.items()
-            ]
+            hashed = [HashedFile(name=name, sha256=_copied(source, base / name)) for name, source in self.paths.items()]
             for source in self._told.contract:
                 _copied(source, folder / source.relative_to(path.parent))
         except OSError as error:
@@ -135,8 +133,12 @@ class ModelFiles:
         return _Told(told or tuple(files_in(path)), contract)
 
     @cached_property
-    def _paths(self) -> Mapping[str, Path]:
-        """The files of the digest, by name."""
+    def paths(self) -> Mapping[str, Path]:
+        """Where the files of the digest lie, by the names that they have in it.
+
+        Raises:
+            ModelError: see `own`.
+        """
         self._states  # noqa: B018 - taken before anything is read
         path = Path(self.spec)
         return dict(sorted((_seen_from(path, file), file) for file in self._told.own))

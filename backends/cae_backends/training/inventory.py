@@ -7,7 +7,7 @@ from cae_backends.training.job_runner import Parent
 from cae_backends.training.jobs import PoolJob, job_digest
 from cae_backends.training.pool_store import PoolStore, Record, Result
 from cae_core.errors import PoolError
-from cae_core.opening.model_files import suspect_digest
+from cae_core.opening.model_files import ModelFiles, suspect_digest
 
 __all__ = ["Inventory"]
 
@@ -78,7 +78,8 @@ class Inventory:
     def content(self, job: PoolJob) -> Parent:
         """Return what other jobs derive from a finished one, or what the file of an `origin` holds."""
         if job.origin is not None:
-            return Parent(job, job.origin.read_bytes(), find_sidecar(job.origin))
+            own = {name: path.read_bytes() for name, path in ModelFiles(str(job.origin)).paths.items()}
+            return Parent(job, own.pop(job.origin.name), find_sidecar(job.origin), beside=own)
         return Parent(job, self._store.weights_path(self._digest(job)).read_bytes())
 
     def _digest(self, job: PoolJob) -> str:

@@ -4,9 +4,9 @@ import dataclasses
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,19 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True)
 class Parent:
-    """What a surrogate is derived from: its job, and its weights or, for an `origin`, its model file."""
+    """What a surrogate is derived from.
+
+    Attributes:
+        job: that made it.
+        content: its weights or, for an `origin`, its model file.
+        contract: of an `origin` that does not carry its own.
+        beside: the other files that an `origin` is read from, by their names seen from its folder.
+    """
 
     job: PoolJob
     content: bytes
     contract: Contract | None = None
+    beside: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +206,12 @@ def _loaded(parent: Parent, setup: Setup) -> Network:
 
 
 def _opened(parent: Parent, folder: Path) -> Model:
-    path = folder / f"source{parent.job.origin.suffix if parent.job.origin else '.onnx'}"
-    path.write_bytes(parent.content)
+    name = parent.job.origin.name if parent.job.origin else "source.onnx"
+    for file, content in {**parent.beside, name: parent.content}.items():
+        path = folder / "source" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    path = folder / "source" / name
     return open_model(str(path), contract=parent.contract, device="cpu", trusted=parent.job.trusted)
 
 

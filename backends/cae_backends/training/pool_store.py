@@ -25,6 +25,7 @@ from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
 from cae_core.files.digests import sha256_of_file
 from cae_core.files.storage import write_atomically
+from cae_core.opening.model_files import suspect_digest
 
 __all__ = ["MadeMember", "PoolData", "PoolStore", "Record", "Result", "pack_data", "unpack_data"]
 
@@ -161,7 +162,7 @@ class PoolStore:
         """Return the record of ``job`` where it is done with these inputs and its files are whole, else None."""
         try:
             record = Record(**json.loads(self._record_path(digest).read_text(encoding="utf-8")))
-            if [sha256_of_file(path) for path in self.model_paths(job)] != record.models_sha256:
+            if self._digests(job) != record.models_sha256:
                 return None
             if record.weights_sha256 and sha256_of_file(self.weights_path(digest)) != record.weights_sha256:
                 return None
@@ -185,7 +186,7 @@ class PoolStore:
             weights = sha256_of_file(self.weights_path(digest))
         record = Record(
             digest=digest,
-            models_sha256=[sha256_of_file(path) for path in paths],
+            models_sha256=self._digests(job),
             accuracies=[member.accuracy for member in result.members],
             weights_sha256=weights,
             contract=result.contract,
@@ -194,6 +195,12 @@ class PoolStore:
         text = json.dumps(dataclasses.asdict(record), indent=1)
         write_atomically(self._record_path(digest), text.encode())
         return record
+
+    def _digests(self, job: PoolJob) -> list[str]:
+        """Return the digests of a job's models; those made here are one file each."""
+        if job.origin is not None:
+            return [suspect_digest(job.origin)]
+        return [sha256_of_file(path) for path in self.model_paths(job)]
 
     def known_models(self) -> dict[str, set[str]]:
         """Return the SHA-256 of every model that a record in this folder names, with the digests of those records."""
