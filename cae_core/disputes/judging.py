@@ -18,7 +18,7 @@ from cae_core.disputes.recorder import Recorder
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.questions import Question
+from cae_core.fingerprint.questions import Question, asking_order
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
 from cae_core.progress import StageProgress, silent
@@ -236,8 +236,9 @@ def refuse_known_file(named: Suspect, known: Mapping[str, PoolMember]) -> None:
 
 
 def _rows(fingerprint: Fingerprint, questions: Sequence[Question]) -> list[int]:
-    """Return of each question its row in the outputs of the judge's models."""
-    return [fingerprint.rows(question.kind).start + question.index for question in questions]
+    """Return of each question, in the order in which they were put, its row in the outputs of the judge's models."""
+    rows = [fingerprint.rows(question.kind).start + question.index for question in questions]
+    return [rows[place] for place in asking_order(questions)]
 
 
 def _is_known(named: Suspect, member: Path) -> str:

@@ -17,7 +17,15 @@ from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, FURTHER, KINDS, ImageKind
 
-__all__ = ["MIN_BENIGN", "Question", "count_queries", "plan_questions", "queries_for", "question_images"]
+__all__ = [
+    "MIN_BENIGN",
+    "Question",
+    "asking_order",
+    "count_queries",
+    "plan_questions",
+    "queries_for",
+    "question_images",
+]
 
 MIN_BENIGN = 50
 """Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer).
@@ -105,6 +113,21 @@ def plan_questions(
         questions.append(Question(*places[index], index in seen))
         seen.add(index)
     return tuple(questions)
+
+
+def asking_order(questions: Sequence[Question]) -> list[int]:
+    """Return in which order questions that are asked at once are put: the repeats by themselves, after all others.
+
+    So a repeated image stands in another batch and beside other images than the first time, and an answer that depends
+    on its neighbours is noticed. As a record the questions keep their own order.
+
+    Example:
+        >>> asking_order([Question(KINDS[0], 1, False), Question(KINDS[0], 1, True), Question(KINDS[0], 0, False)])
+        [0, 2, 1]
+    """
+    places = range(len(questions))
+    again = [place for place in places if questions[place].repeat]
+    return [place for place in places if not questions[place].repeat] + again[::-1]
 
 
 def question_images(fingerprint: Fingerprint, questions: Sequence[Question]) -> NDArray[np.uint8]:

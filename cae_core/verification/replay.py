@@ -2,21 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
-from cae_core.arrays import Images
+from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import ModelError, OptionError, VerdictError
-from cae_core.files.fields import read_fields
+from cae_core.files.fields import read_field, read_fields
 from cae_core.files.records import as_json
-from cae_core.models import Predictions
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.questions import Question
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
-from cae_core.verification.verify import verify
+from cae_core.verification.verify import check_labels, conclude, interrogate, plan_verification
 
 __all__ = ["Replay", "replay_verdict"]
 
@@ -57,22 +58,24 @@ class Replay:
         return self.verdict
 
 
+@dataclass(frozen=True)
 class _Recorded:
-    """A suspect that gives recorded labels in their order, whatever it is asked."""
+    """Recorded labels of a suspect, which are given in their order, whatever is asked."""
 
-    def __init__(self, labels: list[int]) -> None:
-        self.labels = labels
-        self.given = 0
+    labels: list[int]
+    name: str
+    fingerprint: Fingerprint
 
-    def predict(self, images: Images) -> Predictions:
-        part = self.labels[self.given : self.given + len(images)]
-        if len(part) < len(images):
+    def answer(self, questions: Sequence[Question], before: int) -> Labels:
+        """See `interrogate`."""
+        part = np.array(self.labels[before : before + len(questions)], np.int64)
+        if len(part) < len(questions):
             raise VerdictError(
                 f"The record holds {len(self.labels)} answers and its order takes more. Use the whole verdict file, "
                 "with the fingerprint and calibration that it was made by."
             )
-        self.given += len(images)
-        return Predictions(np.array(part, np.int64))
+        check_labels(part, self.fingerprint, self.name)
+        return part
 
 
 def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Replay:
@@ -89,7 +92,7 @@ def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) ->
     try:
         labels = [_integer(answer["label"]) for answer in record["answers"]]
         asked = [(answer["kind"], answer["index"], answer["repeat"]) for answer in record["answers"]]
-        suspect = Suspect(name=str(record["suspect"]["name"]), sha256=str(record["suspect"]["sha256"]))
+        suspect = _suspect(record["suspect"])
         claimed, digest = str(record["fingerprint"]["id"]), str(record["fingerprint"]["sha256"])
         nonce = bytes.fromhex(record["nonce"])
         options = _options(record["options"])
@@ -105,7 +108,10 @@ def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) ->
     try:
         # the same fingerprint may stand in another file by now
         used = dataclasses.replace(subject, sha256=digest)
-        verdict = verify(_Recorded(labels), used, named=suspect, options=options, nonce=nonce)
+        plan = plan_verification(used, suspect_sha256=suspect.sha256, options=options, nonce=nonce)
+        recorded = _Recorded(labels, suspect.name, used.fingerprint)
+        transcript = interrogate(plan, recorded.answer)
+        verdict = conclude(used, transcript, plan, named=suspect, options=options, nonce=nonce)
     except (OptionError, ModelError) as error:  # options and labels of which no verdict can have come
         raise VerdictError(f"The record was edited, or made by another calibration: {error}") from error
     questions = [(q.kind.name, q.index, q.repeat) for q in verdict.examination.transcript.questions]
@@ -118,6 +124,12 @@ def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) ->
     derived |= _found_then(derived.get("findings"), record.get("findings"))
     names = (set(derived) | set(record)) - _NOT_DERIVED
     return Replay(verdict, tuple(sorted(name for name in names if not _same(derived.get(name), record.get(name)))))
+
+
+def _suspect(told: Mapping[str, Any]) -> Suspect:
+    """Return who was asked; records of before do not list the suspect's files."""
+    name, digest = str(told["name"]), str(told["sha256"])
+    return Suspect(name=name, sha256=digest, files=tuple(read_field(told, "files", list[str], default=[])))
 
 
 def _found_then(derived: object, recorded: object) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import ModelError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
-from cae_core.fingerprint.questions import Question, count_queries, plan_questions, question_images
+from cae_core.fingerprint.questions import Question, asking_order, count_queries, plan_questions, question_images
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
 from cae_core.verification.decision import decide
@@ -26,7 +26,7 @@ from cae_core.verification.verdict import Suspect, Verdict
 if TYPE_CHECKING:
     from cae_core.verification.sequential import SequentialRun  # loaded where it is asked for
 
-__all__ = ["VerificationPlan", "conclude", "plan_verification", "verify"]
+__all__ = ["VerificationPlan", "check_labels", "conclude", "interrogate", "plan_verification", "verify"]
 
 _ASKED_TOGETHER = 1024
 _MUCH_DRIFT = 0.1
@@ -120,15 +120,29 @@ def verify(
     """
     nonce = secrets.token_bytes(16) if nonce is None else nonce
     plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
+    total = len(plan.questions)
+
+    def put(block: Sequence[Question], done: int) -> Labels:
+        return _ask(suspect, subject.fingerprint, block, named.name, lambda n: progress(done + n, total))
+
+    return conclude(subject, interrogate(plan, put), plan, named=named, options=options, nonce=nonce)
+
+
+def interrogate(plan: VerificationPlan, put: Callable[[Sequence[Question], int], Labels]) -> Transcript:
+    """Put the questions of a plan, all at once or one by one until its run has decided, and record the answers.
+
+    Args:
+        plan: of the questions; its run observes the answers.
+        put: given questions, and how many were put before, returns the labels, int64, in the order of the questions.
+    """
     transcript = Transcript()
     blocks = iter([plan.questions]) if plan.run is None else _until_decided(plan.questions, plan.run)
     for block in blocks:
-        done, total = len(transcript), len(plan.questions)
-        given = _ask(suspect, subject.fingerprint, block, named.name, lambda n: progress(done + n, total))  # noqa: B023 - called at once
+        given = put(block, len(transcript))
         transcript.record(block, given)
         if plan.run is not None:
             plan.run.observe(block, given)
-    return conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
+    return transcript
 
 
 def conclude(
@@ -192,10 +206,10 @@ def _ask(
     name: str,
     progress: Callable[[int], None],
 ) -> Labels:
-    images = question_images(fingerprint, questions)
     labels = np.empty(len(questions), np.int64)
-    for start in range(0, len(images), _ASKED_TOGETHER):
-        part = images[start : start + _ASKED_TOGETHER]
+    done = 0
+    for places in _batches(questions):
+        part = question_images(fingerprint, [questions[place] for place in places])
         predictions = suspect.predict(part)
         if predictions.labels.shape != (len(part),):
             raise ModelError(f"{name}: asked {len(part)} images and got answers {predictions.labels.shape}.")
@@ -203,11 +217,20 @@ def _ask(
             raise ModelError(f"{name}: answers must be integer labels (n,); found {predictions.labels.dtype}.")
         if predictions.probabilities is not None:
             _check_classes(predictions.probabilities.shape[1], fingerprint, name)
-        if predictions.labels.max(initial=-1) >= len(fingerprint.class_names):
-            _check_classes(int(predictions.labels.max()) + 1, fingerprint, name)
-        labels[start : start + len(part)] = predictions.labels
-        progress(start + len(part))
+        check_labels(predictions.labels, fingerprint, name)
+        labels[places] = predictions.labels
+        done += len(part)
+        progress(done)
     return labels
+
+
+def _batches(questions: Sequence[Question]) -> Iterator[list[int]]:
+    """Yield the places of the questions that are asked together; a repeat is never asked beside what it repeats."""
+    order = asking_order(questions)
+    first = sum(not question.repeat for question in questions)
+    for part in (order[:first], order[first:]):
+        for start in range(0, len(part), _ASKED_TOGETHER):
+            yield part[start : start + _ASKED_TOGETHER]
 
 
 def _warnings(subject: CalibratedFingerprint) -> tuple[str, ...]:
@@ -221,6 +244,16 @@ def _warnings(subject: CalibratedFingerprint) -> tuple[str, ...]:
         )
         return (drift,)
     return ()
+
+
+def check_labels(labels: Labels, fingerprint: Fingerprint, name: str) -> None:
+    """Refuse answers that name a class which the fingerprint does not have; ``name`` begins the message.
+
+    Raises:
+        ModelError: they do.
+    """
+    if labels.max(initial=-1) >= len(fingerprint.class_names):
+        _check_classes(int(labels.max()) + 1, fingerprint, name)
 
 
 def _check_classes(found: int, fingerprint: Fingerprint, name: str) -> None:

@@ -13,7 +13,7 @@ from cae_core.errors import ModelError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["files_of_onnx", "read_onnx"]
+__all__ = ["files_of_onnx", "read_onnx", "says"]
 
 _COMMENTS = frozenset({"doc_string", "producer_name", "producer_version"})
 """Texts that nothing is computed or found by."""
@@ -47,11 +47,12 @@ def files_of_onnx(path: Path) -> tuple[Path, ...]:
         ModelError: as of `read_onnx`.
     """
     with _failures(path):
-        found = external_files(_proto(path), path) if _says(path, b"location") else set[Path]()
+        found = external_files(_proto(path), path) if says(path, b"location") else set[Path]()
     return (path, *sorted(found), *sidecar_files(path))
 
 
-def _says(path: Path, word: bytes) -> bool:
+def says(path: Path, word: bytes) -> bool:
+    """Return whether the bytes of a file hold a word, such as the name of an operator; a longer name may hold it."""
     if not path.stat().st_size:  # nothing can be mapped
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cae_backends.contract_files import find_contract
 from cae_backends.onnx.external_data import shown
+from cae_backends.onnx.files import says
 from cae_backends.onnxruntime.session import open_session, readable_texts, runtime_failures, shortened
 from cae_core.arrays import Images, check_images
 from cae_core.contract import Contract
@@ -31,6 +32,9 @@ _ACCELERATOR_BATCHES = 8
 
 _LARGEST_INPUT = 1 << 30
 """Bytes of one run's input at most: of a fixed batch, or of one image that the contract enlarges."""
+
+_BY_THE_BATCH = b"DynamicQuantize"
+"""Begins the names of the operators that scale by the largest value of all that they are given at once."""
 
 _FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 _INPUT_DTYPES = {**_FLOATS, "tensor(uint8)": "uint8"}
@@ -61,6 +65,7 @@ class OnnxRuntimeModel:
         self._input = session.get_inputs()[0]
         self.input_shape: tuple[int | str | None, ...] = tuple(self._input.shape)
         self._dtype = _input_dtype(path, self._input, contract)
+        self._one_by_one = says(path, _BY_THE_BATCH)
         self.output = _output_name(path, session.get_outputs(), contract)
 
     def predict(self, images: Images) -> Predictions:
@@ -86,8 +91,9 @@ class OnnxRuntimeModel:
         fixed = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
         size = fixed or self._batch_size(images.shape)
         self._check_fit(size, images.shape)  # before anything of that size is made
-        for start in range(0, len(images), size):
-            x = self.contract.to_input(images[start : start + size]).astype(self._dtype, copy=False)
+        step = 1 if self._one_by_one else size
+        for start in range(0, len(images), step):
+            x = self.contract.to_input(images[start : start + step]).astype(self._dtype, copy=False)
             count = len(x)
             if fixed and count < fixed:
                 x = np.concatenate([x, np.repeat(x[-1:], fixed - count, axis=0)])

@@ -471,3 +471,33 @@ def test_a_device_is_not_blamed_for_a_file(tmp_path: Path, monkeypatch: pytest.M
     spec = changed(save(tmp_path / "m.onnx"), lambda model: setattr(model, "ir_version", 99))
     with pytest.raises(ModelError, match="IR version 99"):
         LOADER.open(spec, contract=None, device="cuda:98")
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 7])
+def test_a_dynamically_quantised_graph_answers_each_image_by_itself(tmp_path: Path, batch: int | str) -> None:
+    """It scales by the largest value of its whole input, so that neighbours would change an answer."""
+    path = tmp_path / "q.onnx"
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("DynamicQuantizeLinear", ["flat"], ["q", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("MatMul", ["d", "w"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", FLOAT, (batch, 3, 4, 4))],
+        [helper.make_tensor_value_info("logits", FLOAT, (batch, CLASSES))],
+        [numpy_helper.from_array(weights(), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    helper.set_model_props(model, metadata_of(CONTRACT))
+    onnx.save(model, path)
+    x = images(40)
+    x[20:] //= 16  # the dark half would be rounded to the levels of the bright one
+    opened = open_model(str(path), device="cpu")
+    together = opened.predict(x).probabilities
+    alone = [opened.predict(image[np.newaxis]).probabilities for image in x]
+    np.testing.assert_array_equal(together, np.concatenate([p for p in alone if p is not None]))
+    exact = np.exp(expected_logits(x))
+    np.testing.assert_allclose(together, exact / exact.sum(axis=1, keepdims=True), atol=0.05)

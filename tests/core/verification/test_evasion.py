@@ -11,6 +11,7 @@ from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
+from cae_core.fingerprint.questions import asking_order
 from cae_core.verification.evasion import signs_of_evasion
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Verdict
@@ -195,3 +196,27 @@ def test_every_change_is_a_sign() -> None:
 
 def test_the_source_shows_none() -> None:
     assert judged(Scripted(oracle(FINGERPRINT)), CALIBRATION, claimed=1.0).evasion == ()
+
+
+@LEVELS
+def test_one_whose_answers_depend_on_the_other_images_of_the_batch(calibration: Calibration | None) -> None:
+    """It says the class by an image's rank in brightness among those asked at once: a repeat has other neighbours."""
+
+    def by_rank(images: NDArray[np.uint8]) -> Labels:
+        brightness = images.reshape(len(images), -1).mean(axis=1)
+        return np.asarray(np.argsort(np.argsort(brightness, kind="stable")) * 10 // len(images), np.int64)
+
+    verdict = judged(Scripted(by_rank), calibration)
+    assert verdict.nondeterministic > 0
+    assert any("another answer when they were asked again" in sign for sign in verdict.evasion)
+
+
+def test_repeats_are_asked_by_themselves_and_in_another_order() -> None:
+    suspect = Scripted(oracle(FINGERPRINT))
+    verdict = ask(suspect, FINGERPRINT, calibration=CALIBRATION)
+    questions = [answer.question for answer in verdict.answers]
+    repeats = [place for place, question in enumerate(questions) if question.repeat]
+    assert len(repeats) > 1
+    assert suspect.batches == [len(questions) - len(repeats), len(repeats)]
+    assert asking_order(questions)[-len(repeats) :] == repeats[::-1]
+    assert sorted(asking_order(questions)) == list(range(len(questions)))
