@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels, sha256_of
-from cae_core.errors import FingerprintError, quoted
+from cae_core.errors import FingerprintError
 from cae_core.files.digests import canonical_json
+from cae_core.files.fields import read_field
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import TensorFileError, pack_tensors, unpack_tensors
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
@@ -337,11 +338,10 @@ def _unpack(metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) ->
 
 def _origin(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the origin; one that is no object, or holds no texts, is malformed."""
-    origin = dict(metadata.get("origin", {}))
-    files, digest = origin.get("files", []), origin.get("contract_sha256", "")
-    if not isinstance(digest, str) or not all(isinstance(line, str) for line in files):
-        raise TypeError(f"origin {quoted(origin)}")
-    return origin
+    origin = read_field(metadata, "origin", dict, {})
+    read_field(origin, "files", list[str], [])
+    read_field(origin, "contract_sha256", str, "")
+    return cast("dict[str, Any]", origin)
 
 
 def _present(tensors: Mapping[str, object]) -> list[ImageKind]:

@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cae_core.arrays import as_unit_float
-from cae_core.disputes.claim import check_consistency, claimed_settings, open_claim
+from cae_core.arrays import Images, as_unit_float
+from cae_core.contract import Contract
+from cae_core.disputes.claim import check_consistency, check_source_contract, claimed_settings, open_claim
 from cae_core.disputes.claim_rerun import claimed_members, rerun_claim, sample_examples
 from cae_core.disputes.seal import make_opening
 from cae_core.errors import FingerprintError, OptionError, PoolError, VerdictError
+from cae_core.files.digests import digest_of
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import open_white_boxes
-from cae_core.models import DifferentiableModel
+from cae_core.models import DifferentiableModel, Predictions
 from tests.core.judge_toys import NONCE, Dispute, ToyPool, make_dispute, opened
 from tests.core.toys import quick_settings
 
@@ -236,3 +238,44 @@ def test_an_edited_file_is_noticed_when_it_is_read(claimed: Fingerprint, tmp_pat
     path.write_bytes(bytes(content))
     with pytest.raises(FingerprintError, match="the file was edited"):
         load_fingerprint(path)
+
+
+@pytest.mark.parametrize("name", ["probe_labels", "probe_images", "seeds"])
+def test_a_claim_of_which_anything_was_edited_since_it_was_sealed_is_refused(
+    dispute: Dispute, claimed: Fingerprint, name: str
+) -> None:
+    edited = dataclasses.replace(claimed, **{name: getattr(claimed, name)[::-1].copy()})
+    assert edited.id == claimed.id
+    opening = make_opening(claimed)
+    with pytest.raises(VerdictError, match="are not those that were sealed"):
+        open_it(dispute, edited, seal=as_json(opening.seal()), opening=as_json(opening))
+
+
+def test_an_opening_of_the_first_format_still_opens(dispute: Dispute, claimed: Fingerprint) -> None:
+    """It binds less: neither the probes, nor the source's files and its contract."""
+    first = dataclasses.replace(make_opening(claimed), format=1)
+    assert not {"fingerprint_sha256", "source_files", "source_contract"} & set(as_json(first))
+    open_it(dispute, claimed, seal=as_json(first.seal()), opening=as_json(first))
+    more = {**as_json(first), "source_contract": ""}
+    with pytest.raises(VerdictError, match="'source_contract' is unknown"):
+        open_it(dispute, claimed, seal={**as_json(first.seal()), "commitment": digest_of(more)}, opening=more)
+
+
+def test_a_source_that_is_asked_otherwise_than_it_was_sealed_is_refused(dispute: Dispute, claimed: Fingerprint) -> None:
+    contract = Contract(layout="NHWC", range=(0.0, 1.0), output="logits")
+    told = dataclasses.replace(claimed, origin={"contract_sha256": contract.digest})
+    opening = make_opening(told)
+    claim = open_claim(
+        told, seal=as_json(opening.seal()), opening=as_json(opening), source_sha256=dispute.source.digest()
+    )
+
+    class Asked:
+        def __init__(self, contract: Contract) -> None:
+            self.contract = contract
+
+        def predict(self, images: Images) -> Predictions:
+            raise NotImplementedError
+
+    check_source_contract(claim, Asked(contract), origin="s.onnx")
+    with pytest.raises(VerdictError, match=r"s\.onnx: the seal binds a source that is asked by the contract"):
+        check_source_contract(claim, Asked(contract.replace(range=(0.0, 255.0))), origin="s.onnx")

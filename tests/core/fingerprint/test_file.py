@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.errors import FingerprintError
 from cae_core.files.digests import canonical_json
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
-from tests.core.toys import toy_fingerprint
+from tests.core.toys import toy_calibration, toy_fingerprint
 
 Tensors = dict[str, NDArray[Any]]
 GOLDEN = {"0.1.0": "c50889ba826d313c70a2cd773335b93216d8f313da5025603a7a865edc9f478b"}
@@ -267,3 +268,46 @@ def test_a_fingerprint_without_examples_or_probes_is_refused(tmp_path: Path, nam
     save_fingerprint(toy_fingerprint(n=0) if name == "examples" else toy_fingerprint(probes=0), path)
     with pytest.raises(FingerprintError, match="holds no example or no benign probe"):
         load_fingerprint(path)
+
+
+EDITS: dict[str, Callable[[dict[str, Any], Tensors], object]] = {
+    "probe images": lambda _told, tensors: tensors.update(probe_images=255 - tensors["probe_images"]),
+    "probe labels": lambda _told, tensors: tensors.update(probe_labels=(tensors["probe_labels"] + 1) % 10),
+    "seeds": lambda _told, tensors: tensors.update(seeds=255 - tensors["seeds"]),
+    "conferrability": lambda _told, tensors: tensors.update(conferrability=tensors["conferrability"] * 0),
+    "start step": lambda _told, tensors: tensors.update(start_step=tensors["start_step"] + 1),
+    "class names": lambda told, _tensors: told["class_names"].reverse(),
+    "tools": lambda told, _tensors: told["tools"].update({"cae-fingerprint": "9"}),
+    "origin": lambda told, _tensors: told.update(origin={"files": ["00  another.onnx"]}),
+}
+"""What the id does not cover."""
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_the_id_does_not_cover_cannot_be_edited_unnoticed(fingerprint_file: Path, edit: str) -> None:
+    identity = load_fingerprint(fingerprint_file).id
+    rewrite(fingerprint_file, EDITS[edit])
+    with pytest.raises(FingerprintError, match="the file was edited: its probes"):
+        load_fingerprint(fingerprint_file)
+    rewrite(fingerprint_file, lambda told, _tensors: told.pop("content_sha256"))  # as files of before are
+    assert load_fingerprint(fingerprint_file).id == identity
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_calibration_binds_what_the_id_does_not_cover(
+    fingerprint: Fingerprint, fingerprint_file: Path, edit: str
+) -> None:
+    bound = dataclasses.replace(toy_calibration(fingerprint, [3]), fingerprint_sha256=fingerprint.content_sha256)
+    save_calibrated(CalibratedFingerprint(fingerprint=fingerprint, calibration=bound), fingerprint_file)
+    assert load_calibrated(fingerprint_file).calibration is not None
+    rewrite(fingerprint_file, EDITS[edit])
+    rewrite(fingerprint_file, lambda told, _tensors: told.pop("content_sha256"))
+    with pytest.raises(FingerprintError, match="not as it was when it was calibrated"):
+        load_calibrated(fingerprint_file)
+
+
+@pytest.mark.parametrize("origin", [3, [], {"files": 3}, {"files": [3]}, {"contract_sha256": 3}])
+def test_an_origin_that_is_none_is_refused(fingerprint_file: Path, origin: object) -> None:
+    rewrite(fingerprint_file, lambda told, _tensors: told.update(origin=origin))
+    with pytest.raises(FingerprintError, match="incomplete or malformed"):
+        load_fingerprint(fingerprint_file)
