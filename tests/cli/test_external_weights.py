@@ -12,8 +12,9 @@ from cae_core.errors import ModelError
 from cae_core.opening.model_files import ModelFiles
 from cae_core.pool.manifest import read_pool
 from cae_core.workflows import verify_suspect
+from tests.backends.timestamping import needs_openssl
 from tests.cli.conftest import CalibrationPool, Pool, Run
-from tests.cli.test_seal_and_judge import Court, needs_openssl, run_command
+from tests.cli.test_seal_and_judge import Court, run_command
 from tests.cli.test_seal_and_judge import court as court  # noqa: PLC0414 - a fixture
 
 

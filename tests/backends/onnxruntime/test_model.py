@@ -497,6 +497,7 @@ def test_a_dynamically_quantised_graph_answers_each_image_by_itself(tmp_path: Pa
     x[20:] //= 16  # the dark half would be rounded to the levels of the bright one
     opened = open_model(str(path), device="cpu")
     together = opened.predict(x).probabilities
+    assert together is not None
     alone = [opened.predict(image[np.newaxis]).probabilities for image in x]
     np.testing.assert_array_equal(together, np.concatenate([p for p in alone if p is not None]))
     exact = np.exp(expected_logits(x))
