@@ -53,7 +53,8 @@ def sweep_scratch_folders() -> None:
 def leave_scratch_folders() -> None:
     """Delete the folders that this process has, which is about to end without a word."""
     for path in list(_HELD):
-        _delete(path)
+        for _ in range(3):  # another thread may be writing there
+            _delete(path)
 
 
 def _delete(path: Path) -> None:

@@ -127,7 +127,10 @@ def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: I
     for member in added:
         seen.add(_probabilities(member, probes))
         by_file.setdefault(member.sha256 or "", []).append(member)
+    roles = {member.role for member in added}
     for trained in made:
+        if not roles - {trained.role}:  # whatever it is, it has its one role
+            continue
         alike = by_file.get(trained.sha256, []) if trained.sha256 else []
         alike = [*alike, *(added[place] for place in seen.equal_to(_probabilities(trained, probes)))]
         same = [member for member in alike if member.role != trained.role]
