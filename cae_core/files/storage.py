@@ -128,7 +128,7 @@ def _link(draft: Path, path: Path) -> None:
         _place_once(draft, path)
     except FileExistsError as error:
         raise OverwriteError(
-            f"{path}: there is a file already, and it is not overwritten. Name another place."
+            f"{path}: there is a file already, and it is never overwritten. Name another place."
         ) from error
 
 
