@@ -123,6 +123,10 @@ def generate(
     state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
+    if not len(state.accepted):
+        if checkpoint is not None:  # this run was through, and would end no other way
+            checkpoint.unlink(missing_ok=True)
+        raise _without_examples(state, settings)
     complete = len(state.accepted) >= settings.count
     fingerprint, dropped = _collect(search, state, inputs)
     return GenerationResult(
@@ -179,13 +183,15 @@ def _search(
     return state
 
 
+def _without_examples(state: RunState, settings: GenerationSettings) -> GenerationError:
+    return GenerationError(
+        f"None of {state.next_seed} seeds became an example (tau {settings.tau:g}, eps {settings.eps:g}). Lower --tau, "
+        "raise --eps or --iterations, or add surrogates and references."
+    )
+
+
 def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[Fingerprint, int]:
     """Return the fingerprint, and how many probes another implementation of a member's file did not confirm."""
-    if not len(state.accepted):
-        raise GenerationError(
-            f"None of {state.next_seed} seeds became an example (tau {search.settings.tau:g}, eps "
-            f"{search.settings.eps:g}). Lower --tau, raise --eps or --iterations, or add surrogates and references."
-        )
     data, accepted = search.data, state.accepted
     first = np.argsort(accepted.position[: search.settings.count], kind="stable")
     index = state.queue.index[accepted.position[first]]

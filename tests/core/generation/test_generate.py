@@ -303,3 +303,10 @@ def test_images_beside_the_labels_they_were_given() -> None:
     np.testing.assert_array_equal(world.white_boxes.source.predict(found.images).labels, found.labels)
     truth = {image.tobytes(): int(label) for image, label in zip(world.data.images, world.data.labels, strict=True)}
     assert [truth[seed.tobytes()] for seed in found.seeds] == found.ground_truth.tolist()
+
+
+def test_a_run_that_found_nothing_leaves_no_state(world: World, tmp_path: Path) -> None:
+    """It was through; what is tried next has other settings, and is not kept from it."""
+    with pytest.raises(GenerationError, match="None of 8 seeds"):
+        run(world, quick_settings(eps=1 / 255, max_seeds=8, tau=0.99), checkpoint=tmp_path / "state")
+    assert not list(tmp_path.iterdir())
