@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cae_core.errors import OverwriteError, StorageError
-from cae_core.files.locks import is_same_file, lock_descriptor
-from cae_core.files.owners import Owner, sweep_drafts
 
 __all__ = ["creating", "replacing", "write_atomically", "write_new"]
 
@@ -74,6 +72,8 @@ def write_new(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 @contextmanager
 def _written(path: Path, mode: int, put: Callable[[Path, Path], None]) -> Generator[Path]:
+    from cae_core.files.owners import sweep_drafts  # a verification, which writes no file, starts without it
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_drafts(path.parent)
@@ -109,6 +109,9 @@ def _draft(path: Path) -> Generator[tuple[Path, list[int]]]:
 
 
 def _new_draft(path: Path) -> tuple[Path, int]:
+    from cae_core.files.locks import is_same_file, lock_descriptor
+    from cae_core.files.owners import Owner
+
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""  # a name has its longest length
     while True:
         draft = path.with_name(f".{Owner.present().new_name()}{suffix}")

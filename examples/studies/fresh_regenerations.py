@@ -30,6 +30,7 @@ from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import GenerationMembers
 
 EXAMPLES = 50
+REFERENCES = 6  # of the generation
 SETTINGS = GenerationSettings(eps=48 / 255, tau=0.6, count=EXAMPLES)
 
 
@@ -67,6 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     data, pool = open_data("digits", split="test"), read_pool(options.pool)
     members = GenerationMembers.of_pool(pool)
+    members = dataclasses.replace(members, references=members.references[:REFERENCES])
     references = pool.select(role="test", relation="reference")
     print(f"{len(data)} images, {EXAMPLES} examples, {len(references)} references, {options.nonces} nonces\n")
     print("| images | seeds in common of two nonces | correlation of the references' scores | their mean score |")

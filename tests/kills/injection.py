@@ -41,7 +41,7 @@ def install() -> None:
     for point, places in POINTS.items():
         for module, name in places:
             setattr(module, name, _wrapped(point, getattr(module, name)))
-    builtins.open = io.open = _opener(io.open)  # type: ignore[assignment]
+    builtins.open = io.open = _opener(io.open)
     if os.environ[KILL] == "count":
         atexit.register(_write_counts)
 
