@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all test-lower check bench clean
+.PHONY: help demo test test-all test-lower check bench kills clean
 
 help:
 	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-lower  hostile files with the oldest versions that pyproject.toml allows (an environment of its own)"
 	@echo "make check     lint, format, types, import rules"
 	@echo "make bench     the benchmarks: ratios measured side by side"
+	@echo "make kills     kill every command 100 times, and see what is left (KILLS=N for another number)"
 	@echo "make clean     remove the environment and everything generated"
 
 .venv/pip:
@@ -61,6 +62,11 @@ check: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m tests.benchmarks
+
+KILLS ?= 100
+
+kills: .venv/dev
+	$(BIN)/python -m tests.kills --kills $(KILLS)
 
 clean:
 	rm -rf .venv .venv-lower demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

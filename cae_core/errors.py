@@ -12,6 +12,7 @@
     ├── VerdictError         a recorded verdict, seal or claim that is broken, edited or of something else
     ├── ExecutionError       workers that cannot be reached, or that have died
     └── StorageError         the disk is full or a file cannot be written
+        └── OverwriteError   a file is there already that is never overwritten
 
 Every message says what was expected, what was found and what to do. Foreign exceptions are turned into
 one of these where they cross the border, with ``raise ... from exc``.
@@ -27,6 +28,7 @@ __all__ = [
     "GenerationError",
     "ModelError",
     "OptionError",
+    "OverwriteError",
     "PoolError",
     "StorageError",
     "VerdictError",
@@ -77,6 +79,10 @@ class ExecutionError(CaeError):
 
 class StorageError(CaeError):
     """A file cannot be written: the disk is full, or the folder is not writable."""
+
+
+class OverwriteError(StorageError):
+    """A file is there already that is never overwritten."""
 
 
 class VerdictError(CaeError):

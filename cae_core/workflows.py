@@ -4,11 +4,14 @@ The search is imported by the jobs that search: a verification starts without it
 """
 
 import dataclasses
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.contract import Contract
+from cae_core.errors import GenerationError
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "calibrate_fingerprint",
     "checkpoint_of",
+    "forget_checkpoint",
     "generate_fingerprint",
     "plan_suspect",
     "replay_file",
@@ -45,6 +49,17 @@ def checkpoint_of(output: Path) -> Path:
     return output.with_name(output.name + ".partial")
 
 
+def forget_checkpoint(
+    output: Path, data: "ImageSet", settings: "GenerationSettings", provenance: "Mapping[str, Any]"
+) -> None:
+    """Delete the state of the generation with these inputs, which was killed after ``output`` was written, if any."""
+    from cae_core.generation.generate import refuse_other_inputs
+
+    with suppress(GenerationError):  # another run's stays
+        refuse_other_inputs(checkpoint_of(output), data, settings, provenance)
+        checkpoint_of(output).unlink(missing_ok=True)
+
+
 def generate_fingerprint(
     members: "GenerationMembers",
     data: "ImageSet",
@@ -52,27 +67,40 @@ def generate_fingerprint(
     settings: "GenerationSettings",
     output: Path,
     opened: "OpenPool | None" = None,
+    replace: bool = False,
     progress: Progress = silent,
 ) -> "GenerationResult":
     """Open the pools, generate a fingerprint and write it to ``output``.
 
     An interrupted run leaves its state beside ``output`` and goes on from there when it is called again with the same
-    inputs. ``opened`` is what the job has hashed already, and says where it runs its models.
+    inputs; the state of another run is given up only with ``replace``. ``opened`` is what the job has hashed already,
+    and says where it runs its models.
 
     Raises:
+        GenerationError: the state of a run with other inputs is kept there.
         PoolError: a pool is empty, a file has changed, or one file plays two parts.
         CaeError: see `generate`, `open_white_boxes` and `save_fingerprint`.
     """
-    from cae_core.generation.generate import generate
+    from cae_core.generation.generate import generate, refuse_other_inputs
     from cae_core.generation.white_boxes import open_white_boxes, origin_of, provenance_of
     from cae_core.pool.members import OpenPool
 
     opened = opened or OpenPool()
     provenance = provenance_of(members, opened=opened)
+    checkpoint = checkpoint_of(output)
+    if not replace:  # before anything takes long
+        refuse_other_inputs(checkpoint, data, settings, provenance)
     opening = stage(progress, "opening models")
     white_boxes = open_white_boxes(members, opened=opened, images=data.images, progress=opening)
-    checkpoint = checkpoint_of(output)
-    result = generate(white_boxes, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
+    result = generate(
+        white_boxes,
+        data,
+        settings,
+        provenance=provenance,
+        checkpoint=checkpoint,
+        replace=replace,
+        progress=progress,
+    )
     origin = origin_of(members, white_boxes, opened=opened)
     result = dataclasses.replace(result, fingerprint=dataclasses.replace(result.fingerprint, origin=origin))
     save_fingerprint(result.fingerprint, output)

@@ -18,7 +18,7 @@ from cae_core.models import Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
-from cae_core.pool.same_model import same_outputs
+from cae_core.pool.seen_outputs import SeenOutputs
 from cae_core.progress import StageProgress, silent
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
@@ -219,6 +219,7 @@ class _Asker:
         self.images = fingerprint.all_images()
         self.seen = _makers(fingerprint)
         self.asked: list[AskedModel] = []
+        self.outputs = SeenOutputs()
 
     def ask(self, member: PoolMember, *, checked: bool) -> None:
         """Ask a member; ``checked``: it is to be calibrated with, and not only to be told apart from those that are."""
@@ -232,9 +233,10 @@ class _Asker:
             _refuse_another_source(member, answers.labels, self.fingerprint)
         asked = AskedModel(member=member, sha256=digest, labels=answers.labels, outputs=answers.probabilities)
         if checked:
-            _refuse_same_model(asked, self.asked)
+            _refuse_same_model(asked, [self.asked[place] for place in self.outputs.equal_to(asked.outputs)])
             _refuse_useless(asked, self.fingerprint)
         self.asked.append(asked)
+        self.outputs.add(asked.outputs)
 
     def _answers(self, member: PoolMember, *, checked: bool) -> Predictions:
         try:
@@ -294,11 +296,10 @@ def _refuse_another_source(member: PoolMember, labels: Labels, fingerprint: Fing
         )
 
 
-def _refuse_same_model(asked: AskedModel, before: Sequence[AskedModel]) -> None:
+def _refuse_same_model(asked: AskedModel, same: Sequence[AskedModel]) -> None:
     """Equality of files misses a model that was converted; equality of answers does not."""
-    member, same = asked.member, next((x for x in before if same_outputs(asked.outputs, x.outputs)), None)
-    if same is not None:
-        other = same.member
+    if same:
+        member, other = asked.member, same[0].member
         raise PoolError(
             f"{member.path} ({member.relation}, {member.role}) answers everything like {other.path} "
             f"({other.relation}, {other.role}): it is the same model, converted or copied. "

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,9 +30,9 @@ from cae_core.disputes.judging import (
 )
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate
 from cae_core.disputes.seal import Seal
-from cae_core.errors import OptionError, VerdictError
+from cae_core.errors import OptionError, OverwriteError, VerdictError
 from cae_core.files.records import read_hashed_record, read_record, readable_json
-from cae_core.files.storage import write_atomically
+from cae_core.files.storage import write_atomically, write_new
 from cae_core.fingerprint.file import FingerprintFile
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
@@ -298,8 +299,9 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
     if not path.exists():
         nonce = secrets.token_bytes(16) if given is None else given
         record = {"commitment": seal.commitment, "nonce": nonce.hex()}
-        write_atomically(path, readable_json(record), mode=0o600)
-        return nonce
+        with suppress(OverwriteError):  # of two at once the first draws, and the other one reads
+            write_new(path, readable_json(record), mode=0o600)
+            return nonce
     record = read_record(path, remedy="Name another --workdir.")
     try:
         kept = bytes.fromhex(record["nonce"])

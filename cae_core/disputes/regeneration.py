@@ -1,12 +1,14 @@
 """A fingerprint of the claimed source that the judge makes himself, and calibrates himself.
 
 Nothing of the claimant's goes into it but the source and, unless the judge says otherwise, the settings: the pools, the
-images, the seed and the references are the judge's. So an example that everybody answers like the source, a reference
-that was left out or a calibration that accuses everybody is worth nothing.
+images, the seed and the references are the judge's, and of the images a half that his nonce draws. So an example that
+everybody answers like the source, a reference that was left out or a calibration that accuses everybody is worth
+nothing.
 """
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,9 @@ from cae_core.calibration.calibrate import AskedModel, CalibrationSettings, cali
 from cae_core.calibration.calibrated import CalibratedFingerprint, save_calibrated
 from cae_core.calibration.record import Calibration
 from cae_core.dataset import ImageSet
+from cae_core.disputes.drawing import draw_half
 from cae_core.errors import FingerprintError, OptionError, PoolError
+from cae_core.files.digests import canonical_json
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.generate import generate, generation_inputs
 from cae_core.generation.settings import GenerationSettings
@@ -27,9 +31,10 @@ from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.pool.same_model import probe_images, same_outputs
 from cae_core.progress import Progress, silent, stage
-from cae_core.workflows import generate_fingerprint
+from cae_core.workflows import forget_checkpoint, generate_fingerprint
 
 __all__ = [
+    "DrawnImages",
     "JudgePool",
     "Regeneration",
     "find_known",
@@ -102,6 +107,21 @@ def read_judge_pool(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnImages:
+    """The judge's images, of which the nonce has drawn some; see `draw_half`.
+
+    Attributes:
+        sha256: of all of them.
+        of: how many they are.
+        drawn: how many of them were drawn.
+    """
+
+    sha256: str
+    of: int
+    drawn: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Regeneration:
     """What suspects are judged by: one may judge many.
@@ -109,11 +129,13 @@ class Regeneration:
     Attributes:
         subject: a fresh fingerprint of the claimed source, calibrated by the judge's references.
         nonce: the judge's; the seed follows from it, and the order of the questions.
+        images: of which it was made.
         known: the judge's models and their answers, so that one is known again under another name.
     """
 
     subject: CalibratedFingerprint
     nonce: bytes
+    images: "DrawnImages"
     known: tuple[AskedModel, ...] = field(repr=False)
 
     @property
@@ -138,14 +160,19 @@ class Regeneration:
             "fingerprint_id": self.fingerprint.id,
             "examples": len(self.fingerprint),
             "nonce": self.nonce,
-            "generation": self.fingerprint.generation,
-            "tools": self.fingerprint.tools,
+            "images": self.images,
+            **_as_kept(generation=self.fingerprint.generation, tools=self.fingerprint.tools),
             "calibration": {
                 **dataclasses.asdict(self.calibration.behind()),
                 "score": self.calibration.score,
                 "models": [{"role": x.member.role, "name": x.member.name, "sha256": x.sha256} for x in self.known],
             },
         }
+
+
+def _as_kept(**values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return these as a file keeps them: a judgement is the same, byte for byte, if its fingerprint was made before."""
+    return {name: json.loads(canonical_json(value)) for name, value in values.items()}
 
 
 def seed_of(nonce: bytes) -> int:
@@ -173,7 +200,7 @@ def regenerate(
 
     Args:
         pool: the judge's models.
-        data: the judge's images.
+        data: the judge's images; seeds and benign probes come from the half that the nonce draws.
         settings: of the generation; the seed is replaced by the nonce's.
         calibration: rate and score; a screen role chooses examples.
         nonce: the judge's.
@@ -187,6 +214,7 @@ def regenerate(
         PoolError: the source is among the judge's models, converted or copied; the score takes a screen role; or see
             `generate` and `calibrate`.
         OptionError: a parametric p-value: a judge claims a bound.
+        DataError: the half has fewer images than there are to be examples.
         CaeError: see `generate`, `calibrate` and `OpenPool.open`.
     """
     if calibration.parametric:
@@ -198,9 +226,10 @@ def regenerate(
         )
     opened = opened or OpenPool()
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
+    half = draw_half(data, nonce=nonce, count=settings.count)
     _refuse_source(pool, data, opened, progress)
     path = None if folder is None else folder / _FILE
-    fingerprint = _generated(pool.generating, data, seeded, path, opened=opened, progress=progress)
+    fingerprint = _generated(pool.generating, half, seeded, path, opened=opened, progress=progress)
     result = calibrate(
         fingerprint,
         pool.calibrating,
@@ -212,7 +241,12 @@ def regenerate(
     if path is not None:
         save_calibrated(subject, path)
     known = {asked.member.path: asked for asked in result.asked}
-    return Regeneration(subject=subject, nonce=nonce, known=tuple(known[member.path] for member in pool.own))
+    return Regeneration(
+        subject=subject,
+        nonce=nonce,
+        images=DrawnImages(sha256=data.sha256(), of=len(data), drawn=len(half)),
+        known=tuple(known[member.path] for member in pool.own),
+    )
 
 
 def _generated(
@@ -231,6 +265,7 @@ def _generated(
         return generate(white_boxes, data, settings, provenance=provenance, progress=progress).fingerprint
     kept = _kept(path, generation_inputs(data, settings, provenance))
     if kept is not None:
+        forget_checkpoint(path, data, settings, provenance)
         return kept
     return generate_fingerprint(
         members, data, settings=settings, output=path, opened=opened, progress=progress

@@ -1,13 +1,17 @@
 """Sealing a claim, from file to files: what `cae seal` does, and a script may do as well."""
 
+import dataclasses
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cae_core.calibration.calibrated import load_calibrated
 from cae_core.disputes.seal import Opening, Seal, make_opening
-from cae_core.errors import VerdictError
-from cae_core.files.records import readable_json
-from cae_core.files.storage import write_atomically
+from cae_core.errors import OverwriteError, VerdictError
+from cae_core.files.locks import exclusive
+from cae_core.files.records import as_json, read_record, readable_json
+from cae_core.files.storage import creating, write_new
 
 __all__ = ["Sealed", "opening_of", "seal_file", "signature_of"]
 
@@ -43,11 +47,19 @@ def signature_of(seal: Path) -> Path:
 
 
 def seal_file(
-    fingerprint: Path, output: Path, *, fpr: float | None = None, max_queries: int | None = None, claimant: str = ""
+    fingerprint: Path,
+    output: Path,
+    *,
+    fpr: float | None = None,
+    max_queries: int | None = None,
+    claimant: str = "",
+    attest: Callable[[Path], None] | None = None,
 ) -> Sealed:
     """Seal a claim with the fingerprint in a file.
 
-    Deciding score and rate are those of its calibration, where it has one.
+    Deciding score and rate are those of its calibration, where it has one. The seal is the last file that is written.
+    So an opening without a seal is of a run that was killed: its seal is made from it if the claim is the same, and an
+    opening is never replaced, since a seal may have been published and moved. Of several runs at once one seals.
 
     Args:
         fingerprint: the file.
@@ -55,18 +67,14 @@ def seal_file(
         fpr: the rate of false accusations; None: the calibration's, else 0.05.
         max_queries: the most that a suspect may be asked.
         claimant: who claims.
+        attest: called with a file of the seal's bytes before ``output`` is there: whatever it writes is complete
+            wherever there is a seal.
 
     Raises:
-        VerdictError: a seal or an opening is there already: without its opening a seal is worth nothing.
+        VerdictError: a seal, or the opening of another claim, is there already: without its opening a seal is worth
+            nothing.
         CaeError: see `load_calibrated` and `make_opening`.
     """
-    opening_path = opening_of(output)
-    for path in (output, opening_path):
-        if path.exists():
-            raise VerdictError(
-                f"{path}: there is a seal already, and a seal without its own opening proves nothing. "
-                "Name another --output."
-            )
     subject = load_calibrated(fingerprint)
     loaded, calibration = subject.fingerprint, subject.calibration
     opening = make_opening(
@@ -76,7 +84,43 @@ def seal_file(
         max_queries=max_queries,
         claimant=claimant,
     )
-    seal = opening.seal()
-    write_atomically(opening_path, readable_json(opening), mode=0o600)  # first: a seal is nothing without it
-    write_atomically(output, readable_json(seal))
+    opening_path = opening_of(output)
+    with exclusive(output):
+        if output.exists():
+            raise VerdictError(_there_already(output))
+        opening = _kept_opening(opening, opening_path)
+        seal = opening.seal()
+        with _once(output), creating(output) as draft:
+            draft.write_bytes(readable_json(seal))
+            if attest is not None:
+                attest(draft)
     return Sealed(seal, opening, output, opening_path, unopened=str(loaded.generation["source"].get("form", "")))
+
+
+def _kept_opening(opening: Opening, path: Path) -> Opening:
+    """Write ``opening``, or return the one of the same claim that a killed run has left without a seal."""
+    if not path.exists():
+        with _once(path):
+            write_new(path, readable_json(opening), mode=0o600)
+        return opening
+    kept = read_record(path)
+    same = dataclasses.replace(opening, salt=str(kept.get("salt")), tool=str(kept.get("tool")))
+    if as_json(same) != kept:
+        raise VerdictError(
+            f"{path}: there is the opening of another claim without its seal, and an opening is never replaced. Name "
+            "another --output, or delete it if its seal was never published."
+        )
+    return same
+
+
+@contextmanager
+def _once(path: Path) -> Generator[None]:
+    """Say what it means where somebody else has written ``path`` in between."""
+    try:
+        yield
+    except OverwriteError as error:
+        raise VerdictError(_there_already(path)) from error
+
+
+def _there_already(path: Path) -> str:
+    return f"{path}: there is a seal already, and a seal without its own opening proves nothing. Name another --output."

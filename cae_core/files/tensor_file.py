@@ -13,7 +13,10 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-__all__ = ["TensorFileError", "pack_tensors", "read_tensors", "unpack_tensors"]
+__all__ = ["TensorFileError", "pack_tensors", "read_metadata", "read_tensors", "unpack_tensors"]
+
+_LONGEST_HEADER = 100_000_000
+"""Of safetensors itself, in bytes."""
 
 
 class TensorFileError(ValueError):
@@ -50,3 +53,20 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
         OSError: it cannot be read.
     """
     return unpack_tensors(path.read_bytes())
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a file without reading its tensors, which may be missing.
+
+    Raises:
+        TensorFileError: it does not begin as such a file.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= _LONGEST_HEADER else b""
+    try:
+        metadata = json.loads(header)["__metadata__"]
+        return {str(name): str(value) for name, value in metadata.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TensorFileError(f"no header: {error!r}") from error

@@ -21,7 +21,13 @@ from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint, LabelledImages
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
-from cae_core.generation.run_state import RunState, load_checkpoint, save_checkpoint, start_run
+from cae_core.generation.run_state import (
+    RunState,
+    load_checkpoint,
+    refuse_other_run,
+    save_checkpoint,
+    start_run,
+)
 from cae_core.generation.search import Search
 from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
@@ -29,7 +35,7 @@ from cae_core.generation.source_errors import choose_source_errors
 from cae_core.generation.white_boxes import WhiteBoxes, check_references
 from cae_core.progress import Progress, silent, stage
 
-__all__ = ["GenerationResult", "generate", "generation_inputs"]
+__all__ = ["GenerationResult", "generate", "generation_inputs", "refuse_other_inputs"]
 
 PROBES = 200
 """Benign images that travel with a fingerprint; each verification draws some of them."""
@@ -53,6 +59,7 @@ class GenerationResult:
         unconfirmed: how many images were dropped because a member's file, run by another implementation, gives them
             another label than the white box.
         unconfirmed_probes: likewise of the benign probes.
+        resumed_with: how many examples an interrupted run had left, that this one went on from; None: it began anew.
     """
 
     fingerprint: Fingerprint
@@ -61,6 +68,7 @@ class GenerationResult:
     complete: bool
     unconfirmed: int = 0
     unconfirmed_probes: int = 0
+    resumed_with: int | None = None
 
 
 def generate(
@@ -70,6 +78,7 @@ def generate(
     *,
     provenance: Mapping[str, Any],
     checkpoint: Path | None = None,
+    replace: bool = False,
     progress: Progress = silent,
 ) -> GenerationResult:
     """Generate a fingerprint of ``white_boxes.source``.
@@ -81,10 +90,12 @@ def generate(
         provenance: ``source``, ``surrogates`` and ``references`` as JSON holds them (names, SHA-256); part of the
             fingerprint's identity.
         checkpoint: file that lets an interrupted run go on where it was; for the caller to remove.
+        replace: whether the state of a run with other inputs that is kept there is given up.
         progress: told of each stage.
 
     Raises:
-        GenerationError: the source is no classifier of the data, or no example at all was accepted.
+        GenerationError: the source is no classifier of the data, or no example at all was accepted; or the checkpoint
+            is of other inputs.
         PoolError: a pool is empty, a member does not fit the data, or a reference is the source or a surrogate.
         DataError: too few images.
     """
@@ -92,8 +103,11 @@ def generate(
         raise DataError(f"{data.name}: a fingerprint needs seeds and benign probes; found {len(data)} images.")
     inputs = generation_inputs(data, settings, provenance)
     run_id = digest_of(inputs)
+    if checkpoint is not None:
+        refuse_other_run(checkpoint, run_id=run_id, replace=replace)
     search = Search.prepare(white_boxes, data, settings)
     state = load_checkpoint(checkpoint, run_id=run_id) if checkpoint is not None else None
+    resumed_with = None if state is None else len(state.accepted)
     if state is None:
         queue = rank_seeds(
             white_boxes,
@@ -104,12 +118,20 @@ def generate(
         )
         check_references(white_boxes, data)
         state = start_run(queue, data.images.shape[1:])
+    else:
+        progress("going on from", len(state.accepted), settings.count)
     state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
+    if not len(state.accepted):
+        if checkpoint is not None:  # this run was through, and would end no other way
+            checkpoint.unlink(missing_ok=True)
+        raise _without_examples(state, settings)
     complete = len(state.accepted) >= settings.count
     fingerprint, dropped = _collect(search, state, inputs)
-    return GenerationResult(fingerprint, state.next_seed, state.step, complete, state.unconfirmed, dropped)
+    return GenerationResult(
+        fingerprint, state.next_seed, state.step, complete, state.unconfirmed, dropped, resumed_with
+    )
 
 
 def generation_inputs(data: ImageSet, settings: GenerationSettings, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +141,18 @@ def generation_inputs(data: ImageSet, settings: GenerationSettings, provenance: 
         "data": {"name": Path(data.name).name, "sha256": data.sha256()},
         **provenance,
     }
+
+
+def refuse_other_inputs(
+    checkpoint: Path, data: ImageSet, settings: GenerationSettings, provenance: Mapping[str, Any]
+) -> None:
+    """Refuse a generation whose ``checkpoint`` is of other inputs, as `generate` would once the models are open.
+
+    Raises:
+        GenerationError: it is.
+    """
+    if checkpoint.exists():
+        refuse_other_run(checkpoint, run_id=digest_of(generation_inputs(data, settings, provenance)))
 
 
 def _search(
@@ -149,13 +183,15 @@ def _search(
     return state
 
 
+def _without_examples(state: RunState, settings: GenerationSettings) -> GenerationError:
+    return GenerationError(
+        f"None of {state.next_seed} seeds became an example (tau {settings.tau:g}, eps {settings.eps:g}). Lower --tau, "
+        "raise --eps or --iterations, or add surrogates and references."
+    )
+
+
 def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[Fingerprint, int]:
     """Return the fingerprint, and how many probes another implementation of a member's file did not confirm."""
-    if not len(state.accepted):
-        raise GenerationError(
-            f"None of {state.next_seed} seeds became an example (tau {search.settings.tau:g}, eps "
-            f"{search.settings.eps:g}). Lower --tau, raise --eps or --iterations, or add surrogates and references."
-        )
     data, accepted = search.data, state.accepted
     first = np.argsort(accepted.position[: search.settings.count], kind="stable")
     index = state.queue.index[accepted.position[first]]

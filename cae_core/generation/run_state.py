@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import GenerationError
 from cae_core.files.storage import write_atomically
-from cae_core.files.tensor_file import pack_tensors, read_tensors
+from cae_core.files.tensor_file import TensorFileError, pack_tensors, read_metadata, read_tensors
 from cae_core.generation.seeds import SeedQueue
 from cae_core.method.adam import AdamState, init_adam
 
-__all__ = ["Accepted", "RunState", "load_checkpoint", "save_checkpoint", "start_run"]
+__all__ = ["Accepted", "RunState", "load_checkpoint", "refuse_other_run", "save_checkpoint", "start_run"]
 
 _FORMAT = 2
 """Of a checkpoint. Format 1, which did not name itself, lacks what was answered about every image of the data set."""
@@ -90,6 +90,34 @@ def save_checkpoint(state: RunState, path: Path, *, run_id: str) -> None:
     """Write ``state`` atomically; ``run_id`` names the inputs it belongs to."""
     tensors = {**_flatten(state, ""), "format": np.asarray(_FORMAT)}  # of two metadata the file's order would vary
     write_atomically(path, pack_tensors(tensors, {"run_id": run_id}), mode=0o600)
+
+
+def refuse_other_run(path: Path, *, run_id: str, replace: bool = False) -> None:
+    """Refuse to begin where the state of a run with other inputs is kept, which may be hours of work.
+
+    Args:
+        path: where the state will be kept.
+        run_id: of the run that begins.
+        replace: whether another run's state may be given up.
+
+    Raises:
+        GenerationError: it is kept there, and may not; or ``path`` is another kind of file with tensors.
+    """
+    try:
+        found = read_metadata(path).get("run_id")
+    except (OSError, TensorFileError):  # nothing, or nothing to go on from
+        return
+    if found is None:
+        raise GenerationError(
+            f"{path}: an interrupted run would keep its state here, and this file is of another kind. Name another "
+            "output, or move it away."
+        )
+    if found != run_id and not replace:
+        raise GenerationError(
+            f"{path}: the state of an interrupted run with other settings, models or images is kept here. Give the "
+            "command of that run again to finish it, or name another output; `cae generate --replace` gives it up, "
+            "and so does deleting the file."
+        )
 
 
 def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:

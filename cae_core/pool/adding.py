@@ -12,11 +12,12 @@ from typing import Any
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
+from cae_core.files.locks import exclusive
 from cae_core.loaders import Device, runs_code
 from cae_core.opening.model_files import suspect_digest
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
-from cae_core.pool.manifest import Pool, PoolMember, parse_member, read_pool
-from cae_core.pool.manifest_writing import ManifestRow, append_row
+from cae_core.pool.manifest import Pool, PoolMember, parse_member, parse_pool, read_pool
+from cae_core.pool.manifest_writing import ManifestRow, append_rows
 from cae_core.progress import StageProgress, silent
 
 __all__ = ["add_models", "describe_models"]
@@ -85,6 +86,8 @@ def add_models(
 ) -> list[MemberReport]:
     """Check the described models beside those of the pool, and append them to the manifest: all of them, or none.
 
+    Several processes may add at once: who finds the manifest changed after his check checks again.
+
     Args:
         rows: see `describe_models`.
         manifest: the pool's, which is made where there is none.
@@ -99,13 +102,25 @@ def add_models(
         PoolError: a model has a problem, such as answering like another one; or the manifest is wrong.
         StorageError: the manifest cannot be written.
     """
-    before = _members(manifest)
-    reports = check_members((*before, *_parsed(rows, manifest)), data, device=device, progress=progress)
-    added = reports[len(before) :]
-    refuse_problems(added, "Nothing was added")
-    for row, report in zip(rows, added, strict=True):
-        append_row(manifest, {**row, "accuracy": round(report.accuracy or 0.0, 6), "sha256": report.sha256})
-    return added
+    while True:
+        found = _content(manifest)
+        before = () if found is None else parse_pool(found, manifest).members
+        reports = check_members((*before, *_parsed(rows, manifest)), data, device=device, progress=progress)
+        added = reports[len(before) :]
+        refuse_problems(added, "Nothing was added")
+        measured = [
+            {**row, "accuracy": round(report.accuracy or 0.0, 6), "sha256": report.sha256}
+            for row, report in zip(rows, added, strict=True)
+        ]
+        with exclusive(manifest):
+            if _content(manifest) == found:
+                append_rows(manifest, measured)
+                return added
+        # somebody else has added models meanwhile, and ours were not told apart from those
+
+
+def _content(manifest: Path) -> bytes | None:
+    return manifest.read_bytes() if manifest.exists() else None
 
 
 def _members(manifest: Path) -> tuple[PoolMember, ...]:

@@ -17,7 +17,8 @@ from cae_core.loaders import Device
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import open_member
-from cae_core.pool.same_model import first_equal, probe_images, same_outputs
+from cae_core.pool.same_model import probe_images
+from cae_core.pool.seen_outputs import SeenOutputs
 from cae_core.progress import StageProgress, silent
 
 __all__ = ["MemberReport", "check_added", "check_members", "refuse_problems"]
@@ -122,14 +123,17 @@ def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: I
         PoolError: naming both.
     """
     probes = probe_images(data)
-    outputs = [_probabilities(member, probes) for member in added]
+    seen, by_file = SeenOutputs(), dict[str, list[PoolMember]]()
+    for member in added:
+        seen.add(_probabilities(member, probes))
+        by_file.setdefault(member.sha256 or "", []).append(member)
+    roles = {member.role for member in added}
     for trained in made:
-        others = [(m, output) for m, output in zip(added, outputs, strict=True) if m.role != trained.role]
-        answers = [(m, output) for m, output in others if output is not None]
-        own = _probabilities(trained, probes) if answers else None
-        same = [m for m, _ in others if m.sha256 is not None and m.sha256 == trained.sha256]
-        if own is not None:
-            same += [m for m, output in answers if same_outputs(own, output)]
+        if not roles - {trained.role}:  # whatever it is, it has its one role
+            continue
+        alike = by_file.get(trained.sha256, []) if trained.sha256 else []
+        alike = [*alike, *(added[place] for place in seen.equal_to(_probabilities(trained, probes)))]
+        same = [member for member in alike if member.role != trained.role]
         if same:
             raise PoolError(
                 f"{same[0].path}: it was added with the role {same[0].role}, and {trained.path} ({trained.role}) is "
@@ -194,15 +198,13 @@ def _compare_with_source(reports: Sequence[MemberReport], answers: Sequence[Labe
 
 def _find_same_models(reports: Sequence[MemberReport], outputs: Sequence[Floats32 | None]) -> None:
     """Report each member whose answers equal those of one before it; bare labels do not tell models apart."""
-    places = [place for place, output in enumerate(outputs) if output is not None]
-    if not places:
-        return
-    stacked = np.stack([output for output in outputs if output is not None])
-    for row in range(1, len(places)):
-        same = first_equal(stacked[row], stacked[:row])
-        if same is not None:
-            first, second = reports[places[same]].member, reports[places[row]].member
-            reports[places[row]].problems.append(
+    seen = SeenOutputs()
+    for report, output in zip(reports, outputs, strict=True):
+        same = seen.equal_to(output)
+        seen.add(output)
+        if same:
+            first, second = reports[same[0]].member, report.member
+            report.problems.append(
                 f"{second.path} ({second.role}) answers all probes like {first.path} ({first.role}): it is the same "
                 "model, converted or copied. A model has one role; remove one of the two."
             )

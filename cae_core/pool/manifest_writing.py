@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 from cae_core.files.storage import write_atomically
 from cae_core.pool.manifest import parse_pool, read_pool
 
-__all__ = ["ManifestRow", "append_row", "foreign_rows", "write_manifest"]
+__all__ = ["ManifestRow", "append_rows", "foreign_rows", "write_manifest"]
 
 ManifestRow: TypeAlias = Mapping[str, Any]
 """The fields of a ``[[model]]`` table; those that are None or empty are left out."""
@@ -25,15 +25,17 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> None:
     _write(path, "\n".join(_table(row) for row in rows))
 
 
-def append_row(path: Path, row: ManifestRow) -> None:
-    """Add a model to the end of a manifest, which is made where there is none; what stands in it stays as it is.
+def append_rows(path: Path, rows: Sequence[ManifestRow]) -> None:
+    """Add models to the end of a manifest, which is made where there is none; what stands in it stays as it is.
+
+    Several processes that add to one manifest hold `cae_core.files.locks.exclusive` while they do.
 
     Raises:
-        PoolError: the file is no manifest, has this model already, or would have two sources.
+        PoolError: the file is no manifest, has one of these models already, or would have two sources.
         StorageError: the folder cannot be written.
     """
-    before = path.read_text(encoding="utf-8").rstrip() + "\n\n" if path.exists() else ""
-    _write(path, before + _table(row))
+    before = [path.read_text(encoding="utf-8").rstrip() + "\n"] if path.exists() else []
+    _write(path, "\n".join([*before, *(_table(row) for row in rows)]))
 
 
 def _write(path: Path, text: str) -> None:

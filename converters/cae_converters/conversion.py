@@ -3,7 +3,6 @@
 Whatever is written has been opened by the runtimes that will use it, and compared with the original there.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from cae_converters.parity import Parity, measure_parity, random_images, require
 from cae_core.contract import Contract, metadata_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, ModelError
+from cae_core.files.scratch import scratch_folder
 from cae_core.files.storage import replacing
 from cae_core.loaders import refusal
 from cae_core.models import Model
@@ -108,8 +108,8 @@ def convert(
         with checked_file(target, proto) as draft:
             progress("converting", 2, 3)
             return _compared(original, draft, target, left, data)
-    with replacing(target) as draft, tempfile.TemporaryDirectory() as folder:
-        between = Path(folder) / "model.onnx"
+    with replacing(target) as draft, scratch_folder() as folder:
+        between = folder / "model.onnx"
         between.write_bytes(proto.SerializeToString(deterministic=True))
         carried = export_program(between, draft, image_shape=original.image_shape, origin=str(target))
         progress("converting", 2, 3)

@@ -82,14 +82,28 @@ class Site:
         path = os.pathsep.join([str(folder), *roots, os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
-    def start(self, pool: str, address: str = "", *, patience: float | None = None) -> "subprocess.Popen[str]":
-        """Start a run in a process of its own; ``patience``: the seconds that it looks for a lost scheduler."""
+    def start(
+        self, pool: str, address: str = "", *, patience: float | None = None, scratch: Path | None = None
+    ) -> "subprocess.Popen[str]":
+        """Start a run in a process of its own, the first of a group.
+
+        Args:
+            pool: the name of its folder.
+            address: of a Dask scheduler, if any.
+            patience: the seconds that it looks for a lost scheduler.
+            scratch: where its temporary folders are; None: where everybody's are.
+        """
         (self.folder / pool).mkdir(exist_ok=True)
         command = [sys.executable, str(self.folder / "runner.py"), str(self.folder / pool), str(JOBS)]
         command += [address] if address else []
         command += [str(patience)] if patience is not None else []
         return subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=self.environment if scratch is None else {**self.environment, "TMPDIR": str(scratch)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def finished(self, pool: str) -> dict[str, int]:

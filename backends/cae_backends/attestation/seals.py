@@ -3,6 +3,7 @@
 What `cae seal` and `cae judge` do with signatures and timestamps, file by file, and a script may do as well.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -86,21 +87,22 @@ def attest_seal(
         CaeError: see `seal_file`.
     """
     key = None if signing_key is None else check_signing_key(signing_key)
-    sealed = seal_file(fingerprint, output, fpr=fpr, max_queries=max_queries, claimant=claimant)
-    signature = None
-    if signing_key is not None:
-        signature = signature_of(output)
-        sign_file(output, signing_key, signature)
-    return AttestedSeal(sealed, sha256_of_file(output), _write_request(output), signature, key)
+    signature = None if key is None else signature_of(output)
+    requests: list[Path] = []
+
+    def attest(seal: Path) -> None:  # before the seal is there: a killed run leaves no seal without the rest
+        if signing_key is not None and signature is not None:
+            sign_file(seal, signing_key, signature)
+        with suppress(BackendMissing):  # `openssl` writes the same
+            requests.append(_write_request(seal, request_of(output)))
+
+    sealed = seal_file(fingerprint, output, fpr=fpr, max_queries=max_queries, claimant=claimant, attest=attest)
+    return AttestedSeal(sealed, sha256_of_file(output), requests[0] if requests else None, signature, key)
 
 
-def _write_request(seal: Path) -> Path | None:
-    path = request_of(seal)
-    try:
-        write_atomically(path, timestamp_request(seal.read_bytes()))
-    except BackendMissing:  # `openssl` writes the same
-        return None
-    return path
+def _write_request(seal: Path, output: Path) -> Path:
+    write_atomically(output, timestamp_request(seal.read_bytes()))
+    return output
 
 
 def signed_by(seal: Path, *, signature: Path, public_key: Path) -> str:

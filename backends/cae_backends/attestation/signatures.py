@@ -6,12 +6,12 @@ The only module that knows `model_signing`; it needs the extra ``signing`` and l
 import contextlib
 import hashlib
 import io
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cae_core.errors import BackendMissing, VerdictError, first_line
+from cae_core.files.scratch import scratch_folder
 from cae_core.files.storage import replacing
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def verify_signature(signature: bytes, content: bytes, public_key: bytes, *, ori
 def _verify(signature: bytes, content: bytes, public_key: bytes) -> None:
     from model_signing.verifying import Config
 
-    with tempfile.TemporaryDirectory() as folder:  # the library takes files; these hold what was read, and no secret
-        signed, bundle, key = (Path(folder) / name for name in ("content", "signature", "key"))
+    with scratch_folder() as folder:  # the library takes files; these hold what was read, and no secret
+        signed, bundle, key = (folder / name for name in ("content", "signature", "key"))
         for path, given in ((signed, content), (bundle, signature), (key, public_key)):
             path.write_bytes(given)
         verifier = Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(_whole_file())

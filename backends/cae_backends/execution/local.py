@@ -12,6 +12,7 @@ from multiprocessing.synchronize import Event
 from cae_backends.execution.crew import Crew
 from cae_backends.execution.executor import ExecutorCrew
 from cae_backends.execution.stopping import obey
+from cae_core.files.scratch import leave_scratch_folders
 
 __all__ = ["local_processes"]
 
@@ -35,19 +36,46 @@ class _LocalCrew(ExecutorCrew):
 
 @contextlib.contextmanager
 def local_processes(workers: int) -> Iterator[Crew]:
-    """Give ``workers`` processes of this machine; whatever is raised inside stops their work, see `check_stopped`."""
-    crew = _LocalCrew(workers)
+    """Give ``workers`` processes of this machine; whatever is raised inside stops their work, see `check_stopped`.
+
+    SIGTERM ends the workers at once and then this process with `SystemExit`, so that nothing is left behind.
+    """
+    others = set(multiprocessing.active_children())
+    with _orderly_termination():
+        crew = _LocalCrew(workers)
+        try:
+            yield crew
+        except BaseException as error:
+            crew.stop.set()
+            if isinstance(error, SystemExit):  # whoever asks for it does not wait for the end of an epoch
+                for worker in set(multiprocessing.active_children()) - others:
+                    worker.terminate()
+            raise
+        finally:
+            crew.executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _orderly_termination() -> Iterator[None]:
+    """Let SIGTERM raise `SystemExit`, unless the program has its own idea of what it means."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit)
     try:
-        yield crew
-    except BaseException:
-        crew.stop.set()
-        raise
+        yield
     finally:
-        crew.executor.shutdown(wait=True, cancel_futures=True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what follows takes a moment
+    raise SystemExit(128 + number)
 
 
 def _start_worker(stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what it means
+    signal.signal(signal.SIGTERM, lambda number, _frame: _end(128 + number))
     obey(stop)
     os.environ["OMP_NUM_THREADS"] = "1"  # before a framework is imported: two such processes beat one with two threads
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -58,4 +86,10 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)
+        _end(1)
+
+
+def _end(code: int) -> None:
+    """End this process now, and leave no temporary folder of its own."""
+    leave_scratch_folders()
+    os._exit(code)

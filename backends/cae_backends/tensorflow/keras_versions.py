@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from cae_backends.tensorflow.keras_files import ARCHIVE, WEIGHTS, KerasFile, unpacked
 from cae_backends.tensorflow.runtime import load_keras
+from cae_core.files.scratch import scratch_folder
 
 __all__ = ["load_mended"]
 
@@ -46,13 +47,13 @@ def load_mended(path: Path, file: KerasFile, *, safe_mode: bool) -> Any:  # noqa
         Exception: whatever Keras raises.
     """
     config = _in_todays_words(file.config)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         readable = path
         if path.suffix != ARCHIVE and config != file.config:
-            readable = Path(folder) / path.name
+            readable = folder / path.name
             _write_hdf5(path, readable, config)
         elif file.backslashes:
-            readable = Path(folder) / path.name
+            readable = folder / path.name
             _write_archive(path, readable)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # how the file should have been written helps nobody who reads it

@@ -1,7 +1,6 @@
 """One job in one process: train, measure, export, and return the files' bytes. Nothing is read or written elsewhere."""
 
 import dataclasses
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from cae_backends.training.trainers import Network, find_exporter, find_trainer
 from cae_core.arrays import Floats32
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, PoolError
+from cae_core.files.scratch import scratch_folder
 from cae_core.models import Model
 from cae_core.opening.opened import open_model
 from cae_core.progress import StageProgress
@@ -84,8 +84,8 @@ def run_task(task: Task, data: PoolData, progress: StageProgress | None = None) 
         CaeError: an option is wrong, the training diverged, or the model cannot be exported.
     """
     start = time.perf_counter()
-    with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="cae-") as name:
-        result = _result(task, data, Path(name), progress)
+    with _ONE_AT_A_TIME, scratch_folder() as folder:
+        result = _result(task, data, folder, progress)
     return dataclasses.replace(result, seconds=time.perf_counter() - start)
 
 

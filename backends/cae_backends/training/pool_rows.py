@@ -6,6 +6,7 @@ from pathlib import Path
 from cae_backends.training.jobs import PoolJob, ancestor_of
 from cae_backends.training.pool_store import PoolStore, Record
 from cae_core.dataset import ImageSet
+from cae_core.files.locks import exclusive
 from cae_core.pool.check import check_added
 from cae_core.pool.manifest import Pool, PoolMember, parse_member
 from cae_core.pool.manifest_writing import ManifestRow, foreign_rows, write_manifest
@@ -40,10 +41,11 @@ def write_members(manifest: Path, made: Sequence[tuple[PoolJob, Record]], store:
     """
     jobs = {job.name: job for job, _ in made}
     rows = [row for job, record in made for row in _rows(job, record, store, ancestor=ancestor_of(job, jobs))]
-    added = foreign_rows(manifest, trained=store.known_models(), rows=rows)
-    if added:
-        check_added(_members(rows, manifest), _members(added, manifest), test)
-    write_manifest(manifest, [*rows, *added])
+    with exclusive(manifest):  # what is added between reading and writing would be lost
+        added = foreign_rows(manifest, trained=store.known_models(), rows=rows)
+        if added:
+            check_added(_members(rows, manifest), _members(added, manifest), test)
+        write_manifest(manifest, [*rows, *added])
 
 
 def _members(rows: Iterable[ManifestRow], manifest: Path) -> list[PoolMember]:

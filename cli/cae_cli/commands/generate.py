@@ -35,6 +35,9 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="The fingerprint file.")] = Path(
         "fingerprint.safetensors"
     ),
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up the state of an interrupted run with other inputs.")
+    ] = False,
     trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
@@ -46,7 +49,8 @@ def run(
 
     Without a manifest: cae generate --source a.onnx --surrogates stolen/ --references others/ --data DIR
 
-    An interrupted run goes on where it was when the same command is given again.
+    An interrupted run goes on where it was when the same command is given again; another command gives its state up
+    with --replace only.
     """
     from cae_backends.datasets import open_data
     from cae_core.generation.settings import GenerationSettings
@@ -66,7 +70,9 @@ def run(
     )
     images = open_data(data, split=split)
     with resumable(), progress_bar(enabled=not json) as progress:
-        result = generate_fingerprint(members, images, settings=chosen, output=output, opened=opened, progress=progress)
+        result = generate_fingerprint(
+            members, images, settings=chosen, output=output, opened=opened, replace=replace, progress=progress
+        )
     if json:
         print_json(_summary(result, chosen, output))
     else:
@@ -95,6 +101,8 @@ def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Pa
         f"{output}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
         f"in {result.steps} steps (id {fingerprint.id[:12]})"
     )
+    if result.resumed_with is not None:
+        typer.echo(f"Went on from an interrupted run, which had {result.resumed_with} examples.")
     if settings.akh:
         found = len(fingerprint.of(SOURCE_ERROR))
         typer.echo(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")

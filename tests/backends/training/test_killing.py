@@ -1,5 +1,6 @@
 """kill -9 of runs, workers and Dask workers at random moments: the pool is completed, and is the undisturbed one."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -98,3 +99,47 @@ def test_stopped_runs_leave_no_workers(number: signal.Signals, site: Site, tmp_p
     assert not (site.folder / pool / "pool.toml").exists()
     site.complete(pool)
     assert site.digest(pool) == site.digest("undisturbed")
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_terminated_run_leaves_nothing_and_says_nothing(site: Site, tmp_path: Path, *, whole_group: bool) -> None:
+    """As a scheduler ends a job, or a supervisor a service; a shell's `kill %1` reaches the workers as well."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    pool = f"terminated-{whole_group}"
+    with site.start(pool, scratch=scratch) as stopped:
+        assert stopped.stdout is not None
+        while int(stopped.stdout.readline().split()[0]) < 2:
+            pass
+        assert list(scratch.glob("cae-*")), "the workers have no temporary folders to leave behind"
+        if whole_group:
+            os.killpg(stopped.pid, signal.SIGTERM)
+        else:
+            stopped.terminate()
+        _, errors = stopped.communicate(timeout=30)
+    assert (stopped.returncode, errors) == (128 + signal.SIGTERM, "")
+    assert not list(scratch.iterdir())
+    assert not list((site.folder / pool).rglob(".*"))
+    site.complete(pool)
+    assert site.digest(pool) == site.digest("undisturbed")
+
+
+def test_what_a_killed_run_leaves_goes_with_the_next(site: Site, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    (scratch / "somebody-elses").mkdir(parents=True)
+    left = 0
+    for _ in range(4):
+        with site.start("litter", scratch=scratch) as run:
+            assert run.stdout is not None
+            while int(run.stdout.readline().split()[0]) < 1:
+                pass
+            os.killpg(run.pid, signal.SIGKILL)
+            run.communicate(timeout=30)
+        left = max(left, len(list(scratch.glob("cae-*"))))
+    assert left, "nothing was left that could go"
+    with site.start("litter", scratch=scratch) as run:
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors
+    assert [path.name for path in scratch.iterdir()] == ["somebody-elses"]
+    assert not list((site.folder / "litter").rglob(".*"))
+    assert site.digest("litter") == site.digest("undisturbed")

@@ -25,7 +25,7 @@ from cae_core.contract import Contract
 from cae_core.errors import DataError, PoolError
 from cae_core.files.digests import sha256_of_file
 from cae_core.pool.manifest import read_pool
-from cae_core.pool.manifest_writing import append_row
+from cae_core.pool.manifest_writing import append_rows
 from tests.backends.blobs import SHAPE, blobs
 from tests.backends.installing import install
 
@@ -294,7 +294,7 @@ class TestTrainPool:
         copy.write_bytes((tmp_path / "elsewhere" / "test" / "other.onnx").read_bytes())
         manifest = tmp_path / "pool.toml"
         row = {"path": "copy.onnx", "role": "generate", "relation": "reference", "sha256": sha256_of_file(copy)}
-        append_row(manifest, row)
+        append_rows(manifest, [row])
         before = manifest.read_text()
         with pytest.raises(PoolError, match=r"copy\.onnx: it was added .* generate, and .*other\.onnx .test."):
             train(tmp_path)
@@ -302,7 +302,7 @@ class TestTrainPool:
         assert (tmp_path / "test" / "other.onnx").exists()
 
     def test_a_second_source_is_refused_before_the_training(self, tmp_path: Path) -> None:
-        append_row(tmp_path / "pool.toml", {"path": "mine.onnx", "role": "source", "relation": "source"})
+        append_rows(tmp_path / "pool.toml", [{"path": "mine.onnx", "role": "source", "relation": "source"}])
         with pytest.raises(PoolError, match="a pool has one source"):
             train(tmp_path)
         assert not (tmp_path / "state").exists()

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cae_core import workflows
 from cae_core.arrays import Images, Labels
 from cae_core.calibration import file as calibration_file
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
+from cae_core.disputes.drawing import draw_half
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate, seed_of
 from cae_core.errors import OptionError, PoolError, VerdictError
-from cae_core.files.records import as_json
-from cae_core.fingerprint.file import save_fingerprint
+from cae_core.files.records import as_json, readable_json
+from cae_core.files.tensor_file import pack_tensors
+from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.manifest_writing import write_manifest
@@ -419,10 +422,55 @@ def test_the_regeneration_is_kept_and_gone_on_with(dispute: Dispute, tmp_path: P
     again = run(tmp_path / "whole")
     assert "searching" not in (tmp_path / "whole" / "stages").read_text()
     assert again.fingerprint.id == whole.fingerprint.id
+    # the order of the keys as well: a judgement that was gone on with is the same, byte for byte
+    assert readable_json(whole) == readable_json(resumed) == readable_json(again)
     kept = load_calibrated(files[0])  # which checks the digest that was kept
     assert kept.content_sha256 == again.subject.content_sha256
     assert kept.calibration is not None
     assert kept.calibration.fpr == again.calibration.fpr
+
+
+def test_the_fingerprint_is_made_of_the_half_that_the_nonce_draws(dispute: Dispute, regeneration: Regeneration) -> None:
+    half = draw_half(dispute.data, nonce=NONCE, count=40)
+    drawn = {image.tobytes() for image in half.images}
+    fingerprint = regeneration.fingerprint
+    assert {image.tobytes() for image in (*fingerprint.seeds, *fingerprint.probe_images)} <= drawn
+    told = as_json(regeneration)
+    assert told["images"] == {"sha256": dispute.data.sha256(), "of": 300, "drawn": 150}
+    assert told["generation"]["data"]["sha256"] == half.sha256()
+
+
+def test_what_a_kill_after_the_fingerprint_leaves_goes_with_the_next_run(dispute: Dispute, tmp_path: Path) -> None:
+    """A state of the same inputs is of no use any more; one of others is not touched."""
+
+    def run(folder: Path, **settings: Any) -> Regeneration:  # noqa: ANN401 - of different types
+        return regenerate(
+            dispute.judge,
+            dispute.data,
+            settings=quick_settings(count=40, **settings),
+            calibration=CalibrationSettings(),
+            nonce=NONCE,
+            folder=folder,
+            opened=ToyPool(),
+        )
+
+    state = tmp_path / "fingerprint.safetensors.partial"
+    kept: list[bytes] = []
+
+    def save(fingerprint: Fingerprint, path: Path) -> None:
+        kept.append(state.read_bytes())
+        save_fingerprint(fingerprint, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workflows, "save_fingerprint", save)
+        run(tmp_path)
+    assert not state.exists()
+    state.write_bytes(kept[0])
+    run(tmp_path)
+    assert not state.exists()
+    state.write_bytes(pack_tensors({}, {"run_id": "another"}))
+    run(tmp_path)
+    assert state.exists()
 
 
 def test_the_calibration_is_hashed_once_however_many_are_judged(

@@ -2,7 +2,9 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -141,11 +143,58 @@ def test_the_opening_is_a_secret_and_is_never_overwritten(claimed: Fingerprint, 
     assert sealed.opening_path == opening_of(output) == tmp_path / "seal.opening.json"
     assert parse_seal(json.loads(output.read_bytes()), "seal.json") == sealed.opening.seal()
     before = sealed.opening_path.read_bytes()
-    for left in (output, sealed.opening_path):
-        with pytest.raises(VerdictError, match=f"{left.name}: there is a seal already"):
-            seal_file(file, output)
-        left.rename(tmp_path / "elsewhere")
-    assert (tmp_path / "elsewhere").read_bytes() == before
+    with pytest.raises(VerdictError, match=r"seal\.json: there is a seal already"):
+        seal_file(file, output, claimant="Example Ltd")
+    output.rename(tmp_path / "published")  # a seal may lie elsewhere
+    with pytest.raises(VerdictError, match=r"seal\.opening\.json: there is the opening of another claim"):
+        seal_file(file, output, claimant="Another Ltd")
+    assert sealed.opening_path.read_bytes() == before
+
+
+def test_a_seal_that_was_killed_between_its_files_is_completed(claimed: Fingerprint, tmp_path: Path) -> None:
+    file, output = tmp_path / "f.safetensors", tmp_path / "seal.json"
+    save_fingerprint(claimed, file)
+    sealed = seal_file(file, output, claimant="Example Ltd")
+    whole = output.read_bytes()
+    output.unlink()
+    again = seal_file(file, output, claimant="Example Ltd")
+    assert output.read_bytes() == whole
+    assert again.opening == sealed.opening
+
+
+def test_what_attests_is_complete_before_there_is_a_seal(claimed: Fingerprint, tmp_path: Path) -> None:
+    file, output = tmp_path / "f.safetensors", tmp_path / "seal.json"
+    save_fingerprint(claimed, file)
+
+    def fail(_seal: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        seal_file(file, output, attest=fail)
+    assert {path.name for path in tmp_path.iterdir()} == {"f.safetensors", "seal.opening.json"}
+    seen: list[bytes] = []
+    seal_file(file, output, attest=lambda seal: seen.append(seal.read_bytes()))
+    assert seen == [output.read_bytes()]
+
+
+def test_of_many_that_seal_at_once_one_does(claimed: Fingerprint, tmp_path: Path) -> None:
+    file, output = tmp_path / "f.safetensors", tmp_path / "seal.json"
+    save_fingerprint(claimed, file)
+    start = Barrier(6)
+
+    def seal(claimant: int) -> bool:
+        start.wait()
+        try:
+            seal_file(file, output, claimant=f"claimant {claimant % 2}")
+        except VerdictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sum(threads.map(seal, range(6))) == 1
+    seal_read = parse_seal(json.loads(output.read_bytes()), "seal.json")
+    assert parse_opening(json.loads(opening_of(output).read_bytes()), seal_read, "opening").seal() == seal_read
+    assert {path.name for path in tmp_path.iterdir()} == {"f.safetensors", "seal.json", "seal.opening.json"}
 
 
 def test_without_a_calibration_the_literature_like_rate_is_sealed(claimed: Fingerprint, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.files.records import as_json
+from cae_core.files.tensor_file import pack_tensors
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.generation.generate import GenerationResult, generate
 from cae_core.generation.run_state import RunState
@@ -26,8 +27,12 @@ def content(fingerprint: Fingerprint, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def run(world: World, settings: GenerationSettings, *, checkpoint: Path | None = None) -> GenerationResult:
-    return generate(world.white_boxes, world.data, settings, provenance=PROVENANCE, checkpoint=checkpoint)
+def run(
+    world: World, settings: GenerationSettings, *, checkpoint: Path | None = None, replace: bool = False
+) -> GenerationResult:
+    return generate(
+        world.white_boxes, world.data, settings, provenance=PROVENANCE, checkpoint=checkpoint, replace=replace
+    )
 
 
 class Interruption:
@@ -179,15 +184,47 @@ def test_a_run_killed_after_its_first_step_has_its_ranking_saved(
     assert "ranking seeds" not in rest.stages
 
 
-def test_resuming_with_other_settings_starts_anew(world: World, tmp_path: Path) -> None:
-    checkpoint, other = tmp_path / "state", quick_settings(seed=9, eps=0.15)
+@pytest.fixture
+def interrupted(world: World, tmp_path: Path) -> Path:
+    """The state of a run that was interrupted."""
+    checkpoint = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
         generate(
             world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint,
             progress=Interruption("searching", 7),
         )  # fmt: skip
-    resumed, undisturbed = run(world, other, checkpoint=checkpoint), run(world, other)
-    assert content(resumed.fingerprint, tmp_path) == content(undisturbed.fingerprint, tmp_path)
+    return checkpoint
+
+
+def test_the_state_of_a_run_is_given_up_for_another_one_only_where_that_is_said(
+    world: World, interrupted: Path, tmp_path: Path
+) -> None:
+    other, before = quick_settings(seed=9, eps=0.15), interrupted.read_bytes()
+    with pytest.raises(GenerationError, match=r"(?s)state: the state of an interrupted run with other.*--replace"):
+        run(world, other, checkpoint=interrupted)
+    assert interrupted.read_bytes() == before
+    replaced, undisturbed = run(world, other, checkpoint=interrupted, replace=True), run(world, other)
+    assert content(replaced.fingerprint, tmp_path) == content(undisturbed.fingerprint, tmp_path)
+    assert (replaced.resumed_with, undisturbed.resumed_with) == (None, None)
+
+
+def test_a_resumed_run_says_so(world: World, interrupted: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    result = generate(
+        world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=interrupted,
+        replace=True, progress=lambda *step: told.append(step),
+    )  # fmt: skip
+    assert result.resumed_with is not None
+    assert told[0] == ("going on from", result.resumed_with, quick_settings().count)
+
+
+def test_a_file_of_another_kind_is_no_state_and_stays(world: World, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "state"
+    checkpoint.write_bytes(pack_tensors({"a": np.zeros(3)}, {"kind": "something else"}))
+    before = checkpoint.read_bytes()
+    with pytest.raises(GenerationError, match="of another kind"):
+        run(world, quick_settings(), checkpoint=checkpoint, replace=True)
+    assert checkpoint.read_bytes() == before
 
 
 @pytest.mark.parametrize("broken", [b"", b"\0" * 100, None])
@@ -212,7 +249,7 @@ def test_a_finished_checkpoint_gives_the_result_at_once(world: World, tmp_path: 
     again = generate(
         world.white_boxes, world.data, quick_settings(), provenance=PROVENANCE, checkpoint=checkpoint, progress=rest
     )
-    assert rest.stages == []
+    assert rest.stages == ["going on from"]
     assert again.fingerprint.id == first.fingerprint.id
 
 
@@ -266,3 +303,10 @@ def test_images_beside_the_labels_they_were_given() -> None:
     np.testing.assert_array_equal(world.white_boxes.source.predict(found.images).labels, found.labels)
     truth = {image.tobytes(): int(label) for image, label in zip(world.data.images, world.data.labels, strict=True)}
     assert [truth[seed.tobytes()] for seed in found.seeds] == found.ground_truth.tolist()
+
+
+def test_a_run_that_found_nothing_leaves_no_state(world: World, tmp_path: Path) -> None:
+    """It was through; what is tried next has other settings, and is not kept from it."""
+    with pytest.raises(GenerationError, match="None of 8 seeds"):
+        run(world, quick_settings(eps=1 / 255, max_seeds=8, tau=0.99), checkpoint=tmp_path / "state")
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,9 @@
 """Taking models from elsewhere into a pool, without a command line: linear models in files."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -80,6 +82,37 @@ def test_all_are_added_or_none(tmp_path: Path, save: Save, data: ImageSet) -> No
     with pytest.raises(PoolError, match=r"(?s)Nothing was added: 2 problems.*the same model.*answers 7 classes"):
         add_models(rows_of(manifest, good, copy, odd), manifest, data)
     assert manifest.read_text() == before
+
+
+def test_what_is_added_at_once_stands_there_and_is_checked_beside_each_other(
+    tmp_path: Path, save: Save, data: ImageSet
+) -> None:
+    manifest, together = tmp_path / "pool.toml", Barrier(3)
+    asked: list[int] = []
+
+    def add(seed: int) -> bool:
+        def wait(done: int, total: int) -> None:
+            asked.append(total)
+            if total == 1:  # all three have read the manifest that is not there
+                together.wait()
+
+        try:
+            add_models(rows[seed], manifest, data, progress=wait)
+        except PoolError as error:
+            return "the same model" not in str(error)
+        return True
+
+    rows = {seed: rows_of(manifest, save(f"model-{seed}", seed)) for seed in (1, 2)}
+    twin = save("twin", 2)
+    twin.write_bytes(twin.read_bytes() + b"\n")
+    rows[3] = rows_of(manifest, twin)
+    with ThreadPoolExecutor(3) as threads:
+        assert sorted(threads.map(add, rows)) == [False, True, True]
+    names = {member.name for member in read_pool(manifest).members}
+    assert "model-1" in names
+    assert len(names & {"model-2", "twin"}) == 1
+    assert max(asked) > 1  # who came later has checked again
+    assert {path.name for path in tmp_path.iterdir()} == {"models", "pool.toml"}
 
 
 def test_what_the_manifest_refuses_is_refused_before_a_model_is_asked(tmp_path: Path, save: Save) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cae_core.errors import ContractError, PoolError
 from cae_core.files.digests import sha256_of_file
 from cae_core.pool.manifest import PoolMember, read_pool
-from cae_core.pool.manifest_writing import append_row, write_manifest
+from cae_core.pool.manifest_writing import append_rows, write_manifest
 
 GOOD = """
 [contract]
@@ -130,10 +130,10 @@ def test_there_is_one_source(tmp_path: Path) -> None:
 def test_no_manifest_with_two_sources_is_written(tmp_path: Path) -> None:
     row = {"role": "source", "relation": "source"}
     path = tmp_path / "pool.toml"
-    append_row(path, {"path": "a.onnx", **row})
+    append_rows(path, [{"path": "a.onnx", **row}])
     before = path.read_text()
     with pytest.raises(PoolError, match="has one source"):
-        append_row(path, {"path": "b.onnx", **row})
+        append_rows(path, [{"path": "b.onnx", **row}])
     with pytest.raises(PoolError, match="has one source"):
         write_manifest(path, [{"path": "a.onnx", **row}, {"path": "b.onnx", **row}])
     assert path.read_text() == before

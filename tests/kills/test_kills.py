@@ -1,0 +1,34 @@
+"""Some kills of each command; ``python -m tests.kills`` does it a hundred times."""
+
+import numpy as np
+import pytest
+
+from tests.kills.commands import COMMANDS
+from tests.kills.site import Site
+from tests.kills.trials import kill_often
+
+KILLS = 2
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("kills") / "site")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_killed_command_is_run_again_and_leaves_nothing(name: str, site: Site) -> None:
+    tally = kill_often(site, name, KILLS, np.random.default_rng(2026))
+    assert tally.kills >= KILLS
+    assert not tally.problems
+
+
+def test_a_verification_that_has_asked_leaves_its_trace(site: Site) -> None:
+    tally = kill_often(site, "verify", 3, np.random.default_rng(1), at=("ask",))
+    assert (tally.asked >= 3, tally.problems) == (True, [])
+    assert not tally.untraced
+
+
+def test_a_seal_is_made_wherever_it_was_killed(site: Site) -> None:
+    tally = kill_often(site, "seal", 5, np.random.default_rng(3), at=("fsync", "replace", "link", "write"))
+    assert len(tally.moments) > 1
+    assert not tally.problems
