@@ -5,6 +5,7 @@ input contract is affine in the image, so it and its adjoint stand here, once, f
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -282,9 +283,36 @@ class Contract:
         """Return the fields that say something, as a table of TOML or an object of JSON holds them."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
+    def table(self) -> dict[str, Any]:
+        """Return what `stated` does as JSON holds it, each value in its one form; of a mean image its shape and SHA-256.
+
+        Example:
+            >>> Contract(layout="NHWC", range=(0, 255), output="logits").table()
+            {'layout': 'NHWC', 'range': [0.0, 255.0], 'output': 'logits', 'dtype': 'float32'}
+        """
+        return {name: _in_its_form(name, value) for name, value in self.stated().items()}
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over the canonical JSON (sorted keys, no spaces) of `table`: what a model was asked by."""
+        told = json.dumps(self.table(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(told.encode()).hexdigest()
+
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - the fields have different types
         """Return a copy with ``changes``."""
         return dataclasses.replace(self, **changes)
+
+
+def _in_its_form(name: str, value: Any) -> Any:  # noqa: ANN401 - the fields have different types
+    """Return a field's value as JSON holds it, so that equal contracts look alike: (0, 255) and (0.0, 255.0) are one."""
+    if name in ("range", "mean", "std"):
+        return [float(x) for x in value]
+    if name in ("size", "classes"):
+        return [int(x) for x in value]
+    if name == "mean_image":
+        pixels = np.ascontiguousarray(value, "<f4")
+        return {"shape": list(pixels.shape), "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()}
+    return value
 
 
 def _short(text: str) -> str:
