@@ -284,7 +284,7 @@ class Contract:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def table(self) -> dict[str, Any]:
-        """Return what `stated` does as JSON holds it, each value in its one form; of a mean image its shape and SHA-256.
+        """Return what `stated` does as JSON holds it, each value in its one form; a mean image by its SHA-256.
 
         Example:
             >>> Contract(layout="NHWC", range=(0, 255), output="logits").table()
@@ -304,7 +304,7 @@ class Contract:
 
 
 def _in_its_form(name: str, value: Any) -> Any:  # noqa: ANN401 - the fields have different types
-    """Return a field's value as JSON holds it, so that equal contracts look alike: (0, 255) and (0.0, 255.0) are one."""
+    """Return a field's value as JSON holds it: equal contracts look alike, (0, 255) and (0.0, 255.0) are one."""
     if name in ("range", "mean", "std"):
         return [float(x) for x in value]
     if name in ("size", "classes"):

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 
 from cae_core.arrays import Floats32, Labels
-from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.screening import check_keep, choose_examples, match_rates, match_weights
 from cae_core.errors import CaeError, OptionError, PoolError
@@ -18,7 +18,7 @@ from cae_core.models import Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
-from cae_core.pool.same_model import same_outputs
+from cae_core.pool.same_model import label_scores, same_outputs
 from cae_core.progress import StageProgress, silent
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
@@ -185,6 +185,7 @@ def calibrate(
         references=asker.group(members.references),
         surrogates=asker.group(members.surrogates),
         screen=asker.group(members.screen).models,
+        known=asker.known(),
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 
@@ -215,7 +216,7 @@ class _Asker:
 
     def __init__(self, fingerprint: Fingerprint, opened: OpenPool) -> None:
         self.fingerprint, self.opened = fingerprint, opened
-        self.images = fingerprint.all_images()
+        self.images, self.labels = fingerprint.all_images(), fingerprint.all_labels()
         self.seen = _makers(fingerprint)
         self.asked: list[AskedModel] = []
 
@@ -254,6 +255,15 @@ class _Asker:
             answers=labels[:, fingerprint.rows(EXAMPLE)],
             right=labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels,
             further={k.name: labels[:, fingerprint.rows(k)] for k in FURTHER if len(fingerprint.of(k))},
+        )
+
+    def known(self) -> KnownModels:
+        """Return by what each member that was asked is known again."""
+        telling = [asked for asked in self.asked if asked.outputs is not None]
+        scores = [label_scores(asked.outputs, self.labels) for asked in telling if asked.outputs is not None]
+        return KnownModels(
+            models=tuple(_known_model(asked) for asked in telling),
+            scores=np.array(scores, np.float32).reshape(len(telling), len(self.labels)),
         )
 
 
@@ -326,6 +336,11 @@ def _described_model(asked: AskedModel) -> CalibrationModel:
         architecture=member.architecture,
         ancestor=member.ancestor,
     )
+
+
+def _known_model(asked: AskedModel) -> KnownModel:
+    member = asked.member
+    return KnownModel(name=member.name, sha256=asked.sha256, role=member.role, relation=member.relation)
 
 
 def _described(part: object) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
-from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.groups import CalibrationModel, Group, KnownModels
 from cae_core.errors import OptionError
 from cae_core.statistics.score import Score
 
@@ -33,6 +33,7 @@ class Calibration:
         references: the calibrate role's.
         surrogates: the calibrate role's.
         screen: the screen role's models, by which ``chosen`` and ``weights`` came about.
+        known: by what a suspect is known to be one of the models that were asked; empty in calibrations of before.
     """
 
     fingerprint_id: str
@@ -45,6 +46,7 @@ class Calibration:
     references: Group
     surrogates: Group
     screen: tuple[CalibrationModel, ...] = ()
+    known: KnownModels = field(default_factory=KnownModels, repr=False)
 
     def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
         """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.

@@ -6,7 +6,7 @@ suspect that scores below every copy that the judge knows is neither upheld as o
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 from cae_core.calibration.calibrated import Standing
-from cae_core.disputes.recorder import Recorder
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
-from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.questions import Question
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
 from cae_core.progress import StageProgress, silent
@@ -28,6 +25,7 @@ from cae_core.verification.decision import NEITHER_KIND, reached_by
 from cae_core.verification.evidence import Evidence
 from cae_core.verification.examination import Examination
 from cae_core.verification.options import VerificationOptions
+from cae_core.verification.recorder import Recorder, rows_of
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
 
@@ -217,8 +215,16 @@ def judge_claim(
     options = VerificationOptions(max_queries=max_queries, claimed_accuracy=claimed_accuracy)
     recorder = Recorder(suspect)
     subject = regeneration.subject
-    verdict = verify(recorder, subject, named=named, options=options, nonce=regeneration.nonce, progress=progress)
-    outputs, rows = recorder.outputs(), _rows(subject.fingerprint, verdict.examination.transcript.questions)
+    verdict = verify(
+        recorder,
+        subject,
+        named=named,
+        options=options,
+        nonce=regeneration.nonce,
+        refuse_known=False,  # his own models are told apart below, and refused in a judge's words
+        progress=progress,
+    )
+    outputs, rows = recorder.outputs(), rows_of(subject.fingerprint, verdict.examination.transcript.questions)
     found = None if outputs is None else find_known(regeneration.known, rows, outputs)
     if found is not None:
         raise PoolError(_is_known(named, found.member.path))
@@ -233,11 +239,6 @@ def refuse_known_file(named: Suspect, known: Mapping[str, PoolMember]) -> None:
     """
     if named.sha256 in known:
         raise PoolError(_is_known(named, known[named.sha256].path))
-
-
-def _rows(fingerprint: Fingerprint, questions: Sequence[Question]) -> list[int]:
-    """Return of each question its row in the outputs of the judge's models."""
-    return [fingerprint.rows(question.kind).start + question.index for question in questions]
 
 
 def _is_known(named: Suspect, member: Path) -> str:

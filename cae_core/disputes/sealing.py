@@ -8,6 +8,7 @@ from cae_core.disputes.seal import Opening, Seal, make_opening
 from cae_core.errors import VerdictError
 from cae_core.files.records import readable_json
 from cae_core.files.storage import write_atomically
+from cae_core.paths import StrPath
 
 __all__ = ["Sealed", "opening_of", "seal_file", "signature_of"]
 
@@ -43,7 +44,12 @@ def signature_of(seal: Path) -> Path:
 
 
 def seal_file(
-    fingerprint: Path, output: Path, *, fpr: float | None = None, max_queries: int | None = None, claimant: str = ""
+    fingerprint: StrPath,
+    output: StrPath,
+    *,
+    fpr: float | None = None,
+    max_queries: int | None = None,
+    claimant: str = "",
 ) -> Sealed:
     """Seal a claim with the fingerprint in a file.
 
@@ -60,6 +66,7 @@ def seal_file(
         VerdictError: a seal or an opening is there already: without its opening a seal is worth nothing.
         CaeError: see `load_calibrated` and `make_opening`.
     """
+    output = Path(output)
     opening_path = opening_of(output)
     for path in (output, opening_path):
         if path.exists():

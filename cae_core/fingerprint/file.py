@@ -21,6 +21,7 @@ from cae_core.files.digests import canonical_json
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import TensorFileError, pack_tensors, unpack_tensors
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
+from cae_core.paths import StrPath
 
 __all__ = [
     "FORMAT_VERSION",
@@ -134,6 +135,10 @@ class Fingerprint:
     def all_images(self) -> NDArray[np.uint8]:
         """Return the images of every kind, one after the other, uint8 (m, h, w, k)."""
         return np.concatenate([self.of(kind).images for kind in KINDS])
+
+    def all_labels(self) -> Labels:
+        """Return the labels that the images are kept with, int64 (m,), in the order of `all_images`."""
+        return np.concatenate([self.of(kind).labels for kind in KINDS])
 
     def rows(self, kind: ImageKind) -> slice:
         """Return where the images of ``kind`` stand in `all_images`."""
@@ -272,13 +277,13 @@ class FingerprintFile:
         return fingerprint
 
 
-def load_fingerprint(path: Path) -> Fingerprint:
+def load_fingerprint(path: StrPath) -> Fingerprint:
     """Read and check a fingerprint file.
 
     Raises:
         FingerprintError: it is missing, empty, truncated or foreign, of an unknown version, or inconsistent.
     """
-    return FingerprintFile.read(path).fingerprint()
+    return FingerprintFile.read(Path(path)).fingerprint()
 
 
 def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:

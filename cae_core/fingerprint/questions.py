@@ -17,7 +17,15 @@ from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, FURTHER, KINDS, ImageKind
 
-__all__ = ["MIN_BENIGN", "Question", "count_queries", "plan_questions", "queries_for", "question_images"]
+__all__ = [
+    "MIN_BENIGN",
+    "Question",
+    "count_queries",
+    "plan_questions",
+    "queries_for",
+    "queries_for_all",
+    "question_images",
+]
 
 MIN_BENIGN = 50
 """Benign probes that each verification asks at least (fewer only where the fingerprint carries fewer).
@@ -125,6 +133,11 @@ def count_queries(questions: Sequence[Question]) -> dict[str, int]:
 def queries_for(fingerprint: Fingerprint, examples: int) -> int:
     """Return the queries that so many examples take, with the least number of benign probes and the repeats."""
     return _total(examples, min(MIN_BENIGN, len(fingerprint.probe_images)))
+
+
+def queries_for_all(fingerprint: Fingerprint, examples: int) -> int:
+    """Return the queries that so many examples take with all benign probes, and the repeats."""
+    return _total(examples, len(fingerprint.probe_images))
 
 
 def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:

@@ -1,0 +1,133 @@
+"""What a verdict's record says beside what follows from the answers: when, with what and in whose name it was asked.
+
+None of it decides, and nothing in the answers shows it: a verdict that is derived again takes it from the record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from cae_core import clock
+from cae_core import version as release
+from cae_core.contract import Contract
+from cae_core.errors import OptionError, VerdictError
+from cae_core.files.fields import read_field
+
+__all__ = ["MOST_CHARACTERS", "AskedBy", "Likeness", "Occasion", "recorded_occasion"]
+
+MOST_CHARACTERS = 200
+"""Of a case's name, and of what a model says of its runtime."""
+
+Likeness: TypeAlias = Literal["file", "scores"]
+"""How the source itself was known: by the SHA-256 of its file, or by its scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedBy:
+    """The contract by which a suspect was asked.
+
+    Attributes:
+        sha256: see `Contract.digest`.
+        table: see `Contract.table`.
+    """
+
+    sha256: str
+    table: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, contract: Contract) -> "AskedBy":
+        """Return how a record names ``contract``."""
+        return cls(sha256=contract.digest, table=contract.table())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occasion:
+    """When, with what and in whose name a suspect was asked.
+
+    Attributes:
+        date: UTC, ISO 8601, by the clock of the machine that asked.
+        case: the name that its user gave to it; empty where none.
+        tool: which release asked.
+        runtime: what ran the suspect and of which release; None where the model does not say.
+        contract: by which the suspect was asked; None where the model does not say.
+        nonce_given: whether the nonce was given by whoever asked; else it was drawn once everything else was fixed.
+        is_source: how the suspect was known to be the source itself; None: it was not.
+        self_check: whether it was meant to be.
+    """
+
+    date: str
+    case: str = ""
+    tool: str
+    runtime: str | None = None
+    contract: AskedBy | None = None
+    nonce_given: bool
+    is_source: Likeness | None = None
+    self_check: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.case) > MOST_CHARACTERS:
+            raise OptionError(
+                f"The name of a case has at most {MOST_CHARACTERS} characters; found {len(self.case)}. Shorten it."
+            )
+
+    @classmethod
+    def of(
+        cls,
+        model: object,
+        *,
+        nonce_given: bool,
+        case: str = "",
+        is_source: Likeness | None = None,
+        self_check: bool = False,
+    ) -> "Occasion":
+        """Return the present one: now, by this release, with what the model says of itself.
+
+        Raises:
+            OptionError: the case's name is too long.
+        """
+        contract, runtime = getattr(model, "contract", None), getattr(model, "runtime", None)
+        asked_by = AskedBy.of(contract) if isinstance(contract, Contract) else None
+        return cls(
+            date=clock.utc_now().isoformat(),
+            case=case,
+            tool=f"cae-fingerprint {release.__version__}",
+            runtime=runtime[:MOST_CHARACTERS] if isinstance(runtime, str) else None,
+            contract=asked_by,
+            nonce_given=nonce_given,
+            is_source=is_source,
+            self_check=self_check,
+        )
+
+
+def recorded_occasion(record: Mapping[str, Any]) -> Occasion | None:
+    """Return what the record of a verdict says; None where it is of a release that did not say it.
+
+    Raises:
+        VerdictError: it is malformed.
+    """
+    if "date" not in record:
+        return None
+    try:
+        given = {name: read_field(record, name, kind) for name, kind in _KINDS.items()}
+        if given["contract"] is not None:
+            fields = {name: read_field(given["contract"], name, kind) for name, kind in _CONTRACT.items()}
+            given["contract"] = AskedBy(**fields)
+        return Occasion(**given)
+    except OptionError as error:
+        raise VerdictError(
+            f"This is no verdict as `cae verify --json` prints it ({error}). Give the JSON file of one verdict."
+        ) from error
+
+
+_KINDS: dict[str, Any] = {
+    "date": str,
+    "case": str,
+    "tool": str,
+    "runtime": str | None,
+    "contract": dict | None,
+    "nonce_given": bool,
+    "is_source": Likeness | None,
+    "self_check": bool,
+}
+
+_CONTRACT: dict[str, Any] = {"sha256": str, "table": dict}
