@@ -14,11 +14,12 @@ from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
+from cae_core.fingerprint.scores import label_scores
 from cae_core.models import Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
-from cae_core.pool.same_model import label_scores, same_outputs
+from cae_core.pool.same_model import same_outputs
 from cae_core.progress import StageProgress, silent
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
+from cae_core import clock
 from cae_core.calibration.calibrated import Standing
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
@@ -60,6 +61,21 @@ class DatedEvidence:
     sealed_at: datetime | None = None
     suspect_since: datetime | None = None
     authority: str = ""
+
+    def check(self, now: datetime) -> None:
+        """Refuse a time that has not come yet: nothing can be proven to have existed then.
+
+        Args:
+            now: the present time, with its time zone.
+
+        Raises:
+            VerdictError: the suspect is said to exist since a time after ``now``.
+        """
+        if self.suspect_since is not None and self.suspect_since > now:
+            raise VerdictError(
+                f"The suspect is said to exist since {self.suspect_since.isoformat()}, and it is only "
+                f"{now.isoformat()}. Give the earliest time at which it is proven to have existed (--suspect-since)."
+            )
 
     def doubt(self) -> tuple[str, str] | None:
         """Return why the direction is not proven and what would prove it; None where it is."""
@@ -204,9 +220,10 @@ def judge_claim(
 
     Raises:
         PoolError: the suspect is one of the judge's models, converted or copied.
-        VerdictError: fewer seals than one.
+        VerdictError: fewer seals than one, or the suspect is to have existed in the future.
         CaeError: see `verify`.
     """
+    dated.check(clock.utc_now())
     fpr, references = regeneration.calibration.fpr, len(regeneration.calibration.references)
     unasked = judge_unasked(references=references, fpr=fpr, seals=seals, dated=dated)
     if unasked is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import OptionError, PoolError
-from cae_core.pool.same_model import same_scores
+from cae_core.fingerprint.scores import same_scores
 from cae_core.verification.occasion import Likeness
 
 __all__ = ["check_self", "refuse_known_file", "source_by_file", "source_by_scores", "source_sha256"]

@@ -17,8 +17,8 @@ __all__ = ["Begun", "Entry", "is_of_a_ledger", "line_of", "of_suspect", "read_en
 _LEDGER = 2
 """The form of the lines; in the first form they say none."""
 
-_BEGINNINGS = (b'{"examples":[', b'{"ledger":')
-"""Of a first line that a crash has cut short."""
+_BEGINNINGS = (b'{"examples":[', f'{{"ledger":{_LEDGER},'.encode())
+"""Of a first line, also of one that a crash has cut short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +71,8 @@ def line_of(event: str, values: Mapping[str, object]) -> bytes:
 
 def is_of_a_ledger(content: bytes) -> bool:
     """Return whether a file that begins so is a ledger: it is empty, or its first line is one of ours."""
-    first, end, _ = content.partition(b"\n")
-    if not end and first.startswith(_BEGINNINGS):
-        return True
-    return not content or _is_line(_parsed(first))
+    first = content.partition(b"\n")[0]
+    return not content or first.startswith(_BEGINNINGS) or _is_line(_parsed(first))
 
 
 def read_entries(content: bytes) -> tuple[Entry, ...]:

@@ -3,14 +3,17 @@
 None of it decides, and nothing in the answers shows it: a verdict that is derived again takes it from the record.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, cast
 
 from cae_core import clock
 from cae_core import version as release
 from cae_core.contract import Contract
 from cae_core.errors import OptionError, VerdictError
+from cae_core.files.digests import digest_of
 from cae_core.files.fields import read_field
 
 __all__ = ["MOST_CHARACTERS", "AskedBy", "Likeness", "Occasion", "recorded_occasion"]
@@ -109,15 +112,45 @@ def recorded_occasion(record: Mapping[str, Any]) -> Occasion | None:
         return None
     try:
         given = {name: read_field(record, name, kind) for name, kind in _KINDS.items()}
-        if given["contract"] is not None:
-            fields = {name: read_field(given["contract"], name, kind) for name, kind in _CONTRACT.items()}
-            given["contract"] = AskedBy(**fields)
+        _check_lengths(given)
+        given["contract"] = None if given["contract"] is None else _contract(given["contract"])
+        datetime.fromisoformat(given["date"])
         return Occasion(**given)
-    except OptionError as error:
+    except (OptionError, ValueError) as error:
         raise VerdictError(
             f"This is no verdict as `cae verify --json` prints it ({error}). Give the JSON file of one verdict."
         ) from error
 
+
+def _check_lengths(given: Mapping[str, Any]) -> None:
+    for name in ("date", "tool", "runtime"):
+        if len(given[name] or "") > MOST_CHARACTERS:
+            raise OptionError(f"{name} must have at most {MOST_CHARACTERS} characters")
+
+
+def _contract(table: Mapping[str, Any]) -> AskedBy:
+    """Return the contract that a record names; its digest is that of its table.
+
+    Raises:
+        OptionError: it is not, or the table is none of a contract.
+    """
+    found = AskedBy(**{name: read_field(table, name, kind) for name, kind in _CONTRACT.items()})
+    if not found.table.keys() <= _FIELDS or not all(_is_plain(value) for value in found.table.values()):
+        raise OptionError("contract must be the table of a contract")
+    if digest_of(found.table) != found.sha256:
+        raise OptionError("contract must have the SHA-256 of its table")
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether it is what a field of a contract holds: a text or number, or a list or an object of some."""
+    if isinstance(value, dict):
+        return all(_is_plain(x) and not isinstance(x, dict) for x in cast("dict[str, object]", value).values())
+    parts = cast("list[object]", value) if isinstance(value, list) else [value]
+    return all(isinstance(part, str | int | float) for part in parts)
+
+
+_FIELDS = {field.name for field in dataclasses.fields(Contract)}
 
 _KINDS: dict[str, Any] = {
     "date": str,

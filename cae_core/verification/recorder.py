@@ -11,8 +11,8 @@ import numpy as np
 from cae_core.arrays import Floats32, Images
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question
+from cae_core.fingerprint.scores import label_scores, same_scores
 from cae_core.models import Model, Predictions
-from cae_core.pool.same_model import label_scores, same_scores
 
 __all__ = ["Recorder", "alike", "rows_of", "scores_told"]
 

@@ -49,6 +49,17 @@ class SeenBefore:
     recognised: int = 0
     otherwise: int = 0
 
+    @property
+    def details(self) -> str:
+        """What is remarkable about them, as a bracket after a space; empty where nothing is."""
+        told = (
+            (self.interrupted, "interrupted"),
+            (self.recognised, "of another file with its scores"),
+            (self.otherwise, "with another fingerprint, calibration, contract or options"),
+        )
+        words = ", ".join(f"{count} {what}" for count, what in told if count)
+        return f" ({words})" if words else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Repeated:
