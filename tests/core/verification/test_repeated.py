@@ -180,12 +180,12 @@ class TestSequentialRecognisedTooLate:
         assert replayed(last, subject) == ()
 
     def test_where_no_evidence_could_be_enough_it_is_refused_before_anything_is_asked(self) -> None:
-        few = paired(FINGERPRINT, toy_calibration(FINGERPRINT, [50] * 39, [58] * 39))
-        suspect = copy()
-        refused = VerificationOptions(sequential=True, max_queries=75, verifications=40)
+        subject = paired(FINGERPRINT, toy_calibration(FINGERPRINT, [25] * 39))
+        suspect, allowed = copy(), VerificationOptions(sequential=True, max_queries=75)
         with pytest.raises(OptionError, match="can decide nothing here"):
-            verify(suspect, few, named=NAMED, options=refused)
+            verify(suspect, subject, named=NAMED, options=dataclasses.replace(allowed, verifications=40))
         assert suspect.asked == 0
+        assert verify(suspect, subject, named=NAMED, options=allowed).decision.verdict == "surrogate"
 
 
 def replayed(verdict: Verdict, subject: CalibratedFingerprint = SUBJECT) -> tuple[str, ...]:
