@@ -14,7 +14,7 @@ from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
-from cae_core.fingerprint.scores import label_scores
+from cae_core.fingerprint.scores import scores_of
 from cae_core.models import Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
@@ -217,7 +217,7 @@ class _Asker:
 
     def __init__(self, fingerprint: Fingerprint, opened: OpenPool) -> None:
         self.fingerprint, self.opened = fingerprint, opened
-        self.images, self.labels = fingerprint.all_images(), fingerprint.all_labels()
+        self.images = fingerprint.all_images()
         self.seen = _makers(fingerprint)
         self.asked: list[AskedModel] = []
 
@@ -261,10 +261,10 @@ class _Asker:
     def known(self) -> KnownModels:
         """Return by what each member that was asked is known again."""
         telling = [asked for asked in self.asked if asked.outputs is not None]
-        scores = [label_scores(asked.outputs, self.labels) for asked in telling if asked.outputs is not None]
+        scores = [scores_of(asked.outputs) for asked in telling if asked.outputs is not None]
         return KnownModels(
             models=tuple(_known_model(asked) for asked in telling),
-            scores=np.array(scores, np.float32).reshape(len(telling), len(self.labels)),
+            scores=np.array(scores, np.float32).reshape(len(telling), len(self.images), 2),
         )
 
 

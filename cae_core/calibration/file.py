@@ -165,8 +165,8 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
 
 
 def _check_known(known: KnownModels, fingerprint: Fingerprint) -> None:
-    scores, images = known.scores, len(fingerprint.all_labels())
-    if known.models and (scores.shape != (len(known.models), images) or scores.dtype != np.float32):
+    scores, images = known.scores, len(fingerprint.places)
+    if known.models and (scores.shape != (len(known.models), images, 2) or scores.dtype != np.float32):
         raise ValueError(f"known {scores.dtype} {scores.shape}")
 
 

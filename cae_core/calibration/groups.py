@@ -55,11 +55,11 @@ class KnownModels:
 
     Attributes:
         models: all k that were asked and tell probabilities, the generation's among them.
-        scores: float32 (k, m), the probability of each image's own label, in the order of `Fingerprint.all_images`.
+        scores: float32 (k, m, 2), see `scores_of`, of the m images in the order of `Fingerprint.all_images`.
     """
 
     models: tuple[KnownModel, ...] = ()
-    scores: Floats32 = field(repr=False, default_factory=lambda: np.zeros((0, 0), np.float32))
+    scores: Floats32 = field(repr=False, default_factory=lambda: np.zeros((0, 0, 2), np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,10 +136,6 @@ class Fingerprint:
         """Return the images of every kind, one after the other, uint8 (m, h, w, k)."""
         return np.concatenate([self.of(kind).images for kind in KINDS])
 
-    def all_labels(self) -> Labels:
-        """Return the labels that the images are kept with, int64 (m,), in the order of `all_images`."""
-        return np.concatenate([self.of(kind).labels for kind in KINDS])
-
     def rows(self, kind: ImageKind) -> slice:
         """Return where the images of ``kind`` stand in `all_images`."""
         first = sum(len(self.of(before)) for before in KINDS[: KINDS.index(kind)])

@@ -4,15 +4,14 @@ They are known by the SHA-256 of their files and, where the calibration keeps th
 judged: a copy of it, file or answers, is the plainest case of all, and the verdict says that it is the source itself.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
-
-import numpy as np
 
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import OptionError, PoolError
 from cae_core.fingerprint.scores import same_scores
 from cae_core.verification.occasion import Likeness
+from cae_core.verification.recorder import Scores, as_array
 
 __all__ = ["check_self", "refuse_known_file", "source_by_file", "source_by_scores", "source_sha256"]
 
@@ -53,13 +52,13 @@ def refuse_known_file(subject: CalibratedFingerprint, name: str, sha256: str) ->
         raise PoolError(_refusal(name, f"is {found}: it is the same file"))
 
 
-def source_by_scores(subject: CalibratedFingerprint, name: str, scores: Mapping[int, float]) -> Likeness | None:
+def source_by_scores(subject: CalibratedFingerprint, name: str, scores: Scores) -> Likeness | None:
     """Return ``"scores"`` where the suspect answers like the source; refuse one that answers like another known model.
 
     Args:
         subject: whose calibration keeps what its models told.
         name: the suspect's.
-        scores: by the image's row, see `scores_told`; empty where the suspect tells labels only.
+        scores: see `scores_told`; empty where the suspect tells labels only.
 
     Raises:
         PoolError: it answers like another model that was asked, naming its role.
@@ -67,7 +66,7 @@ def source_by_scores(subject: CalibratedFingerprint, name: str, scores: Mapping[
     calibration, rows = subject.calibration, sorted(scores)
     if calibration is None or not calibration.known.models or not rows:
         return None
-    known, told = calibration.known, np.array([scores[row] for row in rows], np.float32)
+    known, told = calibration.known, as_array(scores, rows)
     alike = [model for model, row in zip(known.models, known.scores[:, rows], strict=True) if same_scores(row, told)]
     if not alike or any(model.relation == "source" for model in alike):
         return "scores" if alike else None

@@ -28,6 +28,7 @@ from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.verification.known_models import source_sha256
 from cae_core.verification.ledger_lines import Begun, Entry, is_of_a_ledger, line_of, of_suspect, read_entries
 from cae_core.verification.options import VerificationOptions
+from cae_core.verification.recorder import Scores
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 from cae_core.verification.verify import VerificationPlan, order_matters
@@ -56,7 +57,7 @@ class LedgerEntry:
     def __init__(self, path: Path, identity: str, begun: Begun, before: int) -> None:
         self._path, self._id, self._begun, self._before = path, identity, begun, before
         self._nonce = b""
-        self._scores: Mapping[int, float] | None = None
+        self._scores: Scores | None = None
 
     def counted(self, options: VerificationOptions, subject: CalibratedFingerprint) -> VerificationOptions:
         """Return the options with the verifications before this one, where an order could be chosen among theirs."""
@@ -74,7 +75,7 @@ class LedgerEntry:
         examples = sorted({question.index for question in plan.questions if question.kind == EXAMPLE})
         self._append("asking", {"nonce": nonce.hex(), "examples": examples})
 
-    def told(self, scores: Mapping[int, float]) -> None:
+    def told(self, scores: Scores) -> None:
         """See `Memory`."""
         self._scores = scores
 

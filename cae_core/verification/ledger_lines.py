@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from cae_core.verification.recorder import alike
+from cae_core.verification.recorder import Scores, alike
 
 __all__ = ["Begun", "Entry", "is_of_a_ledger", "line_of", "of_suspect", "read_entries"]
 
@@ -49,7 +49,7 @@ class Entry:
         finished: whether it was.
         withdrawn: whether nothing was asked.
         examples: indices of those asked; where it was not finished, of all that it would have asked.
-        scores: by the image's row, see `scores_told`; empty where none were told.
+        scores: see `scores_told`; empty where none were told.
     """
 
     id: str = ""
@@ -57,7 +57,7 @@ class Entry:
     finished: bool = False
     withdrawn: bool = False
     examples: frozenset[int] = frozenset()
-    scores: Mapping[int, float] = field(default_factory=dict[int, float])
+    scores: Scores = field(default_factory=dict[int, tuple[float, float]])
 
 
 def line_of(event: str, values: Mapping[str, object]) -> bytes:
@@ -92,7 +92,7 @@ def read_entries(content: bytes) -> tuple[Entry, ...]:
     return tuple(entries.values())
 
 
-def of_suspect(entries: Iterable[Entry], begun: Begun, scores: Mapping[int, float]) -> tuple[Entry, ...]:
+def of_suspect(entries: Iterable[Entry], begun: Begun, scores: Scores) -> tuple[Entry, ...]:
     """Return the verifications of this suspect by fingerprints of this source.
 
     The suspect is known by its file's digest and, where scores were told, by its scores of the same fingerprint's
@@ -113,7 +113,7 @@ def of_suspect(entries: Iterable[Entry], begun: Begun, scores: Mapping[int, floa
     return tuple(ours[i] for i in sorted(found))
 
 
-def _is_known(entry: Entry, files: set[str], known: Sequence[tuple[str, Mapping[int, float]]]) -> bool:
+def _is_known(entry: Entry, files: set[str], known: Sequence[tuple[str, Scores]]) -> bool:
     if entry.begun.suspect in files:
         return True
     return any(entry.begun.fingerprint == of and alike(entry.scores, scores) for of, scores in known)
@@ -139,7 +139,7 @@ def _with_line(entry: Entry | None, told: Mapping[str, Any]) -> Entry | None:
             ),
         )
     examples = frozenset(_whole(index) for index in told["examples"]) if "examples" in told else entry.examples
-    scores = {int(row): float(score) for row, score in told.get("scores", {}).items()} or entry.scores
+    scores = {int(row): _pair(pair) for row, pair in told.get("scores", {}).items()} or entry.scores
     event = told.get("event", "ended")
     return replace(
         entry,
@@ -169,6 +169,11 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text {value!r}")
     return value
+
+
+def _pair(value: Sequence[float]) -> tuple[float, float]:
+    first, second = value
+    return float(first), float(second)
 
 
 def _whole(value: object) -> int:

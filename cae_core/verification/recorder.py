@@ -5,16 +5,20 @@ kind: honest models share them.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from cae_core.arrays import Floats32, Images
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question
-from cae_core.fingerprint.scores import label_scores, same_scores
+from cae_core.fingerprint.scores import same_scores, scores_of
 from cae_core.models import Model, Predictions
 
-__all__ = ["Recorder", "alike", "rows_of", "scores_told"]
+__all__ = ["Recorder", "Scores", "alike", "as_array", "rows_of", "scores_told"]
+
+Scores: TypeAlias = Mapping[int, tuple[float, float]]
+"""See `scores_of`, by the image's row among all images of the fingerprint."""
 
 
 class Recorder:
@@ -22,10 +26,13 @@ class Recorder:
 
     Attributes:
         asked: how many images it was asked, answered or not.
+        contract: the model's, where it says one; None otherwise, as for the next.
+        runtime: the model's.
     """
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self.contract, self.runtime = getattr(model, "contract", None), getattr(model, "runtime", None)
         self._outputs: list[Floats32 | None] = []
         self.asked = 0
 
@@ -47,8 +54,8 @@ def rows_of(fingerprint: Fingerprint, questions: Sequence[Question]) -> list[int
     return [fingerprint.rows(question.kind).start + question.index for question in questions]
 
 
-def scores_told(fingerprint: Fingerprint, questions: Sequence[Question], outputs: Floats32 | None) -> dict[int, float]:
-    """Return by its row the score of each image, see `label_scores`, the first time it was asked; six digits.
+def scores_told(fingerprint: Fingerprint, questions: Sequence[Question], outputs: Floats32 | None) -> Scores:
+    """Return the scores of each image, by its row, the first time it was asked; six digits.
 
     Args:
         fingerprint: whose images were asked.
@@ -57,15 +64,19 @@ def scores_told(fingerprint: Fingerprint, questions: Sequence[Question], outputs
     """
     if outputs is None:
         return {}
+    told: dict[int, tuple[float, float]] = {}
     rows = rows_of(fingerprint, questions[: len(outputs)])
-    scores = label_scores(outputs, fingerprint.all_labels()[rows])
-    told: dict[int, float] = {}
-    for row, score in zip(rows, scores.tolist(), strict=True):
-        told.setdefault(row, round(score, 6))
+    for row, (largest, weighted) in zip(rows, scores_of(outputs).tolist(), strict=True):
+        told.setdefault(row, (round(largest, 6), round(weighted, 6)))
     return told
 
 
-def alike(first: Mapping[int, float], second: Mapping[int, float]) -> bool:
-    """Return whether these scores, by the image's row, are one model's over what both were asked, see `same_scores`."""
+def alike(first: Scores, second: Scores) -> bool:
+    """Return whether these scores are one model's over what both were asked, see `same_scores`."""
     both = sorted(first.keys() & second.keys())
-    return same_scores(*(np.array([scores[row] for row in both], np.float32) for scores in (first, second)))
+    return same_scores(*(as_array(scores, both) for scores in (first, second)))
+
+
+def as_array(scores: Scores, rows: Sequence[int]) -> Floats32:
+    """Return the scores of these rows, float32 (n, 2)."""
+    return np.array([scores[row] for row in rows], np.float32).reshape(len(rows), 2)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,7 +23,7 @@ from cae_core.verification.findings.table import findings_of
 from cae_core.verification.known_models import refuse_known_file, source_by_file, source_by_scores
 from cae_core.verification.occasion import Occasion
 from cae_core.verification.options import DEFAULT, VerificationOptions, factor_of
-from cae_core.verification.recorder import Recorder, scores_told
+from cae_core.verification.recorder import Recorder, Scores, scores_told
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 
@@ -116,8 +116,8 @@ class Memory(Protocol):
         """Take down what is going to be asked, before the first question."""
         ...
 
-    def told(self, scores: Mapping[int, float]) -> None:
-        """Take down what was told, by the image's row, see `scores_told`: once, whether all was asked or not."""
+    def told(self, scores: Scores) -> None:
+        """Take down what was told, see `scores_told`: once, whether all was asked or not."""
         ...
 
     def earlier(self, transcript: Transcript) -> SeenBefore:
@@ -184,7 +184,7 @@ def _heard(
     name: str,
     memory: Memory | None,
     progress: StageProgress,
-) -> tuple[Transcript, Mapping[int, float]]:
+) -> tuple[Transcript, Scores]:
     """Ask everything, and return the answers and the scores; the latter are taken down whatever interrupts it."""
     recorder, asked = Recorder(suspect), list[Question]()
     try:
