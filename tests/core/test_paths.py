@@ -67,9 +67,8 @@ def test_calibrate_seal_and_read(form: Callable[[Path], Any], folder: Path) -> N
     settings = CalibrationSettings()
     with pytest.raises(PoolError):  # it is no classifier of these images; the files were read
         cae_core.calibrate_fingerprint(form(folder / "f"), members, settings=settings, output=form(folder / "o"))
-    assert (
-        cae_core.load_fingerprint(form(folder / "f")).id == cae_core.load_calibrated(form(folder / "f")).fingerprint.id
-    )
+    loaded = cae_core.load_calibrated(form(folder / "f")).fingerprint
+    assert cae_core.load_fingerprint(form(folder / "f")).id == loaded.id
     assert cae_core.open_model(form(folder / "s.exact")).predict(np.zeros((1, 4, 4, 1), np.uint8)).labels.shape == (1,)
     assert checkpoint_of(form(folder / "f")) == folder / "f.partial"
     (folder / "pool.toml").write_text('[[model]]\npath = "s.exact"\nrole = "test"\nrelation = "reference"\n')
