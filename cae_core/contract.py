@@ -286,18 +286,19 @@ class Contract:
         """Return the fields that say something, as a table of TOML or an object of JSON holds them."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
+    def table(self) -> dict[str, Any]:
+        """Return what `stated` does as JSON holds it, each value in its one form; a mean image by its SHA-256.
+
+        Example:
+            >>> Contract(layout="NHWC", range=(0, 255), output="logits").table()
+            {'layout': 'NHWC', 'range': [0.0, 255.0], 'output': 'logits', 'dtype': 'float32'}
+        """
+        return {name: _in_its_form(name, value) for name, value in self.stated().items()}
+
     @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON of what it states; a mean image counts by its shape and values."""
+        """The SHA-256 over the canonical JSON (sorted keys, no spaces) of `table`: what a model was asked by."""
         return digest_of(self.table())
-
-    def table(self) -> dict[str, Any]:
-        """Return what it states as JSON holds it: of a mean image its shape and the SHA-256 of its values."""
-        table = {name: list(value) if isinstance(value, tuple) else value for name, value in self.stated().items()}
-        if self.mean_image is not None:
-            values = self.mean_image.astype("<f4")
-            table["mean_image"] = {"shape": list(values.shape), "sha256": sha256_of(values)}
-        return table
 
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - the fields have different types
         """Return a copy with ``changes``."""
@@ -308,6 +309,18 @@ def contract_of(model: object) -> Contract | None:
     """Return the contract by which a model is asked; None of one that does not say."""
     contract = getattr(model, "contract", None)
     return contract if isinstance(contract, Contract) else None
+
+
+def _in_its_form(name: str, value: Any) -> Any:  # noqa: ANN401 - the fields have different types
+    """Return a field's value as JSON holds it: equal contracts look alike, (0, 255) and (0.0, 255.0) are one."""
+    if name in ("range", "mean", "std"):
+        return [float(x) for x in value]
+    if name in ("size", "classes"):
+        return [int(x) for x in value]
+    if name == "mean_image":
+        pixels = np.ascontiguousarray(value, "<f4")
+        return {"shape": list(pixels.shape), "sha256": sha256_of(pixels)}
+    return value
 
 
 def _short(text: str) -> str:

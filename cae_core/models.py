@@ -52,7 +52,11 @@ class Predictions:
 
 @runtime_checkable
 class Model(Protocol):
-    """A black box: any suspect."""
+    """A black box: any suspect.
+
+    Two attributes are optional, and stand in verdicts where a model has them: ``contract``, its
+    `cae_core.contract.Contract`, and ``runtime``, what runs it and of which release, such as ``"onnxruntime 1.31.1"``.
+    """
 
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k)."""

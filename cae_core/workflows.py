@@ -4,8 +4,10 @@ The search is imported by the jobs that search: a verification starts without it
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +16,16 @@ from cae_core.contract import Contract
 from cae_core.errors import GenerationError
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
-from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.loaders import Device
 from cae_core.opening.model_files import ModelFiles, suspect_digest
 from cae_core.opening.opened import open_black_box
+from cae_core.paths import StrPath
 from cae_core.progress import Progress, StageProgress, silent, stage
-from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
+from cae_core.verification.known_models import check_self, refuse_known_file
+from cae_core.verification.ledger import ledger_of
 from cae_core.verification.options import DEFAULT, VerificationOptions
-from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
+from cae_core.verification.remembered import verify_remembered
+from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import VerificationPlan, plan_verification, verify
 
 if TYPE_CHECKING:
@@ -44,9 +48,9 @@ __all__ = [
 ]
 
 
-def checkpoint_of(output: Path) -> Path:
+def checkpoint_of(output: StrPath) -> Path:
     """Return where an interrupted generation of ``output`` keeps its state."""
-    return output.with_name(output.name + ".partial")
+    return Path(output).with_name(Path(output).name + ".partial")
 
 
 def forget_checkpoint(
@@ -65,7 +69,7 @@ def generate_fingerprint(
     data: "ImageSet",
     *,
     settings: "GenerationSettings",
-    output: Path,
+    output: StrPath,
     opened: "OpenPool | None" = None,
     replace: bool = False,
     progress: Progress = silent,
@@ -87,6 +91,7 @@ def generate_fingerprint(
 
     opened = opened or OpenPool()
     provenance = provenance_of(members, opened=opened)
+    output = Path(output)
     checkpoint = checkpoint_of(output)
     if not replace:  # before anything takes long
         refuse_other_inputs(checkpoint, data, settings, provenance)
@@ -109,11 +114,11 @@ def generate_fingerprint(
 
 
 def calibrate_fingerprint(
-    fingerprint: Path,
+    fingerprint: StrPath,
     members: "CalibrationMembers",
     *,
     settings: "CalibrationSettings",
-    output: Path | None = None,
+    output: StrPath | None = None,
     opened: "OpenPool | None" = None,
     progress: StageProgress = silent,
 ) -> CalibratedFingerprint:
@@ -129,20 +134,22 @@ def calibrate_fingerprint(
     loaded = load_fingerprint(fingerprint)
     calibration = calibrate(loaded, members, settings=settings, opened=opened, progress=progress).calibration
     subject = CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
-    save_calibrated(subject, output or fingerprint)
+    save_calibrated(subject, Path(output or fingerprint))
     return subject
 
 
 def verify_suspect(
-    suspect: str,
-    fingerprint: Path,
+    suspect: StrPath,
+    fingerprint: StrPath,
     *,
     contract: Contract | None = None,
     device: Device = "auto",
     trusted: bool = False,
     options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
-    ledger: Path | None = None,
+    case: str = "",
+    self_check: bool = False,
+    ledger: StrPath | None = "auto",
     progress: StageProgress = silent,
 ) -> Verdict:
     """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
@@ -154,25 +161,46 @@ def verify_suspect(
         device: where to run it.
         trusted: whether the suspect's file is one's own; see `open_black_box`.
         options: how it is asked and judged.
-        nonce: decides the order of the questions; random where None.
-        ledger: file that remembers which suspect has seen which examples; None: none is kept.
+        nonce: decides the order of the questions; where None, it is drawn once the ledger knows of all else.
+        case: a name for the case, at most 200 characters, which the verdict bears.
+        self_check: whether the suspect is meant to be the very file that the fingerprint was made of; another one is
+            refused then.
+        ledger: file that remembers which suspect has seen which examples, and how often it was verified. ``"auto"``:
+            `ledger_of` the fingerprint, beside it; None: none is kept, and the verdict cannot say.
         progress: called with the queries done and in total.
 
     Raises:
+        PoolError: the suspect is one of the models that made the fingerprint or its calibration.
+        StorageError: the ledger cannot be used.
         CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
-    subject = load_calibrated(fingerprint)
-    files = ModelFiles(suspect)
+    subject, name = load_calibrated(fingerprint), os.fspath(suspect)
+    files = ModelFiles(name)
     named = Suspect.of(files)
-    opened = open_black_box(suspect, contract=contract, device=device, trusted=trusted, files=files)
-    if ledger is not None:
-        open_ledger(ledger)
-    verdict = verify(opened.model, subject, named=named, options=options, nonce=nonce, progress=progress)
+    opened = open_black_box(name, contract=contract, device=device, trusted=trusted, files=files)
+    refuse_known_file(subject, name, named.sha256)
+    if self_check:
+        check_self(subject, name, named.sha256)
+    asked = partial(
+        verify if ledger is None else verify_remembered,
+        opened.model,
+        subject,
+        named=named,
+        options=options,
+        nonce=nonce,
+        case=case,
+        self_check=self_check,
+        progress=progress,
+    )
+    if ledger is None:
+        verdict = asked()
+    else:
+        verdict = asked(ledger=ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger))
     files.check_unchanged()
-    return verdict if ledger is None else _remembered(verdict, ledger)
+    return verdict
 
 
-def plan_suspect(suspect: str, fingerprint: Path, *, options: VerificationOptions = DEFAULT) -> VerificationPlan:
+def plan_suspect(suspect: StrPath, fingerprint: StrPath, *, options: VerificationOptions = DEFAULT) -> VerificationPlan:
     """Say what verifying a suspect would ask; nothing is asked and the suspect is not opened.
 
     Args:
@@ -183,23 +211,11 @@ def plan_suspect(suspect: str, fingerprint: Path, *, options: VerificationOption
     Raises:
         CaeError: see `load_calibrated` and `plan_verification`.
     """
-    return plan_verification(load_calibrated(fingerprint), suspect_sha256=suspect_digest(suspect), options=options)
+    digest = suspect_digest(os.fspath(suspect))
+    return plan_verification(load_calibrated(fingerprint), suspect_sha256=digest, options=options)
 
 
-def _remembered(verdict: Verdict, ledger: Path) -> Verdict:
-    """Write the verification down, and say in the verdict what the suspect had seen before."""
-    earlier = read_earlier(
-        ledger,
-        fingerprint_id=verdict.examination.subject.fingerprint.id,
-        suspect_sha256=verdict.suspect.sha256,
-        nonce=verdict.nonce,
-    )
-    record_verdict(ledger, verdict)
-    seen = len(verdict.examination.transcript.asked(EXAMPLE) & earlier.examples)
-    return dataclasses.replace(verdict, earlier=SeenBefore(verifications=earlier.verifications, examples_seen=seen))
-
-
-def replay_file(record: Path, fingerprint: Path) -> "Replay":
+def replay_file(record: StrPath, fingerprint: StrPath) -> "Replay":
     """Derive the verdict in a JSON file again, by the fingerprint in a file and its calibration.
 
     Raises:
@@ -208,4 +224,4 @@ def replay_file(record: Path, fingerprint: Path) -> "Replay":
     """
     from cae_core.verification.replay import replay_verdict
 
-    return replay_verdict(read_record(record), load_calibrated(fingerprint))
+    return replay_verdict(read_record(Path(record)), load_calibrated(fingerprint))

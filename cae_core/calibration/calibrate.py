@@ -7,13 +7,14 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 
 from cae_core.arrays import Floats32, Labels
-from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.screening import check_keep, choose_examples, match_rates, match_weights
 from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
+from cae_core.fingerprint.scores import scores_of
 from cae_core.models import Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
@@ -186,6 +187,7 @@ def calibrate(
         surrogates=asker.group(members.surrogates),
         screen=asker.group(members.screen).models,
         fingerprint_sha256=fingerprint.content_sha256,
+        known=asker.known(),
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 
@@ -259,6 +261,15 @@ class _Asker:
             further={k.name: labels[:, fingerprint.rows(k)] for k in FURTHER if len(fingerprint.of(k))},
         )
 
+    def known(self) -> KnownModels:
+        """Return by what each member that was asked is known again."""
+        telling = [asked for asked in self.asked if asked.outputs is not None]
+        scores = [scores_of(asked.outputs) for asked in telling if asked.outputs is not None]
+        return KnownModels(
+            models=tuple(_known_model(asked) for asked in telling),
+            scores=np.array(scores, np.float32).reshape(len(telling), len(self.images), 2),
+        )
+
 
 def _makers(fingerprint: Fingerprint) -> dict[str, str]:
     """Return by its SHA-256 what each model is that the fingerprint says it was made with."""
@@ -328,6 +339,11 @@ def _described_model(asked: AskedModel) -> CalibrationModel:
         architecture=member.architecture,
         ancestor=member.ancestor,
     )
+
+
+def _known_model(asked: AskedModel) -> KnownModel:
+    member = asked.member
+    return KnownModel(name=member.name, sha256=asked.sha256, role=member.role, relation=member.relation)
 
 
 def _described(part: object) -> list[dict[str, Any]]:

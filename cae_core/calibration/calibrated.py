@@ -13,6 +13,7 @@ from cae_core.calibration.groups import Group, LabelDrift, answer_shares
 from cae_core.calibration.record import Calibration
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.fingerprint.file import Fingerprint, FingerprintFile, save_fingerprint
+from cae_core.paths import StrPath
 from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import least_accused
@@ -126,13 +127,13 @@ class CalibratedFingerprint:
         return self.calibration
 
 
-def load_calibrated(path: Path) -> CalibratedFingerprint:
+def load_calibrated(path: StrPath) -> CalibratedFingerprint:
     """Read a fingerprint's file once: the fingerprint, its calibration where it has one, and its digest.
 
     Raises:
         FingerprintError: see `load_fingerprint`; or the calibration is of an unknown version, edited or inconsistent.
     """
-    file = FingerprintFile.read(path)
+    file = FingerprintFile.read(Path(path))
     fingerprint = file.fingerprint()
     calibration = unpack_calibration(file, fingerprint)
     return CalibratedFingerprint(fingerprint=fingerprint, calibration=calibration, sha256=file.sha256)

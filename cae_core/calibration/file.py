@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import sha256_of
-from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.record import Calibration
 from cae_core.errors import FingerprintError, OptionError, quoted
 from cae_core.files.digests import canonical_json
@@ -29,6 +29,7 @@ CALIBRATION_FORMAT = 1
 _NAME = "calibration"
 _SETTINGS = ("fingerprint_id", "score", "fpr", "fnr", "parametric")
 _GROUPS = ("references", "surrogates")
+_KNOWN = "known"
 
 
 def save_calibration(calibration: Calibration, fingerprint: Fingerprint, path: Path, *, digest: str = "") -> None:
@@ -98,6 +99,9 @@ def _pack(calibration: Calibration, digest: str = "") -> Attachment:
         tensors[f"{relation}.answers"] = group.answers
         tensors[f"{relation}.right"] = group.right.astype(np.uint8)
         tensors |= {f"{relation}.{name}": answers for name, answers in group.further.items() if answers.size}
+    if calibration.known.models:  # a calibration of before has none, and keeps its digest
+        metadata[_KNOWN] = [dataclasses.asdict(model) for model in calibration.known.models]
+        tensors[f"{_KNOWN}.scores"] = calibration.known.scores
     metadata["sha256"] = digest or _digest(metadata, tensors)
     return Attachment(metadata, tensors)
 
@@ -114,6 +118,7 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
         weights=tensors.get("weights"),
         references=_group(metadata, tensors, "references"),
         surrogates=_group(metadata, tensors, "surrogates"),
+        known=_known(metadata, tensors),
     )
 
 
@@ -121,6 +126,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a digest is a text; found {quoted(value)}")
     return value
+
+
+def _known(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> KnownModels:
+    if _KNOWN not in metadata:
+        return KnownModels()
+    models = tuple(KnownModel(**read_fields(KnownModel, row)) for row in metadata[_KNOWN])
+    return KnownModels(models=models, scores=tensors[f"{_KNOWN}.scores"])
 
 
 def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation: str) -> Group:
@@ -153,10 +165,17 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
         raise ValueError(f"{len(calibration.references)} references")
     for relation in _GROUPS:
         _check_group(getattr(calibration, relation), fingerprint, relation)
+    _check_known(calibration.known, fingerprint)
     groups = [group for group in (calibration.references, calibration.surrogates) if len(group)]
     for kind in FURTHER:
         if len({kind.name in group.further for group in groups}) > 1:
             raise ValueError(f"only one relation was asked the images {kind.words}")
+
+
+def _check_known(known: KnownModels, fingerprint: Fingerprint) -> None:
+    scores, images = known.scores, len(fingerprint.places)
+    if known.models and (scores.shape != (len(known.models), images, 2) or scores.dtype != np.float32):
+        raise ValueError(f"known {scores.dtype} {scores.shape}")
 
 
 def _check_group(group: Group, fingerprint: Fingerprint, relation: str) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import Floats64, Labels
+from cae_core.arrays import Floats32, Floats64, Labels
 from cae_core.fingerprint.file import Fingerprint
 
-__all__ = ["CalibrationModel", "Group", "LabelDrift", "answer_shares", "third_labels"]
+__all__ = ["CalibrationModel", "Group", "KnownModel", "KnownModels", "LabelDrift", "answer_shares", "third_labels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,36 @@ class CalibrationModel:
     kind: str = ""
     architecture: str = ""
     ancestor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownModel:
+    """One model that was asked and told its probabilities.
+
+    Attributes:
+        name: file stem.
+        sha256: of the file.
+        role: in its pool.
+        relation: to the source: ``"source"``, ``"surrogate"`` or ``"reference"``.
+    """
+
+    name: str
+    sha256: str
+    role: str
+    relation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownModels:
+    """By what a suspect is known to be one of the pool's models, whatever its file.
+
+    Attributes:
+        models: all k that were asked and tell probabilities, the generation's among them.
+        scores: float32 (k, m, 2), see `scores_of`, of the m images in the order of `Fingerprint.all_images`.
+    """
+
+    models: tuple[KnownModel, ...] = ()
+    scores: Floats32 = field(repr=False, default_factory=lambda: np.zeros((0, 0, 2), np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)

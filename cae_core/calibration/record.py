@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
-from cae_core.calibration.groups import CalibrationModel, Group
+from cae_core.calibration.groups import CalibrationModel, Group, KnownModels
 from cae_core.errors import OptionError
 from cae_core.statistics.score import Score
 
@@ -35,6 +35,7 @@ class Calibration:
         screen: the screen role's models, by which ``chosen`` and ``weights`` came about.
         fingerprint_sha256: of all that the fingerprint holds, see `Fingerprint.content_sha256`; empty in calibrations
             of before, which its id alone binds.
+        known: by what a suspect is known to be one of the models that were asked; empty in calibrations of before.
     """
 
     fingerprint_id: str
@@ -48,6 +49,7 @@ class Calibration:
     surrogates: Group
     screen: tuple[CalibrationModel, ...] = ()
     fingerprint_sha256: str = ""
+    known: KnownModels = field(default_factory=KnownModels, repr=False)
 
     def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
         """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.

@@ -1,11 +1,13 @@
 """A dispute, from files to files: what `cae judge` does, and a script may do as well."""
 
+import os
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cae_core import clock
 from cae_core import version as release
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.contract import Contract
@@ -49,7 +51,7 @@ __all__ = ["Case", "CaseFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_
 
 @dataclass(frozen=True, kw_only=True)
 class CaseFiles:
-    """What lies before the judge.
+    """What lies before the judge; a path may be given as a text.
 
     Attributes:
         claim: the claimant's fingerprint.
@@ -72,6 +74,12 @@ class CaseFiles:
     contract: Contract | None = None
     claimant_pool: Path | None = None
     workdir: Path
+
+    def __post_init__(self) -> None:
+        for name in ("claim", "seal", "opening", "source", "pool", "claimant_pool", "workdir"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else Path(value))
+        object.__setattr__(self, "suspect", os.fspath(self.suspect))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,12 +216,13 @@ def judge_files(
         progress: told of each stage.
 
     Raises:
-        VerdictError: the claim does not open or is another one, there are fewer seals than one, or the folder holds
-            another case.
+        VerdictError: the claim does not open or is another one, there are fewer seals than one, the suspect is to have
+            existed in the future, or the folder holds another case.
         PoolError: the judge's pool cannot judge this case.
         CaeError: see `regenerate` and `judge_claim`.
     """
     check_seals(options.seals)
+    options.evidence.check(clock.utc_now())
     for path in (files.seal, files.source):
         if not path.exists():
             raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")

@@ -6,19 +6,18 @@ suspect that scores below every copy that the judge knows is neither upheld as o
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
+from cae_core import clock
 from cae_core.calibration.calibrated import Standing
-from cae_core.disputes.recorder import Recorder
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
-from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.questions import Question, asking_order
+from cae_core.fingerprint.questions import asking_order
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
 from cae_core.progress import StageProgress, silent
@@ -28,6 +27,7 @@ from cae_core.verification.decision import NEITHER_KIND, reached_by
 from cae_core.verification.evidence import Evidence
 from cae_core.verification.examination import Examination
 from cae_core.verification.options import VerificationOptions
+from cae_core.verification.recorder import Recorder, rows_of
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
 
@@ -62,6 +62,21 @@ class DatedEvidence:
     sealed_at: datetime | None = None
     suspect_since: datetime | None = None
     authority: str = ""
+
+    def check(self, now: datetime) -> None:
+        """Refuse a time that has not come yet: nothing can be proven to have existed then.
+
+        Args:
+            now: the present time, with its time zone.
+
+        Raises:
+            VerdictError: the suspect is said to exist since a time after ``now``.
+        """
+        if self.suspect_since is not None and self.suspect_since > now:
+            raise VerdictError(
+                f"The suspect is said to exist since {self.suspect_since.isoformat()}, and it is only "
+                f"{now.isoformat()}. Give the earliest time at which it is proven to have existed (--suspect-since)."
+            )
 
     def doubt(self) -> tuple[str, str] | None:
         """Return why the direction is not proven and what would prove it; None where it is."""
@@ -206,9 +221,10 @@ def judge_claim(
 
     Raises:
         PoolError: the suspect is one of the judge's models, converted or copied.
-        VerdictError: fewer seals than one.
+        VerdictError: fewer seals than one, or the suspect is to have existed in the future.
         CaeError: see `verify`.
     """
+    dated.check(clock.utc_now())
     fpr, references = regeneration.calibration.fpr, len(regeneration.calibration.references)
     unasked = judge_unasked(references=references, fpr=fpr, seals=seals, dated=dated)
     if unasked is not None:
@@ -217,8 +233,18 @@ def judge_claim(
     options = VerificationOptions(max_queries=max_queries, claimed_accuracy=claimed_accuracy)
     recorder = Recorder(suspect)
     subject = regeneration.subject
-    verdict = verify(recorder, subject, named=named, options=options, nonce=regeneration.nonce, progress=progress)
-    outputs, rows = recorder.outputs(), _rows(subject.fingerprint, verdict.examination.transcript.questions)
+    verdict = verify(
+        recorder,
+        subject,
+        named=named,
+        options=options,
+        nonce=regeneration.nonce,
+        refuse_known=False,  # his own models are told apart below, and refused in a judge's words
+        progress=progress,
+    )
+    questions = verdict.examination.transcript.questions
+    put = [questions[place] for place in asking_order(questions)]
+    outputs, rows = recorder.outputs(), rows_of(subject.fingerprint, put)
     found = None if outputs is None else find_known(regeneration.known, rows, outputs)
     if found is not None:
         raise PoolError(_is_known(named, found.member.path))
@@ -233,12 +259,6 @@ def refuse_known_file(named: Suspect, known: Mapping[str, PoolMember]) -> None:
     """
     if named.sha256 in known:
         raise PoolError(_is_known(named, known[named.sha256].path))
-
-
-def _rows(fingerprint: Fingerprint, questions: Sequence[Question]) -> list[int]:
-    """Return of each question, in the order in which they were put, its row in the outputs of the judge's models."""
-    rows = [fingerprint.rows(question.kind).start + question.index for question in questions]
-    return [rows[place] for place in asking_order(questions)]
 
 
 def _is_known(named: Suspect, member: Path) -> str:

@@ -12,6 +12,7 @@ from cae_core.errors import OverwriteError, VerdictError
 from cae_core.files.locks import exclusive
 from cae_core.files.records import as_json, read_record, readable_json
 from cae_core.files.storage import creating, write_new
+from cae_core.paths import StrPath
 
 __all__ = ["Sealed", "opening_of", "seal_file", "signature_of"]
 
@@ -47,8 +48,8 @@ def signature_of(seal: Path) -> Path:
 
 
 def seal_file(
-    fingerprint: Path,
-    output: Path,
+    fingerprint: StrPath,
+    output: StrPath,
     *,
     fpr: float | None = None,
     max_queries: int | None = None,
@@ -75,6 +76,7 @@ def seal_file(
             nothing.
         CaeError: see `load_calibrated` and `make_opening`.
     """
+    output = Path(output)
     subject = load_calibrated(fingerprint)
     loaded, calibration = subject.fingerprint, subject.calibration
     opening = make_opening(

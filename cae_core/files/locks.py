@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cae_core.errors import StorageError
 
-__all__ = ["exclusive", "is_same_file", "lock_descriptor"]
+__all__ = ["exclusive", "is_same_file", "lock_descriptor", "locked"]
 
 _POLL_S = 0.05
 _LONG_NAME = 200
@@ -27,11 +27,18 @@ if sys.platform == "win32":  # pragma: no cover - the other system's
         os.lseek(descriptor, _BEYOND, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
     def _lock_now(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def lock_descriptor(descriptor: int) -> bool:
@@ -46,6 +53,21 @@ def lock_descriptor(descriptor: int) -> bool:
     except OSError:  # ENOLCK, ENOTSUP and others: there are no locks here
         return True
     return True
+
+
+@contextmanager
+def locked(descriptor: int) -> Generator[None]:
+    """Hold an open file for this process alone, as far as others ask for it so; wait until it is free.
+
+    The system gives the lock back where the process dies. The place in the file may be another one afterwards.
+    """
+    while not lock_descriptor(descriptor):
+        time.sleep(_POLL_S)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            _unlock(descriptor)
 
 
 def is_same_file(descriptor: int, path: Path) -> bool:

@@ -22,6 +22,7 @@ from cae_core.files.fields import read_field
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import TensorFileError, pack_tensors, unpack_tensors
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
+from cae_core.paths import StrPath
 
 __all__ = [
     "FORMAT_VERSION",
@@ -301,13 +302,13 @@ class FingerprintFile:
         return fingerprint
 
 
-def load_fingerprint(path: Path) -> Fingerprint:
+def load_fingerprint(path: StrPath) -> Fingerprint:
     """Read and check a fingerprint file.
 
     Raises:
         FingerprintError: it is missing, empty, truncated or foreign, of an unknown version, or inconsistent.
     """
-    return FingerprintFile.read(path).fingerprint()
+    return FingerprintFile.read(Path(path)).fingerprint()
 
 
 def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:

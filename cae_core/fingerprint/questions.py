@@ -24,6 +24,7 @@ __all__ = [
     "count_queries",
     "plan_questions",
     "queries_for",
+    "queries_for_all",
     "question_images",
 ]
 
@@ -148,6 +149,11 @@ def count_queries(questions: Sequence[Question]) -> dict[str, int]:
 def queries_for(fingerprint: Fingerprint, examples: int) -> int:
     """Return the queries that so many examples take, with the least number of benign probes and the repeats."""
     return _total(examples, min(MIN_BENIGN, len(fingerprint.probe_images)))
+
+
+def queries_for_all(fingerprint: Fingerprint, examples: int) -> int:
+    """Return the queries that so many examples take with all benign probes, and the repeats."""
+    return _total(examples, len(fingerprint.probe_images))
 
 
 def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:

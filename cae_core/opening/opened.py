@@ -1,5 +1,6 @@
 """Opening a model by one string, through whatever backend is installed for it: the one way from a file to a model."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from cae_core.errors import ModelError
 from cae_core.loaders import Device, Loader, opens, refusal, runs_code
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.model_files import ModelFiles
+from cae_core.paths import StrPath
 
 __all__ = ["Opened", "check_consent", "open_black_box", "open_model", "open_white_box"]
 
@@ -50,7 +52,7 @@ class Opened(Generic[ModelT_co]):
 
 @overload
 def open_model(
-    spec: str,
+    spec: StrPath,
     *,
     gradients: Literal[True],
     contract: Contract | None = None,
@@ -60,7 +62,7 @@ def open_model(
 ) -> DifferentiableModel: ...
 @overload
 def open_model(
-    spec: str,
+    spec: StrPath,
     *,
     gradients: Literal[False] = False,
     contract: Contract | None = None,
@@ -68,7 +70,7 @@ def open_model(
     trusted: bool = False,
 ) -> Model: ...
 def open_model(
-    spec: str,
+    spec: StrPath,
     *,
     gradients: bool = False,
     contract: Contract | None = None,
@@ -83,7 +85,7 @@ def open_model(
 
 
 def open_black_box(
-    spec: str,
+    spec: StrPath,
     *,
     contract: Contract | None = None,
     device: Device = "auto",
@@ -105,13 +107,14 @@ def open_black_box(
         ModelError: there is no such file, no backend opens it, it cannot be opened, or it is of a form that runs code
             and not trusted.
     """
+    spec = os.fspath(spec)
     loader = _loader(spec, gradients=False, trusted=trusted)
     model = loader.open(spec, contract=contract, device=device)
     return Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
 
 
 def open_white_box(
-    spec: str,
+    spec: StrPath,
     *,
     contract: Contract | None = None,
     device: Device = "auto",
@@ -132,6 +135,7 @@ def open_white_box(
     Raises:
         ModelError: as of `open_black_box`, or the white box computes something else than the file.
     """
+    spec = os.fspath(spec)
     loader = _loader(spec, gradients=True, trusted=trusted)
     model = loader.open(spec, contract=contract, device=device)
     if not isinstance(model, DifferentiableModel):

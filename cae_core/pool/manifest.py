@@ -15,6 +15,7 @@ from cae_core.contract import Contract, parse_contract
 from cae_core.errors import OptionError, PoolError, quoted
 from cae_core.files.fields import check_known, fits, read_field
 from cae_core.opening.model_files import ModelFiles
+from cae_core.paths import StrPath
 
 __all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
 
@@ -121,12 +122,13 @@ class Pool:
         return sources[0]
 
 
-def read_pool(path: Path) -> Pool:
+def read_pool(path: StrPath) -> Pool:
     """Read a manifest.
 
     Raises:
         PoolError: no such file, not TOML, an unknown role or field, one model in two roles, two sources, no model.
     """
+    path = Path(path)
     try:
         content = path.read_bytes()
     except OSError as error:

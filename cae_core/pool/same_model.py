@@ -5,11 +5,9 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32
 from cae_core.dataset import ImageSet
+from cae_core.fingerprint.scores import SAME_MODEL
 
-__all__ = ["SAME_MODEL", "first_equal", "probe_images", "same_outputs"]
-
-SAME_MODEL = 1e-4
-"""Two models whose probabilities differ by at most this on every probe are the same one, converted or not."""
+__all__ = ["first_equal", "probe_images", "same_outputs"]
 
 _PROBES = 256
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32
-from cae_core.pool.same_model import SAME_MODEL, same_outputs
+from cae_core.fingerprint.scores import SAME_MODEL
+from cae_core.pool.same_model import same_outputs
 
 __all__ = ["SeenOutputs"]
 

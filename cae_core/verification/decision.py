@@ -18,12 +18,18 @@ from cae_core.verification.circumstances import Circumstances
 from cae_core.verification.evidence import Evidence, Null, Origin
 from cae_core.verification.examination import Examination, Sides
 
-__all__ = ["LITERATURE_THRESHOLD", "NEITHER_KIND", "Decision", "Outcome", "decide", "limited", "reached_by"]
+__all__ = ["ASK_ALL", "LITERATURE_THRESHOLD", "NEITHER_KIND", "Decision", "Outcome", "decide", "limited", "reached_by"]
 
 Outcome: TypeAlias = Literal["surrogate", "independent", "inconclusive"]
 
 LITERATURE_THRESHOLD = 0.75
 """CAEAcc from which the literature calls a suspect a surrogate. It carries no error rate and does not travel."""
+
+ASK_ALL = (
+    "Ask everything at once, without --max-queries and --sequential: then no order could be chosen, and p is not "
+    "multiplied."
+)
+"""What would help where earlier verifications of the suspect make p too large."""
 
 NEITHER_KIND = (
     "Calibrate with references that are made otherwise, as an honest suspect may be, and with weaker copies: models of "
@@ -46,7 +52,8 @@ class Decision:
         score: the one that decides: ``caeacc`` or ``llr``.
         value: the suspect's.
         p_value: the rank p-value against "independent": at most so often, on average over calibrations, does an
-            independent model get one as small; None where uncalibrated.
+            independent model get one as small; None where uncalibrated. Multiplied for the verifications before this
+            one, as the next.
         p_value_surrogate: the rank p-value against "surrogate", likewise; None where uncalibrated.
         extrapolated: the suspect's benign accuracy lies outside the calibration references'.
         weak: a surrogate by the literature's threshold whose interval reaches below it.
@@ -78,7 +85,7 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
     if calibration is None or standing is None or sides is None:
         return _by_the_literature(examination)
     asked, circumstances = len(examination.matches), examination.circumstances
-    told = sides if circumstances.two_sided else None
+    told, factor = sides if circumstances.two_sided else None, examination.options.factor
     outcome, reason, remedy = limited(*_by_rank(calibration, standing, asked, told, evidence), circumstances)
     return Decision(
         verdict=outcome,
@@ -87,7 +94,7 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
         threshold=least_accused(
             standing.references,
             asked,
-            fpr=calibration.fpr,
+            fpr=calibration.fpr / factor,
             score=standing.score,
             parametric=calibration.parametric,
         ),
@@ -151,9 +158,9 @@ def _by_rank(
     if p <= calibration.fpr:
         reason = _high(name, standing, independent) + _other_side_of_high(calibration, sides, p_surrogate)
         return "surrogate", reason, ""
-    if p_surrogate <= calibration.fnr:
+    if p_surrogate <= calibration.fnr and independent.p_once > calibration.fpr:
         return "independent", _low(name, standing, surrogate, _other_side_of_low(sides, p)), ""
-    return "inconclusive", *_between(calibration, standing, asked, (p, p_surrogate))
+    return "inconclusive", *_between(calibration, standing, asked, evidence)
 
 
 def _high(name: str, standing: Standing, evidence: Evidence) -> str:
@@ -162,7 +169,13 @@ def _high(name: str, standing: Standing, evidence: Evidence) -> str:
             f"{name} {standing.value:.2f} is higher than a beta-binomial model of the references allows "
             f"(p = {evidence.p_value:.4f})"
         )
-    return f"{name} {standing.value:.2f} is {reached_by(evidence)} (p = {evidence.p_value:.4f})"
+    return f"{name} {standing.value:.2f} is {reached_by(evidence)} ({_p_in_words(evidence)})"
+
+
+def _p_in_words(evidence: Evidence) -> str:
+    if evidence.p_value == evidence.p_once:
+        return f"p = {evidence.p_value:.4f}"
+    return f"p = {evidence.p_value:.4f}, multiplied from {evidence.p_once:.4f} for earlier verifications"
 
 
 def reached_by(evidence: Evidence) -> str:
@@ -178,7 +191,7 @@ def _low(name: str, standing: Standing, evidence: Evidence, other_side: str) -> 
         )
     return (
         f"{name} {standing.value:.2f}: {evidence.as_extreme} of {evidence.models} known surrogates score as low "
-        f"(p = {evidence.p_value:.4f}){other_side}; this finds no derivation and does not prove independence"
+        f"({_p_in_words(evidence)}){other_side}; this finds no derivation and does not prove independence"
     )
 
 
@@ -202,7 +215,10 @@ def _below_all(sides: Sides) -> str:
     return f"and below all {sides.surrogates} known copies, so that it fits neither kind"
 
 
-def _between(calibration: Calibration, standing: Standing, asked: int, p: tuple[float, float]) -> tuple[str, str]:
+def _between(
+    calibration: Calibration, standing: Standing, asked: int, evidence: Mapping[Null, Evidence]
+) -> tuple[str, str]:
+    p = evidence["independent"].p_value, evidence["surrogate"].p_value
     lacking: list[str] = []
     needed: list[str] = []
     for relation, models, rate in (
@@ -215,6 +231,8 @@ def _between(calibration: Calibration, standing: Standing, asked: int, p: tuple[
             needed.append(f"at least {least} {relation}")
     name = standing.score.words
     between = f"{name} {standing.value:.2f} fits independent models (p = {p[0]:.3f}) and surrogates (p = {p[1]:.3f})"
+    if evidence["independent"].p_once <= calibration.fpr or evidence["surrogate"].p_once <= calibration.fnr:
+        return f"{between}, each multiplied for earlier verifications of this suspect", ASK_ALL
     if lacking:
         return f"{between}; {' and '.join(lacking)}", f"Calibrate with {' and '.join(needed)} (`cae calibrate --plan`)."
     if asked < calibration.chosen.sum():

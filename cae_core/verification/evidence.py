@@ -25,13 +25,16 @@ class Evidence:
     Attributes:
         models: n, how many known models of that kind stand behind it.
         as_extreme: of them, those that score as extreme as the suspect, ties included.
-        p_value: how likely a model of that kind scores so, over calibrations and suspects together.
+        p_value: how likely a model of that kind scores so, over calibrations and suspects together; multiplied for
+            the verifications before this one, see `VerificationOptions.factor`.
+        p_once: the same had it been verified once.
         origin: by ``rank``, or by a ``parametric`` model, which gives no bound.
     """
 
     models: int
     as_extreme: int
     p_value: float
+    p_once: float
     origin: Origin
 
 
@@ -40,31 +43,48 @@ def evidence_of(examination: Examination) -> dict[Null, Evidence]:
     calibration, standing, sides = examination.subject.calibration, examination.standing, examination.sides
     if calibration is None or standing is None or sides is None:
         return {}
-    independent, surrogate = _p_values(examination, calibration, standing)
+    (independent, independent_once), (surrogate, surrogate_once) = _p_values(examination, calibration, standing)
     origin: Origin = "parametric" if calibration.parametric else "rank"
     return {
-        "independent": Evidence(models=sides.references, as_extreme=sides.as_high, p_value=independent, origin=origin),
-        "surrogate": Evidence(models=sides.surrogates, as_extreme=sides.as_low, p_value=surrogate, origin=origin),
+        "independent": Evidence(
+            models=sides.references,
+            as_extreme=sides.as_high,
+            p_value=independent,
+            p_once=independent_once,
+            origin=origin,
+        ),
+        "surrogate": Evidence(
+            models=sides.surrogates,
+            as_extreme=sides.as_low,
+            p_value=surrogate,
+            p_once=surrogate_once,
+            origin=origin,
+        ),
     }
 
 
-def _p_values(examination: Examination, calibration: Calibration, standing: Standing) -> tuple[float, float]:
+def _p_values(examination: Examination, calibration: Calibration, standing: Standing) -> list[tuple[float, float]]:
+    """Return p of either kind, multiplied and as of a single verification."""
+    factor = examination.options.factor
     if examination.sequential is not None:
-        log_e = examination.sequential.log_e
-        return _at_the_stop(calibration.fpr, log_e[0]), _at_the_stop(calibration.fnr, log_e[1])
+        sides = zip((calibration.fpr, calibration.fnr), examination.sequential.log_e, strict=True)
+        return [(_at_the_stop(rate, log_e, factor), _at_the_stop(rate, log_e)) for rate, log_e in sides]
     if calibration.parametric:
-        return _parametric(standing, len(examination.matches))
-    return standing.p_value, standing.p_value_surrogate
+        once = _parametric(standing, len(examination.matches))
+    else:
+        once = standing.p_value, standing.p_value_surrogate
+    return [(min(1.0, factor * p), p) for p in once]
 
 
-def _at_the_stop(rate: float, log_e: float) -> float:
-    """Return rate(k) + 1/E at the stop, at most 1.
+def _at_the_stop(rate: float, log_e: float, factor: float = 1) -> float:
+    """Return rate(k) + factor / E at the stop, at most 1.
 
     K exceeds k0 for an independent model with at most the first, and E reaches 1/x while K <= k0 with at most x, so
-    that p <= rate happens with at most that rate.
+    that p <= rate happens with at most that rate. Another order draws E anew and leaves K as it is: only the second
+    part is multiplied.
     """
-    at_most = rate if log_e >= -math.log(rate / 2) else 1.0  # rounded, a sum of two halves can be more than the whole
-    return min(at_most, rate / 2 + math.exp(-max(0.0, log_e)))
+    at_most = rate if log_e >= -math.log(rate / 2 / factor) else 1.0  # rounded, two halves can be more than the whole
+    return min(at_most, rate / 2 + factor * math.exp(-max(0.0, log_e)))
 
 
 def _parametric(standing: Standing, asked: int) -> tuple[float, float]:

@@ -1,37 +1,42 @@
-"""Which suspect has seen which examples: a file of JSON lines beside the fingerprint.
+"""Which suspect has seen which examples, and how often it was verified: a file of JSON lines beside the fingerprint.
 
-An example that a suspect has been asked may be remembered by it, and whoever verifies again with another nonce until it
-suits holds an order that nobody drew. So every finished verification is written down, and the next one in another order
-says so. It is its owner's memory and no proof: an interrupted run leaves nothing, the same nonce counts once whatever
-its budget, and another byte in the suspect's file makes it another suspect.
+Whoever verifies a suspect again in another order until one suits holds an order that nobody drew. So every
+verification is written down before its first question, and the next one says so and multiplies p, see
+`VerificationOptions.factor`. A suspect is known by its file and by its scores, not by its labels, which honest models
+share. It is its owner's memory and no proof to others: a file can be deleted.
 """
 
+import dataclasses
 import errno
-import json
 import os
-from dataclasses import dataclass
+import secrets
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from io import RawIOBase
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from cae_core import clock
+from cae_core import version as release
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.contract import Contract
 from cae_core.errors import StorageError
+from cae_core.files.locks import locked
+from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import EXAMPLE
-from cae_core.verification.verdict import Verdict
+from cae_core.verification.known_models import source_sha256
+from cae_core.verification.ledger_lines import Begun, Entry, is_of_a_ledger, line_of, of_suspect, read_entries
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.recorder import Scores
+from cae_core.verification.transcript import Transcript
+from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
+from cae_core.verification.verify import VerificationPlan, order_matters
 
-__all__ = ["Earlier", "ledger_of", "open_ledger", "read_earlier", "record_verdict"]
+__all__ = ["LedgerEntry", "begin_entry", "ledger_of"]
 
-
-@dataclass(frozen=True)
-class Earlier:
-    """What the ledger knows of a suspect.
-
-    Attributes:
-        verifications: with this fingerprint, in another order than the present one.
-        examples: indices of the examples that it was asked in them.
-    """
-
-    verifications: int
-    examples: frozenset[int]
+_WEAKENING = ("allow_extrapolation", "claimed_accuracy", "rule")
+"""Options that another outcome can be had by, whatever the order."""
 
 
 def ledger_of(fingerprint: Path) -> Path:
@@ -39,86 +44,210 @@ def ledger_of(fingerprint: Path) -> Path:
     return fingerprint.with_name(fingerprint.name + ".ledger.jsonl")
 
 
-def read_earlier(path: Path, *, fingerprint_id: str, suspect_sha256: str, nonce: str) -> Earlier:
-    """Return what ``path`` says of earlier verifications; a line that a crash cut short is passed over.
+class LedgerEntry:
+    """A verification under way that a ledger knows of; see `Memory` of `cae_core.verification.verify`.
+
+    Args:
+        path: the ledger.
+        identity: of the entry.
+        begun: what the entry says.
+        before: the verifications of this suspect that the ledger knew when it was begun.
+    """
+
+    def __init__(self, path: Path, identity: str, begun: Begun, before: int) -> None:
+        self._path, self._id, self._begun, self._before = path, identity, begun, before
+        self._nonce = b""
+        self._scores: Scores | None = None
+
+    def counted(self, options: VerificationOptions, subject: CalibratedFingerprint) -> VerificationOptions:
+        """Return the options with the verifications before this one, where an order could be chosen among theirs."""
+        if not order_matters(subject, options):
+            return options
+        return dataclasses.replace(options, verifications=max(options.verifications, 1 + self._before))
+
+    def asking(self, nonce: bytes, plan: VerificationPlan) -> None:
+        """See `Memory`: on the disk before the first question.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        self._nonce = nonce
+        examples = sorted({question.index for question in plan.questions if question.kind == EXAMPLE})
+        self._append("asking", {"nonce": nonce.hex(), "examples": examples})
+
+    def told(self, scores: Scores) -> None:
+        """See `Memory`."""
+        self._scores = scores
+
+    def earlier(self, transcript: Transcript) -> SeenBefore:
+        """See `Memory`.
+
+        Raises:
+            StorageError: the ledger cannot be read.
+        """
+        entries = _read(self._path)
+        place = next((i for i, entry in enumerate(entries) if entry.id == self._id), len(entries))
+        found = of_suspect(entries[:place], self._begun, self._scores or {})
+        asked, mine = transcript.asked(EXAMPLE), self._begun
+        seen = {index for entry in found if entry.begun.fingerprint == mine.fingerprint for index in entry.examples}
+        return SeenBefore(
+            verifications=len(found),
+            examples_seen=len(asked & seen),
+            interrupted=sum(not entry.finished for entry in found),
+            recognised=sum(entry.begun.suspect != mine.suspect for entry in found),
+            otherwise=sum(_is_otherwise(entry.begun, mine) for entry in found),
+        )
+
+    def ended(self, verdict: Verdict) -> None:
+        """Write down how it ended.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        decision = verdict.decision
+        told = {
+            "date": clock.utc_now(),
+            "fingerprint": self._begun.fingerprint,  # from here on as a line of before: an earlier release reads it
+            "suspect": self._begun.suspect,
+            "name": verdict.suspect.name,
+            "nonce": self._nonce.hex(),
+            "verdict": decision.verdict,
+            "examples": sorted(verdict.examination.transcript.asked(EXAMPLE)),
+            "value": decision.value,
+            "p_value": decision.p_value,
+            "scores": self._scores or {},
+        }
+        self._append("ended", told)
+
+    def stopped(self, error: BaseException) -> None:
+        """Write down that it was interrupted, as well as that is possible; the ``error`` matters more."""
+        event = "withdrawn" if self._scores is None else "stopped"
+        with suppress(StorageError):
+            self._append(event, {"date": clock.utc_now(), "error": type(error).__name__, "scores": self._scores or {}})
+
+    def _append(self, event: str, values: Mapping[str, object]) -> None:
+        line = line_of(event, {"id": self._id, **as_json(values)})
+        _with_file(self._path, lambda file: _write_line(file, line))
+
+
+def begin_entry(
+    path: Path,
+    subject: CalibratedFingerprint,
+    model: object,
+    *,
+    named: Suspect,
+    options: VerificationOptions,
+    nonce: bytes | None,
+    case: str = "",
+) -> LedgerEntry:
+    """Write down that a verification begins, on the disk before this returns; mode 0600; one process at a time.
+
+    Args:
+        path: the ledger.
+        subject: by what the suspect is verified.
+        model: the suspect; its contract and runtime are taken down where it says them.
+        named: who it is.
+        options: with which it is asked.
+        nonce: where one is given; it is drawn after this otherwise.
+        case: its name.
 
     Raises:
-        StorageError: it cannot be read.
+        StorageError: the ledger cannot be read, locked or written, or is a file of another kind.
     """
-    try:
-        lines = path.read_bytes().split(b"\n") if path.exists() else []
-    except OSError as error:
-        raise StorageError(
-            f"{path}: the ledger cannot be read ({error.strerror}). Name another with --ledger, or go without with "
-            "--no-ledger."
-        ) from error
-    orders: set[str] = set()
-    examples: set[int] = set()
-    for line in lines:
-        entry = _parsed(line)
-        if (entry.get("fingerprint"), entry.get("suspect")) != (fingerprint_id, suspect_sha256):
-            continue
-        if entry["nonce"] != nonce:
-            orders.add(entry["nonce"])
-            examples.update(entry["examples"])
-    return Earlier(len(orders), frozenset(examples))
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-        whole = isinstance(entry["nonce"], str) and all(isinstance(index, int) for index in entry["examples"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return cast("dict[str, Any]", entry) if whole else {}
-
-
-def open_ledger(path: Path) -> None:
-    """Make sure that ``path`` can be read and written, before anything is asked that would have to stand in it.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    _append(path, b"")
-
-
-def record_verdict(path: Path, verdict: Verdict) -> None:
-    """Append one line, mode 0600; several processes may do so at once.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    entry = {
-        "fingerprint": verdict.examination.subject.fingerprint.id,
-        "suspect": verdict.suspect.sha256,
-        "name": verdict.suspect.name,
-        "nonce": verdict.nonce,
-        "verdict": verdict.decision.verdict,
-        "examples": sorted(verdict.examination.transcript.asked(EXAMPLE)),
+    identity = secrets.token_hex(16)
+    contract = getattr(model, "contract", None)
+    begun = Begun(
+        fingerprint=subject.fingerprint.id,
+        source=source_sha256(subject),
+        suspect=named.sha256,
+        setup={
+            "calibration": subject.content_sha256 or None,
+            "contract": contract.digest if isinstance(contract, Contract) else None,
+            **{name: getattr(options, name) for name in _WEAKENING},
+        },
+    )
+    told = {
+        "id": identity,
+        "date": clock.utc_now(),
+        **vars(begun),
+        "name": named.name,
+        "case": case,
+        "nonce": None if nonce is None else nonce.hex(),
+        "nonce_given": nonce is not None,
+        "sequential": options.sequential,
+        "max_queries": options.max_queries,
+        "calibration": _calibration(subject),
+        "runtime": getattr(model, "runtime", None),
+        "tool": f"cae-fingerprint {release.__version__}",
     }
-    # ASCII: a name may hold what UTF-8 does not, or what ends a line elsewhere
-    _append(path, json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    line = line_of("begun", as_json(told))
+
+    def begin(file: RawIOBase) -> int:
+        before = of_suspect(read_entries(_content(file)), begun, {})
+        _write_line(file, line)
+        return len(before)
+
+    return LedgerEntry(path, identity, begun, _with_file(path, begin))
 
 
-def _append(path: Path, line: bytes) -> None:
+def _calibration(subject: CalibratedFingerprint) -> Mapping[str, Any] | None:
+    """Return the rates and the score that are fixed in the calibration; None where there is none."""
+    calibration = subject.calibration
+    if calibration is None:
+        return None
+    fixed = {name: getattr(calibration, name) for name in ("score", "fpr", "fnr", "parametric")}
+    return {"sha256": subject.content_sha256, **fixed, "examples_chosen": int(calibration.chosen.sum())}
+
+
+def _is_otherwise(first: Begun, second: Begun) -> bool:
+    """Return whether two verifications differ in more than their order; lines of before do not tell."""
+    return first.fingerprint != second.fingerprint or (bool(first.setup) and first.setup != as_json(second.setup))
+
+
+def _read(path: Path) -> tuple[Entry, ...]:
     try:
-        with open(path, "ab+", buffering=0, opener=_secretly) as file:
-            _write_line(file, line)
+        return read_entries(path.read_bytes())
     except OSError as error:
-        raise StorageError(
-            f"{path}: the ledger cannot be written ({error.strerror}). Name another place with --ledger, or go without "
-            "with --no-ledger."
-        ) from error
+        raise _unusable(path, "read", error) from error
+
+
+def _with_file(path: Path, use: Callable[[RawIOBase], Any]) -> Any:  # noqa: ANN401 - what ``use`` returns
+    """Open the ledger, for this process alone, make sure that it is one, and return what ``use`` does."""
+    try:
+        if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
+            raise StorageError(f"{path}: a ledger is an ordinary file, and this is none. Name another with --ledger.")
+        with open(path, "ab+", buffering=0, opener=_secretly) as file, locked(file.fileno()):
+            file.seek(0)
+            if not is_of_a_ledger(file.readline(1 << 20)):
+                raise StorageError(
+                    f"{path}: this file is no ledger of `cae`, and nothing was added to it. Name another with --ledger."
+                )
+            return use(file)
+    except OSError as error:
+        raise _unusable(path, "written", error) from error
+
+
+def _content(file: RawIOBase) -> bytes:
+    file.seek(0)
+    return file.readall()
+
+
+def _unusable(path: Path, what: str, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path}: the ledger cannot be {what} ({error.strerror}). Name another place with --ledger, or go without with "
+        "--no-ledger."
+    )
 
 
 def _write_line(file: RawIOBase, line: bytes) -> None:
-    if line and file.tell():
+    if file.seek(0, os.SEEK_END):
         file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":  # of a process that died while it wrote, or that is still writing: no harm
+        if file.read(1) != b"\n":  # of a process that died while it wrote: no harm
             line = b"\n" + line
-    # one write of one line at the end of the file: lines of other processes stay whole
+    # one write of one line at the end of the file: what others write without the lock stays whole, too
     if file.write(line) != len(line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(file.fileno())
 
 
 def _secretly(name: str, flags: int) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cae_core.errors import OptionError
 
-__all__ = ["DEFAULT", "EARLIER_RULES", "RULE", "VerificationOptions"]
+__all__ = ["DEFAULT", "EARLIER_RULES", "RULE", "VerificationOptions", "factor_of"]
 
 EARLIER_RULES = {
     1: "There the rank among independent models alone decided an accusation, whatever known copies score, and one "
@@ -28,6 +28,9 @@ class VerificationOptions:
         rule: by which the answers are judged. 2: the present one. 1, for records of before: 50 benign probes are asked,
             an accuracy beyond the references' by a single image makes a verdict inconclusive, known copies cannot keep
             a suspect from being accused, and a sequential run that can decide nothing is asked to its end.
+        verifications: how many of this suspect this is, those included from which one could have been chosen; a
+            ledger counts them. Each one after the first doubles p. 1 where no order could be chosen: all was asked.
+        recognised: how many more there were that only the answers showed to be of this suspect.
     """
 
     sequential: bool = False
@@ -35,6 +38,8 @@ class VerificationOptions:
     allow_extrapolation: bool = False
     claimed_accuracy: float | None = None
     rule: int = RULE
+    verifications: int = 1
+    recognised: int = 0
 
     def __post_init__(self) -> None:
         if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
@@ -44,15 +49,45 @@ class VerificationOptions:
             raise OptionError(
                 f"There are the rules {earlier} and {RULE}; found {self.rule}. A later release may know it."
             )
+        if self.verifications < 1 or self.recognised < 0:
+            raise OptionError(
+                "The verifications of a suspect are counted from 1, this one included, and those recognised from 0; "
+                f"found {self.verifications} and {self.recognised}."
+            )
 
     @property
     def all_probes(self) -> bool:
         """Whether every benign probe is asked that the budget allows: not where few queries are the point."""
         return self.rule > 1 and not self.sequential
 
+    @property
+    def factor(self) -> float:
+        """By what p is multiplied for the verifications before this one, see `factor_of`."""
+        return factor_of(self.verifications + self.recognised)
+
     def json_fields(self) -> dict[str, object]:
-        """See `JsonFields`: ``rule`` is told only where it is not 1, as before there was any other."""
-        return {name: value for name, value in vars(self).items() if name != "rule" or value != 1}
+        """See `JsonFields`: a field that came later is told only where it is not what was meant before there was it."""
+        return {name: value for name, value in vars(self).items() if name not in _BEFORE or _BEFORE[name] != value}
+
+
+_BEFORE = {"rule": 1, "verifications": 1, "recognised": 0}
+"""Of each field that came later, its value in the records of before."""
+
+_MOST_DOUBLINGS = 60
+
+
+def factor_of(verifications: int) -> float:
+    """Return 2 to the number of verifications after the first.
+
+    Whoever verifies again in another order, and stops when it suits, has many chances. If the i-th chance is taken at
+    the rate / 2^(i-1), all that come after the first add at most the rate once more, however many they are: Σ 2^(1-i)
+    is 2. The plain count, rate / i, would add (1/2 + 1/3 + ...) times the rate, which has no bound.
+
+    Example:
+        >>> factor_of(1), factor_of(2), factor_of(4)
+        (1.0, 2.0, 8.0)
+    """
+    return 2.0 ** min(verifications - 1, _MOST_DOUBLINGS)
 
 
 DEFAULT = VerificationOptions()

@@ -15,6 +15,7 @@ from cae_core.files.fields import read_field, read_fields
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question
+from cae_core.verification.occasion import Occasion, recorded_occasion
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import check_labels, conclude, interrogate, plan_verification
@@ -23,7 +24,7 @@ __all__ = ["Replay", "replay_verdict"]
 
 _ROUNDING = 1e-9
 
-_NOT_DERIVED = frozenset({"earlier"})
+_NOT_DERIVED = frozenset({"earlier", *(field.name for field in dataclasses.fields(Occasion))})
 """What a verdict says beside what follows from the answers."""
 
 _LARGEST_LABEL = 2**31
@@ -34,7 +35,7 @@ class Replay:
     """A verdict derived again.
 
     Attributes:
-        verdict: from the recorded answers, by the fingerprint at hand.
+        verdict: from the recorded answers, by the fingerprint at hand; its occasion is the record's word.
         differences: names of the fields in which the record says something else.
     """
 
@@ -108,10 +109,7 @@ def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) ->
     try:
         # the same fingerprint may stand in another file by now
         used = dataclasses.replace(subject, sha256=digest)
-        plan = plan_verification(used, suspect_sha256=suspect.sha256, options=options, nonce=nonce)
-        recorded = _Recorded(labels, suspect.name, used.fingerprint)
-        transcript = interrogate(plan, recorded.answer)
-        verdict = conclude(used, transcript, plan, named=suspect, options=options, nonce=nonce)
+        verdict = _derived(labels, used, named=suspect, options=options, nonce=nonce)
     except (OptionError, ModelError) as error:  # options and labels of which no verdict can have come
         raise VerdictError(f"The record was edited, or made by another calibration: {error}") from error
     questions = [(q.kind.name, q.index, q.repeat) for q in verdict.examination.transcript.questions]
@@ -120,6 +118,7 @@ def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) ->
             "The recorded questions are not those that the nonce gives for this fingerprint and calibration: the "
             "record was edited, or the calibration is another one."
         )
+    verdict = dataclasses.replace(verdict, occasion=recorded_occasion(record))
     derived: dict[str, Any] = as_json(verdict)
     derived |= _found_then(derived.get("findings"), record.get("findings"))
     names = (set(derived) | set(record)) - _NOT_DERIVED
@@ -130,6 +129,15 @@ def _suspect(told: Mapping[str, Any]) -> Suspect:
     """Return who was asked; records of before do not list the suspect's files."""
     name, digest = str(told["name"]), str(told["sha256"])
     return Suspect(name=name, sha256=digest, files=tuple(read_field(told, "files", list[str], default=[])))
+
+
+def _derived(
+    labels: list[int], subject: CalibratedFingerprint, *, named: Suspect, options: VerificationOptions, nonce: bytes
+) -> Verdict:
+    plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
+    recorded = _Recorded(labels, named.name, subject.fingerprint)
+    transcript = interrogate(plan, recorded.answer)
+    return conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
 
 
 def _found_then(derived: object, recorded: object) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from cae_core.method.caeacc import CAEAcc
 from cae_core.statistics.e_process import SequentialState, SequentialTest, running_confidence_sequence
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
-from cae_core.verification.decision import LITERATURE_THRESHOLD, NEITHER_KIND, Decision, Outcome, limited
+from cae_core.verification.decision import ASK_ALL, LITERATURE_THRESHOLD, NEITHER_KIND, Decision, Outcome, limited
 from cae_core.verification.evidence import Evidence, Null
 from cae_core.verification.examination import Examination, Sides
+from cae_core.verification.options import VerificationOptions, factor_of
 from cae_core.verification.sequential_evidence import SequentialEvidence
 
 __all__ = ["SequentialRun", "decide_sequential", "out_of_reach", "start_sequential"]
@@ -78,8 +79,12 @@ class SequentialRun:
         )
 
 
-def start_sequential(subject: CalibratedFingerprint) -> SequentialRun:
+def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> SequentialRun:
     """Return a run before its first question.
+
+    Args:
+        subject: what is asked.
+        factor: by which 1/E is multiplied for the verifications before this one: E has to become as many times larger.
 
     Raises:
         OptionError: another score than CAEAcc decides, or a parametric p-value does.
@@ -88,7 +93,8 @@ def start_sequential(subject: CalibratedFingerprint) -> SequentialRun:
     if calibration is None:
         n = len(fingerprint)
         k0 = math.ceil(LITERATURE_THRESHOLD * n) - 1
-        test = SequentialTest(examples=n, k0=k0, k1=k0 + 1, fpr=_UNCALIBRATED_RATE, fnr=_UNCALIBRATED_RATE)
+        level = _UNCALIBRATED_RATE / factor
+        test = SequentialTest(examples=n, k0=k0, k1=k0 + 1, fpr=level, fnr=level)
         return SequentialRun(fingerprint.labels, test, test.start())
     if calibration.score != Score.CAEACC or calibration.parametric:
         what = "a parametric p-value" if calibration.parametric else "the likelihood-ratio score"
@@ -108,8 +114,8 @@ def start_sequential(subject: CalibratedFingerprint) -> SequentialRun:
         examples=n,
         k0=int(references[-rank]) if rank else n,  # n: can never be exceeded
         k1=int(surrogates[rank_surrogate - 1]) if rank_surrogate else None,
-        fpr=calibration.fpr / 2,
-        fnr=calibration.fnr / 2,
+        fpr=calibration.fpr / 2 / factor,
+        fnr=calibration.fnr / 2 / factor,
     )
     return SequentialRun(fingerprint.labels, test, test.start(), (references, surrogates), rates)
 
@@ -167,7 +173,8 @@ def decide_sequential(examination: Examination, evidence: Mapping[Null, Evidence
         raise OptionError("The suspect was not asked in sequential mode. Decide by all answers at once.")
     calibration = examination.subject.calibration
     sides = examination.sides if circumstances.two_sided else None
-    outcome, reason, remedy = limited(*_at_the_stop(seen, caeacc, sides, calibration), circumstances)
+    found = _at_the_stop(seen, caeacc, sides, calibration)
+    outcome, reason, remedy = limited(*_outlasting(found, seen, examination.options), circumstances)
     threshold = (seen.k0 + 1) / seen.examples if seen.k0 < seen.examples else None
     reaches_below = threshold is not None and caeacc.low < threshold
     return Decision(
@@ -195,11 +202,27 @@ def _at_the_stop(
         return "independent", f"{reason}; this finds no derivation and does not prove independence", ""
     if seen.outcome is None:
         return "inconclusive", f"{found} settle neither side", _remedy(seen, caeacc.asked, calibration)
-    reason = f"{found} show more than {seen.k0} on all of them ({_origin(calibration)})"
+    reason = f"{found} show more than {seen.k0} on all of them ({_origin(seen, calibration)})"
     if sides is None or not sides.below_all_copies:
         return "surrogate", reason, ""
     fewer = f"fewer than any of the {sides.surrogates} known copies has (at most {caeacc.high:.0%})"
     return "inconclusive", f"{reason}, and {fewer}, so that it fits neither kind", NEITHER_KIND
+
+
+def _outlasting(
+    found: tuple[Outcome, str, str], seen: SequentialEvidence, options: VerificationOptions
+) -> tuple[Outcome, str, str]:
+    """Return the outcome where it holds although the answers showed further verifications of this suspect."""
+    outcome, reason, _ = found
+    more = factor_of(1 + options.recognised)
+    reached = {
+        "surrogate": seen.log_e[0] >= math.log(more / seen.level_surrogate),
+        "independent": seen.log_e[1] >= math.log(more / seen.level_independent),
+    }
+    if options.recognised == 0 or reached.get(outcome, True):
+        return found
+    again = f"{options.recognised} earlier verification{'s' * (options.recognised > 1)}"
+    return "inconclusive", f"{reason}; too little after {again} of this suspect as another file", ASK_ALL
 
 
 def _remedy(seen: SequentialEvidence, asked: int, calibration: Calibration | None) -> str:
@@ -223,8 +246,8 @@ def _needed(calibration: Calibration) -> str:
     )
 
 
-def _origin(calibration: Calibration | None) -> str:
+def _origin(seen: SequentialEvidence, calibration: Calibration | None) -> str:
     if calibration is None:
         return "the literature's threshold, which has no error rate"
-    half = calibration.fpr / 2
-    return f"{half:.3g} for that count among {len(calibration.references)} references, and {half:.3g} for the order"
+    half, order = calibration.fpr / 2, seen.level_surrogate
+    return f"{half:.3g} for that count among {len(calibration.references)} references, and {order:.3g} for the order"

@@ -12,10 +12,11 @@ from cae_core.verification.decision import Decision
 from cae_core.verification.evidence import Evidence, Null
 from cae_core.verification.examination import Examination
 from cae_core.verification.findings.finding import Finding
+from cae_core.verification.occasion import Occasion
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.transcript import Answer
 
-__all__ = ["SeenBefore", "Suspect", "Verdict"]
+__all__ = ["Repeated", "SeenBefore", "Suspect", "Verdict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +49,47 @@ class Suspect:
 
 @dataclass(frozen=True, kw_only=True)
 class SeenBefore:
-    """What a ledger remembers of the suspect.
+    """What a ledger remembers of the suspect, by fingerprints of this source.
 
     Attributes:
-        verifications: before this one, in another order.
+        verifications: before this one, whatever their order and mode; of records of before, those in another order.
         examples_seen: how many of the examples of this one it had been asked in them.
+        interrupted: of them, those that were not finished: all that they would have asked counts as seen.
+        recognised: of them, those of another file with the suspect's scores.
+        otherwise: of them, those with another fingerprint, calibration or contract, or other options.
     """
 
     verifications: int
     examples_seen: int
+    interrupted: int = 0
+    recognised: int = 0
+    otherwise: int = 0
+
+    @property
+    def details(self) -> str:
+        """What is remarkable about them, as a bracket after a space; empty where nothing is."""
+        told = (
+            (self.interrupted, "interrupted"),
+            (self.recognised, "of another file with its scores"),
+            (self.otherwise, "with another fingerprint, calibration, contract or options"),
+        )
+        words = ", ".join(f"{count} {what}" for count, what in told if count)
+        return f" ({words})" if words else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated:
+    """What earlier verifications of the suspect cost, see `VerificationOptions.factor`.
+
+    Attributes:
+        factor: by which p is multiplied; in sequential mode the half of it that the order decides.
+        p_value: against "independent", had there been no other verification; None where uncalibrated.
+        p_value_surrogate: against "surrogate", likewise.
+    """
+
+    factor: float
+    p_value: float | None
+    p_value_surrogate: float | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +105,7 @@ class Verdict:
         findings: what else the examination shows, for information.
         warnings: what weakens the evidence, in sentences.
         earlier: what a ledger remembers; None where none is kept.
+        occasion: when, with what and in whose name; None in records of before.
     """
 
     suspect: Suspect
@@ -82,6 +116,7 @@ class Verdict:
     findings: tuple[Finding, ...] = field(repr=False)
     warnings: tuple[str, ...] = ()
     earlier: SeenBefore | None = None
+    occasion: Occasion | None = None
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -134,6 +169,15 @@ class Verdict:
         """Of the sequential mode; None otherwise."""
         return self.examination.sequential
 
+    @property
+    def repeated(self) -> Repeated | None:
+        """By what p was multiplied for earlier verifications; None where by nothing."""
+        factor = self.examination.options.factor
+        if factor == 1:
+            return None
+        once = {null: found.p_once for null, found in self.evidence.items()}
+        return Repeated(factor=factor, p_value=once.get("independent"), p_value_surrogate=once.get("surrogate"))
+
     def finding(self, key: str) -> Any:  # noqa: ANN401 - as JSON holds it
         """Return the value of the finding that JSON calls ``key``.
 
@@ -171,10 +215,12 @@ class Verdict:
             "warnings": self.warnings,
             "calibration": None if self.behind is None else {**vars(self.behind), "sha256": subject.content_sha256},
             "sequential": self.sequential,
+            **({} if self.repeated is None else {"repeated": self.repeated}),
             "earlier": self.earlier,
             "suspect": self.suspect,
             "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
             "nonce": self.nonce,
+            **({} if self.occasion is None else vars(self.occasion)),
             "options": self.examination.options,
             "answers": self.answers,
             **({"findings": further} if further else {}),

@@ -1,9 +1,10 @@
 """Asking a suspect and judging its answers."""
 
+import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,21 +13,41 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import ModelError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
-from cae_core.fingerprint.questions import Question, asking_order, count_queries, plan_questions, question_images
+from cae_core.fingerprint.questions import (
+    Question,
+    asking_order,
+    count_queries,
+    plan_questions,
+    queries_for_all,
+    question_images,
+)
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
 from cae_core.verification.decision import decide
 from cae_core.verification.evidence import evidence_of
 from cae_core.verification.examination import examine
 from cae_core.verification.findings.table import findings_of
-from cae_core.verification.options import DEFAULT, VerificationOptions
+from cae_core.verification.known_models import refuse_known_file, source_by_file, source_by_scores
+from cae_core.verification.occasion import Occasion
+from cae_core.verification.options import DEFAULT, VerificationOptions, factor_of
+from cae_core.verification.recorder import Recorder, Scores, scores_told
 from cae_core.verification.transcript import Transcript
-from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 
 if TYPE_CHECKING:
     from cae_core.verification.sequential import SequentialRun  # loaded where it is asked for
 
-__all__ = ["VerificationPlan", "check_labels", "conclude", "interrogate", "plan_verification", "verify"]
+__all__ = [
+    "Memory",
+    "VerificationPlan",
+    "ask_all",
+    "check_labels",
+    "conclude",
+    "interrogate",
+    "order_matters",
+    "plan_verification",
+    "verify",
+]
 
 _ASKED_TOGETHER = 1024
 _MUCH_DRIFT = 0.1
@@ -89,9 +110,36 @@ def plan_verification(
         return VerificationPlan(questions=questions)
     from cae_core.verification.sequential import out_of_reach, start_sequential
 
-    run = start_sequential(subject)
+    run = start_sequential(subject, factor=factor_of(options.verifications))
     beyond = out_of_reach(run, subject.fingerprint, questions) if options.rule > 1 else ()
     return VerificationPlan(questions=questions, run=run, out_of_reach=beyond)
+
+
+def order_matters(subject: CalibratedFingerprint, options: VerificationOptions) -> bool:
+    """Return whether another nonce could ask other images, or stop at another one: whether an order can be chosen.
+
+    Where every example and every benign probe is asked, only what is asked again follows from the nonce.
+    """
+    if options.sequential or not options.all_probes:
+        return True
+    everything = queries_for_all(subject.fingerprint, int(subject.chosen.sum()))
+    return options.max_queries is not None and options.max_queries < everything
+
+
+class Memory(Protocol):
+    """What is told of a verification as it goes on, such as a ledger's entry."""
+
+    def asking(self, nonce: bytes, plan: VerificationPlan) -> None:
+        """Take down what is going to be asked, before the first question."""
+        ...
+
+    def told(self, scores: Scores) -> None:
+        """Take down what was told, see `scores_told`: once, whether all was asked or not."""
+        ...
+
+    def earlier(self, transcript: Transcript) -> SeenBefore:
+        """Return what is remembered of the suspect that gave these answers."""
+        ...
 
 
 def verify(
@@ -101,6 +149,10 @@ def verify(
     named: Suspect,
     options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
+    case: str = "",
+    self_check: bool = False,
+    refuse_known: bool = True,
+    memory: Memory | None = None,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Ask the suspect the fingerprint's examples and benign probes, in one random order, and decide.
@@ -110,22 +162,88 @@ def verify(
         subject: the fingerprint, and its calibration where it has one; without one the literature's threshold applies.
         named: who the suspect is.
         options: see `VerificationOptions`.
-        nonce: 16 random bytes where None.
+        nonce: 16 random bytes where None; the verdict says whether it was given.
+        case: a name for the case, which the verdict bears.
+        self_check: whether the suspect is meant to be the source itself.
+        refuse_known: whether a model by which suspects are judged is refused, see `cae_core.verification.known_models`.
+        memory: what is told of the verification as it goes on.
         progress: called with the queries done and the most that there can be.
 
     Raises:
         OptionError: see `plan_verification`.
+        PoolError: the suspect is a model that made the fingerprint or its calibration.
         ModelError: the suspect answers another number of labels than it was asked, classes that do not exist, or
             scores in the place of labels.
     """
-    nonce = secrets.token_bytes(16) if nonce is None else nonce
+    if refuse_known:
+        refuse_known_file(subject, named.name, named.sha256)
+    given, nonce = nonce is not None, secrets.token_bytes(16) if nonce is None else nonce
     plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
+    if memory is not None:
+        memory.asking(nonce, plan)
+    transcript, scores = _heard(suspect, subject, plan, name=named.name, memory=memory, progress=progress)
+    source = source_by_file(subject, named.sha256)
+    if refuse_known and source is None:
+        source = source_by_scores(subject, named.name, scores)
+    earlier = None if memory is None else memory.earlier(transcript)
+    if earlier is not None and order_matters(subject, options):
+        options = dataclasses.replace(options, recognised=max(0, earlier.verifications + 1 - options.verifications))
+    verdict = conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
+    occasion = Occasion.of(suspect, nonce_given=given, case=case, is_source=source, self_check=self_check)
+    return dataclasses.replace(verdict, earlier=earlier, occasion=occasion)
+
+
+def _heard(
+    suspect: Model,
+    subject: CalibratedFingerprint,
+    plan: VerificationPlan,
+    *,
+    name: str,
+    memory: Memory | None,
+    progress: StageProgress,
+) -> tuple[Transcript, Scores]:
+    """Ask everything, and return the answers and the scores; the latter are taken down whatever interrupts it."""
+    recorder, asked = Recorder(suspect), list[Question]()
+    try:
+        transcript = ask_all(recorder, subject.fingerprint, plan, name=name, asked=asked, progress=progress)
+    finally:
+        scores = scores_told(subject.fingerprint, asked, recorder.outputs())
+        if memory is not None and recorder.asked:
+            memory.told(scores)
+    return transcript, scores
+
+
+def ask_all(
+    suspect: Model,
+    fingerprint: Fingerprint,
+    plan: VerificationPlan,
+    *,
+    name: str,
+    asked: list[Question] | None = None,
+    progress: StageProgress = silent,
+) -> Transcript:
+    """Ask what is planned, or until it is decided, and return what was answered.
+
+    Args:
+        suspect: any `Model`.
+        fingerprint: whose images are asked.
+        plan: its run observes the answers.
+        name: of the suspect, for messages.
+        asked: takes the questions before they are asked, in the order in which their images are put, for whoever has to
+            know them where the suspect fails.
+        progress: see `verify`.
+
+    Raises:
+        ModelError: see `verify`.
+    """
     total = len(plan.questions)
 
     def put(block: Sequence[Question], done: int) -> Labels:
-        return _ask(suspect, subject.fingerprint, block, named.name, lambda n: progress(done + n, total))
+        if asked is not None:
+            asked.extend(block[place] for place in asking_order(block))
+        return _ask(suspect, fingerprint, block, name, lambda n: progress(done + n, total))
 
-    return conclude(subject, interrogate(plan, put), plan, named=named, options=options, nonce=nonce)
+    return interrogate(plan, put)
 
 
 def interrogate(plan: VerificationPlan, put: Callable[[Sequence[Question], int], Labels]) -> Transcript:

@@ -148,7 +148,7 @@ def _verify(
 ) -> tuple[tuple[PoolMember, Verdict], ...]:
     verdicts: list[tuple[PoolMember, Verdict]] = []
     for done, member in enumerate(suspects, start=1):
-        verdicts.append((member, verify_suspect(str(member.path), fingerprint, nonce=DEMO_NONCE)))
+        verdicts.append((member, verify_suspect(member.path, fingerprint, nonce=DEMO_NONCE, ledger=None)))
         progress("verifying", done, len(suspects))
     return tuple(verdicts)
 

@@ -8,8 +8,10 @@ from cae_core.fingerprint.kinds import KINDS
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.examination import Sides
+from cae_core.verification.occasion import Occasion
 from cae_core.verification.sequential_evidence import SequentialEvidence
-from cae_core.verification.verdict import SeenBefore, Verdict
+from cae_core.verification.verdict import Verdict
+from cae_report.text import contract_in_words, visible
 
 __all__ = ["Fact", "describe_models", "verdict_facts"]
 
@@ -48,10 +50,13 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     yield Fact("nondeterministic", f"{changed} repeated images got another answer" if changed else "", doubt=True)
     yield Fact("signs of evasion", "\n".join(verdict.evasion), doubt=True)
     yield Fact("warning", "\n".join(verdict.warnings), doubt=True)
-    yield Fact("seen before", _earlier(verdict.earlier), doubt=True)
-    yield Fact("nonce", verdict.nonce)
+    yield Fact("seen before", _earlier(verdict), doubt=True)
+    yield Fact("p multiplied", _repeated(verdict), doubt=True)
+    yield from _identity(verdict)
+    yield Fact("nonce", _nonce(verdict))
     yield Fact("fingerprint", verdict.examination.subject.fingerprint.id[:16])
     yield Fact("suspect SHA-256", verdict.suspect.sha256[:16])
+    yield from _occasion(verdict.occasion)
 
 
 def _findings(verdict: Verdict, section: Literal["scores", "asked"]) -> Iterator[Fact]:
@@ -135,11 +140,43 @@ def _benign(verdict: Verdict) -> str:
     return f"{found}  (references: {low:.3f} to {high:.3f}{outside})"
 
 
-def _earlier(earlier: SeenBefore | None) -> str:
+def _earlier(verdict: Verdict) -> str:
+    earlier = verdict.earlier
     if earlier is None or not earlier.verifications:
         return ""
     times = earlier.verifications
     return (
-        f"verified {times} time{'s' * (times > 1)} before in another order; it had been asked "
-        f"{earlier.examples_seen} of these examples"
+        f"verified {times} time{'s' * (times > 1)} before{earlier.details}; it had been asked {earlier.examples_seen} "
+        "of these examples"
     )
+
+
+def _repeated(verdict: Verdict) -> str:
+    found = verdict.repeated
+    if found is None:
+        return ""
+    part = " in the half that the order decides" if verdict.sequential is not None else ""
+    once = "" if found.p_value is None else f"; a single verification had p = {found.p_value:.4g}"
+    return f"by {found.factor:g}{part}, for the verifications before this one{once}"
+
+
+def _identity(verdict: Verdict) -> Iterator[Fact]:
+    occasion = verdict.occasion
+    if occasion is None or occasion.is_source is None:
+        return
+    how = {"file": "its file is the source's own", "scores": "it answers every image as the source does"}
+    meant = " (checked on purpose)" if occasion.self_check else ", a copy of it or the model itself"
+    yield Fact("the source itself", how[occasion.is_source] + meant, doubt=not occasion.self_check)
+
+
+def _nonce(verdict: Verdict) -> str:
+    occasion = verdict.occasion
+    return verdict.nonce + ("" if occasion is None else "  (given)" if occasion.nonce_given else "  (drawn)")
+
+
+def _occasion(occasion: Occasion | None) -> Iterator[Fact]:
+    if occasion is None:
+        return
+    yield Fact("contract", "" if occasion.contract is None else contract_in_words(occasion.contract))
+    yield Fact("asked", f"{occasion.date}, by {occasion.tool}" + (f", {occasion.runtime}" * bool(occasion.runtime)))
+    yield Fact("case", visible(occasion.case))

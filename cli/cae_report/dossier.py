@@ -17,6 +17,8 @@ from cae_core.verification.verdict import SeenBefore, Verdict
 __all__ = ["Dossier", "open_dossier"]
 
 _EARLIER = frozenset({"verifications", "examples_seen"})
+_EARLIER_NOW = _EARLIER | {"interrupted", "recognised", "otherwise"}
+"""The counts that the ledger gives: in records of before, and in present ones."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Dossier:
     """One verdict with everything that it rests on.
 
     Attributes:
-        verdict: derived again from the recorded answers; only ``earlier`` is the record's word.
+        verdict: derived again from the recorded answers; only ``earlier`` and ``occasion`` are the record's word.
         record: name and SHA-256 of the verdict's file.
         file: name and SHA-256 of the fingerprint's file at hand.
     """
@@ -75,7 +77,9 @@ def _earlier(value: Any, record: Path) -> SeenBefore | None:  # noqa: ANN401 - w
     """Return what the record says of earlier verifications, the one thing that its answers cannot confirm."""
     if value is None:
         return None
-    if not (isinstance(value, dict) and set(value) == _EARLIER and all(_is_count(x) for x in value.values())):
+    if not (
+        isinstance(value, dict) and set(value) in (_EARLIER, _EARLIER_NOW) and all(_is_count(x) for x in value.values())
+    ):
         raise VerdictError(
             f"{record}: 'earlier' should hold the counts 'verifications' and 'examples_seen', or be null. "
             "Give the file that `cae verify --json` wrote."

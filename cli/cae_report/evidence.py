@@ -10,7 +10,7 @@ from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_report.dossier import Dossier
-from cae_report.text import counted, number, percent
+from cae_report.text import contract_in_words, counted, number, percent
 
 __all__ = ["EvidenceRow", "evidence_rows"]
 
@@ -38,7 +38,14 @@ class EvidenceRow:
 
 def evidence_rows(dossier: Dossier) -> tuple[EvidenceRow, ...]:
     """Return every fact that the verdict rests on, and those that weaken it."""
-    return (*_decision(dossier), *_matches(dossier), *_rule(dossier), *_asking(dossier), *_doubts(dossier))
+    return (
+        *_decision(dossier),
+        *_matches(dossier),
+        *_rule(dossier),
+        *_asking(dossier),
+        *_occasion(dossier),
+        *_doubts(dossier),
+    )
 
 
 def _decision(dossier: Dossier) -> Iterator[EvidenceRow]:
@@ -148,15 +155,38 @@ def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
     changed = f"{verdict.nondeterministic} of {answers.repeats}" if answers.repeats else "none asked"
     yield EvidenceRow("Repeats answered otherwise", changed, "the first answer counts")
     yield EvidenceRow("Unanswered", str(verdict.unanswered), "refusals and answers that are no number; no matches")
-    yield EvidenceRow(
-        "Nonce",
-        verdict.nonce,
-        "with the fingerprint's id and the suspect's SHA-256 it fixes the order of the questions",
-    )
+    yield _nonce(dossier)
     options = as_json(dossier.examination.options)
     chosen = {name.replace("_", " "): value for name, value in options.items() if value not in (None, False)}
     words = [name if value is True else f"{name} {value}" for name, value in chosen.items()]
     yield EvidenceRow("Options", ", ".join(words) or "none")
+
+
+def _nonce(dossier: Dossier) -> EvidenceRow:
+    note = "with the fingerprint's id and the suspect's SHA-256 it fixes the order of the questions"
+    occasion = dossier.verdict.occasion
+    if occasion is not None:
+        note += "; given by whoever asked" if occasion.nonce_given else "; drawn when all else was fixed"
+    return EvidenceRow("Nonce", dossier.verdict.nonce, note)
+
+
+def _occasion(dossier: Dossier) -> Iterator[EvidenceRow]:
+    """Yield what the record says beside what follows from the answers; nothing in releases that did not say it."""
+    occasion, recorded = dossier.verdict.occasion, "as recorded, not derived from the answers"
+    if occasion is None:
+        return
+    if occasion.case:
+        yield EvidenceRow("Case", occasion.case, recorded)
+    yield EvidenceRow("Asked on", occasion.date, f"{recorded}: by the clock of the machine that asked")
+    runtime = "" if occasion.runtime is None else f", {occasion.runtime}"
+    yield EvidenceRow("Asked by", f"{occasion.tool}{runtime}", recorded)
+    if occasion.contract is not None:
+        note = f"how images were given to the suspect and its answers read; {recorded}"
+        yield EvidenceRow("Contract", contract_in_words(occasion.contract), note)
+    if occasion.is_source is not None:
+        how = {"file": "the file of the source", "scores": "a model that answers every image as the source does"}
+        note = "meant to be so (--self-check)" if occasion.self_check else "a copy of the source, or the source itself"
+        yield EvidenceRow("The suspect is", how[occasion.is_source], note)
 
 
 def _findings(dossier: Dossier, section: Literal["scores", "asked"]) -> Iterator[EvidenceRow]:
@@ -174,4 +204,11 @@ def _doubts(dossier: Dossier) -> Iterator[EvidenceRow]:
         return
     seen = verdict.earlier.examples_seen
     note = f"it had been asked {seen} of these examples before; as recorded, not derived from the answers"
-    yield EvidenceRow("Earlier verifications", str(verdict.earlier.verifications), note)
+    yield EvidenceRow("Earlier verifications", f"{verdict.earlier.verifications}{verdict.earlier.details}", note)
+    if verdict.repeated is not None:
+        yield EvidenceRow(
+            "p multiplied by",
+            number(verdict.repeated.factor),
+            "doubled for each earlier verification, since an order could be chosen among them"
+            + ("; of p the half that the order decides" if dossier.examination.sequential is not None else ""),
+        )

@@ -1,8 +1,14 @@
 """Words and numbers as a report shows them."""
 
+import json
 from typing import Any
 
-__all__ = ["all_visible", "counted", "number", "percent", "visible"]
+from cae_core.verification.occasion import AskedBy
+
+__all__ = ["all_visible", "contract_in_words", "counted", "number", "percent", "visible"]
+
+_LONGEST = 100
+"""Characters of a contract's field at most: the classes of a model may be a thousand."""
 
 
 def visible(text: str) -> str:
@@ -29,6 +35,17 @@ def all_visible(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
     if isinstance(value, list | tuple):
         return [all_visible(item) for item in value]
     return value
+
+
+def contract_in_words(contract: AskedBy) -> str:
+    """Return a contract in a line: its fields and the beginning of its digest."""
+    fields = ", ".join(f"{name} {_in_words(value)}" for name, value in contract.table.items())
+    return f"{visible(fields)} (SHA-256 {visible(contract.sha256)[:16]}…)"
+
+
+def _in_words(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def percent(share: float) -> str:

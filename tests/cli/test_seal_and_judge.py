@@ -19,6 +19,7 @@ import pytest
 from cae_backends.attestation.seals import attest_seal, dated_evidence, response_of, signed_by
 from cae_backends.attestation.signatures import check_signing_key
 from cae_backends.datasets import open_data
+from cae_core import clock
 from cae_core.calibration.calibrated import load_calibrated
 from cae_core.calibration.file import save_calibration
 from cae_core.calibration.record import Calibration
@@ -30,6 +31,7 @@ from cae_core.pool.manifest_writing import write_manifest
 from tests.backends.signing import KeyPair, make_keys
 from tests.backends.timestamping import OPENSSL, make_authority, needs_openssl
 from tests.cli.conftest import Outcome, Pool, Run, fit, write_onnx
+from tests.cli.test_bad_input import assert_one_sentence
 
 NONCE = "00" * 16
 REFERENCES = 19
@@ -87,6 +89,12 @@ class Court:
             *("--timestamp", self.seal.with_suffix(".tsr"), "--tsa-certificate", certificate),
             *("--suspect-since", since),
         )
+
+
+@pytest.fixture(autouse=True)
+def present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later than the seal, which the authority dates now, and than the suspects."""
+    monkeypatch.setattr(clock, "utc_now", lambda: datetime(2101, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +211,14 @@ def test_a_script_seals_dates_and_judges_as_the_commands_do(court: Court, ask: R
     by_command = ask(court.pool.copy, *court.dated()).json()
     same = ("outcome", "reason", "p_value", "p_adjusted", "references", "nonce", "verification")
     assert {name: case[name] for name in same} == {name: by_command[name] for name in same}
+
+
+def test_a_suspect_that_exists_since_tomorrow_is_refused(
+    court: Court, ask: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "utc_now", lambda: datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC))
+    outcome = ask(court.pool.copy, *court.dated())
+    assert_one_sentence(outcome, "said to exist since 2100-01-01T00:00:00+00:00, and it is only 2099-12-31T23:59:59")
 
 
 def test_the_same_without_a_timestamp_cannot_be_judged(court: Court, ask: Run) -> None:

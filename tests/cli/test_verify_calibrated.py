@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,13 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 
+from cae_core import __version__, clock
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.file import load_fingerprint
 from cae_core.fingerprint.kinds import SOURCE_ERROR
+from cae_core.opening.opened import open_model
 from cae_core.verification.ledger import ledger_of
 from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool, run_quietly
 from tests.cli.test_bad_input import assert_one_sentence
@@ -31,6 +36,24 @@ def own(calibrated: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(calibrated, tmp_path / "own.safetensors"))
 
 
+def saved_again(model: Path, target: Path) -> Path:
+    """Write the same model into another file, with a byte that says nothing."""
+    loaded = onnx.load(model)
+    loaded.doc_string = "saved again"
+    onnx.save(loaded, target)
+    return target
+
+
+def surer(model: Path, target: Path) -> Path:
+    """Write a model with the same labels and other scores."""
+    loaded = onnx.load(model)
+    for tensor in loaded.graph.initializer:
+        if tensor.name in ("w1", "b1"):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.2), tensor.name))
+    onnx.save(loaded, target)
+    return target
+
+
 def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, NDArray[Any]]], object]) -> None:
     metadata, tensors = read_tensors(path)
     told = json.loads(metadata["cae"])
@@ -41,13 +64,21 @@ def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, NDArray[Any]
 class TestVerdicts:
     @pytest.mark.parametrize("mode", [(), ("--sequential",)])
     def test_the_three_outcomes_and_their_exit_codes(
-        self, mode: tuple[str, ...], own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
+        self,
+        mode: tuple[str, ...],
+        own: Path,
+        pool: Pool,
+        calibration_pool: CalibrationPool,
+        *,
+        tmp_path: Path,
+        run_cae: Run,
     ) -> None:
+        honest = surer(calibration_pool.members("calibrate", "reference")[2], tmp_path / "honest.onnx")
         # fifty probes do not show that the source's accuracy is no reference's; all do
         unlike = ("surrogate", 3) if mode else ("inconclusive", 4)
         for suspect, more, verdict, code in (
             (pool.source, (ALLOWED,), "surrogate", 3),
-            (calibration_pool.members("calibrate", "reference")[2], (ALLOWED,), "independent", 0),
+            (honest, (ALLOWED,), "independent", 0),
             (pool.source, (), *unlike),
         ):
             outcome = run_cae("verify", "-s", suspect, "-f", own, *NONCE, *mode, *more, "--exit-code", "--json")
@@ -154,7 +185,8 @@ class TestForPeople:
             outcome = run_cae("verify", "-s", pool.source, "-f", own, "--sequential", *more)
             words = ("at least 39 references, and there are 9", "at least 39 surrogates, and there are 0")
             assert_one_sentence(outcome, "can decide nothing here", *words, code=2)
-        assert not ledger_of(own).read_bytes()
+        events = [json.loads(line)["event"] for line in ledger_of(own).read_bytes().splitlines()]
+        assert events == ["begun", "withdrawn"]  # nothing was asked, and nothing counts
 
     def test_a_sequential_one_that_can_decide_one_side_says_so(
         self, own: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
@@ -379,6 +411,11 @@ class TestReplay:
         assert_one_sentence(run_cae("verify", "--replay", path, "-f", own), words)
 
 
+def shown(text: str) -> str:
+    """Return a table's text without its lines' ends."""
+    return " ".join(text.split())
+
+
 class TestLedger:
     def verify(self, run_cae: Run, suspect: Path, own: Path, *more: str | Path) -> dict[str, Any]:
         outcome = run_cae("verify", "-s", suspect, "-f", own, "--json", *more)
@@ -388,26 +425,46 @@ class TestLedger:
     def test_it_lies_beside_the_fingerprint_and_remembers(
         self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run
     ) -> None:
-        assert self.verify(run_cae, pool.source, own, *NONCE)["earlier"] == {"verifications": 0, "examples_seen": 0}
+        none = {"verifications": 0, "examples_seen": 0, "interrupted": 0, "recognised": 0, "otherwise": 0}
+        assert self.verify(run_cae, pool.source, own, *NONCE)["earlier"] == none
         assert ledger_of(own).stat().st_mode & 0o777 == 0o600
-        seen = {"verifications": 1, "examples_seen": 20}
+        seen = {**none, "verifications": 1, "examples_seen": 20}
         assert self.verify(run_cae, pool.source, own)["earlier"] == seen
-        assert self.verify(run_cae, pool.source, own, *NONCE)["earlier"] == seen  # the other order
+        assert self.verify(run_cae, pool.source, own, *NONCE)["earlier"] == {**seen, "verifications": 2}
         renamed = Path(shutil.copy(pool.source, tmp_path / "renamed.onnx"))
-        assert self.verify(run_cae, renamed, own)["earlier"]["verifications"] == 2
-        assert self.verify(run_cae, pool.other, own)["earlier"]["verifications"] == 0
-        assert len(ledger_of(own).read_text().splitlines()) == 5
+        assert self.verify(run_cae, renamed, own)["earlier"]["verifications"] == 3
+        changed = saved_again(pool.source, tmp_path / "changed.onnx")
+        assert self.verify(run_cae, changed, own)["earlier"] == {**seen, "verifications": 4, "recognised": 4}
+        assert self.verify(run_cae, pool.other, own)["earlier"] == none
+        assert [json.loads(line)["event"] for line in ledger_of(own).read_text().splitlines()] == 6 * [
+            "begun",
+            "asking",
+            "ended",
+        ]
+
+    def test_what_was_chosen_among_multiplies_p(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        few = ("--max-queries", "70", ALLOWED)
+        first, second = (self.verify(run_cae, pool.source, own, *few) for _ in range(2))
+        assert (first["p_value"], "repeated" in first) == (0.1, False)
+        assert (second["p_value"], second["repeated"]["factor"], second["repeated"]["p_value"]) == (0.2, 2, 0.1)
+        third = self.verify(run_cae, pool.source, own, *few)
+        assert (third["verdict"], third["p_value"]) == ("inconclusive", 0.4)
+        assert self.verify(run_cae, pool.source, own, ALLOWED)["verdict"] == "surrogate"  # everything is asked
+        outcome = run_cae("verify", "-s", pool.source, "-f", own, *few)
+        assert "by 16, for the verifications before this one; a single verification had p = 0.1" in shown(outcome.out)
 
     def test_only_what_it_was_asked_counts(self, own: Path, pool: Pool, run_cae: Run) -> None:
         few = self.verify(run_cae, pool.source, own, "--sequential", ALLOWED)
         whole = self.verify(run_cae, pool.source, own)
-        assert whole["earlier"] == {"verifications": 1, "examples_seen": few["asked"]}
+        earlier = whole["earlier"]
+        assert (earlier["verifications"], earlier["examples_seen"]) == (1, few["asked"])
+        assert earlier["otherwise"] == 1  # of another accuracy that was allowed
 
     def test_people_are_told(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "200")
         assert "seen before" not in run_cae("verify", "-s", pool.source, "-f", own).out
         text = run_cae("verify", "-s", pool.source, "-f", own).out
-        assert "verified 1 time before in another order; it had been asked 20 of these examples" in text
+        assert "verified 1 time before; it had been asked 20 of these examples" in text
 
     def test_elsewhere(self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
         elsewhere = ("--ledger", tmp_path / "l.jsonl")
@@ -427,6 +484,119 @@ class TestLedger:
         monkeypatch.setattr(workflows, "verify", lambda *_given, **_options: pytest.fail("the suspect was asked"))
         outcome = run_cae("verify", "-s", pool.source, "-f", own, "--ledger", tmp_path)
         assert_one_sentence(outcome, str(tmp_path), "the ledger cannot be written", "--no-ledger")
+
+
+class TestOccasion:
+    def test_when_by_what_and_in_whose_name(
+        self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clock, "utc_now", lambda: datetime(2026, 5, 1, 12, tzinfo=UTC))
+        monkeypatch.setenv("COLUMNS", "200")
+        given = ("-s", pool.other, "-f", own, "--no-ledger", "--case", "17 O 4/26")
+        told = run_cae("verify", *given, "--json").json()
+        assert (told["date"], told["case"], told["nonce_given"]) == ("2026-05-01T12:00:00+00:00", "17 O 4/26", False)
+        assert told["tool"] == f"cae-fingerprint {__version__}"
+        package = "onnxruntime" if sys.platform == "darwin" else "onnxruntime-gpu"
+        assert told["runtime"] == f"onnxruntime {version(package)}"
+        contract = open_model(str(pool.other)).contract  # type: ignore[attr-defined]
+        assert told["contract"] == {"sha256": contract.digest, "table": contract.table()}
+        text = shown(run_cae("verify", *given, *NONCE).out)
+        assert "contract layout NHWC, range [0.0, 1.0], output logits" in text
+        assert f"asked 2026-05-01T12:00:00+00:00, by cae-fingerprint {__version__}, onnxruntime" in text
+        assert "case 17 O 4/26" in text
+        assert "(given)" in text
+
+    def test_the_contract_that_was_given_is_the_one_that_is_told(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        given = ("-s", pool.other, "-f", own, "--no-ledger", "--json")
+        other = run_cae("verify", *given, "--contract", 'layout="NHWC", range=[0,2], output="logits"').json()
+        assert other["contract"]["table"]["range"] == [0.0, 2.0]
+
+    def test_a_name_that_hides_something_is_shown(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        given = ("verify", "-s", pool.other, "-f", own, "--no-ledger")
+        out = run_cae(*given, "--case", "a\x1b[2Kb\u202ec").out
+        assert "\x1b" not in out
+        assert r"a\x1b[2Kb\u202ec" in out
+        assert_one_sentence(run_cae(*given, "--case", "x" * 201), "at most 200 characters; found 201", code=2)
+
+    def test_it_is_the_records_word(self, own: Path, record: Path, run_cae: Run) -> None:
+        edit(record, date="2001-01-01T00:00:00+00:00", case="other")
+        again = run_cae("verify", "--replay", record, "-f", own, "--json").json()
+        assert (again["date"], again["case"]) == ("2001-01-01T00:00:00+00:00", "other")
+        for wrong in (
+            {"date": 3},
+            {"date": "yesterday"},
+            {"date": "2" * 300},
+            {"case": "x" * 300},
+            {"nonce_given": 1},
+            {"is_source": "perhaps"},
+            {"contract": {"sha256": "ab", "table": {"layout": "NHWC"}}},
+            {"contract": {"sha256": "ab", "table": {"layout": [[[1]]]}}},
+            {"contract": []},
+        ):
+            edit(record, **{"date": "2001-01-01T00:00:00+00:00", **wrong})
+            outcome = run_cae("verify", "--replay", record, "-f", own)
+            assert_one_sentence(outcome, "no verdict as `cae verify --json` prints it")
+            edit(record, case="", nonce_given=False, is_source=None, contract=None)
+
+
+class TestKnownModels:
+    @pytest.mark.parametrize("relation", ["surrogate", "reference"])
+    def test_those_of_the_calibration_are_refused(
+        self, relation: str, own: Path, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
+    ) -> None:
+        member = calibration_pool.members("calibrate", relation)[1]
+        outcome = run_cae("verify", "-s", member, "-f", own)
+        words = (f"is the {relation} {member.stem} of the calibration (role calibrate)", "it is the same file")
+        assert_one_sentence(outcome, str(member), *words)
+        changed = saved_again(member, tmp_path / "changed.onnx")
+        outcome = run_cae("verify", "-s", changed, "-f", own)
+        words = (
+            f"answers every image like the {relation} {member.stem} of the calibration",
+            "saved again or converted",
+        )
+        assert_one_sentence(outcome, str(changed), *words)
+
+    def test_those_of_the_generation_are_refused(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        for folder, relation in ((pool.surrogates, "surrogate"), (pool.references, "reference")):
+            member = sorted(folder.iterdir())[0]
+            outcome = run_cae("verify", "-s", member, "-f", own)
+            assert_one_sentence(outcome, f"is the {relation} {member.stem} that the fingerprint was made with")
+
+    def test_a_screening_model_and_one_of_the_generation_by_its_scores(
+        self, own: Path, pool: Pool, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
+    ) -> None:
+        assert run_cae("calibrate", "-f", own, "--pool", calibration_pool.manifest).code == 0
+        member = calibration_pool.members("screen", "surrogate")[0]
+        assert_one_sentence(
+            run_cae("verify", "-s", member, "-f", own), f"{member.stem} of the calibration (role screen)"
+        )
+        changed = saved_again(sorted(pool.references.iterdir())[0], tmp_path / "changed.onnx")
+        outcome = run_cae("verify", "-s", changed, "-f", own)
+        assert_one_sentence(
+            outcome, "answers every image like the reference other-1 that the fingerprint was made with"
+        )
+
+    def test_the_source_itself_is_judged_and_named(
+        self, own: Path, pool: Pool, calibration_pool: CalibrationPool, *, tmp_path: Path, run_cae: Run
+    ) -> None:
+        assert run_cae("calibrate", "-f", own, "--pool", calibration_pool.manifest).code == 0
+        given = ("-f", own, "--no-ledger", "--json")
+        by_file = run_cae("verify", "-s", pool.source, *given).json()
+        assert (by_file["is_source"], by_file["self_check"]) == ("file", False)
+        by_scores = run_cae("verify", "-s", saved_again(pool.source, tmp_path / "s.onnx"), *given).json()
+        assert (by_scores["is_source"], by_scores["caeacc"]) == ("scores", by_file["caeacc"])
+        assert run_cae("verify", "-s", pool.copy, *given).json()["is_source"] is None
+        text = shown(run_cae("verify", "-s", pool.source, "-f", own, "--no-ledger").out)
+        assert "the source itself its file is the source's own, a copy of it or the model itself" in text
+
+    def test_a_self_check(self, own: Path, pool: Pool, run_cae: Run) -> None:
+        given = ("-f", own, "--no-ledger", "--self-check")
+        told = run_cae("verify", "-s", pool.source, *given, "--json").json()
+        assert (told["is_source"], told["self_check"]) == ("file", True)
+        text = shown(run_cae("verify", "-s", pool.source, *given).out)
+        assert "its file is the source's own (checked on purpose)" in text
+        outcome = run_cae("verify", "-s", pool.copy, *given)
+        assert_one_sentence(outcome, "--self-check verifies the very file", "leave --self-check out", code=2)
 
 
 class TestBadInput:

@@ -1,6 +1,7 @@
 """Suspects that answer as a test tells them to, honest or not."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -42,6 +43,36 @@ class Scripted:
         assert images.dtype == np.uint8
         self.batches.append(len(images))
         return Predictions(self.answer(images.astype(np.uint8)), self.probabilities(len(images)))
+
+
+@dataclass
+class Telling:
+    """A black box that answers by a function and tells probabilities, which follow from the image and its weights.
+
+    Attributes:
+        answer: of the labels.
+        weights: two models of other weights tell other probabilities.
+        moved: added to each probability of the answered label.
+        stops_after: images, after which it is interrupted; None: never.
+    """
+
+    answer: Answer
+    weights: int = 0
+    moved: float = 0.0
+    classes: int = 10
+    stops_after: int | None = None
+    asked: int = 0
+
+    def predict(self, images: Images) -> Predictions:
+        self.asked += len(images)
+        if self.stops_after is not None and self.asked > self.stops_after:
+            raise KeyboardInterrupt
+        labels = self.answer(images.astype(np.uint8))
+        drawn = [zlib.crc32(image.tobytes(), self.weights) / 2**32 for image in images]
+        sure = np.array([0.5 + 0.4 * share for share in drawn], np.float32) + np.float32(self.moved)
+        told = np.repeat(((1 - sure) / (self.classes - 1))[:, np.newaxis], self.classes, axis=1)
+        told[np.arange(len(labels)), labels] = sure
+        return Predictions(labels, told)
 
 
 def table(fingerprint: Fingerprint, examples: Labels, probes: Labels, akh: Labels | None = None) -> Answer:

@@ -12,6 +12,7 @@ import pytest
 
 from cae_core.contract import Contract, contract_from_metadata, metadata_of, parse_contract, read_contract
 from cae_core.errors import ContractError, DataError
+from cae_core.files.digests import digest_of
 
 PLAIN: dict[str, Any] = {"layout": "NHWC", "range": (0.0, 1.0), "output": "logits"}
 
@@ -290,3 +291,41 @@ def test_a_mean_image_lies_beside_its_contract(tmp_path: Path) -> None:
     assert (
         parse_contract(table | {"mean_image": str(tmp_path / "mean.npy")}, origin="the option").mean_image is not None
     )
+
+
+class TestDigest:
+    """What a model was asked by, as records name it."""
+
+    def test_it_is_that_of_the_canonical_json_of_the_table(self) -> None:
+        contract = Contract(**{**PLAIN, "mean": (0.5,), "classes": (1, 0)})
+        told = contract.table()
+        assert told == {
+            "layout": "NHWC",
+            "range": [0.0, 1.0],
+            "output": "logits",
+            "dtype": "float32",
+            "mean": [0.5],
+            "classes": [1, 0],
+        }
+        assert contract.digest == digest_of(told)
+
+    def test_equal_contracts_have_one_digest_however_they_are_written(self) -> None:
+        written: Any = {"layout": "NHWC", "range": [0, 1], "output": "logits", "size": [8, 8], "std": 1}
+        read = parse_contract(written, origin="x")
+        assert read.digest == Contract(**{**PLAIN, "range": (0, 1), "size": (8, 8), "std": (1,)}).digest
+        assert read.digest == contract_from_metadata(metadata_of(read), origin="x").digest  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"range": (0.0, 255.0)},
+            {"channels": "BGR"},
+            {"mean": (0.1,)},
+            {"mean_image": np.zeros((2, 2, 3), np.float32)},
+            {"mean_image": np.ones((2, 2, 3), np.float32)},
+            {"output": "labels"},
+        ],
+    )
+    def test_another_contract_has_another_one(self, change: dict[str, Any]) -> None:
+        others = [Contract(**PLAIN), Contract(**PLAIN, mean_image=np.full((2, 2, 3), 2, np.float32))]
+        assert Contract(**{**PLAIN, **change}).digest not in [other.digest for other in others]

@@ -52,6 +52,7 @@ class ExactModel:
         random: likewise, that it answers by chance.
         beyond: only images with a level that is farther from grey are refused, or answered by chance.
         forgets: whether it answers an image otherwise when it is asked again.
+        runtime: see `Model`.
         asked: how often each image was, by its bytes.
     """
 
@@ -62,6 +63,7 @@ class ExactModel:
     random: int = 0
     beyond: int = -1
     forgets: bool = False
+    runtime: str = "exact 1"
     asked: Counter[bytes] = field(default_factory=Counter)
 
     def predict(self, images: NDArray[Any]) -> Predictions:

@@ -14,13 +14,15 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cae_core import loaders
+from cae_core import clock, loaders
 from tests.golden.models import ExactLoader
 
 __all__ = ["normalised", "rounded", "steady"]
@@ -41,7 +43,12 @@ def steady() -> Iterator[None]:
         patch.setattr(importlib.metadata, "version", lambda _name: RELEASE)
         patch.setattr(platform, "python_version", lambda: "3.4.5")
         # salts and nonces where no option gives them
-        patch.setattr(secrets, "token_bytes", lambda count: bytes(range(count)))
+        patch.setattr(secrets, "token_bytes", lambda size: bytes(range(size)))
+        # ids in ledgers; names of drafts, too
+        numbers = count(1)
+        patch.setattr(secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
+        # later than every date in the cases
+        patch.setattr(clock, "utc_now", lambda: datetime(2222, 2, 2, 2, 22, 22, tzinfo=UTC))
         # the only backend: what others are installed stands in messages
         patch.setattr(loaders, "installed_loaders", lambda: iter([ExactLoader()]))
         # the program's name in usage errors

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cae_backends.contract_files import find_contract
 from cae_backends.onnx.external_data import shown
 from cae_backends.onnx.files import says
-from cae_backends.onnxruntime.session import open_session, readable_texts, runtime_failures, shortened
+from cae_backends.onnxruntime.session import open_session, readable_texts, release, runtime_failures, shortened
 from cae_core.arrays import Images, check_images
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError
@@ -49,6 +49,7 @@ class OnnxRuntimeModel:
         input_shape: of the image tensor; a symbolic axis is a string, an unknown one None.
         output: name of the output that is used.
         providers: ONNX Runtime's names of where it runs, the preferred one first.
+        runtime: what answers, such as ``"onnxruntime 1.31.1"``.
     """
 
     def __init__(self, path: Path, session: Any, contract: Contract) -> None:  # noqa: ANN401 - an InferenceSession
@@ -59,6 +60,7 @@ class OnnxRuntimeModel:
             ContractError: the contract's tensor does not fit the input's type.
         """
         self.contract = contract
+        self.runtime = release()
         self.providers: tuple[str, ...] = tuple(session.get_providers())
         self._path = path
         self._session = session

@@ -22,7 +22,7 @@ from cae_backends.onnx.failures import not_opened, shortened
 from cae_core.errors import BackendMissing, ModelError, first_line
 from cae_core.loaders import Device
 
-__all__ = ["REINSTALL", "open_session", "readable_texts", "runtime_failures", "shortened", "usable_device"]
+__all__ = ["REINSTALL", "open_session", "readable_texts", "release", "runtime_failures", "shortened", "usable_device"]
 
 _PACKAGE = "onnxruntime" if sys.platform == "darwin" else "onnxruntime-gpu"
 
@@ -50,6 +50,15 @@ def _runtime() -> ModuleType:
         raise BackendMissing(f"ONNX Runtime is installed and most of it is missing. Install it anew: {REINSTALL}.")
     runtime.set_default_logger_severity(_FATAL)
     return runtime
+
+
+def release() -> str:
+    """Return what runs the models, such as ``"onnxruntime 1.31.1"``.
+
+    Raises:
+        BackendMissing: ONNX Runtime is not installed.
+    """
+    return f"onnxruntime {_runtime().__version__}"
 
 
 @lru_cache(maxsize=1)

@@ -41,6 +41,7 @@ class TensorflowModel:
     Attributes:
         contract: what this model takes and answers.
         witness: see above.
+        runtime: what answers, such as ``"tensorflow 2.21.0"``.
 
     Raises:
         ContractError: the contract does not fit the graph's input or its end.
@@ -60,6 +61,7 @@ class TensorflowModel:
         bare = without_softmax(graph)
         check_end(contract, softmax=ends_in_softmax(graph), origin=origin)
         self.contract, self.witness = contract, witness
+        self.runtime = f"tensorflow {load_tensorflow().__version__}"
         self._origin, self._shape = origin, graph.shape
         self._device = resolve_device(device)
         self._told = Program(graph, logarithm=False)

@@ -45,6 +45,9 @@ class TorchModel:
         image_shape: (h, w, k) of the canonical images that a model from a file takes; None: any.
         witness: answers for the file that the module was made of.
 
+    Attributes:
+        runtime: what answers, such as ``"torch 2.14.1"``.
+
     Raises:
         ModelError: there is no such device.
     """
@@ -59,6 +62,7 @@ class TorchModel:
         witness: Witness | None = None,
     ) -> None:
         self.contract = contract
+        self.runtime = f"torch {torch.__version__}"
         self.image_shape = image_shape
         self.witness = witness
         self.device = resolve_device(device)

@@ -36,8 +36,15 @@ def run(
         float | None, typer.Option(help="Accuracy that the suspect's owner claims, 0 to 1.")
     ] = None,
     nonce: Annotated[
-        bytes | None, typer.Option(parser=parse_nonce, metavar="HEX", help="Decides the order; default: random.")
+        bytes | None,
+        typer.Option(
+            parser=parse_nonce, metavar="HEX", help="Decides the order; default: drawn after all else is recorded."
+        ),
     ] = None,
+    case: Annotated[str, typer.Option(help="A name for the case, which verdict, report and ledger bear.")] = "",
+    self_check: Annotated[
+        bool, typer.Option("--self-check", help="The suspect is the source's own file, and is meant to be.")
+    ] = False,
     replay: Annotated[
         Path | None, typer.Option(help="A verdict's JSON file: derive it again from its recorded answers.")
     ] = None,
@@ -59,12 +66,13 @@ def run(
     independence is proven. A suspect that scores above the independent models and below every known copy is
     "inconclusive".
 
-    All benign images of the fingerprint are asked, as far as --max-queries allows, and 50 with --sequential.
+    All benign images of the fingerprint are asked, as far as --max-queries allows, and 50 with --sequential. With
+    either of the two, each earlier verification that the ledger knows of doubles p. A model that made the fingerprint
+    or its calibration is refused as a suspect.
 
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
     from cae_core.contract import read_contract
-    from cae_core.verification.ledger import ledger_of
     from cae_core.verification.options import VerificationOptions
     from cae_core.workflows import verify_suspect
 
@@ -96,7 +104,9 @@ def run(
                 trusted=trusted,
                 options=options,
                 nonce=nonce,
-                ledger=None if no_ledger else ledger or ledger_of(fingerprint),
+                case=case,
+                self_check=self_check,
+                ledger=None if no_ledger else ledger or "auto",
                 progress=stage(progress, "asking"),
             )
     if json:

@@ -4,14 +4,14 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cae_core import workflows
+from cae_core import clock, workflows
 from cae_core.arrays import Images, Labels
 from cae_core.calibration import file as calibration_file
 from cae_core.calibration.calibrate import CalibrationSettings
@@ -35,6 +35,29 @@ from tests.core.toys import LinearModel, quick_settings
 SEALED = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = datetime(2026, 5, 1, tzinfo=UTC)
 PROVEN = DatedEvidence(sealed_at=SEALED, suspect_since=LATER, authority="an authority")
+
+
+@pytest.fixture(autouse=True)
+def present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later than every date here."""
+    monkeypatch.setattr(clock, "utc_now", lambda: datetime(2026, 6, 1, tzinfo=UTC))
+
+
+class TestTheFuture:
+    """Nothing is proven to have existed at a time that has not come."""
+
+    LATE = DatedEvidence(sealed_at=SEALED, suspect_since=datetime(2026, 6, 1, 0, 0, 1, tzinfo=UTC))
+
+    def test_it_is_refused_before_anybody_is_asked(self, regeneration: Regeneration, dispute: Dispute) -> None:
+        suspect = LabelsOnly(opened(dispute.copy))
+        with pytest.raises(VerdictError, match=r"since 2026-06-01T00:00:01\+00:00, and it is only 2026-06-01T00:00:00"):
+            judge(regeneration, suspect, dated=self.LATE)
+        assert suspect.asked == 0
+
+    def test_this_very_moment_is_not_the_future(self) -> None:
+        self.LATE.check(datetime(2026, 6, 1, 0, 0, 1, tzinfo=UTC))
+        self.LATE.check(datetime(2026, 6, 1, 3, 0, 1, tzinfo=timezone(timedelta(hours=3))))
+        DatedEvidence().check(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,36 @@
-"""The ledger: which suspect has seen which examples, whatever crashed and however many wrote at once."""
+"""The ledger: who was verified how often and has seen what, whatever crashed and however many wrote at once."""
 
 import dataclasses
 import errno
 import json
 import os
+import secrets
+import stat
 import subprocess
 import sys
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from cae_core.errors import StorageError
+from cae_core import clock
+from cae_core.contract import Contract
+from cae_core.errors import ModelError, OptionError, StorageError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
-from cae_core.verification.ledger import Earlier, ledger_of, open_ledger, read_earlier, record_verdict
+from cae_core.models import Predictions
+from cae_core.verification.ledger import begin_entry, ledger_of
+from cae_core.verification.ledger_lines import read_entries
 from cae_core.verification.options import VerificationOptions
-from cae_core.verification.verdict import Verdict
-from tests.core.suspects import ask, matching
-from tests.core.toys import toy_fingerprint
+from cae_core.verification.remembered import verify_remembered
+from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
+from tests.core.suspects import Telling, matching, oracle
+from tests.core.toys import paired, toy_calibration, toy_fingerprint
+
+FIRST = Suspect(name="x.onnx", sha256="ab")
+BUDGET = VerificationOptions(max_queries=70)
 
 
 @pytest.fixture
@@ -27,164 +38,348 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "f.safetensors.ledger.jsonl"
 
 
-@pytest.fixture
-def verdict(fingerprint: Fingerprint) -> Verdict:
-    return ask(matching(fingerprint, 20), fingerprint, nonce=b"first nonce")
+def verified(ledger: Path, fingerprint: Fingerprint, suspect: Any = None, **given: Any) -> Verdict:  # noqa: ANN401 - of many types
+    """Verify a suspect, one that tells labels only unless another is given, and have it remembered."""
+    model = matching(fingerprint, 20) if suspect is None else suspect
+    return verify_remembered(model, paired(fingerprint), ledger=ledger, **{"named": FIRST, **given})
 
 
-def earlier(path: Path, verdict: Verdict, **changes: str) -> Earlier:
-    """Return what the ledger says to a verification of the same suspect in the order of another nonce."""
-    asked = {
-        "fingerprint_id": verdict.examination.subject.fingerprint.id,
-        "suspect_sha256": verdict.suspect.sha256,
-        "nonce": "another",
-        **changes,
-    }
-    return read_earlier(path, **asked)
+def seen(verdict: Verdict) -> SeenBefore:
+    assert verdict.earlier is not None
+    return verdict.earlier
+
+
+def lines(ledger: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ledger.read_bytes().splitlines() if line]
 
 
 def test_it_lies_beside_the_fingerprint() -> None:
     assert ledger_of(Path("a/f.safetensors")) == Path("a/f.safetensors.ledger.jsonl")
 
 
-def test_without_a_ledger_nothing_is_known(ledger: Path, verdict: Verdict) -> None:
-    assert earlier(ledger, verdict) == Earlier(0, frozenset())
+class TestLines:
+    def test_they_say_who_was_asked_what_by_whom_and_when(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clock, "utc_now", lambda: clock.datetime(2026, 5, 1, tzinfo=clock.UTC))
+        monkeypatch.setattr(secrets, "token_hex", lambda _count: "1d")
+        model: Any = matching(fingerprint, 20)
+        model.contract, model.runtime = Contract(layout="NHWC", range=(0, 1), output="labels"), "toy 1"
+        calibration = toy_calibration(fingerprint, [1] * 19)
+        subject = paired(fingerprint, calibration)
+        options = VerificationOptions(max_queries=70, claimed_accuracy=0.9)
+        verify_remembered(model, subject, ledger=ledger, named=FIRST, options=options, nonce=b"n", case="17 O 4")
+        begun, asking, ended = lines(ledger)
+        date, digest = "2026-05-01T00:00:00+00:00", subject.content_sha256
+        assert begun == {
+            "ledger": 2,
+            "event": "begun",
+            "id": "1d",
+            "date": date,
+            "fingerprint": fingerprint.id,
+            "source": "",
+            "suspect": "ab",
+            "setup": {
+                "calibration": digest,
+                "contract": model.contract.digest,
+                "allow_extrapolation": False,
+                "claimed_accuracy": 0.9,
+                "rule": 2,
+            },
+            "name": "x.onnx",
+            "case": "17 O 4",
+            "nonce": b"n".hex(),
+            "nonce_given": True,
+            "sequential": False,
+            "max_queries": 70,
+            "calibration": {
+                "sha256": digest,
+                "score": "caeacc",
+                "fpr": 0.05,
+                "fnr": 0.05,
+                "parametric": False,
+                "examples_chosen": 20,
+            },
+            "runtime": "toy 1",
+            "tool": begun["tool"],
+        }
+        assert {name: asking[name] for name in ("event", "id", "nonce")} == {
+            "event": "asking",
+            "id": "1d",
+            "nonce": b"n".hex(),
+        }
+        assert (ended["event"], ended["date"], ended["verdict"], ended["value"]) == ("ended", date, "surrogate", 1.0)
+        assert asking["examples"] == ended["examples"]
+
+    def test_only_its_owner_may_read_it(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        verified(ledger, fingerprint)
+        assert ledger.stat().st_mode & 0o777 == 0o600
+
+    def test_an_earlier_release_reads_what_was_finished(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        """It took lines with these four fields, and passed over all others."""
+        verdict = verified(ledger, fingerprint)
+        then = [line for line in lines(ledger) if {"fingerprint", "suspect", "nonce", "examples"} <= set(line)]
+        (line,) = then
+        assert (line["fingerprint"], line["suspect"], line["nonce"]) == (fingerprint.id, "ab", verdict.nonce)
+        assert line["examples"] == list(range(20))
+
+    @pytest.mark.parametrize("name", ["a\nb.onnx", "a\u2028b.onnx", "a\x85b.onnx", "a\udcffb.onnx", "ä.onnx"])
+    def test_a_suspects_name_cannot_break_its_line(self, ledger: Path, fingerprint: Fingerprint, name: str) -> None:
+        named = dataclasses.replace(FIRST, name=name)
+        verified(ledger, fingerprint, named=named, case=name)
+        assert seen(verified(ledger, fingerprint)).verifications == 1
+        assert [line["name"] for line in lines(ledger)[:3:2]] == [name, name]
 
 
-def test_a_line_says_who_saw_what_and_no_secret(ledger: Path, verdict: Verdict) -> None:
-    record_verdict(ledger, verdict)
-    (line,) = ledger.read_text().splitlines()
-    assert json.loads(line) == {
-        "fingerprint": verdict.examination.subject.fingerprint.id,
-        "suspect": "ab",
-        "name": "x.onnx",
-        "nonce": b"first nonce".hex(),
-        "verdict": "surrogate",
-        "examples": list(range(20)),
-    }
-    assert ledger.stat().st_mode & 0o777 == 0o600
+class TestBegunFirst:
+    def test_all_stands_there_before_the_first_question_and_before_the_nonce(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer, found = oracle(fingerprint), list[list[str]]()
+
+        def looking(images: Any) -> Any:  # noqa: ANN401
+            found.append([line["event"] for line in lines(ledger)])
+            return answer(images)
+
+        def drawn(count: int) -> bytes:
+            found.append([line["event"] for line in lines(ledger)])
+            assert lines(ledger)[0]["suspect"] == "ab"
+            assert lines(ledger)[0]["nonce"] is None
+            return bytes(count)
+
+        monkeypatch.setattr(secrets, "token_hex", lambda _count: "1d")
+        monkeypatch.setattr(secrets, "token_bytes", drawn)
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", synced.append)
+        verdict = verified(ledger, fingerprint, Telling(looking), options=BUDGET)
+        assert found == [["begun"], ["begun", "asking"]]
+        assert len(synced) == 3
+        assert verdict.nonce == bytes(16).hex()
+        assert verdict.occasion is not None
+        assert not verdict.occasion.nonce_given
+
+    def test_one_that_is_killed_leaves_its_trace(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        """A signal that nothing can catch: what it was going to ask counts as seen."""
+        script = (
+            "import os; from pathlib import Path; from tests.core.verification.test_ledger import verified; "
+            "from tests.core.suspects import Telling; from tests.core.toys import toy_fingerprint; "
+            f"verified(Path({str(ledger)!r}), toy_fingerprint(), Telling(lambda images: os._exit(9)))"
+        )
+        subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[3], check=False)
+        assert [line["event"] for line in lines(ledger)] == ["begun", "asking"]
+        assert seen(verified(ledger, fingerprint)) == SeenBefore(verifications=1, examples_seen=20, interrupted=1)
+
+    def test_where_nothing_was_asked_nothing_counts(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        with pytest.raises(OptionError, match="takes at least"):
+            verified(ledger, fingerprint, options=VerificationOptions(max_queries=5))
+        assert [line["event"] for line in lines(ledger)] == ["begun", "withdrawn"]
+        assert seen(verified(ledger, fingerprint)).verifications == 0
+
+    def test_a_suspect_that_fails_was_asked(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        def failing(_images: Any) -> Any:  # noqa: ANN401
+            raise ModelError("out of memory")
+
+        with pytest.raises(ModelError, match="out of memory"):
+            verified(ledger, fingerprint, Telling(failing))
+        assert lines(ledger)[-1]["error"] == "ModelError"
+        assert seen(verified(ledger, fingerprint)).interrupted == 1
 
 
-def test_another_order_counts_and_the_same_one_does_not(ledger: Path, verdict: Verdict) -> None:
-    record_verdict(ledger, verdict)
-    assert earlier(ledger, verdict) == Earlier(1, frozenset(range(20)))
-    assert earlier(ledger, verdict, nonce=verdict.nonce) == Earlier(0, frozenset())
-    record_verdict(ledger, verdict)  # the same order again
-    assert earlier(ledger, verdict).verifications == 1
-    record_verdict(ledger, dataclasses.replace(verdict, nonce="aa"))
-    assert earlier(ledger, verdict).verifications == 2
-    assert earlier(ledger, verdict, nonce=verdict.nonce) == Earlier(1, frozenset(range(20)))
+class TestCounting:
+    def test_every_entry_counts_whatever_its_order(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        assert seen(verified(ledger, fingerprint, nonce=b"1")) == SeenBefore(verifications=0, examples_seen=0)
+        assert seen(verified(ledger, fingerprint, nonce=b"1")) == SeenBefore(verifications=1, examples_seen=20)
+        assert seen(verified(ledger, fingerprint, nonce=b"2", options=BUDGET)).verifications == 2
+
+    def test_other_suspects_do_not_count(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        verified(ledger, fingerprint, named=Suspect(name="x.onnx", sha256="other"))
+        assert seen(verified(ledger, fingerprint)).verifications == 0
+
+    def test_other_fingerprints_count_where_they_are_of_one_source(self, ledger: Path) -> None:
+        def made(seed: int, source: str) -> Fingerprint:
+            made = toy_fingerprint(seed=seed)
+            described = {**made.generation["source"], "sha256": source}
+            return dataclasses.replace(made, generation={**made.generation, "source": described})
+
+        verified(ledger, made(1, "one"))
+        found = seen(verified(ledger, made(2, "one")))
+        assert (found.verifications, found.examples_seen, found.otherwise) == (1, 0, 1)
+        assert seen(verified(ledger, made(2, "two"))).verifications == 0
+
+    def test_only_examples_that_were_asked_count_and_no_probes(self, ledger: Path) -> None:
+        fingerprint = toy_fingerprint(n=100)
+        some = verified(ledger, fingerprint, options=BUDGET)
+        asked = some.examination.transcript.asked(EXAMPLE)
+        assert 0 < len(asked) < 100
+        assert seen(verified(ledger, fingerprint)).examples_seen == len(asked)
+
+    def test_another_calibration_contract_or_allowance_is_told(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        verified(ledger, fingerprint)
+        again = {"ledger": ledger, "named": FIRST}
+        calibrated = paired(fingerprint, toy_calibration(fingerprint, [1] * 19))
+        assert seen(verify_remembered(matching(fingerprint, 20), calibrated, **again)).otherwise == 1
+        assert seen(verified(ledger, fingerprint, options=VerificationOptions(allow_extrapolation=True))).otherwise == 2
+        model: Any = matching(fingerprint, 20)
+        model.contract = Contract(layout="NCHW", range=(0, 1), output="labels")
+        assert seen(verified(ledger, fingerprint, model)).otherwise == 3
+        assert seen(verified(ledger, fingerprint)).otherwise == 3  # the first one was alike
 
 
-def test_other_suspects_and_fingerprints_do_not_count(ledger: Path, verdict: Verdict) -> None:
-    record_verdict(ledger, verdict)
-    assert earlier(ledger, verdict, suspect_sha256="other").verifications == 0
-    assert earlier(ledger, verdict, fingerprint_id="other").verifications == 0
+class TestOneSuspectInAnotherFile:
+    CHANGED = Suspect(name="renamed.onnx", sha256="cd")
+
+    def test_it_is_known_by_its_scores(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        verified(ledger, fingerprint, Telling(oracle(fingerprint)))
+        found = seen(verified(ledger, fingerprint, Telling(oracle(fingerprint), moved=5e-5), named=self.CHANGED))
+        assert found == SeenBefore(verifications=1, examples_seen=20, recognised=1)
+        # and whatever is known of one file is known of the other from now on
+        third = verified(ledger, fingerprint, named=self.CHANGED)
+        assert (seen(third).verifications, seen(third).recognised) == (2, 1)
+
+    def test_by_scores_of_an_interrupted_run_too(self, ledger: Path) -> None:
+        fingerprint = toy_fingerprint(n=40)
+        one_at_a_time = VerificationOptions(sequential=True)
+        with pytest.raises(KeyboardInterrupt):
+            verified(ledger, fingerprint, Telling(oracle(fingerprint), stops_after=30), options=one_at_a_time)
+        found = seen(verified(ledger, fingerprint, Telling(oracle(fingerprint)), named=self.CHANGED))
+        assert (found.verifications, found.interrupted, found.recognised) == (1, 1, 1)
+
+    def test_another_models_scores_are_other_ones(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        verified(ledger, fingerprint, Telling(oracle(fingerprint)))
+        for other in (Telling(oracle(fingerprint), weights=1), Telling(oracle(fingerprint), moved=3e-4)):
+            assert seen(verified(ledger, fingerprint, other, named=self.CHANGED)).recognised == 0
+            ledger.write_bytes(b"".join(line + b"\n" for line in ledger.read_bytes().splitlines()[:3]))
+
+    def test_labels_which_honest_models_share_tell_nothing(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        verified(ledger, fingerprint)
+        assert seen(verified(ledger, fingerprint, named=self.CHANGED)).verifications == 0
+
+    def test_models_that_are_certain_of_everything_are_not_one(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        class Certain:
+            def predict(self, images: Any) -> Predictions:  # noqa: ANN401
+                labels = oracle(fingerprint)(images)
+                return Predictions(labels, np.eye(10, dtype=np.float32)[labels])
+
+        verified(ledger, fingerprint, Certain())
+        assert seen(verified(ledger, fingerprint, Certain(), named=self.CHANGED)).verifications == 0
 
 
-def test_only_examples_that_were_asked_count_and_no_probes(ledger: Path) -> None:
-    fingerprint = toy_fingerprint(n=100)
-    options = VerificationOptions(max_queries=70)
-    some = ask(matching(fingerprint, 20), fingerprint, options=options)
-    record_verdict(ledger, some)
-    examples = {a.question.index for a in some.answers if a.question.kind == EXAMPLE}
-    assert earlier(ledger, some).examples == examples
-    assert len(examples) == some.caeacc.asked < 100
+class TestLinesOfBefore:
+    def line(self, fingerprint: Fingerprint, nonce: str, **changes: object) -> bytes:
+        told = {"examples": [3, 4], "fingerprint": fingerprint.id, "name": "x", "nonce": nonce, "suspect": "ab"}
+        return json.dumps({**told, "verdict": "surrogate", **changes}, sort_keys=True).encode() + b"\n"
+
+    def test_they_are_read_and_each_counts(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        ledger.write_bytes(self.line(fingerprint, "aa") + self.line(fingerprint, "aa") + self.line(fingerprint, "bb"))
+        assert seen(verified(ledger, fingerprint)) == SeenBefore(verifications=3, examples_seen=2)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"",
+            b"\xff\xfe garbage",
+            b"[1, 2]",
+            b"null",
+            b"7",
+            b'{"fingerprint": "ID", "suspect": "ab"}',
+            b'{"fingerprint": "ID", "suspect": "ab", "nonce": "1", "examples": ["x"]}',
+            b'{"fingerprint": "ID", "suspect": "ab", "nonce": "1", "examples": 3}',
+            b'{"fingerprint": "ID", "suspect": "ab", "nonce": ["1"], "examples": [3]}',
+            b'{"ledger": 2, "event": "ended", "id": "zz", "examples": [3]}',
+            b'{"ledger": 2, "event": "ended", "id": "1d", "scores": {"a": 1}, "fingerprint": "ID", "suspect": "ab"}',
+            b'{"ledger": 2, "event": "begun", "id": "1d", "fingerprint": 3, "suspect": "ab"}',
+            b'{"ledger": 2, "event": "begun", "id": "1d", "fingerprint": "ID", "suspect": "ab", "examples": [true]}',
+            b'{"ledger": 3, "event": "begun", "id": "1d", "fingerprint": "ID", "suspect": "ab"}',
+            b"[" * 100_000,
+        ],
+    )
+    def test_a_line_of_another_kind_is_passed_over(self, ledger: Path, fingerprint: Fingerprint, line: bytes) -> None:
+        known = self.line(fingerprint, "aa")
+        ledger.write_bytes(known + line.replace(b"ID", fingerprint.id.encode()) + b"\n" + known)
+        assert seen(verified(ledger, fingerprint)) == SeenBefore(verifications=2, examples_seen=2)
 
 
-@pytest.mark.parametrize("cut", range(1, 120, 7))
-def test_a_line_that_was_cut_off_costs_no_other_line(ledger: Path, verdict: Verdict, cut: int) -> None:
+@pytest.mark.parametrize("cut", range(1, 400, 23))
+def test_a_line_that_was_cut_off_costs_no_other_line(ledger: Path, fingerprint: Fingerprint, cut: int) -> None:
     """A process may die while it writes; the next one begins a line of its own."""
-    record_verdict(ledger, verdict)
+    verified(ledger, fingerprint)
     whole = ledger.read_bytes()
-    ledger.write_bytes(whole + whole[:cut])
-    assert earlier(ledger, verdict).verifications == 1
-    record_verdict(ledger, dataclasses.replace(verdict, nonce="aa"))
-    assert earlier(ledger, verdict).verifications == 2
-    record_verdict(ledger, dataclasses.replace(verdict, nonce="bb"))
-    assert earlier(ledger, verdict).verifications == 3
-    assert ledger.read_bytes().count(b"\n") == 4
+    ledger.write_bytes(whole + whole[:cut].replace(b'"id"', b'"ie"'))
+    assert seen(verified(ledger, fingerprint)).verifications == 1
+    assert seen(verified(ledger, fingerprint)).verifications == 2
 
 
-def test_a_last_line_without_an_end_counts_and_stays_whole(ledger: Path, verdict: Verdict) -> None:
-    record_verdict(ledger, verdict)
-    ledger.write_bytes(ledger.read_bytes().rstrip(b"\n"))
-    record_verdict(ledger, dataclasses.replace(verdict, nonce="aa"))
-    assert earlier(ledger, verdict).verifications == 2
+def test_a_first_line_that_was_cut_off_is_still_one_of_a_ledger(ledger: Path, fingerprint: Fingerprint) -> None:
+    ledger.write_bytes(b'{"ledger":2,"event":"beg')
+    assert seen(verified(ledger, fingerprint)).verifications == 0
+    ledger.write_bytes(b'{"examples":[1,2')
+    assert seen(verified(ledger, fingerprint)).verifications == 0
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"\xff\xfe garbage",
-        b"[1, 2]",
-        b"null",
-        b"7",
-        b'{"fingerprint": "cd", "suspect": "ab"}',
-        b'{"fingerprint": "cd", "suspect": "ab", "nonce": "1", "examples": ["x"]}',
-        b'{"fingerprint": "cd", "suspect": "ab", "nonce": "1", "examples": 3}',
-        b'{"fingerprint": "cd", "suspect": "ab", "nonce": ["1"], "examples": [3]}',
-        b"[" * 100_000,
-    ],
-)
-def test_a_line_of_another_kind_is_passed_over(ledger: Path, verdict: Verdict, line: bytes) -> None:
-    record_verdict(ledger, verdict)
-    identity = verdict.examination.subject.fingerprint.id.encode()
-    ledger.write_bytes(line.replace(b"cd", identity) + b"\n" + ledger.read_bytes())
-    assert earlier(ledger, verdict) == Earlier(1, frozenset(range(20)))
+class TestFilesOfAnotherKind:
+    @pytest.mark.parametrize(
+        "content",
+        [b"\x08\x07\x12\x04onnx", b"a line of text\n", b'{"a": 1}\n', b"[[model]]\n", b"\n", b"x" * (2 << 20)],
+    )
+    def test_nothing_is_added_to_them(self, ledger: Path, fingerprint: Fingerprint, content: bytes) -> None:
+        ledger.write_bytes(content)
+        asked = matching(fingerprint, 20)
+        with pytest.raises(StorageError, match=r"this file is no ledger of `cae`, and nothing was added to it"):
+            verified(ledger, fingerprint, asked)
+        assert ledger.read_bytes() == content
+        assert asked.batches == []
+
+    def test_devices_and_pipes_are_not_opened(self, tmp_path: Path, fingerprint: Fingerprint) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", Path("/dev/null")):
+            before = stat.S_IFMT(path.stat().st_mode)
+            with pytest.raises(StorageError, match="a ledger is an ordinary file, and this is none"):
+                verified(path, fingerprint)
+            assert stat.S_IFMT(path.stat().st_mode) == before
+
+    def test_a_link_to_one_is_refused_and_a_link_to_a_ledger_is_not(
+        self, tmp_path: Path, ledger: Path, fingerprint: Fingerprint
+    ) -> None:
+        (tmp_path / "model.onnx").write_bytes(b"weights")
+        (tmp_path / "link").symlink_to(tmp_path / "model.onnx")
+        with pytest.raises(StorageError, match="no ledger"):
+            verified(tmp_path / "link", fingerprint)
+        verified(ledger, fingerprint)
+        (tmp_path / "other link").symlink_to(ledger)
+        assert seen(verified(tmp_path / "other link", fingerprint)).verifications == 1
+
+    def test_what_cannot_be_written_is_said_before_anything_is_asked(
+        self, tmp_path: Path, fingerprint: Fingerprint
+    ) -> None:
+        (tmp_path / "file").touch()
+        for path in (tmp_path, tmp_path / "none" / "l.jsonl", tmp_path / "file" / "l.jsonl"):
+            asked = matching(fingerprint, 20)
+            with pytest.raises(StorageError, match=r"the ledger cannot be written \(.*--ledger, or go without with"):
+                verified(path, fingerprint, asked)
+            assert asked.batches == []
 
 
-@pytest.mark.parametrize("name", ["a\nb.onnx", "a\u2028b.onnx", "a\x85b.onnx", "a\udcffb.onnx", "ä.onnx"])
-def test_a_suspects_name_cannot_break_its_line(ledger: Path, verdict: Verdict, name: str) -> None:
-    record_verdict(ledger, dataclasses.replace(verdict, suspect=dataclasses.replace(verdict.suspect, name=name)))
-    assert earlier(ledger, verdict).verifications == 1
-    assert json.loads(ledger.read_bytes())["name"] == name
+def begin_many(path: Path, suspect: str) -> None:
+    """Begin 40 verifications of one suspect, and print how many the ledger knew before each."""
+    subject = paired(toy_fingerprint(n=3000))
+    named = Suspect(name="x" * 5000, sha256=suspect)  # lines longer than what a buffer would cut in two
+    for _ in range(40):
+        entry = begin_entry(path, subject, None, named=named, options=VerificationOptions(), nonce=None)
+        print(entry.counted(BUDGET, subject).verifications)  # noqa: T201 - for the test
 
 
-def write_many(path: Path, first: int) -> None:
-    """Record 40 verifications of 3000 examples: lines longer than what a buffer would cut in two."""
-    fingerprint = toy_fingerprint(n=3000)
-    verdict = ask(matching(fingerprint, 2500), fingerprint)
-    for i in range(first, first + 40):
-        record_verdict(path, dataclasses.replace(verdict, nonce=f"{i:08x}"))
-
-
-def test_several_processes_may_write_at_once(ledger: Path) -> None:
-    script = f"from pathlib import Path; from {__name__} import write_many; write_many(Path({str(ledger)!r}), %d)"
+def test_several_processes_may_begin_at_once_and_each_knows_of_those_before(ledger: Path) -> None:
+    script = f"from pathlib import Path; from {__name__} import begin_many; begin_many(Path({str(ledger)!r}), 'ab')"
     root = Path(__file__).parents[3]
-    processes = [subprocess.Popen([sys.executable, "-c", script % (1000 * i)], cwd=root) for i in range(4)]
-    assert [process.wait() for process in processes] == [0] * 4
-    lines = [line for line in ledger.read_bytes().splitlines() if line]  # an empty one ends what looked unfinished
-    assert len(lines) == 160
-    assert min(map(len, lines)) > 10_000
-    identity = toy_fingerprint(n=3000).id
-    assert read_earlier(ledger, fingerprint_id=identity, suspect_sha256="ab", nonce="").verifications == 160
+    started = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    counts = [int(count) for process in started for count in process.communicate()[0].split()]
+    assert sorted(counts) == list(range(1, 161))
+    assert len(read_entries(ledger.read_bytes())) == 160
 
 
-def test_a_ledger_that_cannot_be_written_is_said_before_anything_is_asked(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for path in (tmp_path, tmp_path / "none" / "l.jsonl", tmp_path / "file" / "l.jsonl"):
-        with pytest.raises(StorageError, match=r"the ledger cannot be written \(.*--ledger, or go without with --no"):
-            open_ledger(path)
-
-
-def test_opening_a_ledger_changes_nothing(ledger: Path, verdict: Verdict) -> None:
-    open_ledger(ledger)
-    assert ledger.read_bytes() == b""
-    assert ledger.stat().st_mode & 0o777 == 0o600
-    record_verdict(ledger, verdict)
-    before = ledger.read_bytes()
-    open_ledger(ledger)
-    assert ledger.read_bytes() == before
-
-
-def test_a_ledger_that_cannot_be_read(tmp_path: Path, verdict: Verdict) -> None:
-    with pytest.raises(StorageError, match=r"the ledger cannot be read \(Is a directory\)"):
-        earlier(tmp_path, verdict)
-
-
-def test_a_full_disk_is_said(ledger: Path, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said(ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may write a part and say so."""
 
     class Full(FileIO):
@@ -196,7 +391,7 @@ def test_a_full_disk_is_said(ledger: Path, verdict: Verdict, monkeypatch: pytest
 
     monkeypatch.setattr("builtins.open", opened)
     with pytest.raises(StorageError, match=os.strerror(errno.ENOSPC)):
-        record_verdict(ledger, verdict)
+        verified(ledger, fingerprint)
     monkeypatch.undo()
-    record_verdict(ledger, verdict)
-    assert earlier(ledger, verdict).verifications == 1
+    assert seen(verified(ledger, fingerprint)).verifications == 0
+    assert seen(verified(ledger, fingerprint)).verifications == 1

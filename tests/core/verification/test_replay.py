@@ -106,6 +106,21 @@ class TestRecordsOfBefore:
                 continue
 
 
+OCCASION = ("date", "case", "tool", "runtime", "contract", "nonce_given", "is_source", "self_check")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_record_that_says_nothing_of_its_occasion_is_derived_as_it_was(mode: str) -> None:
+    """Of the release that knew the present rule, and neither dates nor contracts."""
+    calibration, options = MODES[mode]
+    told = record(calibration, **options)
+    before = {name: value for name, value in told.items() if name not in OCCASION}
+    assert len(told) == len(before) + len(OCCASION)
+    found = replay_verdict(before, paired(FINGERPRINT, calibration))
+    assert found.differences == ()
+    assert json.loads(json.dumps(as_json(found.verdict))) == before
+
+
 @pytest.mark.parametrize("suspect", ["refusing", "fickle"])
 def test_a_dishonest_suspects_too(suspect: str) -> None:
     answer, asked = oracle(FINGERPRINT), [0]

@@ -1,0 +1,182 @@
+"""The lines of a ledger, and the verifications that they tell of.
+
+Each line is a JSON object. A verification writes three: ``begun`` before anything is asked, ``asking`` with the nonce
+and the examples, and ``ended`` with the answers' scores; or ``stopped`` where something interrupted it, or
+``withdrawn`` where nothing had been asked yet. An earlier release wrote one, without an event, once it was finished.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from cae_core.verification.recorder import Scores, alike
+
+__all__ = ["Begun", "Entry", "is_of_a_ledger", "line_of", "of_suspect", "read_entries"]
+
+_LEDGER = 2
+"""The form of the lines; in the first form they say none."""
+
+_BEGINNINGS = (b'{"examples":[', f'{{"ledger":{_LEDGER},'.encode())
+"""Of a first line, also of one that a crash has cut short."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What is fixed before the first question of a verification.
+
+    Attributes:
+        fingerprint: its id.
+        source: SHA-256 of the fingerprint's source; empty where it says none.
+        suspect: SHA-256 of the suspect's file.
+        setup: what else an outcome depends on, and could be changed until one suits: the calibration's digest, the
+            contract's, and the options that weaken.
+    """
+
+    fingerprint: str
+    source: str = ""
+    suspect: str
+    setup: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One verification that a ledger tells of.
+
+    Attributes:
+        id: random; empty in lines of before.
+        begun: see `Begun`.
+        finished: whether it was.
+        withdrawn: whether nothing was asked.
+        examples: indices of those asked; where it was not finished, of all that it would have asked.
+        scores: see `scores_told`; empty where none were told.
+    """
+
+    id: str = ""
+    begun: Begun
+    finished: bool = False
+    withdrawn: bool = False
+    examples: frozenset[int] = frozenset()
+    scores: Scores = field(default_factory=dict[int, tuple[float, float]])
+
+
+def line_of(event: str, values: Mapping[str, object]) -> bytes:
+    """Return a line of a ledger, its end included.
+
+    It is ASCII: a name may hold what UTF-8 does not, or what ends a line elsewhere.
+    """
+    told = {"ledger": _LEDGER, "event": event, **values}
+    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+
+
+def is_of_a_ledger(content: bytes) -> bool:
+    """Return whether a file that begins so is a ledger: it is empty, or its first line is one of ours."""
+    first = content.partition(b"\n")[0]
+    return not content or first.startswith(_BEGINNINGS) or _is_line(_parsed(first))
+
+
+def read_entries(content: bytes) -> tuple[Entry, ...]:
+    """Return the verifications in their order; a line that is cut short or of another kind is passed over."""
+    entries: dict[str, Entry] = {}
+    for number, line in enumerate(content.split(b"\n")):
+        told = _parsed(line)
+        if not _is_line(told):
+            continue
+        try:
+            identity = str(told.get("id") or number)
+            entry = _with_line(entries.get(identity), told)
+        except (KeyError, TypeError, ValueError):
+            continue
+        if entry is not None:
+            entries[identity] = entry
+    return tuple(entries.values())
+
+
+def of_suspect(entries: Iterable[Entry], begun: Begun, scores: Scores) -> tuple[Entry, ...]:
+    """Return the verifications of this suspect by fingerprints of this source.
+
+    The suspect is known by its file's digest and, where scores were told, by its scores of the same fingerprint's
+    images, now or in an earlier verification of the file.
+
+    Args:
+        entries: of the ledger.
+        begun: the present verification.
+        scores: that it has told so far.
+    """
+    ours = [entry for entry in entries if not entry.withdrawn and _of_one_source(entry.begun, begun)]
+    files, known = {begun.suspect}, [(begun.fingerprint, scores)] if scores else []
+    found: set[int] = set()
+    while more := [i for i, entry in enumerate(ours) if i not in found and _is_known(entry, files, known)]:
+        found.update(more)
+        files |= {ours[i].begun.suspect for i in more}
+        known += [(ours[i].begun.fingerprint, ours[i].scores) for i in more if ours[i].scores]
+    return tuple(ours[i] for i in sorted(found))
+
+
+def _is_known(entry: Entry, files: set[str], known: Sequence[tuple[str, Scores]]) -> bool:
+    if entry.begun.suspect in files:
+        return True
+    return any(entry.begun.fingerprint == of and alike(entry.scores, scores) for of, scores in known)
+
+
+def _of_one_source(first: Begun, second: Begun) -> bool:
+    return first.fingerprint == second.fingerprint or bool(first.source and first.source == second.source)
+
+
+def _with_line(entry: Entry | None, told: Mapping[str, Any]) -> Entry | None:
+    """Return the entry once this line is read; None where the line tells of a verification that nothing is known of."""
+    if entry is None:
+        if "fingerprint" not in told:
+            return None
+        setup = told.get("setup", {})
+        entry = Entry(
+            id=str(told.get("id", "")),
+            begun=Begun(
+                fingerprint=_text(told["fingerprint"]),
+                source=_text(told.get("source", "")),
+                suspect=_text(told["suspect"]),
+                setup=cast("Mapping[str, Any]", setup) if isinstance(setup, dict) else {},
+            ),
+        )
+    examples = frozenset(_whole(index) for index in told["examples"]) if "examples" in told else entry.examples
+    scores = {int(row): _pair(pair) for row, pair in told.get("scores", {}).items()} or entry.scores
+    event = told.get("event", "ended")
+    return replace(
+        entry,
+        examples=examples,
+        scores=scores,
+        finished=entry.finished or event == "ended",
+        withdrawn=entry.withdrawn or event == "withdrawn",
+    )
+
+
+def _parsed(line: bytes) -> Mapping[str, Any]:
+    try:
+        value: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _is_line(told: Mapping[str, Any]) -> bool:
+    if "ledger" in told:
+        return told["ledger"] == _LEDGER and isinstance(told.get("id"), str) and isinstance(told.get("event"), str)
+    texts = all(isinstance(told.get(name), str) for name in ("fingerprint", "suspect", "nonce"))
+    return texts and isinstance(told.get("examples"), list)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text {value!r}")
+    return value
+
+
+def _pair(value: Sequence[float]) -> tuple[float, float]:
+    first, second = value
+    return float(first), float(second)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"index {value!r}")
+    return value

@@ -1,0 +1,64 @@
+"""A verification that a ledger is told of: begun before its first question, ended or stopped after its last."""
+
+from pathlib import Path
+
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.models import Model
+from cae_core.progress import StageProgress, silent
+from cae_core.verification.ledger import begin_entry
+from cae_core.verification.options import DEFAULT, VerificationOptions
+from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verify import verify
+
+__all__ = ["verify_remembered"]
+
+
+def verify_remembered(
+    suspect: Model,
+    subject: CalibratedFingerprint,
+    *,
+    ledger: Path,
+    named: Suspect,
+    options: VerificationOptions = DEFAULT,
+    nonce: bytes | None = None,
+    case: str = "",
+    self_check: bool = False,
+    progress: StageProgress = silent,
+) -> Verdict:
+    """Verify as `verify` does, with the verifications before this one that a ledger knows of, and write this one down.
+
+    A nonce that is not given is drawn once fingerprint, calibration, suspect and options stand in the ledger.
+
+    Args:
+        suspect: see `verify`, as of all others.
+        subject: what it is examined by.
+        ledger: the file, see `cae_core.verification.ledger`.
+        named: who the suspect is.
+        options: with which it is asked; the ledger counts the verifications.
+        nonce: where it is given.
+        case: its name.
+        self_check: whether the suspect is meant to be the source itself.
+        progress: called with the queries done and the most that there can be.
+
+    Raises:
+        StorageError: the ledger cannot be read, locked or written, or is a file of another kind.
+        CaeError: see `verify`.
+    """
+    entry = begin_entry(ledger, subject, suspect, named=named, options=options, nonce=nonce, case=case)
+    try:
+        verdict = verify(
+            suspect,
+            subject,
+            named=named,
+            options=entry.counted(options, subject),
+            nonce=nonce,
+            case=case,
+            self_check=self_check,
+            memory=entry,
+            progress=progress,
+        )
+    except BaseException as error:  # an interruption as well: the suspect may have seen every image
+        entry.stopped(error)
+        raise
+    entry.ended(verdict)
+    return verdict
