@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cae_core.files.tensor_file import pack_tensors
 from cae_core.fingerprint.file import load_fingerprint
 from cae_core.workflows import checkpoint_of
-from tests.cli.conftest import Pool
+from tests.cli.conftest import Pool, Run
 
 # Long enough to be interrupted in the middle: every image is searched for all its iterations, in small batches.
 LONG = ("--iterations", "400", "--batch", "10", "--count", "60", "--check-every", "0")
@@ -72,6 +73,21 @@ def test_ctrl_c_says_how_to_go_on(pool: Pool, undisturbed: bytes, tmp_path: Path
     assert errors.strip() == "cae: interrupted; the same command goes on where it was."
     assert checkpoint_of(output).exists()
     process = start(pool, output)
-    process.communicate(timeout=300)
+    told, _ = process.communicate(timeout=300)
+    assert "Went on from an interrupted run, which had" in told
     assert output.read_bytes() == undisturbed
     assert len(load_fingerprint(output)) == 60
+
+
+def test_the_state_of_another_run_is_given_up_with_replace_only(pool: Pool, run_cae: Run, tmp_path: Path) -> None:
+    output = tmp_path / "f.safetensors"
+    state = pack_tensors({}, {"run_id": "another"})
+    checkpoint_of(output).write_bytes(state)
+    refused = run_cae(*pool.generate_arguments(output))
+    assert (refused.code, refused.out) == (1, "")
+    assert "the state of an interrupted run with other settings, models or images is kept here" in refused.err
+    assert checkpoint_of(output).read_bytes() == state
+    assert not output.exists()
+    replaced = run_cae(*pool.generate_arguments(output, "--replace"))
+    assert (replaced.code, "Went on" in replaced.out) == (0, False)
+    assert not checkpoint_of(output).exists()

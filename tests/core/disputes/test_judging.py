@@ -4,8 +4,10 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,11 @@ from cae_core.arrays import Images, Labels
 from cae_core.calibration import file as calibration_file
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
+from cae_core.disputes import case
 from cae_core.disputes.drawing import draw_half
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
 from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate, seed_of
+from cae_core.disputes.seal import make_opening
 from cae_core.errors import OptionError, PoolError, VerdictError
 from cae_core.files.records import as_json, readable_json
 from cae_core.files.tensor_file import pack_tensors
@@ -567,3 +571,16 @@ def test_surrogates_of_another_source_are_refused(dispute: Dispute, tmp_path: Pa
 def test_an_undated_claim_says_so_in_json() -> None:
     told = as_json(DatedEvidence(suspect_since=LATER + timedelta(hours=1)))
     assert told == {"sealed_at": None, "suspect_since": "2026-05-01T01:00:00+00:00", "authority": None, "proven": False}
+
+
+def test_of_two_judges_at_once_the_first_draws_the_nonce(dispute: Dispute, tmp_path: Path) -> None:
+    seal, start = make_opening(dispute.claim()).seal(), Barrier(6)
+
+    def nonce(_number: int) -> bytes:
+        start.wait()
+        return case._kept_nonce(tmp_path / "case", seal, None)
+
+    with ThreadPoolExecutor(6) as threads:
+        drawn = set(threads.map(nonce, range(6)))
+    assert len(drawn) == 1
+    assert [path.name for path in (tmp_path / "case").iterdir()] == ["case.json"]
