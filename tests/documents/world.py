@@ -68,7 +68,8 @@ class World:
     def surrogate(self) -> Linear:
         """Return a copy of the source, its weights moved a little."""
         weights = self.source.weights
-        return Linear(weights + self.rng.normal(0, 0.3 * weights.std(), weights.shape), self.source.bias)
+        noise = self.rng.normal(0, self.rng.uniform(0.05, 0.2) * weights.std(), weights.shape)
+        return Linear(weights + noise, self.source.bias)
 
     def reference(self) -> Linear:
         """Return what somebody else fits to the truth, on images of his own."""
