@@ -53,7 +53,7 @@ def programs(folder: Path) -> dict[str, str]:
         shim.chmod(0o755)
     paths = [ROOT, *(ROOT / part for part in ("backends", "converters", "cli"))]
     return {
-        "PATH": os.pathsep.join([str(shims), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(shims), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "HOME": str(folder),
         "TMPDIR": os.environ.get("TMPDIR", "/tmp"),  # noqa: S108 - what every program takes

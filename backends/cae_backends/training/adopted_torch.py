@@ -118,7 +118,6 @@ def _used(graph: fx.GraphModule) -> Iterator[Any]:
 
 
 def _attribute(graph: fx.GraphModule, target: str) -> torch.Tensor | None:
-    value: Any = graph
-    for part in target.split("."):
-        value = getattr(value, part, None)
-    return value
+    owner, _, name = target.rpartition(".")
+    value = getattr(graph.get_submodule(owner), name, None)
+    return value if isinstance(value, torch.Tensor) else None

@@ -24,7 +24,7 @@ from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Weights, find_trainer
-from cae_core.arrays import Floats32, Floats64, Labels
+from cae_core.arrays import Floats32, Floats64, Labels, as_unit_float
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ModelError, OptionError, PoolError
@@ -70,7 +70,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=FORMS)
 def file(request: pytest.FixtureRequest, folder: Path) -> Path:
-    return folder / request.param / f"source.{request.param}"
+    form = str(request.param)
+    return folder / form / f"source.{form}"
 
 
 def adopt(file: Path, contract: Contract | None = None) -> AdoptedNetwork:
@@ -149,7 +150,7 @@ def test_fine_tuning_trains_all_layers_or_the_last_one(file: Path) -> None:
     copy.load(before)
     fine_tuned(copy, setup(epochs=8))
     assert set(copy.kernels) | set(copy.head) <= changed(before, copy.weights()) <= trained(copy)
-    right = (copy.logits(DATA.test.images.astype(np.float32) / 255).argmax(axis=1) == DATA.test.labels).mean()
+    right = (copy.logits(as_unit_float(DATA.test.images)).argmax(axis=1) == DATA.test.labels).mean()
     assert right > 0.8  # it began at a quarter
 
 
