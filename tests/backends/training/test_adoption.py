@@ -10,6 +10,7 @@ from cae_backends.execution.executor import this_process
 from cae_backends.tensorflow.runtime import load_tensorflow
 from cae_backends.training.adopted_keras import _taken
 from cae_backends.training.adoption import AdoptedNetwork, Adopter, drawn_head, find_adopter
+from cae_backends.training.jobs import PoolJob, check_jobs
 from cae_backends.training.kinds.copies import (
     eight_bit,
     fine_tuned,
@@ -301,6 +302,39 @@ def test_refused_before_anything_is_trained(folder: Path, tmp_path: Path) -> Non
     for field in ({"architectures": ["mlp"]}, {"trainer": "torch"}):
         with pytest.raises(PoolError, match=f"Leave {next(iter(field))} out"):
             parse_plan(plan(keras, "pruned", **field), origin="plan")
+
+
+def test_a_copy_of_a_file_has_no_children(folder: Path) -> None:
+    source = PoolJob(
+        name="source", role="source", kind="source", architecture="", seed=0, origin=folder / "onnx" / "source.onnx"
+    )
+    copy = PoolJob(name="copy", role="test", kind="pruned", architecture="", seed=1, parent="source")
+    for kind in ("pruned", "hard labels"):
+        child = PoolJob(name="child", role="test", kind=kind, architecture="", seed=2, parent="copy")
+        with pytest.raises(PoolError, match="its parent copy is a copy of a file"):
+            check_jobs([source, copy, child])
+
+
+def test_a_model_of_other_classes_is_not_trained_on_the_data(tmp_path: Path) -> None:
+    file = write_onnx(tmp_path / "source.onnx")
+    stated = file.with_suffix(".toml").read_text(encoding="utf-8")
+    file.with_suffix(".toml").write_text(stated.partition("classes")[0], encoding="utf-8")
+    jobs = parse_plan(plan(file, "pruned"), origin="plan").jobs
+    with pytest.raises(
+        PoolError, match=r"test-pruned-001: \S*source.onnx: the model tells 5 classes and the data have 4"
+    ):
+        train_pool(jobs, DATA, tmp_path / "p" / "pool.toml", crew=this_process())
+
+
+def test_another_contract_beside_the_file_makes_another_copy(tmp_path: Path) -> None:
+    file = write_onnx(tmp_path / "source.onnx")
+    jobs = parse_plan(plan(file, "8-bit weights"), origin="plan").jobs
+    for _ in range(2):  # the second run finds it finished
+        train_pool(jobs, DATA, tmp_path / "p" / "pool.toml", crew=this_process())
+    stated = file.with_suffix(".toml").read_text(encoding="utf-8")
+    file.with_suffix(".toml").write_text(stated.replace("BGR", "RGB"), encoding="utf-8")
+    with pytest.raises(PoolError, match="say --replace to make it anew"):
+        train_pool(jobs, DATA, tmp_path / "p" / "pool.toml", crew=this_process())
 
 
 def test_what_cannot_be_trained_is_said(folder: Path) -> None:
