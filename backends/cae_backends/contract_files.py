@@ -3,8 +3,11 @@
 Shared by every backend that opens files. It imports no framework.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from cae_core.contract import Contract, contract_from_metadata, files_named, read_contract
 from cae_core.errors import ContractError
@@ -17,6 +20,7 @@ __all__ = [
     "image_shape",
     "sidecar_files",
     "sidecar_path",
+    "write_sidecar",
 ]
 
 
@@ -103,6 +107,16 @@ def sidecar_files(path: Path) -> tuple[Path, ...]:
     """Return the file of the contract beside the model file ``path``, and what it names; none where there is none."""
     sidecar = sidecar_path(path)
     return (sidecar, *files_named(sidecar)) if sidecar.is_file() else ()
+
+
+def write_sidecar(path: Path, contract: Contract) -> None:
+    """Write a contract, with its mean image, beside the model file ``path``, as `find_sidecar` reads it."""
+    fields = contract.stated()
+    if contract.mean_image is not None:
+        fields["mean_image"] = f"{path.stem}.npy"
+        np.save(path.with_suffix(".npy"), contract.mean_image)
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    sidecar_path(path).write_text("\n".join(lines), encoding="utf-8")
 
 
 def _missing(path: Path, shape: Sequence[int | str | None], dtype: str) -> str:

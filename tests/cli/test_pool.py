@@ -366,3 +366,19 @@ class TestAdd:
 
 def added(manifest: Path, role: str) -> tuple[Any, ...]:
     return ("--pool", manifest, "--data", "digits", "--role", role, "--relation", "reference")
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("mine.keras", {"hard labels", "soft labels", "distilled", "fine-tuned", "pruned"}),
+        ("mine.pt2", {"hard labels", "soft labels", "distilled", "fine-tuned", "pruned"}),
+        ("mine.onnx", {"hard labels", "soft labels"}),
+    ],
+)
+def test_without_a_plan_a_source_that_is_there_is_copied_where_its_framework_trains_it(
+    name: str, kinds: set[str], tmp_path: Path, run_cae: Run
+) -> None:
+    (tmp_path / name).write_bytes(b"")
+    told = run_cae("pool", "train", "--source", tmp_path / name, "--trusted", "--data", "digits", "--dry-run", "--json")
+    assert {row["kind"] for row in told.json()["jobs"]} == kinds | {"source", "independent"}

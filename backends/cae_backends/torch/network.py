@@ -129,7 +129,11 @@ class ContractedNetwork(nn.Module):
 
         Probabilities become log-probabilities, clamped at 1e-30.
         """
-        scores = self.scores(images).to(torch.float32)
+        return self.logits_of(self.scores(images))
+
+    def logits_of(self, scores: Tensor) -> Tensor:
+        """Return the canonical logits of what the module answers, (n, outputs)."""
+        scores = scores.to(torch.float32)
         if isinstance(self.columns, Tensor):
             scores = scores.index_select(1, self.columns)
         if self.contract.output == "probabilities":

@@ -1,11 +1,16 @@
 """What of a pool is finished, and what the result of each of its jobs depends on."""
 
+import hashlib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from cae_backends.contract_files import find_sidecar
 from cae_backends.training.job_runner import Parent
 from cae_backends.training.jobs import PoolJob, job_digest
+from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pool_store import PoolStore, Record, Result
+from cae_core.arrays import sha256_of
 from cae_core.errors import PoolError
 from cae_core.opening.model_files import ModelFiles, suspect_digest
 
@@ -82,12 +87,29 @@ class Inventory:
             return Parent(job, own.pop(job.origin.name), find_sidecar(job.origin), beside=own)
         return Parent(job, self._store.weights_path(self._digest(job)).read_bytes())
 
+    def _parent_digest(self, job: PoolJob) -> str:
+        inherited, parent = _inherited(self.records[job.parent]), self.jobs[job.parent]
+        if parent.origin is None or not KINDS[job.kind].copies:
+            return inherited
+        return inherited + _beside(parent.origin)
+
     def _digest(self, job: PoolJob) -> str:
         if job.name not in self._digests:
             origin = suspect_digest(job.origin) if job.origin is not None else ""
-            parent = _inherited(self.records[job.parent]) if job.parent else origin
+            parent = self._parent_digest(job) if job.parent else origin
             self._digests[job.name] = job_digest(job, data=self._data, parent=parent)
         return self._digests[job.name]
+
+
+def _beside(origin: Path) -> str:
+    """Return a digest of the contract beside a source's file: a copy of it was trained by that."""
+    contract = find_sidecar(origin)
+    if contract is None:
+        return ""
+    fields = contract.stated()
+    if contract.mean_image is not None:
+        fields["mean_image"] = sha256_of(contract.mean_image)
+    return "/" + hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _inherited(record: Record) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from cae_backends.architectures.options import ImageShape, PretrainedWeights
+from cae_backends.contract_files import write_sidecar
 from cae_backends.execution.stopping import check_stopped
+from cae_backends.training.adoption import AdoptedNetwork, Adopter
 from cae_backends.training.fitting import accuracy
 from cae_backends.training.jobs import PoolJob
 from cae_backends.training.kinds.record import Copy, Estimator, Teacher, Theft, Training
@@ -20,9 +22,9 @@ from cae_backends.training.kinds.setup import Made, Setup
 from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pool_store import MadeMember, PoolData, Result
 from cae_backends.training.trainers import Network, find_exporter, find_trainer
-from cae_core.arrays import Floats32
+from cae_core.arrays import Floats32, as_unit_float
 from cae_core.contract import Contract
-from cae_core.errors import ModelError, PoolError
+from cae_core.errors import CaeError, ModelError, PoolError
 from cae_core.files.scratch import scratch_folder
 from cae_core.models import Model
 from cae_core.opening.opened import open_model
@@ -130,6 +132,7 @@ def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: Stage
         snapshots=job.snapshot_epochs,
         progress=progress,
         weights=start,
+        adopted=_adopts(task),
     )
 
 
@@ -138,7 +141,8 @@ def _network(task: Task, made: Made, data: PoolData, folder: Path) -> Result:
     from safetensors.numpy import save
 
     job, network = task.job, made.network
-    contract = _contract(data, network.layout)
+    adopted = _adopts(task)
+    contract = cast("AdoptedNetwork", network).contract if adopted else _contract(data, network.layout)
 
     def member(name: str) -> MadeMember:
         path = folder / f"{name}.onnx"
@@ -151,7 +155,8 @@ def _network(task: Task, made: Made, data: PoolData, folder: Path) -> Result:
     for epoch in job.snapshot_epochs:
         network.load(made.snapshots[epoch])
         members.append(member(f"epoch-{epoch}"))
-    return Result(tuple(members), weights, contract.stated(), 0.0)
+    told = {} if adopted else contract.stated()  # what was adopted goes into a file that says it
+    return Result(tuple(members), weights, told, 0.0)
 
 
 def _exported(job: PoolJob, model: Any, path: Path, contract: Contract, image_shape: ImageShape) -> bytes:  # noqa: ANN401
@@ -182,7 +187,7 @@ def _made(task: Task, setup: Setup, folder: Path) -> Made:
     if isinstance(kind, Theft) and parent is not None:
         return kind.make(_teacher(parent, setup, folder), setup)
     if isinstance(kind, Copy) and parent is not None:
-        return kind.make(_loaded(parent, setup), setup)
+        return kind.make(_adopted(parent, setup, folder) if setup.adopted else _loaded(parent, setup), setup)
     raise PoolError(f"Job {task.job.name}: a {kind.name} model is made of its parent, and none was given.")
 
 
@@ -205,14 +210,41 @@ def _loaded(parent: Parent, setup: Setup) -> Network:
     return network
 
 
+def _adopts(task: Task) -> bool:
+    """Return whether a job makes a copy of a file."""
+    return KINDS[task.job.kind].copies and task.parent is not None and task.parent.job.origin is not None
+
+
+def _adopted(parent: Parent, setup: Setup, folder: Path) -> Network:
+    with _file_of(parent, folder) as path:
+        adopter = cast("Adopter", setup.trainer)
+        network = adopter.adopt(path, contract=None, device=setup.device, trusted=parent.job.trusted)
+        found, known = network.logits(as_unit_float(setup.data.images[:1])).shape[1], len(setup.data.class_names)
+        if found != known:
+            raise ModelError(f"{path}: the model tells {found} classes and the data have {known}. Take its own data.")
+        return network
+
+
 def _opened(parent: Parent, folder: Path) -> Model:
-    name = parent.job.origin.name if parent.job.origin else "source.onnx"
-    for file, content in {**parent.beside, name: parent.content}.items():
-        path = folder / "source" / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    path = folder / "source" / name
-    return open_model(str(path), contract=parent.contract, device="cpu", trusted=parent.job.trusted)
+    with _file_of(parent, folder) as path:
+        return open_model(str(path), device="cpu", trusted=parent.job.trusted)
+
+
+@contextmanager
+def _file_of(parent: Parent, folder: Path) -> Iterator[Path]:
+    """Give the file of an `origin` with its contract beside it; what is wrong with it is said of the origin."""
+    origin = parent.job.origin or Path("source.onnx")
+    path = folder / "source" / origin.name
+    for name, content in {**parent.beside, origin.name: parent.content}.items():
+        file = path.parent / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    if parent.contract is not None:
+        write_sidecar(path, parent.contract)
+    try:
+        yield path
+    except CaeError as error:
+        raise type(error)(str(error).replace(str(path), str(origin))) from error
 
 
 def _logits_of(model: Model, *, classes: int) -> Teacher:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cae_backends.training.adoption import find_adopter, suffixes_adopted
 from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
@@ -160,17 +161,28 @@ def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
         )
     if parent.role not in ("source", job.role):  # a child tells about its parent: roles would no longer be disjoint
         raise PoolError(f"Job {job.name} ({job.role}) derives from {parent.name} ({parent.role}): roles must not mix.")
+    if KINDS[parent.kind].copies and _from_file(parent, by_name):
+        raise PoolError(
+            f"Job {job.name}: its parent {parent.name} is a copy of a file, and only the file itself is copied or "
+            "asked. Derive it from the source."
+        )
     _check_kind(job, parent)
+
+
+def _from_file(job: PoolJob, by_name: Mapping[str, PoolJob]) -> bool:
+    parent = by_name.get(job.parent)
+    return parent is not None and parent.origin is not None
 
 
 def _check_kind(job: PoolJob, parent: PoolJob) -> None:
     kind, same = KINDS[job.kind], (job.architecture, job.trainer) == (parent.architecture, parent.trainer)
     if kind.other_architecture and same:
         raise PoolError(f"Job {job.name}: {job.kind!r} has its parent's, {job.architecture}.")
-    if kind.copies and parent.origin is not None:
+    if kind.copies and parent.origin is not None and find_adopter(parent.origin) != job.trainer:
         raise PoolError(
-            f"Job {job.name}: a {job.kind} model starts from weights, and the source is a file that only answers. "
-            "Train the source as a part of the pool, or leave this kind out."
+            f"Job {job.name}: a {job.kind} model starts from weights, and {parent.origin} is no file whose weights the "
+            f"trainer {job.trainer} reads (known: {', '.join(suffixes_adopted())}). Give the source in such a form, "
+            "train it as a part of the pool, or leave this kind out."
         )
     if kind.copies and not same:
         raise PoolError(f"Job {job.name}: a {job.kind} model keeps its parent's architecture, {parent.architecture}.")

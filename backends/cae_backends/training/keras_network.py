@@ -28,7 +28,7 @@ class KerasNetwork:
         self._device = device
         # Keras numbers its layers through the whole process: their names say nothing about the model.
         self._variables = {f"{i:03}.{variable.name}": variable for i, variable in enumerate(model.weights)}
-        self._answer = load_tensorflow().function(lambda x: model(x, training=False), reduce_retracing=True)
+        self._answer = load_tensorflow().function(lambda x: self._score(x, training=False), reduce_retracing=True)
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -81,7 +81,9 @@ class KerasNetwork:
                 x = self._attacked(x, y, recipe, random, training=not frozen)
             with tf.GradientTape() as tape:
                 loss = self._loss(x, y, recipe, training=not frozen)
-            gradients = tape.gradient(loss, [variable.value for variable in trained.values()])
+            gradients = tape.gradient(
+                loss, [variable.value for variable in trained.values()], unconnected_gradients="zero"
+            )
             changed = [
                 (gradient + (recipe.weight_decay + penalty.get(name, 0.0)) * variable.value) * kept.get(name, 1.0)
                 for (name, variable), gradient in zip(trained.items(), gradients, strict=True)
@@ -96,9 +98,12 @@ class KerasNetwork:
 
         return step
 
+    def _score(self, x: Any, *, training: bool) -> Any:  # noqa: ANN401 - TensorFlow is untyped
+        return self.model(x, training=training)
+
     def _loss(self, x: Any, y: Any, recipe: Recipe, *, training: bool) -> Any:  # noqa: ANN401 - TensorFlow is untyped
         tf = load_tensorflow()
-        logits = self.model(x, training=training) / recipe.temperature
+        logits = self._score(x, training=training) / recipe.temperature
         classes = logits.shape[1]
         target = tf.one_hot(y, classes) if y.shape.rank == 1 else y
         target = (1 - recipe.label_smoothing) * target + recipe.label_smoothing / classes

@@ -1,17 +1,21 @@
 """The Keras trainer, found by its entry point; TensorFlow is imported when the first network is built."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from cae_backends.architectures.options import KERAS_NETWORKS, REPORT_ARCHITECTURES, PretrainedWeights, Scaling
+from cae_backends.training.adoption import AdoptedNetwork
 from cae_backends.training.trainers import Network
+from cae_core.contract import Contract
 
 __all__ = ["TRAINER", "KerasTrainer"]
 
 
 class KerasTrainer:
-    """Builds the networks of `small_keras` and of the report."""
+    """Builds the networks of `small_keras` and of the report, and takes those of Keras files."""
 
     name = "keras"
+    adopts = (".keras", ".h5", ".hdf5")
     pretrained: Mapping[str, str] = {name: f"keras.applications {network}" for name, network in KERAS_NETWORKS.items()}
 
     @property
@@ -43,6 +47,16 @@ class KerasTrainer:
             architecture, image_shape=image_shape, classes=classes, seed=seed, scaling=scaling, weights=weights
         )
         return KerasNetwork(model, device=place)
+
+    def adopt(self, path: Path, *, contract: Contract | None, device: str, trusted: bool) -> AdoptedNetwork:  # noqa: ARG002 - a Keras file runs no code
+        """See `Adopter.adopt`."""
+        from cae_backends.tensorflow.runtime import resolve_device
+        from cae_backends.training.adopted_keras import AdoptedKeras
+        from cae_backends.training.keras_network import compute_reproducibly
+
+        place = resolve_device(device)
+        compute_reproducibly(place)
+        return AdoptedKeras(path, contract=contract, device=place)
 
 
 TRAINER = KerasTrainer()

@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from cae_backends.training.adoption import find_adopter
 from cae_backends.training.jobs import PoolJob, check_jobs
 from cae_backends.training.kinds.record import Estimator, Kind
 from cae_backends.training.kinds.scratch import SOURCE as SOURCE_KIND
@@ -202,7 +203,8 @@ class _Reader:
         if origin is not None and not origin.is_file():
             raise PoolError(f"{where}: {origin} is no such model file.")
         architecture = plan_field(table, "architecture", where, default="")
-        trainer = plan_field(table, "trainer", where, default=self._trainer)
+        adopter = find_adopter(origin) if origin is not None else ""
+        trainer = plan_field(table, "trainer", where, default=adopter or self._trainer)
         recipe = Recipe()
         if origin is None:
             recipe = self._recipe(table.get("recipe"), table, where)
@@ -241,7 +243,10 @@ class _Reader:
         architectures = names_field(table, "architectures", [source.architecture] if kind.copies else None, where)
         recipes = names_field(table, "recipes", None if kind.trained else ["digits"], where)
         trainer = plan_field(table, "trainer", where, default=self._trainer)
-        if source.origin is None or not kind.copies:  # a file has no architecture to be copied
+        if source.origin is not None and kind.copies:
+            _refuse_fields(table, ("architectures", "trainer"), where)
+            trainer = source.trainer
+        else:
             _check_architectures(architectures, kind, trainer, where)
         queries, snapshots = _queries(table, where), _snapshots(table, where)
         start = self._weights(table, architectures, trainer, where)
@@ -284,6 +289,12 @@ def _kind(table: Mapping[str, Any], where: str) -> Kind:
     if name not in known:
         raise PoolError(f"{where}: kind must be one of {', '.join(known)}; found {quoted(name)}.")
     return known[name]
+
+
+def _refuse_fields(table: Mapping[str, Any], fields: Iterable[str], where: str) -> None:
+    for field in fields:
+        if field in table:
+            raise PoolError(f"{where}: a copy of a file has the file's architecture and framework. Leave {field} out.")
 
 
 def _check_architectures(names: Iterable[str], kind: Kind, trainer: str, where: str) -> None:

@@ -59,7 +59,7 @@ def _rows(job: PoolJob, record: Record, store: PoolStore, *, ancestor: str) -> l
     paths = store.model_paths(job)
     return [
         {
-            "path": path if job.origin is not None else path.relative_to(store.folder),
+            "path": path.relative_to(store.folder) if path.is_relative_to(store.folder) else path,
             "role": job.role,
             "relation": job.relation,
             "kind": kind,

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,7 @@ class PoolStore:
     def model_paths(self, job: PoolJob) -> tuple[Path, ...]:
         """Return where the models of ``job`` lie, its snapshots included."""
         if job.origin is not None:
-            return (job.origin,)
+            return (Path(os.path.abspath(job.origin)),)  # noqa: PTH100 - links stay links
         return tuple(self.folder / job.role / f"{name}.onnx" for name in job.member_names())
 
     def weights_path(self, digest: str) -> Path:
@@ -178,7 +179,7 @@ class PoolStore:
         """
         paths = self.model_paths(job)
         for path, member in zip(paths, result.members, strict=True):
-            if path != job.origin:
+            if job.origin is None:
                 write_atomically(path, member.model)
         weights = ""
         if result.weights:
@@ -223,7 +224,7 @@ class PoolStore:
             known: as `known_models`.
         """
         for path in self.model_paths(job):
-            if path != job.origin and path.is_file():
+            if job.origin is None and path.is_file():
                 makers = known.get(sha256_of_file(path), set())
                 if makers and digest not in makers:
                     return path

@@ -89,7 +89,7 @@ class TorchNetwork:
                 if recipe.adversarial:
                     x = self._attacked(x, y, recipe, generator)
                 loss = self._loss(x, y, recipe)
-                gradients = torch.autograd.grad(loss, parameters)
+                gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
                 for kernel in penalised:

@@ -1,9 +1,12 @@
 """The torch trainer, found by its entry point; torch is imported when the first network is built."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from cae_backends.architectures.options import REPORT_ARCHITECTURES, TORCH_NETWORKS, PretrainedWeights, Scaling
+from cae_backends.training.adoption import AdoptedNetwork
 from cae_backends.training.trainers import Network
+from cae_core.contract import Contract
 from cae_core.errors import BackendMissing
 
 __all__ = ["TRAINER", "TorchTrainer"]
@@ -23,9 +26,10 @@ _SMALL = (
 
 
 class TorchTrainer:
-    """Builds the networks of `small_torch` and of the report."""
+    """Builds the networks of `small_torch` and of the report, and takes those of exported programs and ONNX files."""
 
     name = "torch"
+    adopts = (".onnx", ".pt2")
     architectures = (*_SMALL, *REPORT_ARCHITECTURES)
     pretrained: Mapping[str, str] = {
         name: f"torchvision {network} (IMAGENET1K_V1)" for name, network in TORCH_NETWORKS.items()
@@ -53,6 +57,15 @@ class TorchTrainer:
             architecture, image_shape=image_shape, classes=classes, seed=seed, scaling=scaling, weights=weights
         )
         return TorchNetwork(module, device=device)
+
+    def adopt(self, path: Path, *, contract: Contract | None, device: str, trusted: bool) -> AdoptedNetwork:
+        """See `Adopter.adopt`."""
+        try:
+            from cae_backends.training.adopted_torch import AdoptedTorch
+        except ImportError as error:
+            message = f"Training with torch needs {error.name}: pip install 'cae-fingerprint[torch]'."
+            raise BackendMissing(message) from error
+        return AdoptedTorch(path, contract=contract, device=device, trusted=trusted)
 
 
 TRAINER = TorchTrainer()

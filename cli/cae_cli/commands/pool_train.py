@@ -128,7 +128,7 @@ def _table(
 ) -> dict[str, Any]:
     """Return the plan that the options mean."""
     mixture = Counter(_MIXTURE[i % len(_MIXTURE)] for i in range(surrogates))
-    if source is not None:  # a source that only answers
+    if source is not None and not _has_copies(source):  # a source that only answers
         mixture = Counter({"hard labels": (surrogates + 1) // 2, "soft labels": surrogates // 2})
     groups = [(kind, count) for kind, count in [*mixture.items(), ("independent", references)] if count]
     common = {"architectures": list(architecture), "recipes": [recipe]}
@@ -145,6 +145,13 @@ def _table(
     if source is not None:
         owner = {"file": str(source.resolve()), "trusted": trusted}
     return {"trainer": trainer, "source": owner, "members": members}
+
+
+def _has_copies(source: Path) -> bool:
+    """Return whether a file's framework trains it further. An ONNX file may hold what nobody can: a plan says more."""
+    from cae_backends.training.adoption import find_adopter
+
+    return source.suffix.lower() != ".onnx" and bool(find_adopter(source))
 
 
 def _train(

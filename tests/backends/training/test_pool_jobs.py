@@ -320,7 +320,7 @@ class TestCheckJobs:
             ([job("source", "source"), job("a", "pruned", trainer="keras")], "keeps its parent's"),
             ([job("source", "source"), job("a", "other architecture")], "has its parent's"),
             ([job("source", "source"), job("a", "adversarially fine-tuned")], "adversarial radius"),
-            ([job("source", "source", origin=Path("s.onnx")), job("a", "pruned")], "only answers"),
+            ([job("source", "source", origin=Path("s.tflite")), job("a", "pruned")], "no file whose weights"),
             (
                 [job("source", "source"), job("a", "pruned", role="screen"), job("b", "pruned", parent="a")],
                 "roles must not mix",

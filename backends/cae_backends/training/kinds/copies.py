@@ -63,8 +63,7 @@ def _all_but(names: Collection[str], network: Network) -> set[str]:
 
 
 def _reset_head(network: Network, setup: Setup) -> None:
-    fresh = setup.fresh().weights()
-    network.load(network.weights() | {name: fresh[name] for name in network.head})
+    network.load(network.weights() | setup.fresh_head(network))
 
 
 def _largest(weight: NDArray[np.float32], sparsity: float) -> NDArray[np.bool_]:

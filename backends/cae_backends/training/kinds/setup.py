@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.architectures.options import PretrainedWeights, Scaling
+from cae_backends.training.adoption import drawn_head
 from cae_backends.training.fitting import Targets, fit
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Network, Trainer, Weights
@@ -33,6 +34,7 @@ class Setup:
         snapshots: epochs after which the weights are kept.
         progress: called after each epoch.
         weights: pretrained ones that a fresh network starts from, see `Trainer.build`.
+        adopted: whether the source is the network of a file, which the trainer cannot build.
     """
 
     trainer: Trainer
@@ -45,6 +47,7 @@ class Setup:
     snapshots: Collection[int] = ()
     progress: StageProgress | None = None
     weights: PretrainedWeights = None
+    adopted: bool = False
 
     def fresh(self) -> Network:
         """Return a network that is not trained yet, for the data's images and classes."""
@@ -58,6 +61,13 @@ class Setup:
             device=self.device,
             weights=self.weights,
         )
+
+    def fresh_head(self, network: Network) -> Weights:
+        """Return random weights for the last layer of a copy of the source."""
+        if self.adopted:
+            return drawn_head(network, self.seed)
+        weights = self.fresh().weights()
+        return {name: weights[name] for name in network.head}
 
     def portion(self) -> ImageSet:
         """Return the recipe's share of the data: a random one, of at least two images; all of it as it stands at 1."""
