@@ -5,6 +5,7 @@ input contract is affine in the image, so it and its adjoint stand here, once, f
 """
 
 import dataclasses
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels, as_unit_float, check_images
-from cae_core.errors import ContractError, first_line, quoted
+from cae_core.errors import ContractError, quoted
 from cae_core.models import NO_ANSWER, Predictions
+from cae_core.reading import check_depth, parse_toml, read_limited, reading
 from cae_core.resize import RESIZE_RULES, resize, resize_matrix
 
 __all__ = [
@@ -60,7 +62,8 @@ _CLASSES = 1 << 31
 _LARGEST_FILE = 1 << 20
 """Bytes of a contract's file at most."""
 
-_POINTS = 100
+_LARGEST_IMAGE = 1 << 29
+"""Bytes of a mean image's file at most: 4096 x 4096 pixels of three channels, in float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,6 +325,11 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
             'for example layout = "NCHW", range = [0, 1], output = "logits".'
         )
     values = dict(table)
+    with reading(origin, ContractError, fault="the contract is malformed"):
+        return _made(values, origin, folder)
+
+
+def _made(values: dict[str, Any], origin: str, folder: Path | None) -> Contract:
     try:
         values["range"] = tuple(float(v) for v in values["range"])
         for name, convert in (("size", int), ("classes", int), ("mean", float), ("std", float)):
@@ -333,8 +341,6 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
         return Contract(**values)
     except ContractError as error:
         raise ContractError(f"{origin}: {error}") from error
-    except (TypeError, ValueError, OverflowError, OSError) as error:
-        raise ContractError(f"{origin}: the contract is malformed ({first_line(error)}).") from error
 
 
 def _mean_image(name: str, folder: Path | None) -> Floats32:
@@ -350,13 +356,14 @@ def _mean_image(name: str, folder: Path | None) -> Floats32:
         raise ContractError(f"the mean image {path} must lie in the contract's own folder, {folder}. Copy it there.")
     if path.exists() and not path.is_file():
         raise ContractError(f"the mean image {path} must be a file.")
-    with path.open("rb") as file:
-        try:
-            image: Any = np.load(file, allow_pickle=False)
-        except MemoryError as error:
-            raise ContractError(f"the mean image {path} is larger than the memory.") from error
-        if not isinstance(image, np.ndarray):
-            raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
+    try:
+        image: Any = np.load(io.BytesIO(read_limited(path, _LARGEST_IMAGE)), allow_pickle=False)
+    except MemoryError as error:
+        raise ContractError(f"the mean image {path} is larger than the memory.") from error
+    if not isinstance(image, np.ndarray):
+        raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
+    if image.dtype.kind not in "biuf":
+        raise ContractError(f"the mean image {path} must hold numbers; found {image.dtype}.")
     return np.asarray(image, np.float32)
 
 
@@ -372,34 +379,16 @@ def read_contract(text_or_path: str) -> Contract:
     """
     path = Path(text_or_path)
     inline = "=" in text_or_path and path.suffix != ".toml"
-    try:
-        table = _parse_toml(f"contract = {{{text_or_path}}}" if inline else _read_text(path))
-    except OSError as error:
-        raise ContractError(f"{text_or_path}: no such contract file ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:  # of the text, its encoding, its numbers, its depth
-        raise ContractError(f"{_short(text_or_path)}: this is not TOML ({first_line(error)}).") from error
+    if not inline and not path.exists():
+        raise ContractError(f"{_short(text_or_path)}: no such contract file.")
+    with reading(_short(text_or_path), ContractError, fault="this is not TOML"):
+        content = f"contract = {{{text_or_path}}}".encode() if inline else read_limited(path, _LARGEST_FILE)
+        table = parse_toml(content)
     where = "the contract option" if inline else str(path)
     found: Any = table.get("contract", table)
     if not isinstance(found, dict):
         raise ContractError(f"{where}: contract must be a table, [contract]; found {quoted(found)}.")
     return parse_contract(cast("dict[str, Any]", found), origin=where, folder=None if inline else path.parent)
-
-
-def _read_text(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(_LARGEST_FILE + 1)
-    if len(content) > _LARGEST_FILE:
-        raise ValueError(f"a contract has at most {_LARGEST_FILE} bytes")
-    return content.decode()
-
-
-def _parse_toml(text: str) -> dict[str, Any]:
-    import tomllib  # most models carry their contract: a verification starts without it
-
-    # the time that a key of many parts takes grows with their square
-    if any(line.count(".") > _POINTS for line in text.splitlines()):
-        raise ValueError(f"a line has more than {_POINTS} points")
-    return tomllib.loads(text)
 
 
 def metadata_of(contract: Contract) -> dict[str, str]:
@@ -435,9 +424,9 @@ def contract_from_metadata(metadata: Mapping[str, str], *, origin: str) -> Contr
 
 def _from_text(name: str, value: str, origin: str) -> Any:  # noqa: ANN401 - the fields have different types
     """Return what a line of metadata says, as TOML would give it."""
-    try:
+    with reading(origin, ContractError, fault=f"the metadata cae.{name} is malformed: {quoted(value)}"):
         if name == "range":
             return value.split("..")
-        return json.loads(value) if name in _LISTS else value
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {quoted(value)}.") from error
+        parsed = json.loads(value) if name in _LISTS else value
+        check_depth(parsed)
+        return parsed

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels, sha256_of
-from cae_core.errors import FingerprintError
+from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.digests import canonical_json
 from cae_core.files.storage import write_atomically
-from cae_core.files.tensor_file import TensorFileError, pack_tensors, unpack_tensors
+from cae_core.files.tensor_file import pack_tensors, unpack_tensors
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
+from cae_core.fingerprint.provenance import check_provenance
+from cae_core.reading import check_depth, read_limited, reading
 
 __all__ = [
     "FORMAT_VERSION",
@@ -35,6 +37,11 @@ __all__ = [
 FORMAT_VERSION = 1
 
 _KEY = "cae"
+
+_LARGEST = 1 << 32
+"""Bytes of a file at most; it is read whole."""
+
+_MALFORMED = "the fingerprint's metadata are incomplete or malformed"
 
 _TENSORS: dict[str, tuple[str, Sequence[str]]] = {  # name: dtype, shape (n examples, q probes, h w k an image)
     "images": ("uint8", "nhwk"),
@@ -216,16 +223,13 @@ class FingerprintFile:
         """
         if not path.is_file():
             raise FingerprintError(f"{path}: no such fingerprint file. Make one with `cae generate`, or name another.")
-        try:
-            content = path.read_bytes()
+        fault, remedy = "this is not a complete safetensors file", "Copy or generate the fingerprint again."
+        with reading(path, FingerprintError, fault=fault, remedy=remedy):
+            content = read_limited(path, _LARGEST)
             if not content:
                 raise FingerprintError(f"{path}: the fingerprint file is empty. Copy or generate it again.")
             metadata, tensors = unpack_tensors(content)
-        except (TensorFileError, OSError) as error:
-            raise FingerprintError(
-                f"{path}: this is not a complete safetensors file ({error}). Copy or generate the fingerprint again."
-            ) from error
-        return cls(path, hashlib.sha256(content).hexdigest(), _parsed(metadata, path), tensors)
+            return cls(path, hashlib.sha256(content).hexdigest(), _parsed(metadata, path), tensors)
 
     def attachment(self, name: str) -> Attachment | None:
         """Return one attachment; None where there is none. Its content is for the caller to check.
@@ -255,15 +259,16 @@ class FingerprintFile:
                 f"{FORMAT_VERSION}. Use the release that wrote it ({metadata.get('tools')}) or a later one."
             )
         _check_tensors(tensors, path)
-        try:
+        remedy = "Use the original file, or generate it again."
+        with reading(path, FingerprintError, fault=_MALFORMED, remedy=remedy):
+            try:
+                check_provenance(metadata)
+            except OptionError as error:
+                raise FingerprintError(f"{path}: {_MALFORMED} ({str(error).rstrip('.')}). {remedy}") from error
             fingerprint = _unpack(metadata, tensors)
             claimed = metadata["fingerprint_id"]
             _check_values(fingerprint, path)
             found = fingerprint.id
-        except (KeyError, TypeError, ValueError) as error:
-            raise FingerprintError(
-                f"{path}: the fingerprint's metadata are incomplete or malformed ({error!r})."
-            ) from error
         if found != claimed:
             raise FingerprintError(
                 f"{path}: the file was edited: its content has id {found[:12]}… and it claims "
@@ -284,10 +289,9 @@ def load_fingerprint(path: Path) -> Fingerprint:
 def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     if _KEY not in metadata:
         raise FingerprintError(f"{path}: this safetensors file holds no fingerprint: its metadata lack the key 'cae'.")
-    try:
+    with reading(path, FingerprintError, fault="the fingerprint's metadata are not JSON"):
         parsed = json.loads(metadata[_KEY])
-    except (ValueError, RecursionError) as error:  # not JSON, or nested or numbered to hurt the reader
-        raise FingerprintError(f"{path}: the fingerprint's metadata are not JSON ({error}).") from error
+        check_depth(parsed)
     if not isinstance(parsed, dict):
         raise FingerprintError(f"{path}: the fingerprint's metadata are not a JSON object.")
     return cast("dict[str, Any]", parsed)
@@ -296,7 +300,7 @@ def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
 def _unpack(metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Fingerprint:
     return Fingerprint(
         **cast("dict[str, Any]", {name: tensors[name] for name in _TENSORS}),
-        class_names=tuple(map(str, metadata["class_names"])),
+        class_names=tuple(metadata["class_names"]),
         generation=metadata["generation"],
         tools=metadata["tools"],
         further={
