@@ -176,4 +176,4 @@ def replay_file(record: Path, fingerprint: Path) -> "Replay":
     """
     from cae_core.verification.replay import replay_verdict
 
-    return replay_verdict(read_record(record), load_calibrated(fingerprint))
+    return replay_verdict(read_record(record), load_calibrated(fingerprint), origin=str(record))

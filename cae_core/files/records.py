@@ -106,4 +106,5 @@ def read_hashed_record(path: Path, *, remedy: str = "") -> tuple[dict[str, Any],
 
 def readable_json(record: object) -> bytes:
     """Return ``record``, see `as_json`, as people read it: indented, and with a line's end."""
-    return (json.dumps(as_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(as_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")  # half a surrogate pair, of a path say, becomes JSON's own escape

@@ -14,6 +14,7 @@ from cae_core.errors import ModelError, OptionError, VerdictError
 from cae_core.files.fields import read_fields
 from cae_core.files.records import as_json
 from cae_core.models import Predictions
+from cae_core.reading import reading
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
@@ -75,17 +76,25 @@ class _Recorded:
         return Predictions(np.array(part, np.int64))
 
 
-def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Replay:
+def replay_verdict(
+    record: Mapping[str, Any], subject: CalibratedFingerprint, *, origin: str = "The recorded verdict"
+) -> Replay:
     """Judge the answers of a verdict, as ``cae verify --json`` prints it, once more.
 
     Args:
         record: the verdict's JSON object.
         subject: the fingerprint that it was made by, with the calibration where it was calibrated.
+        origin: where it comes from, for messages.
 
     Raises:
         VerdictError: it is no verdict, one of another fingerprint, or its answers do not follow from its nonce.
         CaeError: see `verify`.
     """
+    with reading(origin, VerdictError, fault="no verdict can have been recorded so", remedy="Give the original file."):
+        return _replayed(record, subject)
+
+
+def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Replay:
     try:
         labels = [_integer(answer["label"]) for answer in record["answers"]]
         asked = [(answer["kind"], answer["index"], answer["repeat"]) for answer in record["answers"]]

@@ -59,6 +59,9 @@ SOURCE = "source"
 _LARGEST = 1 << 20
 """Bytes of a plan at most."""
 
+_MOST, _MOST_SNAPSHOTS = 20_000, 1000
+"""Members of a plan, and snapshots of one of them."""
+
 _PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
 _SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "trusted", "changes", "weights")
 _GROUP_FIELDS = (
@@ -146,7 +149,9 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
     with reading(origin, PoolError, fault="the plan is malformed"):
         check_fields(table, _PLAN_FIELDS, origin)
         reader = _Reader(table, origin, folder)
-        jobs = tuple(reader.jobs())
+        jobs = tuple(itertools.islice(reader.jobs(), _MOST + 1))
+    if len(jobs) > _MOST:
+        raise PoolError(f"{origin}: a plan has at most {_MOST} members. Make several pools of it.")
     try:
         check_jobs(jobs)
     except PoolError as error:
@@ -315,4 +320,6 @@ def _snapshots(table: Mapping[str, Any], where: str) -> int:
     snapshots = table.get("snapshots", 0)
     if not fits(snapshots, int) or snapshots < 0:
         raise PoolError(f"{where}: snapshots must be a number; found {quoted(snapshots)}.")
+    if snapshots > _MOST_SNAPSHOTS:
+        raise PoolError(f"{where}: a member has at most {_MOST_SNAPSHOTS} snapshots; found {quoted(snapshots)}.")
     return int(snapshots)

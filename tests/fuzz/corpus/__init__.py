@@ -1,0 +1,1 @@
+"""What has failed once, and what must be accepted."""

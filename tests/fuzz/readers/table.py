@@ -1,0 +1,36 @@
+"""The readers by name; a module is imported when one of its readers is asked for."""
+
+from importlib import import_module
+
+from tests.fuzz.reader import Reader
+
+__all__ = ["READERS", "find_reader"]
+
+READERS = {
+    "fingerprint": "fingerprints",
+    "calibration": "fingerprints",
+    "verdict": "records",
+    "seal": "records",
+    "opening": "records",
+    "claim": "records",
+    "case": "records",
+    "pool": "tables",
+    "plan": "tables",
+    "contract": "tables",
+}
+"""Name, and the module in this folder that has it under this name in capital letters."""
+
+
+def find_reader(name: str, *, contained: bool = False) -> Reader:
+    """Return a reader.
+
+    Args:
+        name: one of `READERS`.
+        contained: whether models are opened as the product opens a stranger's.
+    """
+    del contained
+    if name not in READERS:
+        raise SystemExit(f"There is no reader {name!r}; known are {', '.join(READERS)}.")
+    module = import_module(f"tests.fuzz.readers.{READERS[name]}")
+    found: Reader = getattr(module, name.upper().replace("-", "_"))
+    return found
