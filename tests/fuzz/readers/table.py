@@ -17,6 +17,12 @@ READERS = {
     "pool": "tables",
     "plan": "tables",
     "contract": "tables",
+    "npz": "data",
+    "idx": "data",
+    "cifar": "data",
+    "imagenet32": "data",
+    "images": "data",
+    "data": "data",
 }
 """Name, and the module in this folder that has it under this name in capital letters."""
 
