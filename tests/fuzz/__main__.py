@@ -33,7 +33,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _tally(name: str, given: argparse.Namespace) -> Tally:
-    reader, tally = find_reader(name, contained=given.contained), Tally()
+    reader, tally = find_reader(name), Tally()
     cases: list[int | str] = list(range(given.cases // 10 if reader.heavy else given.cases))
     if given.past:
         cases = [*reader.failures, *reader.valid]

@@ -44,6 +44,7 @@ class Reader:
         valid: what must be accepted, likewise.
         heavy: whether a case takes some tenths of a second, so that fewer are run.
         memory: bytes that the reading process may have.
+        containable: whether it opens models, and its context says ``contained`` where they run in a child of theirs.
     """
 
     name: str
@@ -53,3 +54,4 @@ class Reader:
     valid: Mapping[str, Make] = field(default_factory=dict[str, Make])
     heavy: bool = False
     memory: int = 1 << 30
+    containable: bool = False

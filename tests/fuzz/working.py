@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -39,8 +40,10 @@ def made(reader: Reader, context: Context, seed: int, case: int | str, folder: P
 
 def work(order: dict[str, Any], tell: Callable[[dict[str, Any]], None], folder: Path) -> None:
     """Run the cases of an order, and tell of each that it begins, and what became of it."""
-    reader = find_reader(order["reader"], contained=order["contained"])
+    reader = find_reader(order["reader"])
     context = reader.prepare(folder)
+    if order["contained"] and reader.containable:
+        context = dataclasses.replace(context, contained=True)
     tell({"ready": True})
     for case in order["cases"]:
         tell({"case": case})

@@ -23,18 +23,14 @@ READERS = {
     "imagenet32": "data",
     "images": "data",
     "data": "data",
+    "onnx": "onnx_files",
+    "gradients": "onnx_files",
 }
 """Name, and the module in this folder that has it under this name in capital letters."""
 
 
-def find_reader(name: str, *, contained: bool = False) -> Reader:
-    """Return a reader.
-
-    Args:
-        name: one of `READERS`.
-        contained: whether models are opened as the product opens a stranger's.
-    """
-    del contained
+def find_reader(name: str) -> Reader:
+    """Return the reader of a name in `READERS`."""
     if name not in READERS:
         raise SystemExit(f"There is no reader {name!r}; known are {', '.join(READERS)}.")
     module = import_module(f"tests.fuzz.readers.{READERS[name]}")
