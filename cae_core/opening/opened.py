@@ -1,6 +1,7 @@
 """Opening a model by one string, through whatever backend is installed for it: the one way from a file to a model."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar, overload
@@ -14,6 +15,7 @@ from cae_core.errors import ModelError
 from cae_core.loaders import Device, Loader, opens, refusal, runs_code
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.model_files import ModelFiles
+from cae_core.reading import reading
 
 __all__ = ["Opened", "check_consent", "open_black_box", "open_model", "open_white_box"]
 
@@ -106,7 +108,8 @@ def open_black_box(
             and not trusted.
     """
     loader = _loader(spec, gradients=False, trusted=trusted)
-    model = loader.open(spec, contract=contract, device=device)
+    with _border(spec):
+        model = loader.open(spec, contract=contract, device=device)
     return Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
 
 
@@ -133,7 +136,8 @@ def open_white_box(
         ModelError: as of `open_black_box`, or the white box computes something else than the file.
     """
     loader = _loader(spec, gradients=True, trusted=trusted)
-    model = loader.open(spec, contract=contract, device=device)
+    with _border(spec):
+        model = loader.open(spec, contract=contract, device=device)
     if not isinstance(model, DifferentiableModel):
         raise ModelError(f"{spec}: the backend {loader.name} promises gradients and gives none.")
     opened = Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
@@ -155,6 +159,11 @@ def _loader(spec: str, *, gradients: bool, trusted: bool) -> Loader:
     if not by_scheme:
         check_consent(Path(spec), trusted=trusted)
     return fitting[0]
+
+
+def _border(spec: str) -> AbstractContextManager[None]:
+    """Return the border around a backend that opens ``spec``: whatever it raises becomes one sentence."""
+    return reading(spec, ModelError, fault="this model cannot be opened", remedy="Export or copy it again.")
 
 
 def check_consent(path: Path, *, trusted: bool) -> None:

@@ -25,6 +25,10 @@ READERS = {
     "data": "data",
     "onnx": "onnx_files",
     "gradients": "onnx_files",
+    "keras": "keras_files",
+    "hdf5": "keras_files",
+    "savedmodel": "keras_files",
+    "program": "programs",
 }
 """Name, and the module in this folder that has it under this name in capital letters."""
 
