@@ -96,7 +96,9 @@ def read_hashed_record(path: Path, *, remedy: str = "") -> tuple[dict[str, Any],
     """Read one JSON object as `read_record` does, and return it with the SHA-256 of the very bytes it was read from."""
     with reading(path, VerdictError, fault="cannot be read", remedy=remedy or "Give an existing JSON file."):
         content = read_limited(path, _LARGEST)
-    with reading(path, VerdictError, fault="this is not JSON", remedy=remedy or "Give the file that the command wrote."):
+    with reading(
+        path, VerdictError, fault="this is not JSON", remedy=remedy or "Give the file that the command wrote."
+    ):
         value = json.loads(content)
         check_depth(value)
     if not isinstance(value, dict):

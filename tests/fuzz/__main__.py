@@ -1,11 +1,12 @@
-"""``python -m tests.fuzz [READER ...] [--cases N] [--seed N] [--case K] [--contained]``."""
+"""``python -m tests.fuzz [READER ...] [--cases N] [--seed N] [--case K] [--direct]``."""
 
 import argparse
 import sys
 
+from tests.fuzz.readers.models import can_contain
 from tests.fuzz.readers.table import READERS, find_reader
 from tests.fuzz.table import Tally, rendered
-from tests.fuzz.watching import Result, watch
+from tests.fuzz.watching import PARENT, Result, watch
 
 __all__ = ["main"]
 
@@ -28,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="decides every case")
     parser.add_argument("--case", help="run this one alone: a number, or the name of a failure of the past")
     parser.add_argument("--past", action="store_true", help="run the failures of the past and the valid files instead")
-    parser.add_argument("--contained", action="store_true", help="open models as the product opens a stranger's")
+    parser.add_argument("--direct", action="store_true", help="open models in the reading process itself: faster")
     return parser.parse_args()
 
 
@@ -39,7 +40,10 @@ def _tally(name: str, given: argparse.Namespace) -> Tally:
         cases = [*reader.failures, *reader.valid]
     if given.case is not None:
         cases = [int(given.case) if given.case.isdecimal() else given.case]
-    for result in watch(name, cases, seed=given.seed, memory=reader.memory, contained=given.contained):
+    contained = reader.containable and can_contain() and not given.direct
+    for result in watch(
+        name, cases, seed=given.seed, memory=PARENT if contained else reader.memory, contained=contained
+    ):
         tally.add(result)
         if given.case is not None or (result in tally.faults and len(tally.faults) <= _SHOWN):
             _show(name, result)

@@ -123,7 +123,9 @@ def _varied(random: Random, value: Value) -> Value:
         case str():
             return random.choice((value + "a", value[:-1], value.upper(), value * 100, ascii(value)))
         case list():
-            return random.choice((value * 2, value[:1], value[::-1], value * 500, {str(i): x for i, x in enumerate(value)}))
+            return random.choice(
+                (value * 2, value[:1], value[::-1], value * 500, {str(i): x for i, x in enumerate(value)})
+            )
         case dict():
             return random.choice((list(value), list(value.values()), str(value)[:1000], [value]))
         case _:
@@ -138,7 +140,15 @@ def json_bytes(value: Value) -> bytes:
 def odd_json(random: Random) -> bytes:
     """Return a text that is hard on a parser of JSON."""
     n = random.choice((50, 900, 990, 3000, 100000))
-    texts = ("[" * n, "[" * n + "]" * n, '{"a":' * n + "1" + "}" * n, "1" * n, "-" + "9" * n, "1e" + "9" * n, "[" + "[]," * n)
+    texts = (
+        "[" * n,
+        "[" * n + "]" * n,
+        '{"a":' * n + "1" + "}" * n,
+        "1" * n,
+        "-" + "9" * n,
+        "1e" + "9" * n,
+        "[" + "[]," * n,
+    )
     more = ('"\\ud800"', "\ufeff{}", "null", "{}", "[]", '{"format":1,"format":2}', "NaN", '{"a":NaN}', "\0", "")
     return random.choice((*texts, *more)).encode()
 
@@ -174,6 +184,14 @@ def odd_toml(random: Random) -> str:
     many = ("a = 1" + "0" * n * 3, "a = 0x" + "f" * n, "a = 1e" + "9" * n, "a=" + "'" * n)
     other = ("a = 1979-05-27T07:32:00Z", 'a = "\\ud800"', 'a = "\\U00110000"', "\0", "a = 1\r", "# \x01", "a = -nan")
     kinds = ("contract = 5", 'contract = "abc"', "contract = [1]", "contract = []", "contract = true", "model = 5")
-    rows = ('[model]\npath = "x"', "model = [1]", "\ufeffa = 1", "members = 5", "source = 1", "recipe = 1", "[recipe]\na=1")
+    rows = (
+        '[model]\npath = "x"',
+        "model = [1]",
+        "\ufeffa = 1",
+        "members = 5",
+        "source = 1",
+        "recipe = 1",
+        "[recipe]\na=1",
+    )
     tables = "\n".join(f"[a{'.b' * i}]" for i in range(1, 200))
     return random.choice((*deep, *long, *many, *other, *kinds, *rows, tables))

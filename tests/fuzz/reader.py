@@ -45,6 +45,8 @@ class Reader:
         heavy: whether a case takes some tenths of a second, so that fewer are run.
         memory: bytes that the reading process may have.
         containable: whether it opens models, and its context says ``contained`` where they run in a child of theirs.
+        ends_processes: whether what reads these files is known to end the process now and then, so that they are read in
+            a child only.
     """
 
     name: str
@@ -55,3 +57,4 @@ class Reader:
     heavy: bool = False
     memory: int = 1 << 30
     containable: bool = False
+    ends_processes: bool = False

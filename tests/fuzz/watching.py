@@ -18,10 +18,13 @@ from typing import IO, Any
 
 from tests.fuzz.outcome import Outcome
 
-__all__ = ["HANG", "Result", "watch"]
+__all__ = ["HANG", "PARENT", "Result", "watch"]
 
 HANG = 20.0
 """Seconds of computing that a case may take; three times as many may pass, on a machine with other work."""
+
+PARENT = 1 << 30
+"""Bytes of memory that a process may have which opens models in a child."""
 
 _ROOT = Path(__file__).parents[2]
 _GLANCE = 0.02

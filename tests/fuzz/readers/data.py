@@ -24,14 +24,56 @@ from tests.fuzz.reader import Case, Make, Reader
 
 __all__ = ["CIFAR", "DATA", "IDX", "IMAGENET32", "IMAGES", "NPZ"]
 
-_OPTIONS = ("", "", "", ",size=4", ",classes=3", ",size=9x3,classes=2,seed=5", ",size=99999", ",classes=99999", ",labels=coarse")
+_OPTIONS = (
+    "",
+    "",
+    "",
+    ",size=4",
+    ",classes=3",
+    ",size=9x3,classes=2,seed=5",
+    ",size=99999",
+    ",classes=99999",
+    ",labels=coarse",
+)
 _SHAPES = (
-    *("(1000000000000,)", "(20, 8, 8, 1)", "(-1,)", "(2**3,)", "()", "(1e3,)", "(0, 10**20)", "(99999999999999999999,)"),
-    *("(" * 200 + ")" * 200, "(" + "1," * 100 + ")", "(True,)", "20", "[20]", '__import__("os")', "(" + "1" * 5000 + ",)"),
+    *(
+        "(1000000000000,)",
+        "(20, 8, 8, 1)",
+        "(-1,)",
+        "(2**3,)",
+        "()",
+        "(1e3,)",
+        "(0, 10**20)",
+        "(99999999999999999999,)",
+    ),
+    *(
+        "(" * 200 + ")" * 200,
+        "(" + "1," * 100 + ")",
+        "(True,)",
+        "20",
+        "[20]",
+        '__import__("os")',
+        "(" + "1" * 5000 + ",)",
+    ),
     *("-" * 5000 + "1", "(20,8,8,1)#", "(1<<62, 4)", "(20, 0, 8, 1)", "(0, 8, 8, 1)", "(20, 8, 8, 4)", "(20, 8, 8)"),
 )
 _TYPES: tuple[Any, ...] = (
-    *("|u1", "<f8", "|O", "x", "<M8[ns]", "|V10", [("a", "<i4")], "<U1000000", "", None, "(3,)u1", "u1,u2", ">i8", "|S0"),
+    *(
+        "|u1",
+        "<f8",
+        "|O",
+        "x",
+        "<M8[ns]",
+        "|V10",
+        [("a", "<i4")],
+        "<U1000000",
+        "",
+        None,
+        "(3,)u1",
+        "u1,u2",
+        ">i8",
+        "|S0",
+    ),
     *("<U0", "<c16", ["a"], {"names": ["a"], "formats": ["u1"]}),
 )
 
@@ -299,7 +341,7 @@ def _cifar_files(_: object) -> dict[str, bytes]:
 _PICKLES = (
     *(b"cnumpy\nndarray\n(K\x01tR.", b'cnumpy\nndarray\n((I99999999999\ntS"b"\ntR.', b'cnumpy\ndtype\n(S"O"\ntR.'),
     *(b"(" * 10000 + b".", b"cbuiltins\neval\n.", b"]" + b"2" * 40 + b".", b"\x80\x02}" + b"K\x01" * 10 + b"."),
-    b"cnumpy\nndarray\n((I2000000000\nI3072\ntcnumpy\ndtype\n(S\"u1\"\ntRtR.",
+    b'cnumpy\nndarray\n((I2000000000\nI3072\ntcnumpy\ndtype\n(S"u1"\ntRtR.',
     *(b"\x95\xff\xff\xff\xff\xff\xff\xff\x7f.", b"X\xff\xff\xff\x7fab.", b"r\xff\xff\xff\x7f.", b"}r\xff\xff\xff\x7f."),
 )
 
@@ -308,7 +350,11 @@ def _instructions(random: Random) -> bytes:
     """Return a pickle of instructions in any order."""
     codes = [code.code.encode("latin1") for code in pickletools.opcodes]
     given = (b"", b"a\n", b"numpy\nndarray\n", b"\1", b"\1\0\0\0", b"\xff\xff\xff\x7f", bytes(8))
-    return b"\x80\x02" + b"".join(random.choice(codes) + random.choice(given) for _ in range(random.randrange(1, 30))) + b"."
+    return (
+        b"\x80\x02"
+        + b"".join(random.choice(codes) + random.choice(given) for _ in range(random.randrange(1, 30)))
+        + b"."
+    )
 
 
 def _odd_tables(random: Random) -> bytes:
@@ -545,7 +591,21 @@ IMAGES = Reader(
 
 # -- the text of --data
 
-_SOURCES = ("digits", "d.npz", "", "x", "/dev/null", "/dev/zero", "/etc/passwd", "/proc", "\0", "a" * 5000, "\ud800", "/root", "~")
+_SOURCES = (
+    "digits",
+    "d.npz",
+    "",
+    "x",
+    "/dev/null",
+    "/dev/zero",
+    "/etc/passwd",
+    "/proc",
+    "\0",
+    "a" * 5000,
+    "\ud800",
+    "/root",
+    "~",
+)
 _SAID = (
     *(",", ",size=", ",size=8", ",size=-1", ",size=0", ",size=1e9", ",classes=", ",classes=3", ",classes=²", ",x=1"),
     *(",seed=9999999999999999999999", ",seed=1", ",labels=coarse", ",size=8x8", ",size=99999x99999", ",classes=1"),

@@ -102,7 +102,15 @@ def _header(random: Random, files: _Files, folder: Path) -> Case:
             table[chosen]["shape"] = random.choice(_SHAPES)
             what = f"shape of {chosen}"
         case 5:
-            offsets = ([0, 0], [0, 2**63], [5, 2], [-1, 4], [0, len(body)], [1, 2, 3], table[tensors[0]]["data_offsets"])
+            offsets = (
+                [0, 0],
+                [0, 2**63],
+                [5, 2],
+                [-1, 4],
+                [0, len(body)],
+                [1, 2, 3],
+                table[tensors[0]]["data_offsets"],
+            )
             table[chosen]["data_offsets"] = random.choice(offsets)
             what = f"offsets of {chosen}"
         case 6:
@@ -110,7 +118,18 @@ def _header(random: Random, files: _Files, folder: Path) -> Case:
             what = "deep"
         case _:
             text = table["__metadata__"]["cae"]
-            texts = ("", "{}", "[]", "1", "null", '{"format": 1}', "[" * 5000, '{"a":' * 3000, "1" * 10000, "\ufeff" + text)
+            texts = (
+                "",
+                "{}",
+                "[]",
+                "1",
+                "null",
+                '{"format": 1}',
+                "[" * 5000,
+                '{"a":' * 3000,
+                "1" * 10000,
+                "\ufeff" + text,
+            )
             table["__metadata__"] = {"cae": random.choice((*texts, text[:-1] + ', "format": 2}'))}
             what = "metadata"
     if header == content[8 : 8 + length] and size is None:
@@ -157,7 +176,12 @@ def _edit_tensor(random: Random, tensors: dict[str, NDArray[Any]], within: str) 
         case 6:
             del tensors[name]
         case _:
-            arrays = (np.zeros((2, 6, 6, 1), np.uint8), np.zeros(2, np.int64), np.zeros((2, 12)), np.full((2, 12), np.nan))
+            arrays = (
+                np.zeros((2, 6, 6, 1), np.uint8),
+                np.zeros(2, np.int64),
+                np.zeros((2, 12)),
+                np.full((2, 12), np.nan),
+            )
             names = ("akh_images", "akh_labels", "calibration.weights", "calibration.x", "calibration.references.akh")
             name = random.choice(names)
             tensors[name] = random.choice(arrays)

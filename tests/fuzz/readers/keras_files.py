@@ -25,8 +25,29 @@ _CLASSES = (
     *("__keras_tensor__", "function", "TextVectorization", "Rescaling", "Pipeline", "SpectralNormalization"),
 )
 _FUNCTIONS = ("get_file", "enable_unsafe_deserialization", "load_model", "system", "eval", "getattr", "set_random_seed")
-_MODULES = ("os", "builtins", "keras", "keras.utils", "keras.src.utils", "keras.config", "keras.saving", "tensorflow", None)
-_OPERATIONS = ("Abort", "Timestamp", "PyFunc", "WriteFile", "ReadFile", "Relu", "NoSuch", "QueueDequeueV2", "RandomUniform", "")
+_MODULES = (
+    "os",
+    "builtins",
+    "keras",
+    "keras.utils",
+    "keras.src.utils",
+    "keras.config",
+    "keras.saving",
+    "tensorflow",
+    None,
+)
+_OPERATIONS = (
+    "Abort",
+    "Timestamp",
+    "PyFunc",
+    "WriteFile",
+    "ReadFile",
+    "Relu",
+    "NoSuch",
+    "QueueDequeueV2",
+    "RandomUniform",
+    "",
+)
 _MEMORY = 6 << 30
 
 
@@ -89,7 +110,11 @@ def _edited_config(random: Random, config: Any) -> tuple[Any, str]:  # noqa: ANN
             holder = holder[key]
         holder[place[-1]] = random.choice(_MODULES if place[-1] == "module" else _CLASSES)
         if random.random() < 0.2:
-            holder |= {"class_name": random.choice(_FUNCTIONS), "module": random.choice(_MODULES), "config": {"fname": "x"}}
+            holder |= {
+                "class_name": random.choice(_FUNCTIONS),
+                "module": random.choice(_MODULES),
+                "config": {"fname": "x"},
+            }
         done.append(f"{place[-1]}={holder[place[-1]]}")
     return config, "; ".join(done)
 
@@ -157,7 +182,11 @@ KERAS = Reader(
     name="keras",
     prepare=_prepare,
     make=_keras,
-    failures={"a bad checksum": _bad_checksum, "a configuration that is a bomb": _config_bomb, "a pipe": _pipe("m.keras")},
+    failures={
+        "a bad checksum": _bad_checksum,
+        "a configuration that is a bomb": _config_bomb,
+        "a pipe": _pipe("m.keras"),
+    },
     valid={name: _whole(name) for name in ("plain.keras", "branched.keras")},
     heavy=True,
     memory=_MEMORY,

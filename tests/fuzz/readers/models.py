@@ -1,8 +1,9 @@
 """What is done with a model file, whatever its form: opened, asked, and asked for its gradients where it has some."""
 
 import importlib
-from contextlib import contextmanager
+import importlib.util
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,16 @@ from cae_core.verification.verdict import Suspect
 from cae_core.verification.verify import verify
 from tests.core.toys import toy_fingerprint
 
-__all__ = ["CLASSES", "SHAPE", "Models"]
+__all__ = ["CLASSES", "SHAPE", "Models", "can_contain"]
+
+_PARTY = "cae_core.opening.party"
 
 SHAPE, CLASSES = (4, 4, 1), 10
+
+
+def can_contain() -> bool:
+    """Return whether this release opens models in a child of the process."""
+    return importlib.util.find_spec(_PARTY) is not None
 
 
 def _subject() -> CalibratedFingerprint:
@@ -68,7 +76,7 @@ class Models:
         if not self.contained:
             yield None
             return
-        party = importlib.import_module("cae_core.opening.party").Party(device="cpu")
+        party = importlib.import_module(_PARTY).Party(device="cpu")
         try:
             yield party
         finally:

@@ -20,13 +20,36 @@ _TYPES = (
 _OPERATORS = (
     *("Relu", "Identity", "Loop", "If", "Scan", "ConstantOfShape", "RandomNormalLike", "NonZero", "Reshape", "Expand"),
     *("Tile", "Range", "Foo", "", "SequenceConstruct", "Optional", "StringNormalizer", "CastLike", "Einsum", "Dropout"),
-    *("GridSample", "Det", "TopK", "Unique", "BitShift", "Split", "Attention", "QuantizeLinear", "DFT", "LSTM", "Resize"),
+    *(
+        "GridSample",
+        "Det",
+        "TopK",
+        "Unique",
+        "BitShift",
+        "Split",
+        "Attention",
+        "QuantizeLinear",
+        "DFT",
+        "LSTM",
+        "Resize",
+    ),
 )
 _DOMAINS = ("com.evil", "ai.onnx.ml", "com.microsoft", "ai.onnx", "\x1b[2J", "org.pytorch.aten")
 _DIMS = (0, 1, -1, 3, 4, 2**31, 2**62, 1000)
 _SHAPES = ([], [0], [-1], [2**40], [16, 0], [2**31, 2**31, 2**31], [1] * 300, [10], [16, 10])
 _LOCATIONS = (
-    *("../../../../etc/passwd", "/etc/passwd", "/dev/zero", "w.bin", "", ".", "..", "a" * 5000, "\0", "*/_ORT_MEM_ADDR_/*"),
+    *(
+        "../../../../etc/passwd",
+        "/etc/passwd",
+        "/dev/zero",
+        "w.bin",
+        "",
+        ".",
+        "..",
+        "a" * 5000,
+        "\0",
+        "*/_ORT_MEM_ADDR_/*",
+    ),
     *("/proc/self/environ", "//etc/passwd", "file:///etc/passwd", "link.bin", "none.bin"),
 )
 _OFFSETS = ("0", "-1", "99999999999999999999", "x", "4096")
@@ -34,11 +57,44 @@ _LENGTHS = ("10", "0", "-1", "99999999999999", str(2**63), "640", "x")
 _INTS = ([], [0], [-1], [2**40], [0] * 1000, [1, 1], [3, 3, 3], [2**63 - 1] * 4, [0, 0, 0, 0])
 _SAID = (
     *("", "NHWC", "NCHW", "0..1", "1..0", "nan..1", "-inf..inf", "0..1..2", "0..1e308", "logits", "labels", "[4, 4]"),
-    *("probabilities", "[0, 0]", "[-3, 8]", "[20000, 20000]", "[4096, 4096]", "bilinear", "nearest", "bicubic", "[1e400]"),
-    *("[0,1,2,3,4,5,6,7,8,9]", "[9,8,7,6,5,4,3,2,1,0]", "[" * 2000, "9" * 5000, "[]", "[0.5]", "[NaN]", "null", "m.npz"),
+    *(
+        "probabilities",
+        "[0, 0]",
+        "[-3, 8]",
+        "[20000, 20000]",
+        "[4096, 4096]",
+        "bilinear",
+        "nearest",
+        "bicubic",
+        "[1e400]",
+    ),
+    *(
+        "[0,1,2,3,4,5,6,7,8,9]",
+        "[9,8,7,6,5,4,3,2,1,0]",
+        "[" * 2000,
+        "9" * 5000,
+        "[]",
+        "[0.5]",
+        "[NaN]",
+        "null",
+        "m.npz",
+    ),
     *("/etc/passwd", "image", "x", "uint8", "float32", "RGB", "GRAY", "BGR", "\x1b[2J"),
 )
-_KEYS = ("layout", "range", "output", "size", "resize", "classes", "mean", "std", "mean_image", "input", "dtype", "channels")
+_KEYS = (
+    "layout",
+    "range",
+    "output",
+    "size",
+    "resize",
+    "classes",
+    "mean",
+    "std",
+    "mean_image",
+    "input",
+    "dtype",
+    "channels",
+)
 
 
 def _array(name: str, *shape: int) -> TensorProto:
@@ -66,7 +122,11 @@ def base_models() -> dict[str, bytes]:
         node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
         node("Flatten", ["p"], ["f"], axis=1),
     ]
-    weights = [_array("kernel", 4, 1, 3, 3), *(_array(x, 4) for x in ("scale", "bias", "mean", "variance")), _array("w", 16, 10)]
+    weights = [
+        _array("kernel", 4, 1, 3, 3),
+        *(_array(x, 4) for x in ("scale", "bias", "mean", "variance")),
+        _array("w", 16, 10),
+    ]
     labels = helper.make_tensor_value_info("labels", TensorProto.INT64, ("n",))
     return {
         "linear": _model([flat, node("MatMul", ["flat", "w"], ["logits"])], [_array("w", 16, 10)], logits),
@@ -231,7 +291,9 @@ def _subgraph(random: Random, model: ModelProto) -> None:
 def _function(random: Random, model: ModelProto) -> None:
     own, relu = helper.make_opsetid("com.evil", 1), helper.make_node("Relu", ["x"], ["y"])
     bodies = ([relu], [helper.make_node("F", ["x"], ["y"], domain="com.evil")], [])
-    made = helper.make_function("com.evil", "F", ["x"], ["y"], random.choice(bodies), [helper.make_opsetid("", 17), own])
+    made = helper.make_function(
+        "com.evil", "F", ["x"], ["y"], random.choice(bodies), [helper.make_opsetid("", 17), own]
+    )
     model.functions.append(made)
     model.opset_import.append(own)
     _before(model, helper.make_node("F", ["image"], ["first"], domain="com.evil"))
@@ -288,8 +350,21 @@ def _end(random: Random, model: ModelProto) -> None:
     """Put a node behind the answer."""
     last = model.graph.output[0].name if model.graph.output else "logits"
     kinds: tuple[tuple[str, dict[str, Any]], ...] = (
-        *(("Cast", {"to": random.choice(_TYPES) or 1}), ("Transpose", {}), ("Flatten", {"axis": 0}), ("Softmax", {"axis": 0})),
-        *(("ArgMax", {"axis": 1}), ("ReduceSum", {}), ("Shape", {}), ("Size", {}), ("NonZero", {}), ("Exp", {}), ("IsNaN", {})),
+        *(
+            ("Cast", {"to": random.choice(_TYPES) or 1}),
+            ("Transpose", {}),
+            ("Flatten", {"axis": 0}),
+            ("Softmax", {"axis": 0}),
+        ),
+        *(
+            ("ArgMax", {"axis": 1}),
+            ("ReduceSum", {}),
+            ("Shape", {}),
+            ("Size", {}),
+            ("NonZero", {}),
+            ("Exp", {}),
+            ("IsNaN", {}),
+        ),
     )
     kind, attributes = random.choice(kinds)
     model.graph.node.append(helper.make_node(kind, [last], ["ended"], **attributes))
@@ -300,7 +375,28 @@ def _end(random: Random, model: ModelProto) -> None:
 
 
 _EDITS: tuple[Callable[[Random, ModelProto], None], ...] = (
-    *(_input_type, _output_type, _input_shape, _input_shape, _output_shape, _further_input, _further_output, _no_outputs),
-    *(_operator, _domain, _versions, _wires, _wires, _nodes, _weight_shape, _weight_type, _weight_bytes, _outside, _outside),
+    *(
+        _input_type,
+        _output_type,
+        _input_shape,
+        _input_shape,
+        _output_shape,
+        _further_input,
+        _further_output,
+        _no_outputs,
+    ),
+    *(
+        _operator,
+        _domain,
+        _versions,
+        _wires,
+        _wires,
+        _nodes,
+        _weight_shape,
+        _weight_type,
+        _weight_bytes,
+        _outside,
+        _outside,
+    ),
     *(_attribute, _attribute, _subgraph, _function, _sparse, _grown, _metadata, _metadata, _names, _end, _end),
 )

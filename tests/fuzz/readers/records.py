@@ -1,4 +1,4 @@
-"""JSON records: a verdict that is replayed, a seal with its opening, the settings that a claim names, a judge's case."""
+"""JSON records: a verdict that is replayed, a seal and its opening, a claim's settings, a judge's case."""
 
 import copy
 import dataclasses
@@ -251,7 +251,9 @@ def _claim_with(**settings: Any) -> Make:  # noqa: ANN401 - of different types
         del folder
         claimed = records.evidence.claimed
         generation = {**claimed.generation, "settings": {**claimed.generation["settings"], **settings}}
-        return Case(partial(_rerun, records, dataclasses.replace(claimed, generation=generation)), "a failure of the past")
+        return Case(
+            partial(_rerun, records, dataclasses.replace(claimed, generation=generation)), "a failure of the past"
+        )
 
     return make
 

@@ -23,7 +23,10 @@ READERS = {
     "imagenet32": "data",
     "images": "data",
     "data": "data",
+    "timestamp": "attestations",
+    "signature": "attestations",
     "onnx": "onnx_files",
+    "operators": "operators",
     "gradients": "onnx_files",
     "keras": "keras_files",
     "hdf5": "keras_files",
@@ -32,11 +35,15 @@ READERS = {
 }
 """Name, and the module in this folder that has it under this name in capital letters."""
 
+_OWN = {"misbehaving": "misbehaving"}
+"""For the tests of the fuzzer itself."""
+
 
 def find_reader(name: str) -> Reader:
     """Return the reader of a name in `READERS`."""
-    if name not in READERS:
+    known = {**READERS, **_OWN}
+    if name not in known:
         raise SystemExit(f"There is no reader {name!r}; known are {', '.join(READERS)}.")
-    module = import_module(f"tests.fuzz.readers.{READERS[name]}")
+    module = import_module(f"tests.fuzz.readers.{known[name]}")
     found: Reader = getattr(module, name.upper().replace("-", "_"))
     return found

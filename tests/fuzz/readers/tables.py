@@ -1,4 +1,4 @@
-"""TOML: pool manifests, plans, and contracts in every form: a file beside the model, an option, an ONNX file's metadata."""
+"""TOML: pool manifests, plans, and contracts: a file beside the model, an option, an ONNX file's metadata."""
 
 import json
 import os
@@ -47,11 +47,47 @@ recipes = ["digits"]
 {more}
 """
 _LEAST = {name: _FULL[name] for name in ("layout", "range", "output")}
-_SIZES = ([0, 0], [-1, 8], [1, 1], [2**31, 2**31], [10**30, 8], [3, 5], [8.7, 8], [200, 200], [4096, 4096], [float("inf"), 8])
+_SIZES = (
+    [0, 0],
+    [-1, 8],
+    [1, 1],
+    [2**31, 2**31],
+    [10**30, 8],
+    [3, 5],
+    [8.7, 8],
+    [200, 200],
+    [4096, 4096],
+    [float("inf"), 8],
+)
 _CLASSES = ([10**30], [float("inf")], [-5, 3], [0, 0], list(range(9)), [-1] * 10, [], [0.5], ["a"], list(range(100000)))
 _STDS = ([float("nan")], [float("inf")], [1e-320], [0], [], [-1], [1, 2], [1e-16])
-_IMAGES = ("m.npy", "m.npz", "cut.npy", "objects.npy", "text.npy", "pipe", ".", "..", "/etc/passwd", "\0", "x" * 5000, "none")
-_TEXTS = ("[" * 5000, "[" * 950 + "]" * 950, "9" * 5000, "[1e400]", "{", "null", '"x"', '{"a":1}', "true", "[NaN]", "[[1]]")
+_IMAGES = (
+    "m.npy",
+    "m.npz",
+    "cut.npy",
+    "objects.npy",
+    "text.npy",
+    "pipe",
+    ".",
+    "..",
+    "/etc/passwd",
+    "\0",
+    "x" * 5000,
+    "none",
+)
+_TEXTS = (
+    "[" * 5000,
+    "[" * 950 + "]" * 950,
+    "9" * 5000,
+    "[1e400]",
+    "{",
+    "null",
+    '"x"',
+    '{"a":1}',
+    "true",
+    "[NaN]",
+    "[[1]]",
+)
 
 
 def _table(table: Any) -> str:  # noqa: ANN401 - whatever an edit has left
@@ -77,8 +113,17 @@ def _encoded(text: str) -> bytes:
 
 _MEMBERS: list[Any] = [
     {
-        **{"path": "source.onnx", "role": "source", "relation": "source", "kind": "k", "architecture": "a"},
-        **{"parent": "p", "ancestor": "x", "seed": 1, "accuracy": 0.5, "sha256": "ab", "contract": _FULL},
+        "path": "source.onnx",
+        "role": "source",
+        "relation": "source",
+        "kind": "k",
+        "architecture": "a",
+        "parent": "p",
+        "ancestor": "x",
+        "seed": 1,
+        "accuracy": 0.5,
+        "sha256": "ab",
+        "contract": _FULL,
     },
     {"path": "a.onnx", "role": "generate", "relation": "reference"},
     {"path": "b.pt2", "role": "calibrate", "relation": "surrogate", "trusted": True, "sha256": "cd"},
@@ -87,7 +132,9 @@ _MEMBERS: list[Any] = [
 
 def _manifest(members: Any) -> str:  # noqa: ANN401 - whatever an edit has left
     rows = members if isinstance(members, list) else [members]
-    return "\n".join(f"[[model]]\n{_table(row)}" if isinstance(row, dict) else f"model = {as_toml(row)}" for row in rows)
+    return "\n".join(
+        f"[[model]]\n{_table(row)}" if isinstance(row, dict) else f"model = {as_toml(row)}" for row in rows
+    )
 
 
 def _read_manifest(path: Path, *, commands: bool) -> None:
@@ -188,7 +235,9 @@ PLAN = Reader(
     prepare=_prepare_plans,
     make=_plan,
     failures={
-        "members for ever": _plan_with(lambda text: text + _GROUP.format(name="x", more="count = {test = 1000000000000}")),
+        "members for ever": _plan_with(
+            lambda text: text + _GROUP.format(name="x", more="count = {test = 1000000000000}")
+        ),
         "many members": _plan_with(
             lambda text: text + "".join(_GROUP.format(name=f"x{i}", more="count = {test = 9000}") for i in range(5000))
         ),

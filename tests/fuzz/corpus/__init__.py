@@ -1,1 +1,0 @@
-"""What has failed once, and what must be accepted."""
