@@ -17,7 +17,7 @@ __all__ = ["JsonFields", "as_json", "read_hashed_record", "read_record", "readab
 
 
 _LARGEST = 1 << 25
-"""Bytes of a record at most: a verdict of 100,000 answers has a third of it, and its values take twenty times as many."""
+"""Bytes of a record at most; a verdict of 100,000 answers has a third of it, and values take twenty times as many."""
 
 
 class JsonFields(Protocol):

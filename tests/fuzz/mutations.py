@@ -2,11 +2,23 @@
 
 import copy
 import json
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any, TypeAlias
 
-__all__ = ["ODD", "as_toml", "edited_bytes", "edited_value", "json_bytes", "odd_json", "odd_toml", "places"]
+__all__ = [
+    "ODD",
+    "as_toml",
+    "deep_stack",
+    "edited_bytes",
+    "edited_value",
+    "json_bytes",
+    "odd_json",
+    "odd_toml",
+    "places",
+]
 
 Value: TypeAlias = Any
 """Of JSON or TOML."""
@@ -22,7 +34,19 @@ ODD: tuple[Value, ...] = (
 """Values that a field may have in a file of somebody who wants to do harm."""
 
 _DEPTHS = (10, 60, 64, 65, 66, 100, 400, 700, 900, 950, 970, 980, 985, 990, 993)
+_DEEP_STACK = 20_000
 _KEYS = ("extra", "", "a" * 300, "\x1b[2J", "sha256", "name", "akh", "format")
+
+
+@contextmanager
+def deep_stack() -> Iterator[None]:
+    """Let Python write values that are nested more deeply than it usually can."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(_DEEP_STACK)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def edited_bytes(random: Random, content: bytes, *, most: int = 8) -> bytes:
@@ -156,24 +180,16 @@ def odd_json(random: Random) -> bytes:
 def as_toml(value: Value) -> str:
     """Return a value as inline TOML."""
     match value:
-        case bool():
-            return str(value).lower()
-        case None:
-            return '"none"'
-        case float():
-            return {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(repr(value), repr(value))
-        case int():
-            return _digits(value)
+        case bool() | None:
+            return str(value).lower() if isinstance(value, bool) else '"none"'
+        case int() | float():
+            return repr(value)  # TOML knows inf and nan as well
         case str():
             return json.dumps(value)
         case list():
             return f"[{', '.join(map(as_toml, value))}]"
         case _:
             return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items()) + "}"
-
-
-def _digits(value: int) -> str:
-    return str(value) if abs(value) < 10**4000 else "1" + "0" * 4400
 
 
 def odd_toml(random: Random) -> str:

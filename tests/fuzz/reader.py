@@ -45,8 +45,7 @@ class Reader:
         heavy: whether a case takes some tenths of a second, so that fewer are run.
         memory: bytes that the reading process may have.
         containable: whether it opens models, and its context says ``contained`` where they run in a child of theirs.
-        ends_processes: whether what reads these files is known to end the process now and then, so that they are read in
-            a child only.
+        ends_processes: whether what reads these files ends the process now and then, so that a child has to read them.
     """
 
     name: str

@@ -10,7 +10,7 @@ from cae_core.fingerprint.file import load_fingerprint
 from cae_core.reading import reading
 from tests.fuzz import watching
 from tests.fuzz.material import make_evidence, packed, parts_of, refit
-from tests.fuzz.mutations import edited_bytes, edited_value, json_bytes
+from tests.fuzz.mutations import deep_stack, edited_bytes, edited_value, json_bytes
 from tests.fuzz.outcome import outcome_of
 from tests.fuzz.readers import table
 from tests.fuzz.table import Tally, rendered
@@ -76,11 +76,12 @@ def test_edits_are_made_of_anything() -> None:
     value = {"a": [1, "b", None, {"c": 0.5}], "d": {}}
     before = json_bytes(value)
     changed = 0
-    for seed in range(300):
-        random = Random(seed)  # noqa: S311 - it has to be repeatable
-        edited_bytes(random, b"")
-        edited, what = edited_value(random, value)
-        assert what
-        changed += edited != value
+    with deep_stack():
+        for seed in range(300):
+            random = Random(seed)  # noqa: S311 - it has to be repeatable
+            edited_bytes(random, b"")
+            edited, what = edited_value(random, value)
+            assert what
+            changed += json_bytes(edited) != before
     assert json_bytes(value) == before
     assert changed > 270

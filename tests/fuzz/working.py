@@ -16,14 +16,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.fuzz.mutations import deep_stack
 from tests.fuzz.outcome import Outcome, outcome_of
 from tests.fuzz.reader import Case, Context, Make, Reader
 from tests.fuzz.readers.table import find_reader
 
 __all__ = ["made", "work"]
-
-_USUAL, _DEEP = 1000, 20000
-"""Levels of the stack: Python's own, for the project; and enough to write files that are nested deeply."""
 
 
 def made(reader: Reader, context: Context, seed: int, case: int | str, folder: Path) -> Case:
@@ -31,11 +29,8 @@ def made(reader: Reader, context: Context, seed: int, case: int | str, folder: P
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     make: Make = reader.make if isinstance(case, int) else {**reader.failures, **reader.valid}[case]
-    sys.setrecursionlimit(_DEEP)
-    try:
+    with deep_stack():
         return make(Random(f"{seed}/{reader.name}/{case}"), context, folder)  # noqa: S311 - it has to be repeatable
-    finally:
-        sys.setrecursionlimit(_USUAL)
 
 
 def work(order: dict[str, Any], tell: Callable[[dict[str, Any]], None], folder: Path) -> None:

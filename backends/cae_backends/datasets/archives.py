@@ -6,7 +6,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -15,7 +15,10 @@ from cae_core.errors import DataError
 __all__ = ["is_archive", "read_archive", "read_folder"]
 
 _LARGEST = 1 << 28
-"""Bytes of one file, and of an unpacked archive, that are read at most: archives have 190 million at most; the largest published one, CIFAR-100's ``train``, has 155 million."""
+"""Bytes of an unpacked archive, and of one file, that are read at most: published ones have 190 million.
+
+The largest file, CIFAR-100's ``train``, has 155 million.
+"""
 
 
 def is_archive(path: Path) -> bool:
@@ -83,12 +86,12 @@ class _Limited(io.RawIOBase):
 @contextmanager
 def _unpacked(path: Path) -> Iterator[IO[bytes]]:
     """Give what an archive unpacks to, whatever it is called."""
-    with path.open("rb") as file:
+    with ExitStack() as stack:
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
         start = file.read(6)
         file.seek(0)
-        packed: IO[bytes] = file
         if start.startswith(b"\x1f\x8b"):
-            packed = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+            file = cast("IO[bytes]", stack.enter_context(gzip.open(file)))
         elif start == b"\xfd7zXZ\0":
-            packed = cast("IO[bytes]", lzma.LZMAFile(file))
-        yield cast("IO[bytes]", _Limited(packed, path))
+            file = cast("IO[bytes]", stack.enter_context(lzma.open(file)))
+        yield cast("IO[bytes]", _Limited(file, path))

@@ -162,7 +162,8 @@ def _header(path: Path, label: int) -> _File:
             raise DataError(f"{path}: images have 8 bits a channel; found mode {image.mode}. Convert it first.")
         if image.height * image.width > _LARGEST:
             raise DataError(
-                f"{path}: the image is {image.height}x{image.width}; at most {_LARGEST} pixels are read. Resize it first."
+                f"{path}: the image is {image.height}x{image.width}; at most {_LARGEST} pixels are read. "
+                "Resize it first."
             )
         return _File(path, label, (image.height, image.width), image.mode in _GREY)
 

@@ -1,4 +1,4 @@
-"""Data sets: npz, IDX, CIFAR in both versions and in archives, ImageNet-32, folders of images, and the text of --data."""
+"""Data sets: npz, IDX, CIFAR's versions and archives, ImageNet-32, folders of images, and the text of --data."""
 
 import gzip
 import io

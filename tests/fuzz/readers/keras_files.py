@@ -197,7 +197,7 @@ KERAS = Reader(
 # -- HDF5
 
 _ATTRIBUTES: tuple[Any, ...] = (
-    *(5, 1.5, np.array([1, 2]), b"{}", b"\xff", "", "[]", "null", '"x"', "[" * 900 + "]" * 900, np.bool_(True)),
+    *(5, 1.5, np.array([1, 2]), b"{}", b"\xff", "", "[]", "null", '"x"', "[" * 900 + "]" * 900, np.bool_(1)),
 )
 
 

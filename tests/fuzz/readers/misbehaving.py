@@ -35,7 +35,7 @@ def _hang() -> None:
 
 
 def _grow() -> None:
-    held = [bytes(16 * _MIB) for _ in range(1000)]
+    held = [b"x" * (16 * _MIB) for _ in range(1000)]  # zeros would take no memory
     time.sleep(600)
     del held
 

@@ -1,4 +1,4 @@
-"""Exported torch programs, which are opened with their user's word only: bytes and the tables in them, for tracebacks."""
+"""Exported torch programs, which are opened with their user's word only: bytes, and the tables in them."""
 
 import io
 import json
