@@ -12,7 +12,7 @@ __all__ = ["architectures_of", "check_architecture", "check_fields", "counts_fie
 
 T = TypeVar("T")
 
-_MOST = 20_000
+_MOST = 10_000
 """Members of one group and role: each is a training, and a record in the memory."""
 
 

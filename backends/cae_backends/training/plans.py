@@ -59,7 +59,7 @@ SOURCE = "source"
 _LARGEST = 1 << 20
 """Bytes of a plan at most."""
 
-_MOST, _MOST_SNAPSHOTS = 20_000, 1000
+_MOST, _MOST_SNAPSHOTS = 10_000, 1000
 """Members of a plan, and snapshots of one of them."""
 
 _PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")

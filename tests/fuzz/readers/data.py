@@ -558,7 +558,7 @@ def _images_case(random: Random, pictures: dict[str, bytes], folder: Path) -> Ca
         what += f"; {width}x{height} of {bits} bits"
     if random.random() < 0.1:
         (folder / "a" / random.choice(("\x1b[2J.png", "x.gif", "n\n.png"))).write_bytes(pictures["a.png"])
-    return Case(partial(_opened, folder, random.choice(("", ",size=8", ",size=3x5", ",size=4096"))), what)
+    return Case(partial(_opened, folder, random.choice(("", ",size=8", ",size=3x5", ",size=512"))), what)
 
 
 def _pictured(width: int, height: int, options: str = "") -> Make:
