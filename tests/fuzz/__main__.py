@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 
 from tests.fuzz.readers.models import can_contain
 from tests.fuzz.readers.table import READERS, find_reader
@@ -16,7 +17,12 @@ _SHOWN = 5
 def main() -> None:
     """Run cases, print what fails as it fails, and a table at the end; 1 where anything did."""
     given = _arguments()
-    tallies = {name: _tally(name, given) for name in given.readers or READERS}
+    tallies = dict[str, Tally]()
+    for name in given.readers or READERS:
+        began = time.monotonic()
+        tallies[name] = _tally(name, given)
+        passed = time.monotonic() - began
+        sys.stderr.write(f"{name}: {tallies[name].kinds.total()} cases in {passed:.0f} s\n")
     if given.case is None:
         sys.stdout.write("\n".join(("", *rendered(tallies), "")))
     sys.exit(any(tally.faults for tally in tallies.values()))

@@ -25,7 +25,7 @@ def _refuse() -> None:
 
 def test_the_watch_sees_how_a_case_ends_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "HANG", 1.0)
-    cases = ["traceback", "crash", "exit", "hang", "memory", "refused", 1]
+    cases: list[int | str] = ["traceback", "crash", "exit", "hang", "memory", "refused", 1]
     results = list(watching.watch("misbehaving", cases, seed=1, memory=300 * MIB))
     kinds = [result.outcome.kind for result in results]
     assert kinds[:-1] == ["traceback", "crash", "crash", "hang", "memory", "refused"]

@@ -150,11 +150,11 @@ def _npz_arrays(random: Random, _: bytes) -> tuple[bytes, str]:
             *(np.full(20, -1), np.array(["a"] * 20), np.zeros(19, np.int64), np.full(20, 10**9), np.zeros(0, np.int64)),
         )
     )
-    arrays = {"images": images, "labels": labels}
+    arrays: dict[str, NDArray[Any]] = {"images": images, "labels": labels}
     if random.random() < 0.5:
         names = (np.array(list("abc")), np.array([b"a"] * 10), np.array(3), np.zeros(10), np.array([["a"]]))
         arrays["class_names"] = random.choice((*names, np.array(["\x1b[2J"] * 10)))
-    return _npz(**arrays), str({name: (str(array.dtype), array.shape) for name, array in arrays.items()})
+    return _npz(packed=False, **arrays), str({name: (str(array.dtype), array.shape) for name, array in arrays.items()})
 
 
 def _npz_header(random: Random, _: bytes) -> tuple[bytes, str]:
@@ -360,7 +360,17 @@ def _instructions(random: Random) -> bytes:
 def _odd_tables(random: Random) -> bytes:
     rows = (np.zeros((5, 3072), np.uint8), np.zeros((0, 3072), np.uint8), np.zeros((5, 3072), object), [1])
     more = (np.zeros((5, 3071), np.uint8), np.zeros((5, 3072), np.uint8)[::-1], [[1] * 3072] * 5, [[0] * 3072] * 2)
-    labels = ([1] * 5, [], [True] * 5, [256], np.arange(5), [10**30] * 5, [1.5] * 5, (1,) * 5, [255] * 5)
+    labels: tuple[Any, ...] = (
+        [1] * 5,
+        [],
+        [True] * 5,
+        [256],
+        np.arange(5),
+        [10**30] * 5,
+        [1.5] * 5,
+        (1,) * 5,
+        [255] * 5,
+    )
     table = {b"data": random.choice((*rows, *more)), b"labels": random.choice(labels)}
     return pickle.dumps(table, random.choice((0, 1, 2, 4, 5)))
 

@@ -28,7 +28,20 @@ from tests.fuzz.reader import Case, Make, Reader
 __all__ = ["CALIBRATION", "FINGERPRINT"]
 
 _DTYPES = ("float32", "float64", "int8", "uint8", "int64", "bool", "uint64", "float16")
-_SHAPES = ([], [0], [0, 6, 6, 1], [1], [12], [-1], [2**40, 0], [2**63], [12, 36], [12, 6, 6, 3], [2.5], ["a"])
+_SHAPES: tuple[list[Any], ...] = (
+    [],
+    [0],
+    [0, 6, 6, 1],
+    [1],
+    [12],
+    [-1],
+    [2**40, 0],
+    [2**63],
+    [12, 36],
+    [12, 6, 6, 3],
+    [2.5],
+    ["a"],
+)
 _FORMS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I8", "U8", "BOOL", "U64", "F8_E4M3", "C64", "F4", "X", "U16")
 _COMMANDS = 0.05
 """Share of the cases in which the command line reads the file as well."""

@@ -36,7 +36,7 @@ _OPERATORS = (
 )
 _DOMAINS = ("com.evil", "ai.onnx.ml", "com.microsoft", "ai.onnx", "\x1b[2J", "org.pytorch.aten")
 _DIMS = (0, 1, -1, 3, 4, 2**31, 2**62, 1000)
-_SHAPES = ([], [0], [-1], [2**40], [16, 0], [2**31, 2**31, 2**31], [1] * 300, [10], [16, 10])
+_SHAPES: tuple[list[int], ...] = ([], [0], [-1], [2**40], [16, 0], [2**31, 2**31, 2**31], [1] * 300, [10], [16, 10])
 _LOCATIONS = (
     *(
         "../../../../etc/passwd",
@@ -54,7 +54,7 @@ _LOCATIONS = (
 )
 _OFFSETS = ("0", "-1", "99999999999999999999", "x", "4096")
 _LENGTHS = ("10", "0", "-1", "99999999999999", str(2**63), "640", "x")
-_INTS = ([], [0], [-1], [2**40], [0] * 1000, [1, 1], [3, 3, 3], [2**63 - 1] * 4, [0, 0, 0, 0])
+_INTS: tuple[list[int], ...] = ([], [0], [-1], [2**40], [0] * 1000, [1, 1], [3, 3, 3], [2**63 - 1] * 4, [0, 0, 0, 0])
 _SAID = (
     *("", "NHWC", "NCHW", "0..1", "1..0", "nan..1", "-inf..inf", "0..1..2", "0..1e308", "logits", "labels", "[4, 4]"),
     *(
@@ -107,7 +107,7 @@ def _model(nodes: list[Any], weights: list[TensorProto], answer: Any, **said: st
     graph = helper.make_graph(nodes, "g", [image], [answer], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, {**_METADATA, **said})
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def base_models() -> dict[str, bytes]:
@@ -290,7 +290,7 @@ def _subgraph(random: Random, model: ModelProto) -> None:
 
 def _function(random: Random, model: ModelProto) -> None:
     own, relu = helper.make_opsetid("com.evil", 1), helper.make_node("Relu", ["x"], ["y"])
-    bodies = ([relu], [helper.make_node("F", ["x"], ["y"], domain="com.evil")], [])
+    bodies: tuple[list[Any], ...] = ([relu], [helper.make_node("F", ["x"], ["y"], domain="com.evil")], [])
     made = helper.make_function(
         "com.evil", "F", ["x"], ["y"], random.choice(bodies), [helper.make_opsetid("", 17), own]
     )

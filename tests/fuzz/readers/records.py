@@ -30,7 +30,7 @@ from tests.fuzz.reader import Case, Make, Reader
 __all__ = ["CASE", "CLAIM", "OPENING", "SEAL", "VERDICT"]
 
 _COMMANDS = 0.03
-_LABELS = (-1, -2, -(2**31), 2**31, 0, 3, 4, 9, 3.0, True, None, "3", [], 1e300, 2**63)
+_LABELS: tuple[Any, ...] = (-1, -2, -(2**31), 2**31, 0, 3, 4, 9, 3.0, True, None, "3", [], 1e300, 2**63)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,19 @@ _SIZES = (
     [4096, 4096],
     [float("inf"), 8],
 )
-_CLASSES = ([10**30], [float("inf")], [-5, 3], [0, 0], list(range(9)), [-1] * 10, [], [0.5], ["a"], list(range(100000)))
-_STDS = ([float("nan")], [float("inf")], [1e-320], [0], [], [-1], [1, 2], [1e-16])
+_CLASSES: tuple[list[Any], ...] = (
+    [10**30],
+    [float("inf")],
+    [-5, 3],
+    [0, 0],
+    list(range(9)),
+    [-1] * 10,
+    [],
+    [0.5],
+    ["a"],
+    list(range(100000)),
+)
+_STDS: tuple[list[float], ...] = ([float("nan")], [float("inf")], [1e-320], [0], [], [-1], [1, 2], [1e-16])
 _IMAGES = (
     "m.npy",
     "m.npz",
