@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all test-lower check bench kills clean
+.PHONY: help demo test test-all test-lower check fuzz bench kills clean
 
 help:
 	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-all  the tests, slow ones included"
 	@echo "make test-lower  hostile files with the oldest versions that pyproject.toml allows (an environment of its own)"
 	@echo "make check     lint, format, types, import rules"
+	@echo "make fuzz      broken files for every reader: N=20000 of them (a tenth where a case takes long), SEED=1"
 	@echo "make bench     the benchmarks: ratios measured side by side"
 	@echo "make kills     kill every command 100 times, and see what is left (KILLS=N for another number)"
 	@echo "make clean     remove the environment and everything generated"
@@ -59,6 +60,12 @@ check: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# Files that nobody has seen before: make fuzz N=20000 SEED=7 READERS="fingerprint npz"
+N ?= 300
+SEED ?= 1
+fuzz: .venv/dev
+	$(BIN)/python -m tests.fuzz $(READERS) --cases $(N) --seed $(SEED)
 
 bench: .venv/dev
 	$(BIN)/python -m tests.benchmarks

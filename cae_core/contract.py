@@ -5,6 +5,7 @@ input contract is affine in the image, so it and its adjoint stand here, once, f
 """
 
 import dataclasses
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Images, Labels, as_unit_float, check_images, sha256_of
-from cae_core.errors import ContractError, first_line, quoted
+from cae_core.errors import ContractError, quoted
 from cae_core.files.digests import digest_of
 from cae_core.models import NO_ANSWER, Predictions
+from cae_core.reading import check_depth, parse_toml, read_limited, reading
 from cae_core.resize import RESIZE_RULES, resize, resize_matrix
 
 __all__ = [
@@ -64,7 +66,8 @@ _CLASSES = 1 << 31
 _LARGEST_FILE = 1 << 20
 """Bytes of a contract's file at most."""
 
-_POINTS = 100
+_LARGEST_IMAGE = 1 << 29
+"""Bytes of a mean image's file at most: 4096 x 4096 pixels of three channels, in float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,6 +361,11 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
             'for example layout = "NCHW", range = [0, 1], output = "logits".'
         )
     values = dict(table)
+    with reading(origin, ContractError, fault="the contract is malformed"):
+        return _made(values, origin, folder)
+
+
+def _made(values: dict[str, Any], origin: str, folder: Path | None) -> Contract:
     try:
         values["range"] = tuple(float(v) for v in values["range"])
         for name, convert in (("size", int), ("classes", int), ("mean", float), ("std", float)):
@@ -369,8 +377,6 @@ def parse_contract(table: Mapping[str, Any], *, origin: str, folder: Path | None
         return Contract(**values)
     except ContractError as error:
         raise ContractError(f"{origin}: {error}") from error
-    except (TypeError, ValueError, OverflowError, OSError) as error:
-        raise ContractError(f"{origin}: the contract is malformed ({first_line(error)}).") from error
 
 
 def _mean_image(name: str, folder: Path | None) -> Floats32:
@@ -386,13 +392,14 @@ def _mean_image(name: str, folder: Path | None) -> Floats32:
         raise ContractError(f"the mean image {path} must lie in the contract's own folder, {folder}. Copy it there.")
     if path.exists() and not path.is_file():
         raise ContractError(f"the mean image {path} must be a file.")
-    with path.open("rb") as file:
-        try:
-            image: Any = np.load(file, allow_pickle=False)
-        except MemoryError as error:
-            raise ContractError(f"the mean image {path} is larger than the memory.") from error
-        if not isinstance(image, np.ndarray):
-            raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
+    try:
+        image: Any = np.load(io.BytesIO(read_limited(path, _LARGEST_IMAGE)), allow_pickle=False)
+    except MemoryError as error:
+        raise ContractError(f"the mean image {path} is larger than the memory.") from error
+    if not isinstance(image, np.ndarray):
+        raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
+    if image.dtype.kind not in "biuf":
+        raise ContractError(f"the mean image {path} must hold numbers; found {image.dtype}.")
     return np.asarray(image, np.float32)
 
 
@@ -408,12 +415,11 @@ def read_contract(text_or_path: str) -> Contract:
     """
     path = Path(text_or_path)
     inline = "=" in text_or_path and path.suffix != ".toml"
-    try:
-        table = _parse_toml(f"contract = {{{text_or_path}}}" if inline else _read_text(path))
-    except OSError as error:
-        raise ContractError(f"{text_or_path}: no such contract file ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:  # of the text, its encoding, its numbers, its depth
-        raise ContractError(f"{_short(text_or_path)}: this is not TOML ({first_line(error)}).") from error
+    if not inline and not path.exists():
+        raise ContractError(f"{_short(text_or_path)}: no such contract file.")
+    with reading(_short(text_or_path), ContractError, fault="this is not TOML"):
+        content = f"contract = {{{text_or_path}}}".encode() if inline else read_limited(path, _LARGEST_FILE)
+        table = parse_toml(content)
     where = "the contract option" if inline else str(path)
     found: Any = table.get("contract", table)
     if not isinstance(found, dict):
@@ -427,7 +433,7 @@ def files_named(contract: Path) -> tuple[Path, ...]:
     What is wrong with it is for `read_contract` to say.
     """
     try:
-        table = _parse_toml(_read_text(contract))
+        table = parse_toml(read_limited(contract, _LARGEST_FILE))
         named = cast("dict[str, Any]", table.get("contract", table)).get("mean_image")
     except (OSError, ValueError, RecursionError, AttributeError):
         return ()
@@ -436,23 +442,6 @@ def files_named(contract: Path) -> tuple[Path, ...]:
     below = Path(os.path.relpath(contract.parent / named, contract.parent))
     image = contract.parent / below
     return (image,) if ".." not in below.parts and image.is_file() else ()
-
-
-def _read_text(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(_LARGEST_FILE + 1)
-    if len(content) > _LARGEST_FILE:
-        raise ValueError(f"a contract has at most {_LARGEST_FILE} bytes")
-    return content.decode()
-
-
-def _parse_toml(text: str) -> dict[str, Any]:
-    import tomllib  # most models carry their contract: a verification starts without it
-
-    # the time that a key of many parts takes grows with their square
-    if any(line.count(".") > _POINTS for line in text.splitlines()):
-        raise ValueError(f"a line has more than {_POINTS} points")
-    return tomllib.loads(text)
 
 
 def metadata_of(contract: Contract) -> dict[str, str]:
@@ -488,9 +477,9 @@ def contract_from_metadata(metadata: Mapping[str, str], *, origin: str) -> Contr
 
 def _from_text(name: str, value: str, origin: str) -> Any:  # noqa: ANN401 - the fields have different types
     """Return what a line of metadata says, as TOML would give it."""
-    try:
+    with reading(origin, ContractError, fault=f"the metadata cae.{name} is malformed: {quoted(value)}"):
         if name == "range":
             return value.split("..")
-        return json.loads(value) if name in _LISTS else value
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise ContractError(f"{origin}: the metadata cae.{name} is malformed: {quoted(value)}.") from error
+        parsed = json.loads(value) if name in _LISTS else value
+        check_depth(parsed)
+        return parsed

@@ -224,4 +224,4 @@ def replay_file(record: StrPath, fingerprint: StrPath) -> "Replay":
     """
     from cae_core.verification.replay import replay_verdict
 
-    return replay_verdict(read_record(Path(record)), load_calibrated(fingerprint))
+    return replay_verdict(read_record(Path(record)), load_calibrated(fingerprint), origin=str(record))

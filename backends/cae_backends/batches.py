@@ -1,12 +1,29 @@
-"""How many images a white box is given at once."""
+"""How many images a model is given at once."""
 
 from cae_core.contract import Contract
+from cae_core.errors import ModelError
 
-__all__ = ["images_at_once"]
+__all__ = ["check_fixed_batch", "images_at_once"]
 
 _PIXELS = 1 << 22
 _IMAGES = 512
 """The largest activation of a ResNet50 is then about 1 GB, whatever the images' size."""
+
+_LARGEST_FIXED = 8192
+"""Images of a batch that a file fixes; it is filled up, however few are asked about."""
+
+
+def check_fixed_batch(size: int, origin: str) -> None:
+    """Refuse a model that takes more images at a time than anybody asks about.
+
+    Raises:
+        ModelError: it does.
+    """
+    if size > _LARGEST_FIXED:
+        raise ModelError(
+            f"{origin}: the model takes {size} images at a time; at most {_LARGEST_FIXED} are made. Export it with a "
+            "smaller batch, or with a free one."
+        )
 
 
 def images_at_once(contract: Contract, image_shape: tuple[int, ...]) -> int:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from cae_core.arrays import sha256_of
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.record import Calibration
-from cae_core.errors import FingerprintError, OptionError, quoted
+from cae_core.errors import FingerprintError, OptionError, first_line, quoted
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_fields
 from cae_core.fingerprint.file import Attachment, Fingerprint, FingerprintFile, save_fingerprint
 from cae_core.fingerprint.kinds import FURTHER
 from cae_core.models import NO_ANSWER
+from cae_core.reading import reading
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
@@ -67,17 +68,16 @@ def unpack_calibration(file: FingerprintFile, fingerprint: Fingerprint) -> Calib
             f"{path}: the calibration belongs to the fingerprint {str(metadata.get('fingerprint_id'))[:12]}… and the "
             f"file holds {fingerprint.id[:12]}…. Calibrate this fingerprint (`cae calibrate`)."
         )
-    try:
+    with reading(path, FingerprintError, fault="its calibration is incomplete or malformed", remedy="Calibrate again."):
         claimed = str(metadata["sha256"])
         if claimed != _digest({name: value for name, value in metadata.items() if name != "sha256"}, tensors):
             raise FingerprintError(f"{path}: its calibration was edited. Use the original file, or calibrate again.")
-        calibration = _unpack(metadata, tensors)
-        _check(calibration, fingerprint)
-    except (KeyError, TypeError, ValueError, OptionError) as error:
-        raise FingerprintError(
-            f"{path}: its calibration is incomplete or malformed ({error!r}). Calibrate again."
-        ) from error
-    return calibration
+        try:
+            calibration = _unpack(metadata, tensors)
+            _check(calibration, fingerprint)
+        except (KeyError, OptionError) as error:
+            raise ValueError(f"{type(error).__name__}: {first_line(error)}") from error
+        return calibration
 
 
 def calibration_digest(calibration: Calibration) -> str:

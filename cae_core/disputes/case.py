@@ -44,6 +44,7 @@ from cae_core.opening.opened import Opened, open_black_box
 from cae_core.pool.manifest import read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.progress import Progress, silent, stage
+from cae_core.reading import reading
 from cae_core.verification.verdict import Suspect
 
 __all__ = ["Case", "CaseFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
@@ -312,10 +313,8 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
             write_new(path, readable_json(record), mode=0o600)
             return nonce
     record = read_record(path, remedy="Name another --workdir.")
-    try:
+    with reading(path, VerdictError, fault="this is no case of `cae judge`", remedy="Name another --workdir."):
         kept = bytes.fromhex(record["nonce"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise VerdictError(f"{path}: this is no case of `cae judge` ({error!r}). Name another --workdir.") from error
     if record.get("commitment") != seal.commitment:
         raise VerdictError(f"{folder}: this folder holds the case of another seal. Name another --workdir.")
     if given is not None and given != kept:

@@ -17,8 +17,12 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.generation.settings import GenerationSettings, without_unused
 from cae_core.models import Model
+from cae_core.reading import reading
 
 __all__ = ["Claim", "Consistency", "check_consistency", "check_source_contract", "claimed_settings", "open_claim"]
+
+_MOST = 100_000
+"""Examples, steps for each and images at a time that a claimant can make a judge search."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ def open_claim(
         VerdictError: the seal does not open, was made for another fingerprint, source or pool, or allows too few
             queries for a verification.
     """
-    sealed = parse_seal(seal, seal_origin)
-    opened = parse_opening(opening, sealed, opening_origin)
+    with reading(opening_origin, VerdictError, fault="this does not open the seal", remedy="Give the original files."):
+        sealed = parse_seal(seal, seal_origin)
+        opened = parse_opening(opening, sealed, opening_origin)
     if opened.fingerprint_id != fingerprint.id:
         raise VerdictError(
             f"{seal_origin}: it was made for the fingerprint {opened.fingerprint_id[:12]}… and the claim is "
@@ -129,12 +134,21 @@ def claimed_settings(fingerprint: Fingerprint, **changes: Any) -> GenerationSett
     own: dict[str, Any] = {"eps": 8 / 255, **given}
     GenerationSettings(**own)  # what is wrong with these is the judge's own mistake
     try:
-        return GenerationSettings(**without_unused(_settings(cast("dict[str, Any]", claimed)) | given))
+        settings = GenerationSettings(**without_unused(_settings(cast("dict[str, Any]", claimed)) | given))
+        _check_effort(settings)
     except (TypeError, ValueError) as error:
         raise VerdictError(
             f"The claim's settings cannot be used as they are ({str(error).rstrip('.')}). Give the judge's own "
             "(--eps, --tau, --count)."
         ) from error
+    return settings
+
+
+def _check_effort(settings: GenerationSettings) -> None:
+    """Refuse settings by which the judge would search for ever, or fill his memory."""
+    for name in ("count", "iterations", "batch"):
+        if getattr(settings, name) > _MOST:
+            raise OptionError(f"{name} may be at most {_MOST}; found {getattr(settings, name)}.")
 
 
 def _settings(claimed: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from cae_core.errors import VerdictError
+from cae_core.reading import check_depth, read_limited, reading
 
 __all__ = ["JsonFields", "as_json", "read_hashed_record", "read_record", "readable_json"]
+
+
+_LARGEST = 1 << 25
+"""Bytes of a record at most; a verdict of 100,000 answers has a third of it, and values take twenty times as many."""
 
 
 class JsonFields(Protocol):
@@ -89,15 +94,13 @@ def read_record(path: Path, *, remedy: str = "") -> dict[str, Any]:
 
 def read_hashed_record(path: Path, *, remedy: str = "") -> tuple[dict[str, Any], str]:
     """Read one JSON object as `read_record` does, and return it with the SHA-256 of the very bytes it was read from."""
-    try:
-        content = path.read_bytes()
+    with reading(path, VerdictError, fault="cannot be read", remedy=remedy or "Give an existing JSON file."):
+        content = read_limited(path, _LARGEST)
+    with reading(
+        path, VerdictError, fault="this is not JSON", remedy=remedy or "Give the file that the command wrote."
+    ):
         value = json.loads(content)
-    except OSError as error:
-        do = remedy or "Give an existing JSON file."
-        raise VerdictError(f"{path}: cannot be read ({error.strerror}). {do}") from error
-    except (ValueError, RecursionError) as error:
-        do = remedy or "Give the file that the command wrote."
-        raise VerdictError(f"{path}: this is not JSON ({error}). {do}") from error
+        check_depth(value)
     if not isinstance(value, dict):
         raise VerdictError(f"{path}: this is not a JSON object. {remedy or 'Give the file that the command wrote.'}")
     return cast("dict[str, Any]", value), hashlib.sha256(content).hexdigest()
@@ -105,4 +108,5 @@ def read_hashed_record(path: Path, *, remedy: str = "") -> tuple[dict[str, Any],
 
 def readable_json(record: object) -> bytes:
     """Return ``record``, see `as_json`, as people read it: indented, and with a line's end."""
-    return (json.dumps(as_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(as_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")  # half a surrogate pair, of a path say, becomes JSON's own escape

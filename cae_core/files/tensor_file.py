@@ -13,10 +13,12 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from cae_core.errors import first_line
+
 __all__ = ["TensorFileError", "pack_tensors", "read_metadata", "read_tensors", "unpack_tensors"]
 
-_LONGEST_HEADER = 100_000_000
-"""Of safetensors itself, in bytes."""
+_LARGEST_HEADER = 1 << 24
+"""Bytes: a parser makes twenty times as many of them."""
 
 
 class TensorFileError(ValueError):
@@ -35,13 +37,15 @@ def unpack_tensors(content: bytes) -> tuple[dict[str, str], dict[str, NDArray[An
     Raises:
         TensorFileError: it is truncated, something else, or holds types that NumPy lacks.
     """
+    length = int.from_bytes(content[:8], "little")
+    if length > _LARGEST_HEADER:
+        raise TensorFileError(f"its header has {length} bytes, and at most {_LARGEST_HEADER} are read")
     try:
         tensors = safetensors.numpy.load(content)
     # NumPy has no bfloat16 and no 8-bit floats: looking their types up fails in one of these ways
     except (safetensors.SafetensorError, KeyError, TypeError, AttributeError) as error:
-        raise TensorFileError(str(error)) from error
-    # the header was checked just now: its length in 8 bytes, then JSON
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        raise TensorFileError(first_line(error)) from error
+    header = json.loads(content[8 : 8 + length])  # it was checked just now
     return dict(header.get("__metadata__") or {}), tensors
 
 
@@ -64,7 +68,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = file.read(length) if length <= _LONGEST_HEADER else b""
+        header = file.read(length) if length <= _LARGEST_HEADER else b""
     try:
         metadata = json.loads(header)["__metadata__"]
         return {str(name): str(value) for name, value in metadata.items()}

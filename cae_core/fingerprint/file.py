@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels, sha256_of
-from cae_core.errors import FingerprintError
+from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field
 from cae_core.files.storage import write_atomically
-from cae_core.files.tensor_file import TensorFileError, pack_tensors, unpack_tensors
+from cae_core.files.tensor_file import pack_tensors, unpack_tensors
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
+from cae_core.fingerprint.provenance import check_provenance
 from cae_core.paths import StrPath
+from cae_core.reading import check_depth, read_limited, reading
 
 __all__ = [
     "FORMAT_VERSION",
@@ -37,6 +39,11 @@ __all__ = [
 FORMAT_VERSION = 1
 
 _KEY = "cae"
+
+_LARGEST = 1 << 32
+"""Bytes of a file at most; it is read whole."""
+
+_MALFORMED = "the fingerprint's metadata are incomplete or malformed"
 
 _TENSORS: dict[str, tuple[str, Sequence[str]]] = {  # name: dtype, shape (n examples, q probes, h w k an image)
     "images": ("uint8", "nhwk"),
@@ -241,16 +248,13 @@ class FingerprintFile:
         """
         if not path.is_file():
             raise FingerprintError(f"{path}: no such fingerprint file. Make one with `cae generate`, or name another.")
-        try:
-            content = path.read_bytes()
+        fault, remedy = "this is not a complete safetensors file", "Copy or generate the fingerprint again."
+        with reading(path, FingerprintError, fault=fault, remedy=remedy):
+            content = read_limited(path, _LARGEST)
             if not content:
                 raise FingerprintError(f"{path}: the fingerprint file is empty. Copy or generate it again.")
             metadata, tensors = unpack_tensors(content)
-        except (TensorFileError, OSError) as error:
-            raise FingerprintError(
-                f"{path}: this is not a complete safetensors file ({error}). Copy or generate the fingerprint again."
-            ) from error
-        return cls(path, hashlib.sha256(content).hexdigest(), _parsed(metadata, path), tensors)
+            return cls(path, hashlib.sha256(content).hexdigest(), _parsed(metadata, path), tensors)
 
     def attachment(self, name: str) -> Attachment | None:
         """Return one attachment; None where there is none. Its content is for the caller to check.
@@ -280,15 +284,17 @@ class FingerprintFile:
                 f"{FORMAT_VERSION}. Use the release that wrote it ({metadata.get('tools')}) or a later one."
             )
         _check_tensors(tensors, path)
-        try:
+        remedy = "Use the original file, or generate it again."
+        with reading(path, FingerprintError, fault=_MALFORMED, remedy=remedy):
+            try:
+                check_provenance(metadata)
+                _check_origin(metadata)
+            except OptionError as error:
+                raise FingerprintError(f"{path}: {_MALFORMED} ({str(error).rstrip('.')}). {remedy}") from error
             fingerprint = _unpack(metadata, tensors)
             claimed = metadata["fingerprint_id"]
             _check_values(fingerprint, path)
             found, content = fingerprint.id, fingerprint.content_sha256
-        except (KeyError, TypeError, ValueError) as error:
-            raise FingerprintError(
-                f"{path}: the fingerprint's metadata are incomplete or malformed ({error!r})."
-            ) from error
         if found != claimed:
             raise FingerprintError(
                 f"{path}: the file was edited: its content has id {found[:12]}… and it claims "
@@ -314,10 +320,9 @@ def load_fingerprint(path: StrPath) -> Fingerprint:
 def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     if _KEY not in metadata:
         raise FingerprintError(f"{path}: this safetensors file holds no fingerprint: its metadata lack the key 'cae'.")
-    try:
+    with reading(path, FingerprintError, fault="the fingerprint's metadata are not JSON"):
         parsed = json.loads(metadata[_KEY])
-    except (ValueError, RecursionError) as error:  # not JSON, or nested or numbered to hurt the reader
-        raise FingerprintError(f"{path}: the fingerprint's metadata are not JSON ({error}).") from error
+        check_depth(parsed)
     if not isinstance(parsed, dict):
         raise FingerprintError(f"{path}: the fingerprint's metadata are not a JSON object.")
     return cast("dict[str, Any]", parsed)
@@ -326,10 +331,10 @@ def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
 def _unpack(metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Fingerprint:
     return Fingerprint(
         **cast("dict[str, Any]", {name: tensors[name] for name in _TENSORS}),
-        class_names=tuple(map(str, metadata["class_names"])),
+        class_names=tuple(metadata["class_names"]),
         generation=metadata["generation"],
         tools=metadata["tools"],
-        origin=_origin(metadata),
+        origin=metadata.get("origin", {}),
         further={
             kind.name: LabelledImages(*(tensors[f"{kind.prefix}{name}"] for name, *_ in _LABELLED))
             for kind in _present(tensors)
@@ -337,12 +342,15 @@ def _unpack(metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) ->
     )
 
 
-def _origin(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the origin; one that is no object, or holds no texts, is malformed."""
+def _check_origin(metadata: Mapping[str, Any]) -> None:
+    """Refuse an origin that is no object, or holds no texts.
+
+    Raises:
+        OptionError: it is.
+    """
     origin = read_field(metadata, "origin", dict, {})
     read_field(origin, "files", list[str], [])
     read_field(origin, "contract_sha256", str, "")
-    return cast("dict[str, Any]", origin)
 
 
 def _present(tensors: Mapping[str, object]) -> list[ImageKind]:

@@ -20,6 +20,9 @@ __all__ = ["Ball"]
 _FLOAT32_ROUNDING = Fraction(1, 2**23)
 """Relative: 8/255 comes back from a float32 as 8 levels and a little more or less."""
 
+_LARGEST = 1e5
+"""The Euclidean length of ten thousand million pixel values at most."""
+
 _SHRINK = 0.98
 """Factor by which an L2 perturbation shrinks until its rounded image is inside the ball."""
 
@@ -37,7 +40,9 @@ class Ball:
     norm: Literal["linf", "l2"] = "linf"
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.eps) or self.radius < 1:
+        if self.norm == "l2" and self.eps > _LARGEST:
+            raise OptionError(f"eps is a length on the scale [0, 1]; found {self.eps:g}, which holds every image.")
+        if not np.isfinite(self.eps) or (self.eps <= 1 and self.radius < 1):
             raise OptionError(
                 f"eps must be at least 1/255 on the scale [0, 1]; found {self.eps:g}. With less no 8-bit image changes."
             )

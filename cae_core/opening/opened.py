@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar, overload
@@ -16,6 +17,7 @@ from cae_core.loaders import Device, Loader, opens, refusal, runs_code
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.model_files import ModelFiles
 from cae_core.paths import StrPath
+from cae_core.reading import reading
 
 __all__ = ["Opened", "check_consent", "open_black_box", "open_model", "open_white_box"]
 
@@ -109,7 +111,8 @@ def open_black_box(
     """
     spec = os.fspath(spec)
     loader = _loader(spec, gradients=False, trusted=trusted)
-    model = loader.open(spec, contract=contract, device=device)
+    with _border(spec):
+        model = loader.open(spec, contract=contract, device=device)
     return Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
 
 
@@ -137,7 +140,8 @@ def open_white_box(
     """
     spec = os.fspath(spec)
     loader = _loader(spec, gradients=True, trusted=trusted)
-    model = loader.open(spec, contract=contract, device=device)
+    with _border(spec):
+        model = loader.open(spec, contract=contract, device=device)
     if not isinstance(model, DifferentiableModel):
         raise ModelError(f"{spec}: the backend {loader.name} promises gradients and gives none.")
     opened = Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
@@ -159,6 +163,11 @@ def _loader(spec: str, *, gradients: bool, trusted: bool) -> Loader:
     if not by_scheme:
         check_consent(Path(spec), trusted=trusted)
     return fitting[0]
+
+
+def _border(spec: str) -> AbstractContextManager[None]:
+    """Return the border around a backend that opens ``spec``: whatever it raises becomes one sentence."""
+    return reading(spec, ModelError, fault="this model cannot be opened", remedy="Export or copy it again.")
 
 
 def check_consent(path: Path, *, trusted: bool) -> None:

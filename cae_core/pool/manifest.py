@@ -4,7 +4,6 @@ Four roles, disjoint by model: *generate* (gradients), *screen* (choosing exampl
 (threshold and p-value only) and *test* (reported figures). A file may play one role only.
 """
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,15 @@ from cae_core.errors import OptionError, PoolError, quoted
 from cae_core.files.fields import check_known, fits, read_field
 from cae_core.opening.model_files import ModelFiles
 from cae_core.paths import StrPath
+from cae_core.reading import parse_toml, read_limited, reading
 
 __all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
 
 Role: TypeAlias = Literal["source", "generate", "screen", "calibrate", "test"]
 Relation: TypeAlias = Literal["source", "surrogate", "reference"]
+
+_LARGEST = 1 << 22
+"""Bytes of a manifest at most: 10,000 models with all that can be said of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +132,8 @@ def read_pool(path: StrPath) -> Pool:
         PoolError: no such file, not TOML, an unknown role or field, one model in two roles, two sources, no model.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PoolError(f"{path}: the pool manifest cannot be read ({error.strerror}).") from error
+    with reading(path, PoolError, fault="the pool manifest is refused", unread="the pool manifest cannot be read"):
+        content = read_limited(path, _LARGEST)
     return parse_pool(content, path)
 
 
@@ -142,15 +143,14 @@ def parse_pool(content: bytes, path: Path) -> Pool:
     Raises:
         PoolError: as `read_pool`.
     """
-    try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PoolError(f"{path}: the pool manifest is not TOML ({error}).") from error
+    with reading(path, PoolError, fault="the pool manifest is not TOML"):
+        table = parse_toml(content)
     common = table.get("contract")
     rows: Any = table.get("model")
     if not rows or not fits(rows, list[dict[str, Any]]):
         raise PoolError(f"{path}: the pool manifest has no [[model]] table.")
-    return Pool.checked([parse_member(row, path, common) for row in rows], path)
+    with reading(path, PoolError, fault="the pool manifest has a model that cannot be looked for"):
+        return Pool.checked([parse_member(row, path, common) for row in rows], path)
 
 
 def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) -> PoolMember:

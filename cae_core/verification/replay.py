@@ -15,6 +15,7 @@ from cae_core.files.fields import read_field, read_fields
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question
+from cae_core.reading import reading
 from cae_core.verification.occasion import Occasion, recorded_occasion
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
@@ -79,17 +80,25 @@ class _Recorded:
         return part
 
 
-def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Replay:
+def replay_verdict(
+    record: Mapping[str, Any], subject: CalibratedFingerprint, *, origin: str = "The recorded verdict"
+) -> Replay:
     """Judge the answers of a verdict, as ``cae verify --json`` prints it, once more.
 
     Args:
         record: the verdict's JSON object.
         subject: the fingerprint that it was made by, with the calibration where it was calibrated.
+        origin: where it comes from, for messages.
 
     Raises:
         VerdictError: it is no verdict, one of another fingerprint, or its answers do not follow from its nonce.
         CaeError: see `verify`.
     """
+    with reading(origin, VerdictError, fault="no verdict can have been recorded so", remedy="Give the original file."):
+        return _replayed(record, subject)
+
+
+def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Replay:
     try:
         labels = [_integer(answer["label"]) for answer in record["answers"]]
         asked = [(answer["kind"], answer["index"], answer["repeat"]) for answer in record["answers"]]

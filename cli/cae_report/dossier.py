@@ -65,7 +65,7 @@ def open_dossier(record: Path, fingerprint: Path) -> Dossier:
     """
     subject = load_calibrated(fingerprint)
     recorded, record_sha256 = read_hashed_record(record)
-    verdict = replay_verdict(recorded, subject).agreed(str(record))
+    verdict = replay_verdict(recorded, subject, origin=str(record)).agreed(str(record))
     return Dossier(
         dataclasses.replace(verdict, earlier=_earlier(recorded.get("earlier"), record)),
         (record.name, record_sha256),

@@ -15,8 +15,14 @@ from cae_core.disputes.sealing import Sealed, seal_file, signature_of
 from cae_core.errors import BackendMissing, VerdictError
 from cae_core.files.digests import sha256_of_file
 from cae_core.files.storage import write_atomically
+from cae_core.reading import read_limited, reading
 
 __all__ = ["AttestedSeal", "attest_seal", "dated_evidence", "request_of", "response_of", "signed_by"]
+
+_LARGEST = 1 << 22
+"""Bytes of a seal, signature, timestamp or key at most; the largest, a timestamp with its chain, has some thousands."""
+
+_REMEDY = "Give the files as they were made."
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,8 @@ def signed_by(seal: Path, *, signature: Path, public_key: Path) -> str:
         VerdictError: a file cannot be read, or the signature does not verify; see `verify_signature`.
     """
     given, content, pem = (_read(path) for path in (signature, seal, public_key))
-    return verify_signature(given, content, pem, origin=str(signature))
+    with reading(signature, VerdictError, fault="this signature does not verify", remedy=_REMEDY):
+        return verify_signature(given, content, pem, origin=str(signature))
 
 
 def dated_evidence(
@@ -137,12 +144,11 @@ def dated_evidence(
         VerdictError: a file cannot be read, or the timestamp does not verify; see `verify_timestamp`.
     """
     response, content, pem = (_read(path) for path in (timestamp, seal, certificates))
-    found = verify_timestamp(response, content, pem, origin=str(timestamp))
+    with reading(timestamp, VerdictError, fault="this timestamp does not verify", remedy=_REMEDY):
+        found = verify_timestamp(response, content, pem, origin=str(timestamp))
     return DatedEvidence(sealed_at=found.time, authority=found.authority, suspect_since=suspect_since)
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise VerdictError(f"{path}: cannot be read ({error.strerror}). Give an existing file.") from error
+    with reading(path, VerdictError, fault="cannot be read", remedy="Give an existing file."):
+        return read_limited(path, _LARGEST)

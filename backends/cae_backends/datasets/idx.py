@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cae_backends.datasets.reader import Reader
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
+from cae_core.reading import file_size
 
 __all__ = ["READER", "holds_idx", "read_idx"]
 
@@ -24,6 +25,9 @@ _FASHION = (
 )  # fmt: skip
 _PREFIXES = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
 _KINDS = {"images": "idx3-ubyte", "labels": "idx1-ubyte"}
+_FREE, _RATIO = 1 << 28, 20
+"""Bytes that any file may unpack to, and of a larger one's bytes to the file's; digits are compressed 10 to 1."""
+
 _ROOTS = ("", "raw", "MNIST/raw", "FashionMNIST/raw")
 """Where a folder may have them: torchvision's root holds ``MNIST/raw``."""
 
@@ -86,6 +90,10 @@ def _read(folder: Path, prefix: str, kind: str, *, axes: int) -> NDArray[np.uint
             start = file.read(header)
             shape = _shape(path, start, axes)
             size = math.prod(shape)
+            if size > max(_FREE, _RATIO * file_size(path)):
+                raise DataError(
+                    f"{path}: the IDX file says {size} bytes, and is not large enough to hold them. Download it again."
+                )
             body = file.read(size + 1)  # one more than there should be, and no more than that
     except (OSError, EOFError, zlib.error, MemoryError, OverflowError) as exc:
         raise DataError(f"{path}: the IDX file cannot be read ({exc}). Download it again.") from exc

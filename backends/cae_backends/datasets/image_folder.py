@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["READER", "holds_image_folder", "read_image_folder"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
+_LARGEST = 1 << 26
+"""Pixels of an image."""
+
+_FREE, _RATIO = 1 << 29, 64
+"""Bytes that any folder may be unpacked to, and of a larger one's pixels to its files."""
+
 _GREY = ("1", "L", "LA")
 _COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
@@ -63,6 +69,7 @@ def read_image_folder(path: Path, split: str, *, size: tuple[int, int] | None = 
         _refuse_sizes(files)
     height, width = size or files[0].size
     grey = all(file.grey for file in files)
+    _check_room(path, files, len(files) * height * width * (1 if grey else 3))
     images = np.empty((len(files), height, width, 1 if grey else 3), np.uint8)
     for i, file in enumerate(files):
         images[i] = resize_images(_pixels(file.path, grey=grey)[np.newaxis], (height, width))[0]
@@ -108,6 +115,16 @@ def _class_files(folder: Path) -> list[Path]:
     return files
 
 
+def _check_room(path: Path, files: Sequence[_File], size: int) -> None:
+    """Refuse files that say they hold far more than files of their size do."""
+    held = sum(file.path.stat().st_size for file in files)
+    if size > max(_FREE, _RATIO * held):
+        raise DataError(
+            f"{path}: {len(files)} files of {held} bytes would be {size} bytes of pixels. Name a size that all images "
+            "are resized to, such as size=32."
+        )
+
+
 def _refuse_sizes(files: Sequence[_File]) -> None:
     first = files[0]
     for file in files:
@@ -143,6 +160,11 @@ def _header(path: Path, label: int) -> _File:
             raise DataError(f"{path}: images have 8 bits a channel; found {_bits(path)}. Convert it first.")
         if image.mode not in (*_GREY, *_COLOUR):
             raise DataError(f"{path}: images have 8 bits a channel; found mode {image.mode}. Convert it first.")
+        if image.height * image.width > _LARGEST:
+            raise DataError(
+                f"{path}: the image is {image.height}x{image.width}; at most {_LARGEST} pixels are read. "
+                "Resize it first."
+            )
         return _File(path, label, (image.height, image.width), image.mode in _GREY)
 
 

@@ -7,7 +7,7 @@ training files add and nothing here needs).
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from cae_backends.datasets.reader import Reader
 from cae_backends.datasets.zip_sizes import check_unpacked_sizes
 from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
-from cae_core.errors import DataError, first_line
+from cae_core.errors import DataError
+from cae_core.reading import reading
 
 __all__ = ["READER", "holds_imagenet32", "read_imagenet32"]
 
@@ -60,14 +61,8 @@ def read_imagenet32(folder: Path, split: str, *, classes: int | None = None, see
     return ImageSet(images, kept, tuple(str(c + 1) for c in chosen), str(folder))
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as exc:  # the list of what zipfile and NumPy raise about a broken file has no end
-        raise DataError(f"{path}: not a readable ImageNet-32 batch ({first_line(exc)}). Download it again.") from exc
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, DataError, fault="not a readable ImageNet-32 batch", remedy="Download it again.")
 
 
 def _labels(path: Path) -> Labels:

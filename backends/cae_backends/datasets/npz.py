@@ -11,7 +11,8 @@ from cae_backends.datasets.reader import Reader
 from cae_backends.datasets.zip_sizes import check_unpacked_sizes
 from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
-from cae_core.errors import DataError, first_line
+from cae_core.errors import DataError
+from cae_core.reading import file_size, reading
 
 __all__ = ["READER", "read_npz"]
 
@@ -27,15 +28,12 @@ def read_npz(path: Path) -> ImageSet:
     Raises:
         DataError: no such arrays, or of another type or shape; the file is broken, or needs pickle.
     """
-    try:
+    with reading(path, DataError, fault="not a readable .npz file of plain arrays"):
+        file_size(path)  # it is a file, and no pipe
         with path.open("rb") as stream:
             check_unpacked_sizes(stream, str(path))
             with np.load(stream, allow_pickle=False) as file:
                 arrays = {key: np.asarray(file[key]) for key in _KEYS if key in file}
-    except DataError:
-        raise
-    except Exception as exc:  # the list of what zipfile and NumPy raise about a broken file has no end
-        raise DataError(f"{path}: not a readable .npz file of plain arrays ({first_line(exc)}).") from exc
     missing = [key for key in ("images", "labels") if key not in arrays]
     if missing:
         raise DataError(f"{path}: the file has no array {missing[0]!r}. Write images, labels and class_names.")

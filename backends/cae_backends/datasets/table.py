@@ -12,11 +12,15 @@ from cae_backends.datasets.resizing import resize_images
 from cae_backends.datasets.spec import DataSpec
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError
+from cae_core.reading import reading
 
 __all__ = ["READERS", "SPLITS", "open_data"]
 
 SPLITS = ("train", "test", "all")
 """What a data set can be asked for; ``"all"`` is ``"train"`` followed by ``"test"``."""
+
+_LONGEST = 300
+"""Letters of a path in a sentence."""
 
 READERS: tuple[Reader, ...] = (
     digits.READER,
@@ -44,6 +48,11 @@ def open_data(spec: str | DataSpec, *, split: str = "test") -> ImageSet:
     if split not in SPLITS:
         raise DataError(f"A data set is split into {', '.join(SPLITS)}; found {split!r}.")
     asked = DataSpec.parse(spec) if isinstance(spec, str) else spec
+    with reading(_short(asked.source), DataError, fault="this data set cannot be read", remedy="Give another one."):
+        return _opened(asked, split)
+
+
+def _opened(asked: DataSpec, split: str) -> ImageSet:
     data = _read(asked, split)
     if asked.classes is not None:
         data = choose_classes(data, asked.classes, asked.seed)
@@ -52,6 +61,10 @@ def open_data(spec: str | DataSpec, *, split: str = "test") -> ImageSet:
     if asked.size is not None:
         data = dataclasses.replace(data, images=resize_images(data.images, asked.size))
     return dataclasses.replace(data, name=asked.source)
+
+
+def _short(source: str) -> str:
+    return source if len(source) <= _LONGEST else source[: _LONGEST - 1] + "…"
 
 
 def _read(asked: DataSpec, split: str) -> ImageSet:

@@ -7,7 +7,7 @@ from cae_core.errors import DataError
 
 __all__ = ["check_unpacked_sizes"]
 
-_FREE = 1 << 30
+_FREE = 1 << 28
 """Bytes that a member may have however well it is compressed."""
 
 _RATIO = 20

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.batches import check_fixed_batch
 from cae_backends.contract_files import find_contract
 from cae_backends.onnx.external_data import shown
 from cae_backends.onnx.files import says
@@ -91,6 +92,7 @@ class OnnxRuntimeModel:
 
     def _answers(self, images: Images) -> Iterator[NDArray[Any]]:
         fixed = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
+        check_fixed_batch(fixed or 1, str(self._path))
         size = fixed or self._batch_size(images.shape)
         self._check_fit(size, images.shape)  # before anything of that size is made
         step = 1 if self._one_by_one else size

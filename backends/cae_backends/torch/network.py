@@ -115,7 +115,7 @@ class ContractedNetwork(nn.Module):
         x = x if self._dtype is None else x.to(self._dtype)
         try:
             answer = self.module(x.contiguous(memory_format=self._memory_format))
-        except FORWARD_ERRORS as exc:
+        except Exception as exc:  # whatever a foreign module raises, its file or its contract is at fault
             raise ModelError(
                 f"The model fails on its input of shape {tuple(x.shape)} and dtype {_name(x.dtype)} "
                 f"({first_line(exc)}). Check layout, size and channels in its contract, and that its batch is free."
@@ -200,7 +200,7 @@ def make_pullback(logits: Tensor, images: Tensor) -> Pullback:
         try:
             with exact_float32():
                 (result,) = torch.autograd.grad(logits, images, upstream, retain_graph=True)
-        except RuntimeError as exc:
+        except Exception as exc:  # likewise
             raise ModelError(f"The model cannot be differentiated ({first_line(exc)}).") from exc
         return download(result)
 

@@ -7,6 +7,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from cae_backends.batches import check_fixed_batch
 from cae_backends.onnx.files import read_onnx
 from cae_backends.torch.onnx_neutral import Neutral, damaged_graphs_refused, image_value, neutral
 from cae_core.contract import Contract
@@ -111,6 +112,8 @@ def convert_neutral(graph: Neutral, *, origin: str) -> nn.Module:
 
     register_operators()
     batch = image_input(graph.proto, origin=origin).shape[:1]
+    if isinstance(batch[0], int):
+        check_fixed_batch(batch[0], origin)
     with damaged_graphs_refused(origin):
         proto = rewritten(graph.proto)
         _refuse_changed_parts(proto, origin, graph.names)

@@ -8,6 +8,7 @@ The same pass brings a graph into the one form that the conversion reads: functi
 computation, nothing that the answer does not need, dense weights, float32.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class Neutral:
     proto: ModelProto
     names: Mapping[str, str]
     resolution: float
+
+
+_FREE, _RATIO = 1 << 26, 512
+"""Bytes that any sparse weight may become, and of a larger one's bytes to those of its values."""
 
 
 @contextmanager
@@ -148,6 +153,9 @@ def _dense(sparse: onnx.SparseTensorProto, name: str, origin: str) -> TensorProt
     try:
         values = numpy_helper.to_array(sparse.values)
         places = numpy_helper.to_array(sparse.indices)
+        size = math.prod(sparse.dims) * values.itemsize
+        if size > max(_FREE, _RATIO * values.nbytes):
+            raise ValueError(f"{values.nbytes} bytes would become {size}")  # noqa: TRY301 - said with the others
         dense = np.zeros(tuple(sparse.dims), values.dtype)
         dense[tuple(places.T) if places.ndim == 2 else np.unravel_index(places, dense.shape)] = values
     except Exception as exc:  # whatever it raises, the file is at fault

@@ -20,6 +20,7 @@ from cae_backends.torch.onnx_neutral import neutral
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError, first_line
 from cae_core.loaders import Device
+from cae_core.reading import file_size, reading
 
 __all__ = ["open_exported", "open_onnx"]
 
@@ -60,6 +61,15 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
         ModelError: the file is no exported program.
         ContractError: there is no contract: given, in a sidecar, or in the file.
     """
+    with reading(path, ModelError, fault="this exported program cannot be loaded", remedy="Export it again."):
+        file_size(path)  # it is a file, and no pipe
+        program, carried = _loaded(path)
+    found = find_contract(path, _metadata(carried, path), (), contract)
+    return TorchModel(_Exported(program), contract=found, device=device)
+
+
+def _loaded(path: Path) -> tuple[torch.nn.Module, str]:
+    """Return the module in an exported program, and what stands in its further file."""
     if not is_zipfile(path):  # torch would also print a traceback
         raise ModelError(f"{path}: this is not a program that torch.export.save wrote. Export it again.")
     errors: list[BaseException] = []
@@ -72,18 +82,18 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
         raise ModelError(
             f"{path}: the file holds pickled code, which is never run. Export the model again, or as ONNX."
         ) from exc
-    except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as exc:
-        reason = first_line(errors[0] if errors else exc)
-        raise ModelError(f"{path}: this exported program cannot be loaded ({reason}). Export it again.") from exc
-    found = find_contract(path, _metadata(carried[PROGRAM_CONTRACT], path), (), contract)
-    return TorchModel(_Exported(program.module()), contract=found, device=device)
+    except Exception as exc:  # torch reads a foreign file here, and no list of what it raises is complete
+        if errors:
+            raise ValueError(first_line(errors[0])) from exc
+        raise
+    return program.module(), carried[PROGRAM_CONTRACT]
 
 
 def _metadata(text: str, path: Path) -> dict[str, str]:
     """Return what `cae convert` wrote into the file; nothing for a foreign one."""
     try:
         table = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         table = None
     if not isinstance(table, dict):
         raise ContractError(f"{path}: its {PROGRAM_CONTRACT} must be a JSON object. Convert the model again.")

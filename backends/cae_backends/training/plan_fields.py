@@ -12,6 +12,9 @@ __all__ = ["architectures_of", "check_architecture", "check_fields", "counts_fie
 
 T = TypeVar("T")
 
+_MOST = 10_000
+"""Members of one group and role: each is a training, and a record in the memory."""
+
 
 def architectures_of(trainer: str, where: str) -> Collection[str]:
     """Return the architectures of a trainer.
@@ -72,6 +75,8 @@ def counts_field(table: Mapping[str, Any], where: str) -> Iterator[tuple[Role, i
     for role, count in counts.items():
         if not fits(count, int) or count < 0:
             raise PoolError(f"{where}: the count of {role} must be a number; found {quoted(count)}.")
+        if count > _MOST:
+            raise PoolError(f"{where}: the count of {role} must be at most {_MOST}; found {quoted(count)}.")
         yield cast("Role", role), count
 
 

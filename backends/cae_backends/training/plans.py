@@ -26,7 +26,6 @@ count adds members and leaves those that are there as they are.
 
 import hashlib
 import itertools
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,11 +50,18 @@ from cae_core.errors import CaeError, ModelError, PoolError, quoted
 from cae_core.files.fields import fits
 from cae_core.opening.opened import check_consent
 from cae_core.pool.manifest import Role
+from cae_core.reading import parse_toml, read_limited, reading
 
 __all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
 
 SOURCE = "source"
 """Name of the source's job, and the stem of its file."""
+
+_LARGEST = 1 << 20
+"""Bytes of a plan at most."""
+
+_MOST, _MOST_SNAPSHOTS = 10_000, 1000
+"""Members of a plan, and snapshots of one of them."""
 
 _PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
 _SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "trusted", "changes", "weights")
@@ -119,12 +125,10 @@ def read_plan(path: Path, *, seed: int | None = None) -> Plan:
         OptionError: a recipe is unknown or wrong.
         BackendMissing: no such trainer is installed.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PoolError(f"{path}: the plan cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PoolError(f"{path}: the plan is not TOML ({error}).") from error
+    with reading(path, PoolError, fault="the plan is refused", unread="the plan cannot be read"):
+        content = read_limited(path, _LARGEST)
+    with reading(path, PoolError, fault="the plan is not TOML"):
+        table = parse_toml(content)
     if seed is not None:
         table["seed"] = seed
     return parse_plan(table, origin=str(path), folder=path.parent)
@@ -143,9 +147,12 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
         OptionError: a recipe is unknown or wrong.
         BackendMissing: no such trainer is installed.
     """
-    check_fields(table, _PLAN_FIELDS, origin)
-    reader = _Reader(table, origin, folder)
-    jobs = tuple(reader.jobs())
+    with reading(origin, PoolError, fault="the plan is malformed"):
+        check_fields(table, _PLAN_FIELDS, origin)
+        reader = _Reader(table, origin, folder)
+        jobs = tuple(itertools.islice(reader.jobs(), _MOST + 1))
+    if len(jobs) > _MOST:
+        raise PoolError(f"{origin}: a plan has at most {_MOST} members. Make several pools of it.")
     try:
         check_jobs(jobs)
     except PoolError as error:
@@ -324,4 +331,6 @@ def _snapshots(table: Mapping[str, Any], where: str) -> int:
     snapshots = table.get("snapshots", 0)
     if not fits(snapshots, int) or snapshots < 0:
         raise PoolError(f"{where}: snapshots must be a number; found {quoted(snapshots)}.")
+    if snapshots > _MOST_SNAPSHOTS:
+        raise PoolError(f"{where}: a member has at most {_MOST_SNAPSHOTS} snapshots; found {quoted(snapshots)}.")
     return int(snapshots)

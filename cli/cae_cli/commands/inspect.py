@@ -8,9 +8,13 @@ import typer
 from cae_cli.options import Json, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cae_core.fingerprint.file import Fingerprint
 
 __all__ = ["run"]
+
+_UNNAMED = "without a name"
 
 
 def run(
@@ -34,7 +38,7 @@ def run(
     from cae_cli.render import print_facts
 
     generation, errors = facts["generation"], facts[SOURCE_ERROR.name]
-    source, data = generation["source"], generation["data"]
+    source = generation["source"]
     shown = {
         "id": facts["id"][:32],
         "examples": f"{facts['examples']} of {' x '.join(map(str, facts['geometry']))}",
@@ -44,13 +48,13 @@ def run(
         "labels": ", ".join(f"{name}: {count}" for name, count in facts["labels"].items() if count),
         "benign probes": facts["benign_probes"],
         "source's errors": f"{errors} benign images that the source gets wrong" if errors else "none",
-        "source": f"{source['name']}, {source['accuracy']:.1%} on the benign data, {source['sha256'][:16]}",
-        **{relation: _names(generation[relation]) for relation in ("surrogates", "references")},
-        "data": f"{data['name']}, {data['sha256'][:16]}",
+        "source": _described(source, f"{source['accuracy']:.1%} on the benign data"),
+        **{relation: _names(generation.get(relation, [])) for relation in ("surrogates", "references")},
+        "data": _described(generation.get("data", {})),
         "made with": ", ".join(f"{name} {version}" for name, version in facts["tools"].items()),
     }
     print_facts(shown, title=str(fingerprint))
-    print_facts(generation["settings"], title="settings")
+    print_facts(generation.get("settings", {}), title="settings")
     if facts["calibration"] is None:
         typer.echo("calibration: none; verdicts use the literature's threshold 0.75, which carries no error rate")
     else:
@@ -58,7 +62,12 @@ def run(
 
 
 def _names(members: list[dict[str, str]]) -> str:
-    return f"{len(members)}: {', '.join(member['name'] for member in members)}"
+    return f"{len(members)}: {', '.join(member.get('name', _UNNAMED) for member in members)}"
+
+
+def _described(known: "Mapping[str, str]", *facts: str) -> str:
+    """Return what a file says of a model or data set; another tool's may say less than this project's."""
+    return ", ".join((known.get("name", _UNNAMED), *facts, known.get("sha256", "")[:16] or "no digest"))
 
 
 def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:

@@ -185,3 +185,21 @@ def test_pillow_and_pooch_are_imported_only_when_needed() -> None:
     script = "import sys; from cae_backends.datasets import open_data; open_data('digits'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"PIL", "pooch", "requests"} & set(done.stdout.split())
+
+
+def headed(path: Path, width: int, height: int) -> None:
+    """Write a small PNG whose header says another size."""
+    save(path, pixels(0, 8, 8, 3))
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    path.write_bytes(bytes(data))
+
+
+def test_images_that_say_they_are_huge_are_refused_before_there_is_room_for_them(tmp_path: Path) -> None:
+    headed(tmp_path / "a" / "z.png", 9000, 9000)
+    assert "the image is 9000x9000; at most 67108864 pixels are read" in refused(tmp_path)
+    for i in range(5):
+        headed(tmp_path / "a" / f"{i}.png", 8000, 8000)
+    (tmp_path / "a" / "z.png").unlink()
+    assert "would be 960000000 bytes of pixels" in refused(tmp_path)

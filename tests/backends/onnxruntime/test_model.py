@@ -365,7 +365,7 @@ def test_a_path_that_is_not_utf8_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch", [1 << 31, 10_000_000])
 def test_a_fixed_batch_that_fills_the_memory_is_refused(tmp_path: Path, batch: int) -> None:
     model = opened(save(tmp_path / "m.onnx", shape=(batch, 3, 4, 4)))
-    with pytest.raises(ModelError, match=rf"takes {batch} images of shape \(3, 4, 4\) at a time"):
+    with pytest.raises(ModelError, match=rf"takes {batch} images at a time"):
         model.predict(images(2))
 
 

@@ -221,6 +221,14 @@ def test_sparse_weights(tmp_path: Path) -> None:
         assert_the_same_in_both(proto, tmp_path)
 
 
+def test_a_sparse_weight_that_would_fill_the_memory_is_refused() -> None:
+    proto = classifier()
+    values, places = (numpy_helper.from_array(np.array([0, 5]), name) for name in ("x", "p"))
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, (1 << 20, 1 << 20)))
+    with pytest.raises(ModelError, match="a sparse weight cannot be read"):
+        neutral(proto, origin="m.onnx")
+
+
 @pytest.mark.parametrize(("dtype", "kind", "atol"), [("float16", 10, 4e-3), ("float64", 11, 1e-5)])
 def test_other_floats(tmp_path: Path, dtype: str, kind: int, atol: float) -> None:
     nodes = [("Flatten", ["x"], ["f"]), ("Gemm", ["f", "fc"], ["y"])]  # the runtime has no convolution in float64

@@ -224,6 +224,10 @@ def test_options_that_the_claims_objective_does_not_read_have_no_effect(
     {"eps": 0.1, "seed": 1 << 200},
     {"eps": 0.1, "objective": "anything"},
     {"eps": 0.1, "norm": 2},
+    {"eps": 1e308, "norm": "l2"},
+    {"eps": 0.1, "iterations": 10**15},
+    {"eps": 0.1, "count": 10**15},
+    {"eps": 0.1, "batch": 10**15},
 ])  # fmt: skip
 def test_the_other_partys_settings_are_not_trusted(claimed: Fingerprint, settings: object) -> None:
     with pytest.raises(VerdictError, match="settings"):

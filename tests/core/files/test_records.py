@@ -112,3 +112,20 @@ def test_what_is_no_record_is_refused_with_a_remedy(
         read_record(path, remedy=remedy)
     assert str(error.value).startswith(f"{path}: {said}")
     assert str(error.value).endswith(remedy or usual)
+
+
+def test_a_record_has_a_limit_of_size_and_depth(tmp_path: Path) -> None:
+    path = tmp_path / "verdict.json"
+    path.write_bytes(b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}")
+    with pytest.raises(VerdictError, match=r"verdict\.json: this is not JSON \(it is nested more than 64 levels deep"):
+        read_record(path)
+    with path.open("wb") as file:
+        file.truncate(3 << 30)
+    with pytest.raises(VerdictError, match=r"verdict\.json: cannot be read \(it has 3221225472 bytes"):
+        read_record(path)
+
+
+def test_half_a_surrogate_pair_is_written_as_jsons_own_escape() -> None:
+    written = readable_json({"name": "bad\udcff.onnx"})
+    assert b"bad\\udcff.onnx" in written
+    assert json.loads(written) == {"name": "bad\udcff.onnx"}

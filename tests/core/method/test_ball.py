@@ -153,3 +153,10 @@ def test_impossible_radii_are_refused(eps: float) -> None:
 
 def test_an_l2_radius_may_exceed_one() -> None:
     assert Ball(2.0, "l2").radius == 510
+
+
+@pytest.mark.parametrize("eps", [1e6, 1e308])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_radius_beyond_all_images_is_refused(norm: Norm, eps: float) -> None:
+    with pytest.raises(OptionError, match="eps is a"):
+        Ball(eps, norm)
