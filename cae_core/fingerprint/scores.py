@@ -25,7 +25,7 @@ def scores_of(outputs: Floats32) -> Floats32:
     The sum weighs each class otherwise, so that it differs where the second or third class does.
     """
     told: Floats64 = np.where(np.isfinite(outputs), outputs, 0).astype(np.float64)
-    weights: Floats64 = np.arange(1, told.shape[1] + 1) * _GOLDEN % 1
+    weights = np.array([j * _GOLDEN % 1 for j in range(1, told.shape[1] + 1)], np.float64)
     scores = np.empty((len(told), 2), np.float32)
     scores[:, 0], scores[:, 1] = told.max(axis=1, initial=0), told @ weights
     return scores
