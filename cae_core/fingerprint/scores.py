@@ -5,7 +5,7 @@ Labels tell nothing of the kind: honest models share them.
 
 import numpy as np
 
-from cae_core.arrays import Floats32
+from cae_core.arrays import Floats32, Floats64
 
 __all__ = ["SAME_MODEL", "same_scores", "scores_of"]
 
@@ -24,9 +24,11 @@ def scores_of(outputs: Floats32) -> Floats32:
 
     The sum weighs each class otherwise, so that it differs where the second or third class does.
     """
-    told = np.nan_to_num(outputs, nan=0, posinf=0, neginf=0).astype(np.float64)
-    weights = np.arange(1, told.shape[1] + 1) * _GOLDEN % 1
-    return np.stack([told.max(axis=1, initial=0), told @ weights], axis=1).astype(np.float32)
+    told: Floats64 = np.where(np.isfinite(outputs), outputs, 0).astype(np.float64)
+    weights = np.array([j * _GOLDEN % 1 for j in range(1, told.shape[1] + 1)], np.float64)
+    scores = np.empty((len(told), 2), np.float32)
+    scores[:, 0], scores[:, 1] = told.max(axis=1, initial=0), told @ weights
+    return scores
 
 
 def same_scores(first: Floats32, second: Floats32) -> bool:

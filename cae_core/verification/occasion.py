@@ -157,10 +157,10 @@ _KINDS: dict[str, Any] = {
     "case": str,
     "tool": str,
     "runtime": str | None,
-    "contract": dict | None,
+    "contract": dict[str, Any] | None,
     "nonce_given": bool,
     "is_source": Likeness | None,
     "self_check": bool,
 }
 
-_CONTRACT: dict[str, Any] = {"sha256": str, "table": dict}
+_CONTRACT: dict[str, Any] = {"sha256": str, "table": dict[str, Any]}

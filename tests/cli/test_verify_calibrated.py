@@ -522,7 +522,7 @@ class TestOccasion:
         edit(record, date="2001-01-01T00:00:00+00:00", case="other")
         again = run_cae("verify", "--replay", record, "-f", own, "--json").json()
         assert (again["date"], again["case"]) == ("2001-01-01T00:00:00+00:00", "other")
-        for wrong in (
+        wrongs: tuple[dict[str, Any], ...] = (
             {"date": 3},
             {"date": "yesterday"},
             {"date": "2" * 300},
@@ -532,7 +532,8 @@ class TestOccasion:
             {"contract": {"sha256": "ab", "table": {"layout": "NHWC"}}},
             {"contract": {"sha256": "ab", "table": {"layout": [[[1]]]}}},
             {"contract": []},
-        ):
+        )
+        for wrong in wrongs:
             edit(record, **{"date": "2001-01-01T00:00:00+00:00", **wrong})
             outcome = run_cae("verify", "--replay", record, "-f", own)
             assert_one_sentence(outcome, "no verdict as `cae verify --json` prints it")

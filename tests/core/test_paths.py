@@ -79,7 +79,8 @@ def test_calibrate_seal_and_read(form: Callable[[Path], Any], folder: Path) -> N
 def test_the_files_of_a_case(form: Callable[[Path], Any]) -> None:
     names = ("claim", "seal", "opening", "source", "pool", "suspect", "claimant_pool", "workdir")
     files = CaseFiles(**{name: form(Path("a") / name) for name in names})
-    assert files == CaseFiles(**{name: Path("a") / name for name in names})
+    paths: dict[str, Any] = {name: Path("a") / name for name in names}
+    assert files == CaseFiles(**paths)
     assert files.suspect == os.path.join("a", "suspect")  # noqa: PTH118 - as the system writes it
     assert files.workdir == Path("a/workdir")
 

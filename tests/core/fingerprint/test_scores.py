@@ -10,7 +10,7 @@ from cae_core.fingerprint.scores import same_scores, scores_of
 def probabilities(seed: int, n: int = 20, classes: int = 5, scale: float = 1.0) -> Floats32:
     logits = scale * np.random.default_rng(seed).standard_normal((n, classes))
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
 
 @pytest.mark.parametrize("classes", [2, 5, 1000])

@@ -8,6 +8,7 @@ import secrets
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class TestLines:
     def test_they_say_who_was_asked_what_by_whom_and_when(
         self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(clock, "utc_now", lambda: clock.datetime(2026, 5, 1, tzinfo=clock.UTC))
+        monkeypatch.setattr(clock, "utc_now", lambda: datetime(2026, 5, 1, tzinfo=UTC))
         monkeypatch.setattr(secrets, "token_hex", lambda _count: "1d")
         model: Any = matching(fingerprint, 20)
         model.contract, model.runtime = Contract(layout="NHWC", range=(0, 1), output="labels"), "toy 1"
@@ -216,7 +217,7 @@ class TestCounting:
 
     def test_another_calibration_contract_or_allowance_is_told(self, ledger: Path, fingerprint: Fingerprint) -> None:
         verified(ledger, fingerprint)
-        again = {"ledger": ledger, "named": FIRST}
+        again: dict[str, Any] = {"ledger": ledger, "named": FIRST}
         calibrated = paired(fingerprint, toy_calibration(fingerprint, [1] * 19))
         assert seen(verify_remembered(matching(fingerprint, 20), calibrated, **again)).otherwise == 1
         assert seen(verified(ledger, fingerprint, options=VerificationOptions(allow_extrapolation=True))).otherwise == 2

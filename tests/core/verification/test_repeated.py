@@ -78,7 +78,7 @@ class TestFactor:
         assert found["multiplied"] / trials <= 2 * rate - 0.02  # twice the rate is the bound; it is far below
 
     @pytest.mark.parametrize("wrong", [{"verifications": 0}, {"recognised": -1}])
-    def test_counts_out_of_range(self, wrong: dict[str, int]) -> None:
+    def test_counts_out_of_range(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(OptionError, match="are counted from 1"):
             VerificationOptions(**wrong)
 
