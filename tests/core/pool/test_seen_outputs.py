@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cae_core.arrays import Floats32
+from cae_core.fingerprint.scores import SAME_MODEL
 from cae_core.pool import seen_outputs
-from cae_core.pool.same_model import SAME_MODEL, same_outputs
+from cae_core.pool.same_model import same_outputs
 from cae_core.pool.seen_outputs import SeenOutputs
 
 
