@@ -21,6 +21,7 @@ __all__ = [
     "files_told",
     "installed_loaders",
     "is_model",
+    "loader_modules",
     "opens",
     "refusal",
     "runs_code",
@@ -35,10 +36,12 @@ Device: TypeAlias = str
 class Loader(Protocol):
     """What a backend's entry point names. Importing it must not import the framework.
 
-    Three further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
+    Five further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
     them, so that they are opened with consent only; ``refused``, a mapping of suffixes that are never opened to the
-    sentence that says why and what to do; and the method ``files(spec)``, which returns the path of every file that
-    opening the model may read: without it the model's own files count, and none beside them.
+    sentence that says why and what to do; ``scratch``, whether opening a model may take a folder in which it can write;
+    the method ``prepare()``, which imports what opening a model takes; and the method ``files(spec)``, which returns
+    the path of every file that opening the model may read: without it the model's own files count, and none beside
+    them.
     """
 
     @property
@@ -86,6 +89,11 @@ def installed_loaders() -> Iterator[Loader]:
     """Yield the loader of every installed backend, by name."""
     for point in _entry_points():
         yield point.load()
+
+
+def loader_modules() -> tuple[str, ...]:
+    """Return the names of the modules in which the loaders stand; none of them is imported."""
+    return tuple(point.module for point in _entry_points())
 
 
 def is_model(path: Path) -> bool:

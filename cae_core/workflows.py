@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
+from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
 from cae_core.files.digests import suspect_digest
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.loaders import Device
-from cae_core.opening.opened import open_black_box
+from cae_core.opening.party import Party
 from cae_core.progress import Progress, StageProgress, silent, stage
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.verification.options import DEFAULT, VerificationOptions
@@ -113,30 +114,44 @@ def verify_suspect(
     options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
     ledger: Path | None = None,
+    limits: Limits = GENEROUS,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
+
+    The suspect runs in a process of its own, unless it is ``trusted``; the verdict says so.
 
     Args:
         suspect: a path or an address, see `open_black_box`.
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
         device: where to run it.
-        trusted: whether the suspect's file is one's own; see `open_black_box`.
+        trusted: whether the suspect's file is one's own: it then runs in this process; see `open_black_box`.
         options: how it is asked and judged.
         nonce: decides the order of the questions; random where None.
         ledger: file that remembers which suspect has seen which examples; None: none is kept.
+        limits: of the suspect's process.
         progress: called with the queries done and in total.
 
     Raises:
         CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
+    party = Party(device=device, limits=limits)
     subject = load_calibrated(fingerprint)
-    opened = open_black_box(suspect, contract=contract, device=device, trusted=trusted)
+    opened = party.black_box(suspect, contract=contract, trusted=trusted)
     if ledger is not None:
         open_ledger(ledger)
     named = Suspect(name=suspect, sha256=opened.digest)
-    verdict = verify(opened.model, subject, named=named, options=options, nonce=nonce, progress=progress)
+    verdict = verify(
+        opened.model,
+        subject,
+        named=named,
+        options=options,
+        nonce=nonce,
+        containment=opened.containment,
+        progress=progress,
+    )
+    party.end()
     return verdict if ledger is None else _remembered(verdict, ledger)
 
 

@@ -22,7 +22,7 @@ __all__ = ["Replay", "replay_verdict"]
 
 _ROUNDING = 1e-9
 
-_NOT_DERIVED = frozenset({"earlier"})
+_NOT_DERIVED = frozenset({"containment", "earlier"})
 """What a verdict says beside what follows from the answers."""
 
 _LARGEST_LABEL = 2**31
@@ -105,7 +105,7 @@ def replay_verdict(record: Mapping[str, Any], subject: CalibratedFingerprint) ->
     try:
         # the same fingerprint may stand in another file by now
         used = dataclasses.replace(subject, sha256=digest)
-        verdict = verify(_Recorded(labels), used, named=suspect, options=options, nonce=nonce)
+        verdict = verify(_Recorded(labels), used, named=suspect, options=options, nonce=nonce, containment=None)
     except (OptionError, ModelError) as error:  # options and labels of which no verdict can have come
         raise VerdictError(f"The record was edited, or made by another calibration: {error}") from error
     questions = [(q.kind.name, q.index, q.repeat) for q in verdict.examination.transcript.questions]

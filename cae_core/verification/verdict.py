@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cae_core.calibration.record import ModelsBehind
+from cae_core.containment.record import Containment
 from cae_core.fingerprint.questions import count_queries
 from cae_core.method.caeacc import CAEAcc
 from cae_core.verification.decision import Decision
@@ -56,6 +57,7 @@ class Verdict:
         findings: what else the examination shows, for information.
         warnings: what weakens the evidence, in sentences.
         earlier: what a ledger remembers; None where none is kept.
+        containment: what stood around the suspect while it answered; None where nobody was asked.
     """
 
     suspect: Suspect
@@ -66,6 +68,7 @@ class Verdict:
     findings: tuple[Finding, ...] = field(repr=False)
     warnings: tuple[str, ...] = ()
     earlier: SeenBefore | None = None
+    containment: Containment | None = None
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -156,6 +159,7 @@ class Verdict:
             "calibration": None if self.behind is None else {**vars(self.behind), "sha256": subject.content_sha256},
             "sequential": self.sequential,
             "earlier": self.earlier,
+            "containment": self.containment,
             "suspect": self.suspect,
             "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
             "nonce": self.nonce,

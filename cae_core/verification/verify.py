@@ -1,5 +1,6 @@
 """Asking a suspect and judging its answers."""
 
+import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import numpy as np
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.errors import ModelError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
@@ -101,6 +103,7 @@ def verify(
     named: Suspect,
     options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
+    containment: Containment | None = UNCONTAINED,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Ask the suspect the fingerprint's examples and benign probes, in one random order, and decide.
@@ -111,6 +114,7 @@ def verify(
         named: who the suspect is.
         options: see `VerificationOptions`.
         nonce: 16 random bytes where None.
+        containment: what stands around the suspect; None where nobody is asked. It is recorded and decides nothing.
         progress: called with the queries done and the most that there can be.
 
     Raises:
@@ -128,7 +132,8 @@ def verify(
         transcript.record(block, given)
         if plan.run is not None:
             plan.run.observe(block, given)
-    return conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
+    verdict = conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
+    return dataclasses.replace(verdict, containment=containment)
 
 
 def conclude(

@@ -49,9 +49,15 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     yield Fact("signs of evasion", "\n".join(verdict.evasion), doubt=True)
     yield Fact("warning", "\n".join(verdict.warnings), doubt=True)
     yield Fact("seen before", _earlier(verdict.earlier), doubt=True)
+    yield from _containment(verdict)
     yield Fact("nonce", verdict.nonce)
     yield Fact("fingerprint", verdict.examination.subject.fingerprint.id[:16])
     yield Fact("suspect SHA-256", verdict.suspect.sha256[:16])
+
+
+def _containment(verdict: Verdict) -> Iterator[Fact]:
+    if verdict.containment is not None:
+        yield Fact("containment", verdict.containment.words)
 
 
 def _findings(verdict: Verdict, section: Literal["scores", "asked"]) -> Iterator[Fact]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, Trusted, parse_nonce, print_json
+from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, LimitsText, Trusted, parse_nonce, print_json
 from cae_cli.progress import progress_bar
 from cae_core.progress import stage
 
@@ -46,6 +46,7 @@ def run(
     ] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no ledger.")] = False,
     trusted: Trusted = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Tell the verdict by the exit code.")] = False,
     json: Json = False,
@@ -59,10 +60,13 @@ def run(
     independence is proven. A suspect that scores above the independent models and below every known copy is
     "inconclusive".
 
+    The suspect runs in a process of its own, without network and files where the system allows it.
+
     All benign images of the fingerprint are asked, as far as --max-queries allows, and 50 with --sequential.
 
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
+    from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
     from cae_core.verification.ledger import ledger_of
     from cae_core.verification.options import VerificationOptions
@@ -97,6 +101,7 @@ def run(
                 options=options,
                 nonce=nonce,
                 ledger=None if no_ledger else ledger or ledger_of(fingerprint),
+                limits=parse_limits(limits),
                 progress=stage(progress, "asking"),
             )
     if json:

@@ -1,0 +1,53 @@
+"""What stood around a model while it answered, as a verdict records it."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+__all__ = ["LANDLOCK", "SECCOMP", "UNCONTAINED", "Containment", "ContainmentKind"]
+
+ContainmentKind: TypeAlias = Literal["sandbox", "limits", "none"]
+
+SECCOMP, LANDLOCK = "seccomp", "landlock"
+"""The two layers without which nothing is called a sandbox: the one refuses system calls, the other files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Containment:
+    """Whether a model ran in a process of its own, and what that process could not do.
+
+    Attributes:
+        child: whether it was a process of its own.
+        layers: which layers were active, by name, see docs/containment.md.
+        reason: why there was no process of its own; empty where there was one.
+    """
+
+    child: bool
+    layers: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def kind(self) -> ContainmentKind:
+        """``sandbox`` only where system calls and files were both refused; ``limits`` for less; ``none``."""
+        if not self.child:
+            return "none"
+        return "sandbox" if {SECCOMP, LANDLOCK} <= set(self.layers) else "limits"
+
+    @property
+    def words(self) -> str:
+        """One line for people."""
+        if not self.child:
+            return f"none: {self.reason}"
+        return _WORDS[self.kind]
+
+    def json_fields(self) -> dict[str, object]:
+        """See `JsonFields`: as a verdict's record holds it."""
+        return {"kind": self.kind, "child": self.child, "layers": self.layers, "reason": self.reason}
+
+
+_WORDS = {
+    "sandbox": "sandbox: a process of its own, without network, other files and other processes",
+    "limits": "limits: a process of its own, with limits of time and memory alone",
+}
+
+UNCONTAINED = Containment(child=False, reason="the model was opened by its caller")
+"""Of a model that was handed over as an object."""
