@@ -212,4 +212,3 @@ def _layer(layers: list[str], name: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, AttributeError, ImportError):
         return
     layers.append(name)
-

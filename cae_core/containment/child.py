@@ -58,7 +58,7 @@ class Answer:
         if self._bytes > frames.LARGEST_ANSWER:
             raise BadFrame(f"an answer of {self._bytes} bytes")
         if array.nbytes:
-            self._receive(memoryview(array).cast("B"))
+            self._receive(array.data.cast("B"))
         return array
 
     def number(self, name: str, *, least: int, most: int) -> int:
@@ -83,11 +83,13 @@ class Child:
     Attributes:
         memory: bytes that it may take; None: not limited yet.
         scratch: see above.
+        forgotten: what nobody holds any more, by what it is; the child is told with the next question.
     """
 
     def __init__(self, process: Process, *, scratch: Path | None = None) -> None:
         self.memory: int | None = None
         self.scratch = scratch
+        self.forgotten: dict[str, list[int]] = {}
         self._process = process
         self._pipe = Pipe(process.requests, process.answers, self._look_around)
         self._until = float("inf")
@@ -105,6 +107,10 @@ class Child:
         """Limit its memory from outside; return whether a layer of the system's does so, beside the watching."""
         self.memory = memory
         return self._process.limit_memory(memory)
+
+    def forget(self, kind: str, number: int) -> None:
+        """Note that nobody holds something any more: it may be said while something else is asked."""
+        self.forgotten.setdefault(kind, []).append(number)
 
     def ask(
         self,
@@ -157,7 +163,8 @@ class Child:
         origin: str,
         read: Callable[[Answer], T],
     ) -> T:
-        described = {**header, "arrays": [[array.dtype.str, array.shape] for array in arrays]}
+        gone, self.forgotten = self.forgotten, {}
+        described = {**header, **gone, "arrays": [[array.dtype.str, array.shape] for array in arrays]}
         self._pipe.send(memoryview(frames.encoded_header(described)))
         for array in arrays:
             self._pipe.send(frames.array_bytes(array))

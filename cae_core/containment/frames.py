@@ -75,7 +75,7 @@ def decoded_header(content: bytes) -> dict[str, Any]:
 
 def array_bytes(array: NDArray[Any]) -> memoryview:
     """Return the bytes of an array, without copying those of a contiguous one."""
-    return memoryview(np.ascontiguousarray(array)).cast("B") if array.size else memoryview(b"")
+    return np.ascontiguousarray(array).data.cast("B") if array.size else memoryview(b"")
 
 
 def readable(text: object, *, longest: int = _LONGEST_TEXT) -> str:

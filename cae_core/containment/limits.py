@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cae_core.errors import OptionError, quoted
@@ -108,4 +109,4 @@ def _bytes(text: str) -> int:
     return int(float(text[:-2]) * _UNITS[unit]) if unit in _UNITS else int(text)
 
 
-_READERS = {"seconds": float, "memory": _bytes, "threads": int}
+_READERS: dict[str, Callable[[str], float]] = {"seconds": float, "memory": _bytes, "threads": int}

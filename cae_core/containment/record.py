@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["LANDLOCK", "SECCOMP", "UNCONTAINED", "Containment", "ContainmentKind"]
+__all__ = ["ADDRESS", "LANDLOCK", "OWN", "SECCOMP", "UNCONTAINED", "Containment", "ContainmentKind"]
 
 ContainmentKind: TypeAlias = Literal["sandbox", "limits", "none"]
 
@@ -51,3 +51,9 @@ _WORDS = {
 
 UNCONTAINED = Containment(child=False, reason="the model was opened by its caller")
 """Of a model that was handed over as an object."""
+
+OWN = Containment(child=False, reason="its user says that the file is his own")
+"""Of a model that is trusted."""
+
+ADDRESS = Containment(child=False, reason="it is asked at its address; nothing of it runs here")
+"""Of a model that a service answers for."""

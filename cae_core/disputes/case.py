@@ -1,11 +1,14 @@
 """A dispute, from files to files: what `cae judge` does, and a script may do as well."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cae_core import version as release
 from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.containment.limits import GENEROUS, Limits
+from cae_core.containment.record import Containment
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.disputes.claim import Claim, Consistency, check_consistency, claimed_settings, open_claim
@@ -27,13 +30,14 @@ from cae_core.fingerprint.file import FingerprintFile
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
-from cae_core.opening.opened import Opened, open_black_box
-from cae_core.pool.manifest import read_pool
+from cae_core.opening.opened import Opened
+from cae_core.opening.party import Party
+from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.progress import Progress, silent, stage
 from cae_core.verification.verdict import Suspect
 
-__all__ = ["Case", "CaseFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
+__all__ = ["Case", "CaseFiles", "Contained", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +85,9 @@ class JudgeOptions:
         device: where to run the models.
         signed_by: id of the key whose signature of the seal was verified; None: none was given. It decides
             nothing.
-        trusted: whether source and suspect may be of a form whose opening runs code; a claimant's manifest is never
-            believed in this.
+        trusted: whether source and suspect run in the judge's own process, and may be of a form whose opening runs
+            code; a claimant's manifest is never believed in this.
+        limits: of the two processes, of the suspect and of what the claimant has handed over.
     """
 
     seals: int
@@ -98,6 +103,7 @@ class JudgeOptions:
     device: Device = "auto"
     signed_by: str | None = None
     trusted: bool = False
+    limits: Limits = GENEROUS
 
     def rate(self, claim: Claim) -> float:
         """Return the rate that the claim is judged at."""
@@ -134,6 +140,19 @@ class LookedAt:
     suspect: NamedFile
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contained:
+    """What stood around the models of the two parties; the judge's own run in his process.
+
+    Attributes:
+        suspect: the accused.
+        claimant: the claimed source, and the claimant's pool where some of the claim is replayed.
+    """
+
+    suspect: Containment
+    claimant: Containment
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """A judged case, with everything that was looked at.
@@ -147,6 +166,7 @@ class Case:
         regeneration: None where the outcome was certain without one.
         nonce: the judge's.
         signed_by: see `JudgeOptions`.
+        containment: of the two parties' models.
     """
 
     judgement: Judgement
@@ -157,6 +177,7 @@ class Case:
     regeneration: Regeneration | None = field(repr=False)
     nonce: bytes
     signed_by: str | None
+    containment: Contained
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: as ``cae judge --json`` prints it."""
@@ -171,6 +192,7 @@ class Case:
                 "signed_by": self.signed_by,
             },
             "files": self.files,
+            "containment": self.containment,
             "consistency": self.consistency,
             "replay": self.replay,
             "regeneration": self.regeneration,
@@ -203,7 +225,8 @@ def judge_files(
         CaeError: see `regenerate` and `judge_claim`.
     """
     check_seals(options.seals)
-    opened = OpenPool(device=options.device)
+    theirs = () if files.claimant_pool is None else read_pool(files.claimant_pool).select(role="generate")
+    opened = _open_pool(files, options, theirs)
     claim, looked_at = _opened_claim(files, opened)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
     pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, trusted=options.trusted, opened=opened)
@@ -211,9 +234,18 @@ def judge_files(
     refuse_known_file(_named(suspect), {opened.digest(member): member for member in pool.own})
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
     hearing = _Hearing(
-        files=files, options=options, opened=opened, claim=claim, pool=pool, nonce=nonce, progress=progress
+        files=files,
+        options=options,
+        opened=opened,
+        claim=claim,
+        pool=pool,
+        theirs=theirs,
+        nonce=nonce,
+        progress=progress,
     )
-    consistency = check_consistency(claim.fingerprint, opened.open(pool.source, keep=True).model)
+    opened.expect([pool.source, *theirs], gradients=True)
+    source = opened.open(pool.source, keep=True)
+    consistency = check_consistency(claim.fingerprint, source.model)
     replay = _replayed(hearing)
     judgement, regeneration = _judged(hearing, data, suspect)
     case = Case(
@@ -225,6 +257,7 @@ def judge_files(
         regeneration=regeneration,
         nonce=nonce,
         signed_by=options.signed_by,
+        containment=Contained(suspect=suspect.containment, claimant=source.containment),
     )
     record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     write_atomically(record, readable_json(case), mode=0o600)
@@ -240,17 +273,24 @@ class _Hearing:
     opened: OpenPool
     claim: Claim
     pool: JudgePool
+    theirs: Sequence[PoolMember]
     nonce: bytes
     progress: Progress
 
 
-def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opened[Model]:
-    return open_black_box(
-        files.suspect,
-        contract=files.contract,
+def _open_pool(files: CaseFiles, options: JudgeOptions, theirs: Sequence[PoolMember]) -> OpenPool:
+    """Return where models are opened: those of the claimant in a process of theirs, the judge's own in this one."""
+    claimants = {files.source, *(member.path for member in theirs)}
+    return OpenPool(
         device=options.device,
-        trusted=options.trusted,
-        files=opened.files(files.suspect),
+        foreign=lambda member: not member.trusted and member.path in claimants,
+        limits=options.limits,
+    )
+
+
+def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opened[Model]:
+    return Party(device=options.device, limits=options.limits).black_box(
+        files.suspect, contract=files.contract, trusted=options.trusted, files=opened.files(files.suspect)
     )
 
 
@@ -299,13 +339,12 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
 
 
 def _replayed(hearing: _Hearing) -> ClaimRerun | None:
-    manifest, options, claimed = hearing.files.claimant_pool, hearing.options, hearing.claim.fingerprint
-    if manifest is None:
+    options, claimed = hearing.options, hearing.claim.fingerprint
+    if hearing.files.claimant_pool is None:
         return None
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
-    theirs = read_pool(manifest).select(role="generate")
-    members = claimed_members(claimed, hearing.pool.source, theirs, opened=hearing.opened)
+    members = claimed_members(claimed, hearing.pool.source, hearing.theirs, opened=hearing.opened)
     white_boxes = open_white_boxes(members, opened=hearing.opened)
     index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
     return rerun_claim(claimed, white_boxes, index, progress=hearing.progress)
@@ -327,6 +366,7 @@ def _judged(hearing: _Hearing, data: ImageSet, suspect: Opened[Model]) -> tuple[
         dated=options.evidence,
         max_queries=opening.max_queries,
         claimed_accuracy=options.claimed_accuracy,
+        containment=suspect.containment,
         progress=stage(hearing.progress, "asking the suspect"),
     )
     return judgement, regeneration

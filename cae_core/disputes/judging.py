@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 from cae_core.calibration.calibrated import Standing
+from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.disputes.recorder import Recorder
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
@@ -190,6 +191,7 @@ def judge_claim(
     dated: DatedEvidence = DatedEvidence(),
     max_queries: int | None = None,
     claimed_accuracy: float | None = None,
+    containment: Containment = UNCONTAINED,
     progress: StageProgress = silent,
 ) -> Judgement:
     """Ask the suspect about the regenerated fingerprint, and judge.
@@ -202,6 +204,7 @@ def judge_claim(
         dated: who was first.
         max_queries: the most that the suspect may be asked.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
+        containment: what stands around the suspect; it is recorded and decides nothing.
         progress: called with the queries done and in total.
 
     Raises:
@@ -217,7 +220,15 @@ def judge_claim(
     options = VerificationOptions(max_queries=max_queries, claimed_accuracy=claimed_accuracy)
     recorder = Recorder(suspect)
     subject = regeneration.subject
-    verdict = verify(recorder, subject, named=named, options=options, nonce=regeneration.nonce, progress=progress)
+    verdict = verify(
+        recorder,
+        subject,
+        named=named,
+        options=options,
+        nonce=regeneration.nonce,
+        containment=containment,
+        progress=progress,
+    )
     outputs, rows = recorder.outputs(), _rows(subject.fingerprint, verdict.examination.transcript.questions)
     found = None if outputs is None else find_known(regeneration.known, rows, outputs)
     if found is not None:

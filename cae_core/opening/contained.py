@@ -4,7 +4,7 @@ Nothing that the child says is believed: labels are those of the probabilities b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -39,7 +39,6 @@ class Connection:
         spec: what it is called in messages.
         size: of its files, in bytes; its time grows with it.
         limits: of the user.
-        forgotten: handles of pullbacks that nobody holds any more; told with the next question.
     """
 
     child: Child
@@ -47,7 +46,9 @@ class Connection:
     spec: str
     size: int
     limits: Limits
-    forgotten: list[int] = field(default_factory=list[int])
+
+    def __del__(self) -> None:
+        self.child.forget("close", self.number)
 
     def ask(
         self,
@@ -58,9 +59,8 @@ class Connection:
         gradients: bool = False,
     ) -> Any:  # noqa: ANN401 - what ``read`` makes of it
         """Ask about ``images``; see `Child.ask`."""
-        gone, self.forgotten = self.forgotten, []
         seconds = self.limits.question_seconds(self.size, len(images), gradients=gradients)
-        header = {**what, "id": self.number, "spec": self.spec, "free": gone}
+        header = {**what, "id": self.number, "spec": self.spec}
         return self.child.ask(header, [images], seconds=seconds, origin=self.spec, read=read)
 
 
@@ -181,7 +181,7 @@ class _Pullback:
         return pulled
 
     def __del__(self) -> None:
-        self._connection.forgotten.append(self._handle)
+        self._connection.child.forget("free", self._handle)
 
 
 def _reader_of_logits(images: int) -> Any:  # noqa: ANN401 - a reader, see `Child.ask`

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cae_core.containment.child import Answer, Child
 from cae_core.containment.frames import BadFrame, readable
 from cae_core.containment.limits import GENEROUS, Limits
-from cae_core.containment.record import Containment
+from cae_core.containment.record import ADDRESS, OWN, Containment
 from cae_core.containment.starting import make_scratch, run_program
 from cae_core.contract import Contract
 from cae_core.errors import CaeError, ModelError
@@ -28,10 +28,7 @@ from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.opened import Opened, find_loader, open_black_box, open_white_box
 from cae_core.opening.serving import contract_table, told_contract
 
-__all__ = ["TRUSTED", "Party", "files_to_read"]
-
-TRUSTED = Containment(child=False, reason="its user says that the file is his own")
-ADDRESS = Containment(child=False, reason="it is asked at its address; nothing of it runs here")
+__all__ = ["Party", "files_to_read"]
 
 _MODULE = "cae_core.opening.serving"
 
@@ -155,9 +152,10 @@ class Party:
         size = _size(self._files[spec])
         some = None if images is None else images[np.sort(np.random.default_rng().permutation(len(images))[:_SHOWN])]
         mean = None if contract is None else contract.mean_image
+        number = next(_NUMBERS)
         header = {
             "do": "open",
-            "id": next(_NUMBERS),
+            "id": number,
             "spec": spec,
             "gradients": gradients,
             "contract": None if contract is None else contract_table(contract),
@@ -172,7 +170,7 @@ class Party:
             origin=spec,
             read=lambda answer: _described(answer, spec),
         )
-        return Connection(child, header["id"], spec, size, self.limits), described
+        return Connection(child, number, spec, size, self.limits), described
 
     def _process(self, spec: str, loader: Loader) -> Child:
         """Return the party's process, if it may read this model, and else a new one."""
@@ -256,7 +254,7 @@ def _uncontained(spec: str, loader: Loader, *, trusted: bool) -> Containment | N
     """Return why a model is opened in this process; None where it is not."""
     if spec.partition(":")[0] in loader.schemes and ":" in spec:
         return ADDRESS
-    return TRUSTED if trusted else None
+    return OWN if trusted else None
 
 
 def _layers(answer: Answer) -> tuple[str, ...] | None:

@@ -74,7 +74,7 @@ def _question(descriptor: int) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     for dtype, shape in header.pop("arrays"):
         array = np.empty(shape, np.dtype(dtype))
         if array.nbytes:
-            read_exactly(descriptor, memoryview(array).cast("B"))
+            read_exactly(descriptor, array.data.cast("B"))
         arrays.append(array)
     return header, arrays
 

@@ -25,7 +25,7 @@ from cae_core.arrays import Floats32
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, PoolError
 from cae_core.models import Model
-from cae_core.opening.opened import open_model
+from cae_core.opening.party import Party
 from cae_core.progress import StageProgress
 
 __all__ = ["Parent", "Task", "exporter_name", "run_task", "work"]
@@ -200,7 +200,7 @@ def _loaded(parent: Parent, setup: Setup) -> Network:
 def _opened(parent: Parent, folder: Path) -> Model:
     path = folder / f"source{parent.job.origin.suffix if parent.job.origin else '.onnx'}"
     path.write_bytes(parent.content)
-    return open_model(str(path), contract=parent.contract, device="cpu", trusted=parent.job.trusted)
+    return Party(device="cpu").black_box(str(path), contract=parent.contract, trusted=parent.job.trusted).model
 
 
 def _logits_of(model: Model, *, classes: int) -> Teacher:

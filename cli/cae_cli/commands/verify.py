@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, LimitsText, Trusted, parse_nonce, print_json
+from cae_cli.options import (
+    ContractText,
+    DeviceName,
+    FingerprintPath,
+    Json,
+    LimitsText,
+    Trusted,
+    parse_nonce,
+    print_json,
+)
 from cae_cli.progress import progress_bar
 from cae_core.progress import stage
 
