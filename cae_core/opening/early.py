@@ -11,9 +11,11 @@ from cae_core.containment.child import Child
 from cae_core.containment.starting import fork, may_fork
 from cae_core.loaders import Device, installed_loaders
 
-__all__ = ["fork_early", "take_early_child"]
+__all__ = ["files_known_early", "fork_early", "take_early_child"]
 
 _WAITING: list[Child] = []
+
+_FILES: dict[str, tuple[Path, ...]] = {}
 
 
 def fork_early(suspect: str, *, device: Device = "auto") -> None:
@@ -29,7 +31,8 @@ def fork_early(suspect: str, *, device: Device = "auto") -> None:
     if not may_fork() or not Path(suspect).exists():
         return
     list(installed_loaders())
-    hint = Hint(files=files_to_read(suspect), device=device)
+    _FILES[suspect] = files_to_read(suspect)
+    hint = Hint(files=_FILES[suspect], device=device)
     with contextlib.suppress(OSError):  # no process can be made: the model's opening says so
         _WAITING.append(Child(fork(lambda born: serve(born, hint))))
 
@@ -37,3 +40,8 @@ def fork_early(suspect: str, *, device: Device = "auto") -> None:
 def take_early_child() -> Child | None:
     """Return the child that waits, once; None where there is none."""
     return _WAITING.pop() if _WAITING else None
+
+
+def files_known_early(spec: str) -> tuple[Path, ...]:
+    """Return the files of the model for which a child was forked, found then; none of any other model."""
+    return _FILES.pop(spec, ())

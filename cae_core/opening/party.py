@@ -20,10 +20,10 @@ from cae_core.containment.record import ADDRESS, OWN, Containment
 from cae_core.containment.starting import make_scratch, run_program
 from cae_core.contract import Contract
 from cae_core.errors import CaeError, ModelError
-from cae_core.loaders import Device, Loader, files_told
+from cae_core.loaders import Device, Loader, files_told, installed_loaders, opens
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.contained import Connection, ContainedModel, ContainedWhiteBox, ContainedWitness
-from cae_core.opening.early import take_early_child
+from cae_core.opening.early import files_known_early, take_early_child
 from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.opened import Opened, find_loader, open_black_box, open_white_box
 from cae_core.opening.serving import contract_table, told_contract
@@ -64,7 +64,8 @@ class Party:
     def name(self, specs: Iterable[str | Path]) -> None:
         """Say which models will be opened, so that one process may read them all."""
         for spec in map(str, specs):
-            self._files.setdefault(spec, files_to_read(spec))
+            if spec not in self._files:
+                self._files[spec] = files_known_early(spec) or files_to_read(spec)
 
     def black_box(
         self, spec: str, *, contract: Contract | None = None, trusted: bool = False, files: ModelFiles | None = None
@@ -176,9 +177,13 @@ class Party:
         """Return the party's process, if it may read this model, and else a new one."""
         self.name([spec])
         if self._child is None or not self._child.alive or spec not in self._held:
-            self._child = self._started(spec, scratch=bool(getattr(loader, "scratch", False)))
+            self._child = self._started(spec, scratch=_writes(loader) or any(map(self._wants_scratch, self._files)))
             self._held = frozenset(self._files)
         return self._child
+
+    def _wants_scratch(self, spec: str) -> bool:
+        fitting = [loader for loader in installed_loaders() if opens(loader, Path(spec))]
+        return any(map(_writes, sorted(fitting, key=lambda loader: loader.gradients != self.gradients)[:1]))
 
     def _started(self, spec: str, *, scratch: bool) -> Child:
         early = None if scratch or len(self._files) > 1 else take_early_child()
@@ -242,6 +247,10 @@ def _mean_images(path: Path) -> list[Path]:
         return []
     image = path.parent / str(named)
     return [image] if isinstance(named, str) and image.is_file() else []
+
+
+def _writes(loader: Loader) -> bool:
+    return bool(getattr(loader, "scratch", False))
 
 
 def _size(files: Iterable[Path]) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.containment.record import OWN
 from cae_core.files.digests import files_in
-from cae_core.loaders import Device
+from cae_core.loaders import Device, runs_code
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.opened import Opened, open_black_box, open_white_box
@@ -98,11 +98,11 @@ class OpenPool:
             PoolError: it is trusted, and its file is not the one that the manifest trusts.
             ModelError: it cannot be opened, or computes something else than its file.
         """
-        _check_trusted(member)
         spec, files = str(member.path), self.files(member.path)
         if self._foreign(member):
             opened = self.party.white_box(spec, contract=member.contract, images=images, files=files)
         else:
+            self._check_trusted(member)
             opened = open_white_box(
                 spec,
                 contract=member.contract,
@@ -114,6 +114,11 @@ class OpenPool:
             )
         return dataclasses.replace(opened, role=member.role, relation=member.relation)
 
+    def _check_trusted(self, member: PoolMember) -> None:
+        """Make sure that a trusted file is the one that is trusted; one that runs code is hashed again, just before."""
+        if member.trusted and member.sha256 is not None:
+            member.digest(None if runs_code(member.path) else self.files(member.path))
+
     def _opened(self, member: PoolMember) -> Opened[Model]:
         spec, files = str(member.path), self.files(member.path)
         if self._opener is not None:
@@ -121,7 +126,7 @@ class OpenPool:
         elif self._foreign(member):
             opened = self.party.black_box(spec, contract=member.contract, files=files)
         else:
-            _check_trusted(member)
+            self._check_trusted(member)
             opened = open_black_box(
                 spec,
                 contract=member.contract,
@@ -146,9 +151,3 @@ def _state(spec: str | Path) -> tuple[str | int, ...]:
     states = [file.stat() for file in files_in(path)]
     known = ((state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states)
     return (str(path.resolve()), *chain.from_iterable(known))
-
-
-def _check_trusted(member: PoolMember) -> None:
-    """Hash a file of a form that runs code again, just before it does: it must still be the one that is trusted."""
-    if member.trusted and member.sha256 is not None:
-        member.digest()
