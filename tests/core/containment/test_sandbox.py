@@ -130,7 +130,7 @@ def test_its_environment_is_bare_and_no_other_descriptor_is_open(
             "1 / ('PATH' in os.environ)",
             "1 / ('SOME_SECRET' in os.environ)",
             "1 / (b'hunter2' in open('/proc/self/environ', 'rb').read())",
-            f"os.fstat({file.fileno()}) and 1 / (os.readlink('/proc/self/fd/{file.fileno()}') == {str(tmp_path / 'open')!r})",
+            f"1 / (os.readlink('/proc/self/fd/{file.fileno()}') == {str(tmp_path / 'open')!r})",
         )
     assert answers == [1, 0, 0, 0]
 
@@ -208,7 +208,7 @@ def test_nothing_is_left_in_the_temporary_folder(
     monkeypatch.setattr("hostile_programs.Loader.scratch", True, raising=False)  # the child's own says nothing of it
     left = temporary / "cae-child-999999999-abc"
     left.mkdir()
-    text = "import os, tempfile; Path = __import__('pathlib').Path\nfolder = Path(tempfile.mkdtemp()); (folder / 'f').write_text('x' * 99)"
+    text = "import pathlib, tempfile; (pathlib.Path(tempfile.mkdtemp()) / 'f').write_text('x' * 99)"
     party = Party()
     model = party.black_box(str(program(programs / "m.program", text))).model
     assert [path.name[:10] for path in temporary.iterdir()] == ["cae-child-"]  # of this one: the dead owner's has gone
