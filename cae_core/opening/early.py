@@ -7,9 +7,10 @@ whoever calls `fork_early` later than first would hand over what was read in the
 import contextlib
 from pathlib import Path
 
+from cae_core import loaders
 from cae_core.containment.child import Child
 from cae_core.containment.starting import fork, may_fork
-from cae_core.loaders import Device, installed_loaders
+from cae_core.loaders import Device
 
 __all__ = ["files_known_early", "fork_early", "take_early_child"]
 
@@ -30,7 +31,7 @@ def fork_early(suspect: str, *, device: Device = "auto") -> None:
 
     if not may_fork() or not Path(suspect).exists():
         return
-    list(installed_loaders())
+    list(loaders.installed_loaders())
     _FILES[suspect] = files_to_read(suspect)
     hint = Hint(files=_FILES[suspect], device=device)
     with contextlib.suppress(OSError):  # no process can be made: the model's opening says so

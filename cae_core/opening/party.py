@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core import loaders
 from cae_core.containment.child import Answer, Child
 from cae_core.containment.frames import BadFrame, readable
 from cae_core.containment.limits import GENEROUS, Limits
@@ -20,7 +21,7 @@ from cae_core.containment.record import ADDRESS, OWN, Containment
 from cae_core.containment.starting import make_scratch, run_program
 from cae_core.contract import Contract
 from cae_core.errors import CaeError, ModelError
-from cae_core.loaders import Device, Loader, files_told, installed_loaders, opens
+from cae_core.loaders import Device, Loader, files_told, opens
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.contained import Connection, ContainedModel, ContainedWhiteBox, ContainedWitness
 from cae_core.opening.early import files_known_early, take_early_child
@@ -182,7 +183,7 @@ class Party:
         return self._child
 
     def _wants_scratch(self, spec: str) -> bool:
-        fitting = [loader for loader in installed_loaders() if opens(loader, Path(spec))]
+        fitting = [loader for loader in loaders.installed_loaders() if opens(loader, Path(spec))]
         return any(map(_writes, sorted(fitting, key=lambda loader: loader.gradients != self.gradients)[:1]))
 
     def _started(self, spec: str, *, scratch: bool) -> Child:

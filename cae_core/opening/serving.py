@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core import loaders
 from cae_core.containment import frames
 from cae_core.containment.birth import Born
 from cae_core.containment.pipes import read_exactly, write_all
 from cae_core.containment.starting import born_as_program
 from cae_core.contract import Contract, parse_contract
 from cae_core.errors import BackendMissing, CaeError, ContractError, DataError, ModelError, first_line
-from cae_core.loaders import Device, installed_loaders, opens
+from cae_core.loaders import Device, opens
 from cae_core.models import DifferentiableModel, Model, Pullback
 from cae_core.opening.opened import open_black_box, open_white_box
 from cae_core.opening.readable import readable_for
@@ -83,7 +84,9 @@ def _prepare(files: Sequence[Path]) -> None:
     """Import what opening the first file takes, while the parent reads its own files."""
     if not files:
         return
-    loader = next((x for x in sorted(installed_loaders(), key=lambda x: x.gradients) if opens(x, files[0])), None)
+    loader = next(
+        (x for x in sorted(loaders.installed_loaders(), key=lambda x: x.gradients) if opens(x, files[0])), None
+    )
     prepare: Callable[[], None] | None = getattr(loader, "prepare", None)
     if prepare is not None:
         try:
@@ -122,7 +125,7 @@ class _Server:
     def lock(self, files: Sequence[Path], *, device: Device, scratch: Path | None) -> None:
         """Refuse this process everything but these files."""
         self._allowed = {str(file) for file in files}
-        list(installed_loaders())  # they are found by folders that are closed from now on
+        list(loaders.installed_loaders())  # they are found by folders that are closed from now on
         self._born.lock(lambda: readable_for(files, device=device, scratch=scratch))
 
     def _do_lock(self, header: Mapping[str, Any], _: Arrays) -> Told:
