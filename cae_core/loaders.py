@@ -21,13 +21,15 @@ __all__ = [
     "files_told",
     "installed_loaders",
     "is_model",
-    "loader_modules",
     "opens",
+    "plugin_modules",
     "refusal",
     "runs_code",
 ]
 
 BACKEND_GROUP = "cae.backends"
+
+_OUR_GROUPS = "cae."
 
 Device: TypeAlias = str
 """``"auto"`` (an accelerator where one is usable), ``"cpu"``, or what the backend calls it, such as ``"cuda:1"``."""
@@ -91,9 +93,9 @@ def installed_loaders() -> Iterator[Loader]:
         yield point.load()
 
 
-def loader_modules() -> tuple[str, ...]:
-    """Return the names of the modules in which the loaders stand; none of them is imported."""
-    return tuple(point.module for point in _entry_points())
+def plugin_modules() -> tuple[str, ...]:
+    """Return the names of the modules in which loaders, and what else is found likewise, stand; none is imported."""
+    return tuple(sorted({point.module for point in entry_points() if point.group.startswith(_OUR_GROUPS)}))
 
 
 def is_model(path: Path) -> bool:

@@ -1,11 +1,22 @@
 """What stood around a model while it answered, as a verdict records it."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
-__all__ = ["ADDRESS", "LANDLOCK", "OWN", "SECCOMP", "UNCONTAINED", "Containment", "ContainmentKind"]
+__all__ = [
+    "ADDRESS",
+    "LANDLOCK",
+    "OWN",
+    "SECCOMP",
+    "UNCONTAINED",
+    "Containment",
+    "ContainmentKind",
+    "recorded_containment",
+]
 
 ContainmentKind: TypeAlias = Literal["sandbox", "limits", "none"]
+
+_LONGEST = 100
 
 SECCOMP, LANDLOCK = "seccomp", "landlock"
 """The two layers without which nothing is called a sandbox: the one refuses system calls, the other files."""
@@ -57,3 +68,26 @@ OWN = Containment(child=False, reason="its user says that the file is his own")
 
 ADDRESS = Containment(child=False, reason="it is asked at its address; nothing of it runs here")
 """Of a model that a service answers for."""
+
+
+def recorded_containment(value: object) -> Containment | None:
+    """Return what a verdict's record says; None where it says nothing, as those of earlier releases.
+
+    Raises:
+        ValueError: it says what no verdict says.
+    """
+    if value is None:
+        return None
+    told = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    layers: Any = told.get("layers")
+    listed = isinstance(layers, list) and all(map(_is_word, cast("list[object]", layers)))
+    if not (listed and isinstance(told.get("child"), bool) and _is_word(told.get("reason"))):
+        raise ValueError("'containment' should hold 'child', 'layers' and 'reason', or be null")
+    found = Containment(child=told["child"], layers=tuple(layers), reason=told["reason"])
+    if told.get("kind") != found.kind:
+        raise ValueError(f"'containment' says another kind than its layers, which are {found.kind}")
+    return found
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST

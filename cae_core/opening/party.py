@@ -29,7 +29,7 @@ from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.opened import Opened, find_loader, open_black_box, open_white_box
 from cae_core.opening.serving import contract_table, told_contract
 
-__all__ = ["Party", "files_to_read"]
+__all__ = ["Party", "files_to_read", "lock_child", "start_child"]
 
 _MODULE = "cae_core.opening.serving"
 
@@ -190,29 +190,55 @@ class Party:
         early = None if scratch or len(self._files) > 1 else take_early_child()
         if early is not None and self._locked(early, spec):
             return early
-        folder = make_scratch() if scratch else None
-        child = Child(run_program(_MODULE, threads=self.limits.threads), scratch=folder)
+        child = start_child(_MODULE, limits=self.limits, scratch=scratch)
         if not self._locked(child, spec):
             raise ModelError(f"{spec}: the process for it is not what it should be.")
         return child
 
     def _locked(self, child: Child, spec: str) -> bool:
-        size = sum(_size(files) for files in self._files.values())
-        memory = self.limits.bytes_of_memory(size, gradients=self.gradients)
-        beside = ("job memory limit",) if child.limit_memory(memory) else ()
-        header = {
-            "do": "lock",
-            "files": sorted({str(file) for files in self._files.values() for file in files}),
-            "memory": memory,
-            "scratch": None if child.scratch is None else str(child.scratch),
-            "device": self.device,
-        }
-        layers = child.ask(header, seconds=_STARTING_S, origin=spec, read=_layers)
-        if layers is None:
-            child.end()
-            return False
-        self._layers = (*beside, *layers, "memory and time watched")
-        return True
+        files = [file for files in self._files.values() for file in files]
+        memory = self.limits.bytes_of_memory(_size(files), gradients=self.gradients)
+        layers = lock_child(child, files, memory=memory, device=self.device, origin=spec)
+        self._layers = layers or ()
+        return layers is not None
+
+
+def start_child(module: str, *, limits: Limits, scratch: bool) -> Child:
+    """Start a fresh interpreter that runs ``module``; ``scratch``: with a folder that it may write.
+
+    Raises:
+        ModelError: it cannot be started.
+    """
+    folder = make_scratch() if scratch else None
+    try:
+        return Child(run_program(module, threads=limits.threads), scratch=folder)
+    except BaseException:
+        if folder is not None:
+            folder.rmdir()
+        raise
+
+
+def lock_child(
+    child: Child, files: Iterable[Path], *, memory: int, device: Device, origin: str
+) -> tuple[str, ...] | None:
+    """Lock a child in with these files, and return its layers; None, and it is ended, where it has other files.
+
+    Raises:
+        ModelError: it ends, or is not there in time.
+    """
+    beside = ("job memory limit",) if child.limit_memory(memory) else ()
+    header = {
+        "do": "lock",
+        "files": sorted({str(file) for file in files}),
+        "memory": memory,
+        "scratch": None if child.scratch is None else str(child.scratch),
+        "device": device,
+    }
+    layers = child.ask(header, seconds=_STARTING_S, origin=origin, read=_layers)
+    if layers is None:
+        child.end()
+        return None
+    return (*beside, *layers, "memory and time watched")
 
 
 _SHOWN = 64

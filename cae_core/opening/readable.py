@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cae_core.containment.landlock import Readable
-from cae_core.loaders import Device, loader_modules
+from cae_core.loaders import Device, plugin_modules
 
 __all__ = ["readable_for"]
 
@@ -66,7 +66,7 @@ def _packages() -> Iterator[Path]:
     for path in map(Path, filter(None, sys.path)):
         if path.name in _PACKAGE_FOLDERS or path.suffix == ".zip" or any(path.glob("*.dist-info")):
             yield path
-    for name in sorted({"cae_core", *(module.partition(".")[0] for module in loader_modules())}):
+    for name in sorted({"cae_core", *(module.partition(".")[0] for module in plugin_modules())}):
         found = find_spec(name)
         if found is not None:
             yield from map(Path, found.submodule_search_locations or ([found.origin] if found.origin else []))

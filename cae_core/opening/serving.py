@@ -24,7 +24,7 @@ from cae_core.models import DifferentiableModel, Model, Pullback
 from cae_core.opening.opened import open_black_box, open_white_box
 from cae_core.opening.readable import readable_for
 
-__all__ = ["Hint", "contract_table", "main", "serve", "told_contract"]
+__all__ = ["Hint", "Server", "Told", "contract_table", "main", "serve", "told_contract"]
 
 Arrays: TypeAlias = Sequence[NDArray[Any]]
 Told: TypeAlias = tuple[dict[str, Any], Arrays]
@@ -50,19 +50,11 @@ def main(parent: int, main_thread: int) -> None:
 
 def serve(born: Born, hint: Hint | None = None) -> None:
     """Answer until nobody asks any more."""
-    server = _Server(born)
+    server = Server(born)
     if hint is not None:
         server.lock(hint.files, device=hint.device, scratch=None)
         _prepare(hint.files)
-    try:
-        while True:
-            header, arrays = _question(born.requests)
-            answer, told = server.answer(header, arrays)
-            write_all(born.answers, memoryview(frames.encoded_header(answer)))
-            for array in told:
-                write_all(born.answers, frames.array_bytes(array))
-    except (EOFError, BrokenPipeError):
-        os._exit(0)
+    server.run()
 
 
 def _question(descriptor: int) -> tuple[dict[str, Any], list[NDArray[Any]]]:
@@ -95,14 +87,26 @@ def _prepare(files: Sequence[Path]) -> None:
             return
 
 
-class _Server:
-    """The open models of a child process, and what it is asked of them."""
+class Server:
+    """The open models of a child process, and what it is asked of them; each ``do`` of a question is a method here."""
 
     def __init__(self, born: Born) -> None:
         self._born = born
         self._allowed: set[str] | None = None
         self._models: dict[int, Model] = {}
         self._pullbacks: dict[int, Pullback] = {}
+
+    def run(self) -> None:
+        """Answer until nobody asks any more, and end the process."""
+        try:
+            while True:
+                header, arrays = _question(self._born.requests)
+                answer, told = self.answer(header, arrays)
+                write_all(self._born.answers, memoryview(frames.encoded_header(answer)))
+                for array in told:
+                    write_all(self._born.answers, frames.array_bytes(array))
+        except (EOFError, BrokenPipeError):
+            os._exit(0)
 
     def answer(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
         """Return a header and arrays: the answer, or what is wrong."""
@@ -112,7 +116,7 @@ class _Server:
             self._models.pop(number, None)
         spec = str(header.get("spec", ""))
         try:
-            return getattr(self, f"_do_{header['do']}")(header, arrays)  # type: ignore[no-any-return]
+            return getattr(self, f"do_{header['do']}")(header, arrays)  # type: ignore[no-any-return]
         except CaeError as error:
             kinds = (BackendMissing, ModelError, ContractError, DataError)
             kind = next((kind for kind in kinds if isinstance(error, kind)), ModelError)
@@ -128,7 +132,7 @@ class _Server:
         list(loaders.installed_loaders())  # they are found by folders that are closed from now on
         self._born.lock(lambda: readable_for(files, device=device, scratch=scratch))
 
-    def _do_lock(self, header: Mapping[str, Any], _: Arrays) -> Told:
+    def do_lock(self, header: Mapping[str, Any], _: Arrays) -> Told:
         """Lock, or say whether what is asked for is among what was allowed."""
         files, scratch = [Path(file) for file in header["files"]], header["scratch"]
         if self._allowed is None:
@@ -140,7 +144,8 @@ class _Server:
         self._born.limit(memory=header["memory"], files=header["memory"] if scratch else 0)
         return {"layers": self._born.layers, "fits": True}, ()
 
-    def _do_open(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+    def do_open(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+        """Open a model."""
         contract = told_contract(header["contract"], arrays[0] if header["mean"] else None, header["spec"])
         given = {"contract": contract, "device": header["device"]}
         model: Model
@@ -160,7 +165,8 @@ class _Server:
         }
         return described, () if found is None or found.mean_image is None else (found.mean_image,)
 
-    def _do_predict(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+    def do_predict(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+        """Answer images."""
         told = self._models[header["id"]].predict(arrays[0])
         if told.labels.dtype.kind != "i" or told.labels.shape != (len(arrays[0]),):
             raise ModelError(
@@ -173,14 +179,17 @@ class _Server:
         scores = np.asarray(told.probabilities, np.float32)
         return {"classes": scores.shape[1]}, (labels, scores)
 
-    def _do_vjp(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+    def do_vjp(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+        """Answer images, and keep the way back from a gradient."""
         logits, self._pullbacks[header["handle"]] = self._white_box(header).vjp(arrays[0])
         return {"classes": logits.shape[1]}, (np.asarray(logits, np.float32),)
 
-    def _do_pull(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+    def do_pull(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+        """Go the way back from a gradient."""
         return {}, (np.asarray(self._pullbacks[header["handle"]](arrays[0]), np.float32),)
 
-    def _do_witness(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+    def do_witness(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+        """Answer by the other implementation of a white box's file."""
         witness: Any = getattr(self._models[header["id"]], "witness", None)
         logits = witness.logits(arrays[0], plain=header["plain"])
         return {"classes": logits.shape[1]}, (np.asarray(logits, np.float32),)

@@ -153,6 +153,8 @@ def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
         verdict.nonce,
         "with the fingerprint's id and the suspect's SHA-256 it fixes the order of the questions",
     )
+    if verdict.containment is not None:
+        yield EvidenceRow("Containment", verdict.containment.words, "as recorded, not derived from the answers")
     options = as_json(dossier.examination.options)
     chosen = {name.replace("_", " "): value for name, value in options.items() if value not in (None, False)}
     words = [name if value is True else f"{name} {value}" for name, value in chosen.items()]

@@ -53,12 +53,15 @@ def held(path: Path, *attempts: str) -> list[int]:
 def test_files(programs: Path, tmp_path: Path) -> None:
     secret = tmp_path / "fingerprint.safetensors"
     secret.write_bytes(b"the labels")
+    secret.chmod(0o600)
     beside = programs / "beside.txt"
     beside.write_text("another model of the folder")
     answers = held(
         programs / "m.program",
         f"open({str(programs / 'm.program')!r}).read()",  # its own file
         "open(os.devnull, 'w').write('x')",
+        f"os.chmod({str(secret)!r}, 0o777)",  # answered as if it were done
+        f"os.utime({str(secret)!r}, (0, 0))",
         f"open({str(secret)!r}, 'rb').read()",
         f"open({str(beside)!r}).read()",
         f"os.listdir({str(programs)!r})",
@@ -76,13 +79,12 @@ def test_files(programs: Path, tmp_path: Path) -> None:
         f"os.mkdir({str(tmp_path / 'folder')!r})",
         f"os.symlink('/etc', {str(tmp_path / 'link')!r})",
         f"os.link({str(secret)!r}, {str(programs / 'hard')!r})",
-        f"os.chmod({str(secret)!r}, 0o777)",
-        f"os.utime({str(secret)!r}, (0, 0))",
         f"os.setxattr({str(secret)!r}, 'user.x', b'x')",
         "os.write(os.memfd_create('x'), b'x')",
     )
-    assert answers == [1, 1] + [0] * (len(answers) - 2)
+    assert answers == [1] * 4 + [0] * (len(answers) - 4)
     assert secret.read_bytes() == b"the labels"
+    assert secret.stat().st_mode & 0o777 == 0o600
     assert secret.stat().st_mtime > 0
 
 
