@@ -95,7 +95,9 @@ def installed_loaders() -> Iterator[Loader]:
 
 def plugin_modules() -> tuple[str, ...]:
     """Return the names of the modules in which loaders, and what else is found likewise, stand; none is imported."""
-    return tuple(sorted({point.module for point in entry_points() if point.group.startswith(_OUR_GROUPS)}))
+    points = entry_points()
+    groups = sorted(group for group in points.groups if group.startswith(_OUR_GROUPS))
+    return tuple(sorted({point.module for group in groups for point in points.select(group=group)}))
 
 
 def is_model(path: Path) -> bool:

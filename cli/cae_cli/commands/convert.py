@@ -46,17 +46,20 @@ def run(
     from cae_core.contract import read_contract
 
     images = None if data is None else open_data(data, split=split)
-    given = {"contract": read_contract(contract) if contract else None, "allow_lambda": tuple(allow_lambda or ())}
-    limited = parse_limits(limits)
+    given, lambdas, limited = read_contract(contract) if contract else None, allow_lambda or (), parse_limits(limits)
     with progress_bar(enabled=not json) as progress:
         if trusted:
             from cae_converters.conversion import convert
 
-            done = convert(source, target, data=images, trusted=True, progress=progress, **given)
+            done = convert(
+                source, target, contract=given, data=images, allow_lambda=lambdas, trusted=True, progress=progress
+            )
         else:
             from cae_converters.contained import convert_foreign
 
-            done = convert_foreign(source, target, data=images, limits=limited, progress=progress, **given)
+            done = convert_foreign(
+                source, target, contract=given, data=images, allow_lambda=lambdas, limits=limited, progress=progress
+            )
     if json:
         print_json(done)
     else:

@@ -6,9 +6,11 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cae_core.containment import frames
 from cae_core.containment.child import Answer, Child
@@ -57,7 +59,7 @@ def model(content: bytes, *, closes: bool = True, seconds: float = 2.0) -> Conta
     return ContainedWhiteBox(Connection(child, 0, "m.onnx", 10, Limits(seconds=seconds)), None)
 
 
-def frame(header: object, *arrays: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def frame(header: object, *arrays: NDArray[Any]) -> bytes:
     content = json.dumps(header).encode()
     return struct.pack(">I", len(content)) + content + b"".join(array.tobytes() for array in arrays)
 

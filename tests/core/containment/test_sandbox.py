@@ -44,7 +44,7 @@ def held(path: Path, *attempts: str) -> list[int]:
     party = Party()
     opened = party.black_box(str(path))
     assert opened.containment.kind == "sandbox"
-    answers = opened.model.predict(np.zeros((len(attempts), 4, 4, 1), np.uint8)).labels.tolist()
+    answers: list[int] = opened.model.predict(np.zeros((len(attempts), 4, 4, 1), np.uint8)).labels.tolist()
     party.end()
     return answers
 
