@@ -20,7 +20,7 @@ from cae_core.containment.record import LANDLOCK, SECCOMP
 if TYPE_CHECKING:
     from cae_core.containment.landlock import Readable
 
-__all__ = ["BARE", "Born", "bare_environment", "let_go"]
+__all__ = ["BARE", "Born", "bare_environment", "let_go", "use_threads"]
 
 BARE = (
     *("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES"),
@@ -36,6 +36,13 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NU
 _LOOK_S = 1.0
 
 _ENDS = "ends with its parent"
+
+
+def use_threads(count: int) -> None:
+    """Tell the runtimes how many threads to have, and give them so many cores: not each of them listens."""
+    os.environ.update(dict.fromkeys(_THREADS, str(count)))
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def bare_environment(threads: int | None = None) -> dict[str, str]:

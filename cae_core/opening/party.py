@@ -198,7 +198,7 @@ class Party:
     def _locked(self, child: Child, spec: str) -> bool:
         files = [file for files in self._files.values() for file in files]
         memory = self.limits.bytes_of_memory(_size(files), gradients=self.gradients)
-        layers = lock_child(child, files, memory=memory, device=self.device, origin=spec)
+        layers = lock_child(child, files, memory=memory, threads=self.limits.threads, device=self.device, origin=spec)
         self._layers = layers or ()
         return layers is not None
 
@@ -219,7 +219,7 @@ def start_child(module: str, *, limits: Limits, scratch: bool) -> Child:
 
 
 def lock_child(
-    child: Child, files: Iterable[Path], *, memory: int, device: Device, origin: str
+    child: Child, files: Iterable[Path], *, memory: int, threads: int | None, device: Device, origin: str
 ) -> tuple[str, ...] | None:
     """Lock a child in with these files, and return its layers; None, and it is ended, where it has other files.
 
@@ -232,6 +232,7 @@ def lock_child(
         "files": sorted({str(file) for file in files}),
         "memory": memory,
         "scratch": None if child.scratch is None else str(child.scratch),
+        "threads": threads,
         "device": device,
     }
     layers = child.ask(header, seconds=_STARTING_S, origin=origin, read=_layers)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cae_core import loaders
 from cae_core.containment import frames
-from cae_core.containment.birth import Born
+from cae_core.containment.birth import Born, use_threads
 from cae_core.containment.pipes import read_exactly, write_all
 from cae_core.containment.starting import born_as_program
 from cae_core.contract import Contract, parse_contract
@@ -139,6 +139,8 @@ class Server:
             self.lock(files, device=header["device"], scratch=Path(scratch) if scratch else None)
         elif scratch or not {*header["files"]} <= self._allowed:
             return {"layers": [], "fits": False}, ()
+        if header["threads"] is not None:
+            use_threads(header["threads"])
         if scratch:
             os.environ["TMPDIR"] = scratch
         self._born.limit(memory=header["memory"], files=header["memory"] if scratch else 0)

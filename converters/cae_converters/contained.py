@@ -98,7 +98,7 @@ def convert_foreign(
     child = start_child(__name__, limits=limits, scratch=True)
     try:
         memory = limits.bytes_of_memory(size, gradients=True)
-        layers = lock_child(child, files, memory=memory, device="cpu", origin=str(source))
+        layers = lock_child(child, files, memory=memory, threads=limits.threads, device="cpu", origin=str(source))
         if layers is None or child.scratch is None:
             raise ModelError(f"{source}: the process for it is not what it should be.")
         made = child.scratch / f"made{target.suffix.lower()}"

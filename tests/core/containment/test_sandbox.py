@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cae_core.containment.limits import Limits
+from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.opening.party import Party
 from tests.core.containment.hostile import program
@@ -217,3 +218,46 @@ def test_nothing_is_left_in_the_temporary_folder(
     model.predict(IMAGES)
     party.end()
     assert not list(temporary.iterdir())
+
+
+@linux
+def test_threads_are_told_and_cores_given(programs: Path) -> None:
+    text = "import os\ndef predict(images):\n return Predictions(np.array([len(os.sched_getaffinity(0)), "
+    path = program(programs / "m.program", text + "int(os.environ['OMP_NUM_THREADS']), -1]))")
+    model = Party(limits=Limits(threads=1)).black_box(str(path)).model
+    assert model.predict(IMAGES).labels.tolist() == [1, 1, -1]
+
+
+@linux
+def test_one_party_has_one_process_unless_a_model_is_named_too_late(programs: Path) -> None:
+    text = "import os\ndef predict(images):\n return Predictions(np.full(len(images), os.getpid()))"
+    paths = [program(programs / f"{name}.program", text) for name in "abc"]
+    party = Party()
+    party.name(paths[:2])
+    first, second, late = (party.black_box(str(path)).model.predict(IMAGES).labels[0] for path in paths)
+    assert first == second != late
+    assert os.getpid() not in (first, late)
+
+
+@linux
+def test_a_crash_ends_the_models_of_its_party_and_the_next_one_is_opened_anew(programs: Path) -> None:
+    good = program(programs / "good.program", "")
+    bad = program(programs / "bad.program", "import os; os.abort()")
+    party = Party()
+    party.name([good, bad])
+    opened = party.black_box(str(good)).model
+    with pytest.raises(ModelError, match=r"bad\.program: the process that ran it crashed"):
+        party.black_box(str(bad))
+    with pytest.raises(ModelError, match=r"good\.program: the process that ran it crashed"):
+        opened.predict(IMAGES)
+    assert party.black_box(str(good)).model.predict(IMAGES).labels.tolist() == [0, 0, 0]
+
+
+@linux
+def test_a_contract_from_the_child_is_checked(programs: Path) -> None:
+    text = "from cae_core.contract import Contract\ncontract = Contract(layout='NHWC', range=(0, 1), output='logits')\n"
+    honest = Party().black_box(str(program(programs / "m.program", text))).model
+    assert honest.contract == Contract(layout="NHWC", range=(0, 1), output="logits")  # type: ignore[attr-defined]
+    lying = program(programs / "l.program", text + "object.__setattr__(contract, 'layout', 'UPHELD')")
+    with pytest.raises(ModelError, match=r"answered what no model answers \(a description that is none\)"):
+        Party().black_box(str(lying))
