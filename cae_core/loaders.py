@@ -22,11 +22,14 @@ __all__ = [
     "installed_loaders",
     "is_model",
     "opens",
+    "plugin_modules",
     "refusal",
     "runs_code",
 ]
 
 BACKEND_GROUP = "cae.backends"
+
+_OUR_GROUPS = "cae."
 
 Device: TypeAlias = str
 """``"auto"`` (an accelerator where one is usable), ``"cpu"``, or what the backend calls it, such as ``"cuda:1"``."""
@@ -35,12 +38,13 @@ Device: TypeAlias = str
 class Loader(Protocol):
     """What a backend's entry point names. Importing it must not import the framework.
 
-    Four further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
+    Six further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
     them, so that they are opened with consent only; ``refused``, a mapping of suffixes that are never opened to the
-    sentence that says why and what to do; and the method ``files(spec)``, which returns the path of every file that
-    opening the model may read, each in the model's folder: without it the file or folder itself counts, and nothing
-    beside it. The model's digest covers them all, but for those that a further method ``contract_files(spec)`` returns:
-    they say how the model is asked, and not what it is.
+    sentence that says why and what to do; ``scratch``, whether opening a model may take a folder in which it can write;
+    the method ``prepare()``, which imports what opening a model takes; and the method ``files(spec)``, which returns
+    the path of every file that opening the model may read, each in the model's folder: without it the file or folder
+    itself counts, and nothing beside it. The model's digest covers them all, but for those that a further method
+    ``contract_files(spec)`` returns: they say how the model is asked, and not what it is.
     """
 
     @property
@@ -88,6 +92,13 @@ def installed_loaders() -> Iterator[Loader]:
     """Yield the loader of every installed backend, by name."""
     for point in _entry_points():
         yield point.load()
+
+
+def plugin_modules() -> tuple[str, ...]:
+    """Return the names of the modules in which loaders, and what else is found likewise, stand; none is imported."""
+    points = entry_points()
+    groups = sorted(group for group in points.groups if group.startswith(_OUR_GROUPS))
+    return tuple(sorted({point.module for group in groups for point in points.select(group=group)}))
 
 
 def is_model(path: Path) -> bool:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
+from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
 from cae_core.errors import GenerationError
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.loaders import Device
 from cae_core.opening.model_files import ModelFiles, suspect_digest
-from cae_core.opening.opened import open_black_box
+from cae_core.opening.party import Party
 from cae_core.paths import StrPath
 from cae_core.progress import Progress, StageProgress, silent, stage
 from cae_core.verification.known_models import check_self, refuse_known_file
@@ -150,16 +151,19 @@ def verify_suspect(
     case: str = "",
     self_check: bool = False,
     ledger: StrPath | None = "auto",
+    limits: Limits = GENEROUS,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Open the suspect and judge it by the fingerprint in a file, and by its calibration where it has one.
+
+    The suspect runs in a process of its own, unless it is ``trusted``; the verdict says so.
 
     Args:
         suspect: a path or an address, see `open_black_box`.
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
         device: where to run it.
-        trusted: whether the suspect's file is one's own; see `open_black_box`.
+        trusted: whether the suspect's file is one's own: it then runs in this process; see `open_black_box`.
         options: how it is asked and judged.
         nonce: decides the order of the questions; where None, it is drawn once the ledger knows of all else.
         case: a name for the case, at most 200 characters, which the verdict bears.
@@ -167,6 +171,7 @@ def verify_suspect(
             refused then.
         ledger: file that remembers which suspect has seen which examples, and how often it was verified. ``"auto"``:
             `ledger_of` the fingerprint, beside it; None: none is kept, and the verdict cannot say.
+        limits: of the suspect's process.
         progress: called with the queries done and in total.
 
     Raises:
@@ -174,10 +179,11 @@ def verify_suspect(
         StorageError: the ledger cannot be used.
         CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
+    party = Party(device=device, limits=limits)
     subject, name = load_calibrated(fingerprint), os.fspath(suspect)
     files = ModelFiles(name)
     named = Suspect.of(files)
-    opened = open_black_box(name, contract=contract, device=device, trusted=trusted, files=files)
+    opened = party.black_box(name, contract=contract, trusted=trusted, files=files)
     refuse_known_file(subject, name, named.sha256)
     if self_check:
         check_self(subject, name, named.sha256)
@@ -190,12 +196,14 @@ def verify_suspect(
         nonce=nonce,
         case=case,
         self_check=self_check,
+        containment=opened.containment,
         progress=progress,
     )
     if ledger is None:
         verdict = asked()
     else:
         verdict = asked(ledger=ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger))
+    party.end()
     files.check_unchanged()
     return verdict
 

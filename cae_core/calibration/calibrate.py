@@ -168,6 +168,7 @@ def calibrate(
         check_keep(settings.keep, len(fingerprint))
     asker = _Asker(fingerprint, opened or OpenPool())
     everyone = [*members.generation, *members.screen, *members.references, *members.surrogates]
+    asker.opened.expect(everyone)
     for done, member in enumerate(everyone, start=1):
         asker.ask(member, checked=done > len(members.generation))
         progress(done, len(everyone))

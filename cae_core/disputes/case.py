@@ -10,6 +10,8 @@ from pathlib import Path
 from cae_core import clock
 from cae_core import version as release
 from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.containment.limits import GENEROUS, Limits
+from cae_core.containment.record import Containment
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.disputes.claim import (
@@ -40,14 +42,15 @@ from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
 from cae_core.opening.model_files import ModelFiles
-from cae_core.opening.opened import Opened, open_black_box
-from cae_core.pool.manifest import read_pool
+from cae_core.opening.opened import Opened
+from cae_core.opening.party import Party
+from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.progress import Progress, silent, stage
 from cae_core.reading import reading
 from cae_core.verification.verdict import Suspect
 
-__all__ = ["Case", "CaseFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
+__all__ = ["Case", "CaseFiles", "Contained", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +104,9 @@ class JudgeOptions:
         device: where to run the models.
         signed_by: id of the key whose signature of the seal was verified; None: none was given. It decides
             nothing.
-        trusted: whether source and suspect may be of a form whose opening runs code; a claimant's manifest is never
-            believed in this.
+        trusted: whether source and suspect run in the judge's own process, and may be of a form whose opening runs
+            code; a claimant's manifest is never believed in this.
+        limits: of the two processes, of the suspect and of what the claimant has handed over.
     """
 
     seals: int
@@ -118,6 +122,7 @@ class JudgeOptions:
     device: Device = "auto"
     signed_by: str | None = None
     trusted: bool = False
+    limits: Limits = GENEROUS
 
     def rate(self, claim: Claim) -> float:
         """Return the rate that the claim is judged at."""
@@ -154,6 +159,19 @@ class LookedAt:
     suspect: NamedFile
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contained:
+    """What stood around the models of the two parties; the judge's own run in his process.
+
+    Attributes:
+        suspect: the accused.
+        claimant: the claimed source, and the claimant's pool where some of the claim is replayed.
+    """
+
+    suspect: Containment
+    claimant: Containment
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """A judged case, with everything that was looked at.
@@ -167,6 +185,7 @@ class Case:
         regeneration: None where the outcome was certain without one.
         nonce: the judge's.
         signed_by: see `JudgeOptions`.
+        containment: of the two parties' models.
     """
 
     judgement: Judgement
@@ -177,6 +196,7 @@ class Case:
     regeneration: Regeneration | None = field(repr=False)
     nonce: bytes
     signed_by: str | None
+    containment: Contained
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: as ``cae judge --json`` prints it."""
@@ -191,6 +211,7 @@ class Case:
                 "signed_by": self.signed_by,
             },
             "files": self.files,
+            "containment": self.containment,
             "consistency": self.consistency,
             "replay": self.replay,
             "regeneration": self.regeneration,
@@ -236,7 +257,8 @@ def _judged_case(
 ) -> Case:
     """Judge by copies of source and suspect: what is opened is what was hashed, whoever writes to them meanwhile."""
     source, accused = copies
-    opened = OpenPool(device=options.device, known=copies)
+    theirs = () if files.claimant_pool is None else read_pool(files.claimant_pool).select(role="generate")
+    opened = _open_pool(Path(source.spec), options, theirs, copies)
     claim, looked_at = _opened_claim(files, source, accused)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
     pool = read_judge_pool(files.pool, Path(source.spec), ancestor=ancestor, trusted=options.trusted, opened=opened)
@@ -244,13 +266,21 @@ def _judged_case(
     refuse_known_file(named, {opened.digest(member): member for member in pool.own})
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
     hearing = _Hearing(
-        files=files, options=options, opened=opened, claim=claim, pool=pool, nonce=nonce, progress=progress
+        files=files,
+        options=options,
+        opened=opened,
+        claim=claim,
+        pool=pool,
+        theirs=theirs,
+        nonce=nonce,
+        progress=progress,
     )
-    claimed = opened.open(pool.source, keep=True).model
-    check_source_contract(claim, claimed, origin=source.spec)
-    consistency = check_consistency(claim.fingerprint, claimed)
+    opened.expect([pool.source, *theirs], gradients=True)
+    claimed = opened.open(pool.source, keep=True)
+    check_source_contract(claim, claimed.model, origin=source.spec)
+    consistency = check_consistency(claim.fingerprint, claimed.model)
     replay = _replayed(hearing)
-    judgement, regeneration = _judged(hearing, data, suspect.model, named)
+    judgement, regeneration = _judged(hearing, data, suspect, named)
     case = Case(
         judgement=judgement,
         claim=claim,
@@ -260,6 +290,7 @@ def _judged_case(
         regeneration=regeneration,
         nonce=nonce,
         signed_by=options.signed_by,
+        containment=Contained(suspect=suspect.containment, claimant=claimed.containment),
     )
     record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     write_atomically(record, readable_json(case), mode=0o600)
@@ -275,13 +306,27 @@ class _Hearing:
     opened: OpenPool
     claim: Claim
     pool: JudgePool
+    theirs: Sequence[PoolMember]
     nonce: bytes
     progress: Progress
 
 
+def _open_pool(
+    source: Path, options: JudgeOptions, theirs: Sequence[PoolMember], known: Sequence[ModelFiles]
+) -> OpenPool:
+    """Return where models are opened: those of the claimant in a process of theirs, the judge's own in this one."""
+    claimants = {source, *(member.path for member in theirs)}
+    return OpenPool(
+        device=options.device,
+        foreign=lambda member: not member.trusted and member.path in claimants,
+        limits=options.limits,
+        known=known,
+    )
+
+
 def _suspect(files: CaseFiles, options: JudgeOptions, copy: ModelFiles) -> Opened[Model]:
-    return open_black_box(
-        copy.spec, contract=files.contract, device=options.device, trusted=options.trusted, files=copy
+    return Party(device=options.device, limits=options.limits).black_box(
+        copy.spec, contract=files.contract, trusted=options.trusted, files=copy
     )
 
 
@@ -325,19 +370,20 @@ def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
 
 
 def _replayed(hearing: _Hearing) -> ClaimRerun | None:
-    manifest, options, claimed = hearing.files.claimant_pool, hearing.options, hearing.claim.fingerprint
-    if manifest is None:
+    options, claimed = hearing.options, hearing.claim.fingerprint
+    if hearing.files.claimant_pool is None:
         return None
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
-    theirs = read_pool(manifest).select(role="generate")
-    members = claimed_members(claimed, hearing.pool.source, theirs, opened=hearing.opened)
+    members = claimed_members(claimed, hearing.pool.source, hearing.theirs, opened=hearing.opened)
     white_boxes = open_white_boxes(members, opened=hearing.opened)
     index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
     return rerun_claim(claimed, white_boxes, index, progress=hearing.progress)
 
 
-def _judged(hearing: _Hearing, data: ImageSet, suspect: Model, named: Suspect) -> tuple[Judgement, Regeneration | None]:
+def _judged(
+    hearing: _Hearing, data: ImageSet, suspect: Opened[Model], named: Suspect
+) -> tuple[Judgement, Regeneration | None]:
     """Return the judgement, and the regeneration where the outcome was not certain without one."""
     options, opening = hearing.options, hearing.claim.opening
     references, fpr = len(hearing.pool.calibrating.references), options.rate(hearing.claim)
@@ -347,12 +393,13 @@ def _judged(hearing: _Hearing, data: ImageSet, suspect: Model, named: Suspect) -
     regeneration = _regenerated(hearing, data)
     judgement = judge_claim(
         regeneration,
-        suspect,
+        suspect.model,
         named=named,
         seals=options.seals,
         dated=options.evidence,
         max_queries=opening.max_queries,
         claimed_accuracy=options.claimed_accuracy,
+        containment=suspect.containment,
         progress=stage(hearing.progress, "asking the suspect"),
     )
     return judgement, regeneration

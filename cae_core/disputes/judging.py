@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, cast
 
 from cae_core import clock
 from cae_core.calibration.calibrated import Standing
+from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
 from cae_core.fingerprint.questions import asking_order
@@ -205,6 +206,7 @@ def judge_claim(
     dated: DatedEvidence = DatedEvidence(),
     max_queries: int | None = None,
     claimed_accuracy: float | None = None,
+    containment: Containment = UNCONTAINED,
     progress: StageProgress = silent,
 ) -> Judgement:
     """Ask the suspect about the regenerated fingerprint, and judge.
@@ -217,6 +219,7 @@ def judge_claim(
         dated: who was first.
         max_queries: the most that the suspect may be asked.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
+        containment: what stands around the suspect; it is recorded and decides nothing.
         progress: called with the queries done and in total.
 
     Raises:
@@ -240,6 +243,7 @@ def judge_claim(
         options=options,
         nonce=regeneration.nonce,
         refuse_known=False,  # his own models are told apart below, and refused in a judge's words
+        containment=containment,
         progress=progress,
     )
     questions = verdict.examination.transcript.questions

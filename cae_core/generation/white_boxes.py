@@ -98,6 +98,7 @@ def open_white_boxes(
         ModelError: a member cannot be opened.
     """
     everyone, opened = members.everyone, opened or OpenPool()
+    opened.expect(everyone, gradients=True)
     models: list[DifferentiableModel] = []
     for done, member in enumerate(everyone, start=1):
         models.append(opened.open_white_box(member, images=images).model)

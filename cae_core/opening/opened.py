@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core import loaders
+from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.loaders import Device, Loader, opens, refusal, runs_code
@@ -19,7 +20,7 @@ from cae_core.opening.model_files import ModelFiles
 from cae_core.paths import StrPath
 from cae_core.reading import reading
 
-__all__ = ["Opened", "check_consent", "open_black_box", "open_model", "open_white_box"]
+__all__ = ["Opened", "check_consent", "find_loader", "open_black_box", "open_model", "open_white_box"]
 
 ModelT_co = TypeVar("ModelT_co", bound=Model, covariant=True)
 
@@ -34,6 +35,7 @@ class Opened(Generic[ModelT_co]):
         files: what it is read from, and its digest.
         contract: replaces the one that the model carries; None: its own applies.
         trusted: whether its user has said that the file is one's own.
+        containment: what stands around the model.
         role: in its pool, such as ``"calibrate"``; empty where it is of none.
         relation: to the source, likewise.
     """
@@ -43,6 +45,7 @@ class Opened(Generic[ModelT_co]):
     files: ModelFiles
     contract: Contract | None = None
     trusted: bool = False
+    containment: Containment = UNCONTAINED
     role: str = ""
     relation: str = ""
 
@@ -93,6 +96,7 @@ def open_black_box(
     device: Device = "auto",
     trusted: bool = False,
     files: ModelFiles | None = None,
+    containment: Containment = UNCONTAINED,
 ) -> Opened[Model]:
     """Open a model that is only asked; a loader without gradients is preferred.
 
@@ -104,16 +108,24 @@ def open_black_box(
         device: where to run it.
         trusted: whether the file is one's own: opening some forms runs whatever code the file holds.
         files: of the model, where somebody has hashed them already.
+        containment: what stands around this process, or why nothing does.
 
     Raises:
         ModelError: there is no such file, no backend opens it, it cannot be opened, or it is of a form that runs code
             and not trusted.
     """
     spec = os.fspath(spec)
-    loader = _loader(spec, gradients=False, trusted=trusted)
+    loader = find_loader(spec, gradients=False, trusted=trusted)
     with _border(spec):
         model = loader.open(spec, contract=contract, device=device)
-    return Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
+    return Opened(
+        model=model,
+        spec=spec,
+        files=files or ModelFiles(spec),
+        contract=contract,
+        trusted=trusted,
+        containment=containment,
+    )
 
 
 def open_white_box(
@@ -124,6 +136,7 @@ def open_white_box(
     trusted: bool = False,
     images: NDArray[np.uint8] | None = None,
     files: ModelFiles | None = None,
+    containment: Containment = UNCONTAINED,
 ) -> Opened[DifferentiableModel]:
     """Open a model with gradients, and hold it against its file first, see `check_white_box`.
 
@@ -134,23 +147,35 @@ def open_white_box(
         trusted: whether the file is one's own: opening some forms runs whatever code the file holds.
         images: uint8 (n, h, w, k), ordinary images by which it is checked; None: some are made.
         files: of the model, where somebody has hashed them already.
+        containment: what stands around this process, or why nothing does.
 
     Raises:
         ModelError: as of `open_black_box`, or the white box computes something else than the file.
     """
     spec = os.fspath(spec)
-    loader = _loader(spec, gradients=True, trusted=trusted)
+    loader = find_loader(spec, gradients=True, trusted=trusted)
     with _border(spec):
         model = loader.open(spec, contract=contract, device=device)
     if not isinstance(model, DifferentiableModel):
         raise ModelError(f"{spec}: the backend {loader.name} promises gradients and gives none.")
-    opened = Opened(model=model, spec=spec, files=files or ModelFiles(spec), contract=contract, trusted=trusted)
+    opened = Opened(
+        model=model,
+        spec=spec,
+        files=files or ModelFiles(spec),
+        contract=contract,
+        trusted=trusted,
+        containment=containment,
+    )
     _check_once(opened, device, images)
     return opened
 
 
-def _loader(spec: str, *, gradients: bool, trusted: bool) -> Loader:
-    """Return the loader that is to open ``spec``, after what can be said against opening it."""
+def find_loader(spec: str, *, gradients: bool, trusted: bool) -> Loader:
+    """Return the loader that is to open ``spec``, after what can be said against opening it.
+
+    Raises:
+        ModelError: there is no such file, no backend opens it, or it is of a form that runs code and not trusted.
+    """
     scheme, separator, _ = spec.partition(":")
     installed = list(loaders.installed_loaders())
     by_scheme = [x for x in installed if separator and scheme in x.schemes]

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
 from cae_core.files.locks import exclusive
-from cae_core.loaders import Device, runs_code
+from cae_core.loaders import Device
 from cae_core.opening.model_files import suspect_digest
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
 from cae_core.pool.manifest import Pool, PoolMember, parse_member, parse_pool, read_pool
@@ -48,7 +49,8 @@ def describe_models(
         parent: file stem of the member that they were made from.
         ancestor: the pretrained weights that they descend from.
         contract: where the files have none.
-        trusted: whether the files are one's own, so that a form whose opening runs code may be opened.
+        trusted: whether the files are one's own: they then run in their user's process, and a form whose opening runs
+            code may be opened.
 
     Raises:
         ContractError: the contract holds a mean image, which no manifest can.
@@ -82,6 +84,7 @@ def add_models(
     data: ImageSet,
     *,
     device: Device = "auto",
+    limits: Limits = GENEROUS,
     progress: StageProgress = silent,
 ) -> list[MemberReport]:
     """Check the described models beside those of the pool, and append them to the manifest: all of them, or none.
@@ -93,6 +96,7 @@ def add_models(
         manifest: the pool's, which is made where there is none.
         data: labelled images; see `check_members`.
         device: where to run the models.
+        limits: of the process of the models that are not trusted.
         progress: called with the models done and their number, those of the pool included.
 
     Returns:
@@ -105,7 +109,9 @@ def add_models(
     while True:
         found = _content(manifest)
         before = () if found is None else parse_pool(found, manifest).members
-        reports = check_members((*before, *_parsed(rows, manifest)), data, device=device, progress=progress)
+        reports = check_members(
+            (*before, *_parsed(rows, manifest)), data, device=device, limits=limits, progress=progress
+        )
         added = reports[len(before) :]
         refuse_problems(added, "Nothing was added")
         measured = [
@@ -138,8 +144,8 @@ def _named_from(manifest: Path, model: Path) -> str:
 
 
 def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
-    """Return the fields by which the manifest trusts this very file; only a form that runs code needs them."""
-    if not trusted or not model.exists() or not runs_code(model):
+    """Return the fields by which the manifest trusts this very file."""
+    if not trusted or not model.exists():
         return {}
     return {"trusted": True, "sha256": suspect_digest(model)}
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels
+from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.dataset import ImageSet
 from cae_core.errors import CaeError, PoolError
 from cae_core.loaders import Device
 from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool.manifest import PoolMember
-from cae_core.pool.members import open_member
+from cae_core.pool.members import OpenPool
 from cae_core.pool.same_model import probe_images
 from cae_core.pool.seen_outputs import SeenOutputs
 from cae_core.progress import StageProgress, silent
@@ -65,6 +66,7 @@ def check_members(
     data: ImageSet,
     *,
     device: Device = "auto",
+    limits: Limits = GENEROUS,
     progress: StageProgress = silent,
 ) -> list[MemberReport]:
     """Open every member as a black box, ask it, and say what is wrong with it.
@@ -73,18 +75,20 @@ def check_members(
         members: of one pool; the source is the one with this relation.
         data: labelled images of which no member's training has seen the labels.
         device: where to run the models.
+        limits: of the process of the members that are not trusted.
         progress: called with the members done and their number.
 
     Returns:
         One report for each member, in their order.
     """
-    probes = probe_images(data)
+    probes, opened = probe_images(data), OpenPool(device=device, limits=limits)
+    opened.expect(members)
     reports: list[MemberReport] = []
     answers: list[Labels | None] = []
     outputs: list[Floats32 | None] = []
     for member in members:
         report = MemberReport(member)
-        labels, output = _asked(report, data, probes, device)
+        labels, output = _asked(report, data, probes, opened)
         reports.append(report)
         answers.append(labels)
         outputs.append(output)
@@ -123,16 +127,18 @@ def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: I
         PoolError: naming both.
     """
     probes = probe_images(data)
+    opened = OpenPool()
+    opened.expect([*added, *made])
     seen, by_file = SeenOutputs(), dict[str, list[PoolMember]]()
     for member in added:
-        seen.add(_probabilities(member, probes))
+        seen.add(_probabilities(opened, member, probes))
         by_file.setdefault(member.sha256 or "", []).append(member)
     roles = {member.role for member in added}
     for trained in made:
         if not roles - {trained.role}:  # whatever it is, it has its one role
             continue
         alike = by_file.get(trained.sha256, []) if trained.sha256 else []
-        alike = [*alike, *(added[place] for place in seen.equal_to(_probabilities(trained, probes)))]
+        alike = [*alike, *(added[place] for place in seen.equal_to(_probabilities(opened, trained, probes)))]
         same = [member for member in alike if member.role != trained.role]
         if same:
             raise PoolError(
@@ -141,21 +147,21 @@ def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: I
             )
 
 
-def _probabilities(member: PoolMember, probes: NDArray[np.uint8]) -> Floats32 | None:
+def _probabilities(opened: OpenPool, member: PoolMember, probes: NDArray[np.uint8]) -> Floats32 | None:
     try:
-        return open_member(member).predict(probes).probabilities
+        return opened.open(member).model.predict(probes).probabilities
     except CaeError:  # `check_members` says what is wrong with it
         return None
 
 
 def _asked(
-    report: MemberReport, data: ImageSet, probes: NDArray[np.uint8], device: Device
+    report: MemberReport, data: ImageSet, probes: NDArray[np.uint8], opened: OpenPool
 ) -> tuple[Labels | None, Floats32 | None]:
     """Fill in what concerns this member alone; return its labels of the data and its probabilities of the probes."""
     member = report.member
     try:
         report.sha256 = member.digest()
-        model = open_member(member, device=device)
+        model = opened.open(member).model
         parts = range(0, len(data), _ASKED_TOGETHER)
         asked = [model.predict(data.images[i : i + _ASKED_TOGETHER]) for i in parts]
         probed = model.predict(probes)

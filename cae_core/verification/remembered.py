@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
 from cae_core.verification.ledger import begin_entry
@@ -23,6 +24,7 @@ def verify_remembered(
     nonce: bytes | None = None,
     case: str = "",
     self_check: bool = False,
+    containment: Containment | None = UNCONTAINED,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Verify as `verify` does, with the verifications before this one that a ledger knows of, and write this one down.
@@ -38,6 +40,7 @@ def verify_remembered(
         nonce: where it is given.
         case: its name.
         self_check: whether the suspect is meant to be the source itself.
+        containment: what stands around the suspect.
         progress: called with the queries done and the most that there can be.
 
     Raises:
@@ -54,6 +57,7 @@ def verify_remembered(
             nonce=nonce,
             case=case,
             self_check=self_check,
+            containment=containment,
             memory=entry,
             progress=progress,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from cae_core.calibration.record import ModelsBehind
+from cae_core.containment.record import Containment
 from cae_core.fingerprint.questions import count_queries
 from cae_core.method.caeacc import CAEAcc
 from cae_core.opening.model_files import ModelFiles
@@ -106,6 +107,7 @@ class Verdict:
         warnings: what weakens the evidence, in sentences.
         earlier: what a ledger remembers; None where none is kept.
         occasion: when, with what and in whose name; None in records of before.
+        containment: what stood around the suspect while it answered; None where nobody was asked.
     """
 
     suspect: Suspect
@@ -117,6 +119,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     earlier: SeenBefore | None = None
     occasion: Occasion | None = None
+    containment: Containment | None = None
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -217,6 +220,7 @@ class Verdict:
             "sequential": self.sequential,
             **({} if self.repeated is None else {"repeated": self.repeated}),
             "earlier": self.earlier,
+            "containment": self.containment,
             "suspect": self.suspect,
             "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
             "nonce": self.nonce,

@@ -10,6 +10,7 @@ import numpy as np
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.errors import ModelError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
@@ -153,6 +154,7 @@ def verify(
     self_check: bool = False,
     refuse_known: bool = True,
     memory: Memory | None = None,
+    containment: Containment | None = UNCONTAINED,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Ask the suspect the fingerprint's examples and benign probes, in one random order, and decide.
@@ -167,6 +169,7 @@ def verify(
         self_check: whether the suspect is meant to be the source itself.
         refuse_known: whether a model by which suspects are judged is refused, see `cae_core.verification.known_models`.
         memory: what is told of the verification as it goes on.
+        containment: what stands around the suspect; None where nobody is asked. It is recorded and decides nothing.
         progress: called with the queries done and the most that there can be.
 
     Raises:
@@ -190,7 +193,7 @@ def verify(
         options = dataclasses.replace(options, recognised=max(0, earlier.verifications + 1 - options.verifications))
     verdict = conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
     occasion = Occasion.of(suspect, nonce_given=given, case=case, is_source=source, self_check=self_check)
-    return dataclasses.replace(verdict, earlier=earlier, occasion=occasion)
+    return dataclasses.replace(verdict, earlier=earlier, occasion=occasion, containment=containment)
 
 
 def _heard(

@@ -148,7 +148,9 @@ def _verify(
 ) -> tuple[tuple[PoolMember, Verdict], ...]:
     verdicts: list[tuple[PoolMember, Verdict]] = []
     for done, member in enumerate(suspects, start=1):
-        verdicts.append((member, verify_suspect(member.path, fingerprint, nonce=DEMO_NONCE, ledger=None)))
+        # what has just been trained is one's own
+        verdict = verify_suspect(member.path, fingerprint, trusted=member.trusted, nonce=DEMO_NONCE, ledger=None)
+        verdicts.append((member, verdict))
         progress("verifying", done, len(suspects))
     return tuple(verdicts)
 

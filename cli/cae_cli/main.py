@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cae_cli.early import fork_for_suspect
 from cae_cli.streams import escape_what_cannot_be_written
 from cae_core import version as release
 from cae_core.errors import CaeError, OptionError
@@ -77,6 +78,8 @@ def main() -> None:
     # the interpreter's last collections walk through all that was imported, for nothing: a tenth of a short command
     atexit.register(gc.freeze)
     given = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    if given == "verify":
+        fork_for_suspect(sys.argv[sys.argv.index(given) + 1 :])
     app = application((given,)) if given in COMMANDS else application()
     try:
         app()

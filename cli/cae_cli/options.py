@@ -12,6 +12,7 @@ __all__ = [
     "DeviceName",
     "FingerprintPath",
     "Json",
+    "LimitsText",
     "Trusted",
     "parse_eps",
     "parse_nonce",
@@ -32,7 +33,17 @@ Trusted = Annotated[
     bool,
     typer.Option(
         "--trusted",
-        help="The named model files are your own: also open forms whose opening runs the code in them (.pt2).",
+        help="The named model files are your own: run them in this process, and also open forms whose opening runs the "
+        "code in them (.pt2).",
+    ),
+]
+LimitsText = Annotated[
+    str,
+    typer.Option(
+        "--limits",
+        metavar="NAME=NUMBER,...",
+        help="Limits of the process in which models run that are not your own: seconds for each question, memory such "
+        "as 8GB, threads. Default: by the model's size.",
     ),
 ]
 FingerprintPath = Annotated[

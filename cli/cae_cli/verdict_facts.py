@@ -53,10 +53,16 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     yield Fact("seen before", _earlier(verdict), doubt=True)
     yield Fact("p multiplied", _repeated(verdict), doubt=True)
     yield from _identity(verdict)
+    yield from _containment(verdict)
     yield Fact("nonce", _nonce(verdict))
     yield Fact("fingerprint", verdict.examination.subject.fingerprint.id[:16])
     yield Fact("suspect SHA-256", verdict.suspect.sha256[:16])
     yield from _occasion(verdict.occasion)
+
+
+def _containment(verdict: Verdict) -> Iterator[Fact]:
+    if verdict.containment is not None:
+        yield Fact("containment", verdict.containment.words)
 
 
 def _findings(verdict: Verdict, section: Literal["scores", "asked"]) -> Iterator[Fact]:

@@ -156,6 +156,8 @@ def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
     yield EvidenceRow("Repeats answered otherwise", changed, "the first answer counts")
     yield EvidenceRow("Unanswered", str(verdict.unanswered), "refusals and answers that are no number; no matches")
     yield _nonce(dossier)
+    if verdict.containment is not None:
+        yield EvidenceRow("Containment", verdict.containment.words, "as recorded, not derived from the answers")
     options = as_json(dossier.examination.options)
     chosen = {name.replace("_", " "): value for name, value in options.items() if value not in (None, False)}
     words = [name if value is True else f"{name} {value}" for name, value in chosen.items()]

@@ -25,9 +25,9 @@ from cae_core.models import Model
 from cae_core.opening.opened import check_consent, open_model
 from cae_core.progress import Progress, silent
 
-__all__ = ["Conversion", "convert"]
+__all__ = ["REAL", "Conversion", "check_suffixes", "convert"]
 
-_REAL = 16
+REAL = 16
 """Real images in a comparison."""
 
 
@@ -85,6 +85,32 @@ def convert(
         BackendMissing: a framework that the conversion needs is not installed.
         StorageError: the target cannot be written.
     """
+    check_suffixes(source, target)
+    progress("converting", 0, 3)
+    check_consent(source, trusted=trusted)
+    original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
+    progress("converting", 1, 3)
+    proto, left = absorb_contract(original.to_onnx(), original.contract, original.image_shape)
+    portable(proto)
+    set_metadata(proto, metadata_of(left))
+    if target.suffix.lower() == ".onnx":
+        with checked_file(target, proto) as draft:
+            progress("converting", 2, 3)
+            return _compared(original, draft, target, left, data)
+    with replacing(target) as draft, scratch_folder() as folder:
+        between = folder / "model.onnx"
+        between.write_bytes(proto.SerializeToString(deterministic=True))
+        carried = export_program(between, draft, image_shape=original.image_shape, origin=str(target))
+        progress("converting", 2, 3)
+        return _compared(original, draft, target, carried, data)
+
+
+def check_suffixes(source: Path, target: Path) -> None:
+    """Refuse what cannot be converted by what it is called.
+
+    Raises:
+        ModelError: there is no such file, or the two are of kinds between which nothing converts.
+    """
     if not source.exists():
         raise ModelError(f"{source}: no such model file. Give the path of an existing model.")
     suffixes = (source.suffix.lower(), target.suffix.lower())
@@ -97,23 +123,6 @@ def convert(
             f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel, "
             ".pt2 or ONNX) or in .pt2 (from Keras, SavedModel or ONNX)."
         )
-    progress("converting", 0, 3)
-    check_consent(source, trusted=trusted)
-    original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
-    progress("converting", 1, 3)
-    proto, left = absorb_contract(original.to_onnx(), original.contract, original.image_shape)
-    portable(proto)
-    set_metadata(proto, metadata_of(left))
-    if suffixes[1] == ".onnx":
-        with checked_file(target, proto) as draft:
-            progress("converting", 2, 3)
-            return _compared(original, draft, target, left, data)
-    with replacing(target) as draft, scratch_folder() as folder:
-        between = folder / "model.onnx"
-        between.write_bytes(proto.SerializeToString(deterministic=True))
-        carried = export_program(between, draft, image_shape=original.image_shape, origin=str(target))
-        progress("converting", 2, 3)
-        return _compared(original, draft, target, carried, data)
 
 
 def _compared(original: Original, draft: Path, target: Path, contract: Contract, data: ImageSet | None) -> Conversion:
@@ -123,7 +132,7 @@ def _compared(original: Original, draft: Path, target: Path, contract: Contract,
     if data is None:
         unchecked.append("Compared on random images only: no real ones were given.")
     else:
-        chosen = np.random.default_rng(0).permutation(len(data))[:_REAL]
+        chosen = np.random.default_rng(0).permutation(len(data))[:REAL]
         images[Path(data.name).name] = data.images[np.sort(chosen)]
     converted: dict[str, Model] = {}
     if target.suffix.lower() == ".onnx":

@@ -8,6 +8,7 @@ from pathlib import Path
 from cae_cli.render import print_rows
 from cae_core.files.records import readable_json
 from tests.benchmarks.calibration import measure_calibration
+from tests.benchmarks.containment import measure_containment
 from tests.benchmarks.figures import Figure, Scale
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.mixed import measure_mixed
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
     "overhead": measure_overhead,
     "mixed": measure_mixed,
     "verification": measure_verification,
+    "containment": measure_containment,
     "memory": measure_memory,
     "pool": measure_pool_training,
     "opening": measure_opening,

@@ -20,7 +20,7 @@ from tests.benchmarks import minimal_verify, verify_stages
 from tests.benchmarks.figures import Figure, Scale, paired_cpu_seconds
 from tests.benchmarks.pools import CONTRACT
 
-__all__ = ["measure_verification", "random_fingerprint", "verification_stages"]
+__all__ = ["export_mobilenet", "measure_verification", "random_fingerprint", "verification_stages", "verify_command"]
 
 _NONCE = "00" * 16
 _CAE = "from cae_cli.main import main; main()"
@@ -56,7 +56,7 @@ def measure_verification(scale: Scale) -> list[Figure]:
     """The CPU time of `cae verify --json` on MobileNetV2, with 100 and with 10,000 examples."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "suspect.onnx"
-        _export_mobilenet(model)
+        export_mobilenet(model)
         return [
             _compare(model, 100, target=1.4, repeats=scale.pick(30, 1), note=_imports(model, 100)),
             _compare(model, scale.pick(10_000, 500), target=1.1, repeats=scale.pick(10, 1), note=""),
@@ -65,7 +65,7 @@ def measure_verification(scale: Scale) -> list[Figure]:
 
 def verification_stages(model: Path, examples: int, *, repeats: int) -> dict[str, float]:
     """Return the median CPU milliseconds of each stage of `cae verify --json`, in their order."""
-    command = [sys.executable, verify_stages.__file__, *_verify_command(model, examples)[3:], "--no-ledger"]
+    command = [sys.executable, verify_stages.__file__, *verify_command(model, examples)[3:], "--no-ledger", "--trusted"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     runs: list[dict[str, float]] = []
     for _ in range(repeats + 1):
@@ -78,13 +78,14 @@ def main() -> None:
     """Print where the CPU time of a verification goes: ``python -m tests.benchmarks.verification``."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "suspect.onnx"
-        _export_mobilenet(model)
+        export_mobilenet(model)
         sizes = {examples: verification_stages(model, examples, repeats=10) for examples in (100, 10_000)}
     rows = [(stage, *(f"{stages[stage]:.1f}" for stages in sizes.values())) for stage in sizes[100]]
     print_rows(["stage", *(f"{examples} examples#" for examples in sizes)], rows, title="CPU milliseconds")
 
 
-def _export_mobilenet(path: Path) -> None:
+def export_mobilenet(path: Path) -> None:
+    """Write a MobileNetV2 of 32x32 images."""
     import torch
     from torchvision.models import mobilenet_v2
 
@@ -93,7 +94,7 @@ def _export_mobilenet(path: Path) -> None:
 
 
 def _compare(model: Path, examples: int, *, target: float, repeats: int, note: str) -> Figure:
-    ours = _verify_command(model, examples)
+    ours = verify_command(model, examples)
     minimal = [sys.executable, minimal_verify.__file__, str(model), str(_asked_images(model, examples))]
     _check_same_answers(ours, minimal)
     return Figure.of_pairs(
@@ -120,7 +121,8 @@ def _asked_images(model: Path, examples: int) -> Path:
     return path
 
 
-def _verify_command(model: Path, examples: int) -> list[str]:
+def verify_command(model: Path, examples: int) -> list[str]:
+    """Return the command that verifies a model by a fingerprint of so many examples, which is made beside it."""
     options = ["--suspect", str(model), "--fingerprint", str(_fingerprint_file(model, examples)), "--nonce", _NONCE]
     return [sys.executable, "-c", _CAE, "verify", *options, "--device", "cpu", "--json"]
 
@@ -135,7 +137,7 @@ def _check_same_answers(ours: list[str], minimal: list[str]) -> None:
 def _imports(model: Path, examples: int) -> str:
     """Say which heavy packages `cae verify` loads."""
     wrapped = f"import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); {_CAE}"
-    command = _verify_command(model, examples)
+    command = verify_command(model, examples)
     command[2] = wrapped
     loaded = set(subprocess.run(command, check=True, capture_output=True, text=True).stderr.split())
     heavy = [name for name in _HEAVY if name in loaded]

@@ -1,4 +1,7 @@
-"""`cae` with a clock: ``verify_stages.py verify ...`` tells on stderr the CPU milliseconds of each stage, as JSON."""
+"""`cae` with a clock: ``verify_stages.py verify ...`` tells on stderr the CPU milliseconds of each stage, as JSON.
+
+Of a suspect that is trusted, whose work is done in this process.
+"""
 
 import json
 import sys
@@ -43,6 +46,7 @@ def main() -> None:
     _mark("importing the command line")
     from cae_cli.commands import verify as command
     from cae_core import workflows
+    from cae_core.opening import party
     from cae_core.verification import verdict
 
     _mark("importing the core")
@@ -50,7 +54,7 @@ def main() -> None:
 
     _mark("importing ONNX Runtime")
     _clock(workflows, "load_calibrated", "reading and hashing the fingerprint")
-    _clock(workflows, "open_black_box", "finding the backend and opening the suspect")
+    _clock(party, "open_black_box", "finding the backend and opening the suspect")
     _clock(verdict.Suspect, "of", "hashing the suspect")
     _clock(workflows, "verify", "asking and deciding")
     _clock(command, "print_json", "printing")

@@ -17,6 +17,7 @@ from sklearn.neural_network import MLPClassifier
 
 from cae_backends.datasets import open_data
 from cae_cli import main as cae
+from cae_core.files.digests import sha256_of_file
 from cae_core.opening.opened import open_model
 
 CONTRACT = {"cae.layout": "NHWC", "cae.range": "0..1", "cae.output": "logits"}
@@ -57,6 +58,7 @@ class Pool:
     def generate_arguments(self, output: Path, *more: str) -> list[str]:
         return [
             "generate",
+            "--trusted",  # they were made here, and run in the process of the tests
             *("--source", str(self.source), "--surrogates", str(self.surrogates)),
             *("--references", str(self.references), "--data", "digits", "--eps", "48/255", "--count", "20"),
             *("--iterations", "30", "--tau", "0.5", "--output", str(output), *more),
@@ -190,15 +192,27 @@ def calibration_pool(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 def member_table(path: Path, role: str, relation: str) -> str:
-    """Return a model's table of a manifest."""
-    return f'[[model]]\npath = "{path}"\nrole = "{role}"\nrelation = "{relation}"\nkind = "a {relation}"\n'
+    """Return a model's table of a manifest, which says that the model is one's own."""
+    own = f'trusted = true\nsha256 = "{sha256_of_file(path)}"\n'
+    return f'[[model]]\npath = "{path}"\nrole = "{role}"\nrelation = "{relation}"\nkind = "a {relation}"\n{own}'
 
 
 @pytest.fixture(scope="session")
 def calibrated(fingerprint: Path, calibration_pool: CalibrationPool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`fingerprint`, calibrated at 0.2 without a screen role: 9 + 9 models support 0.1, so the sequential mode too."""
     path = tmp_path_factory.mktemp("calibrated") / "calibrated.safetensors"
-    arguments = ["calibrate", "--fingerprint", str(fingerprint), "--fpr", "0.2", "--fnr", "0.2", "--output", str(path)]
+    arguments = [
+        "calibrate",
+        "--trusted",
+        "--fingerprint",
+        str(fingerprint),
+        "--fpr",
+        "0.2",
+        "--fnr",
+        "0.2",
+        "--output",
+        str(path),
+    ]
     for relation in ("surrogate", "reference"):
         arguments += [f"--{relation}s", str(calibration_pool.folder("calibrate", relation))]
     run_quietly(arguments)

@@ -23,6 +23,8 @@ import pytest
 from PIL import Image
 
 from cae_core import clock, loaders
+from cae_core.containment.record import UNCONTAINED
+from cae_core.opening import party
 from tests.golden.models import ExactLoader
 
 __all__ = ["normalised", "rounded", "steady"]
@@ -51,6 +53,8 @@ def steady() -> Iterator[None]:
         patch.setattr(clock, "utc_now", lambda: datetime(2222, 2, 2, 2, 22, 22, tzinfo=UTC))
         # the only backend: what others are installed stands in messages
         patch.setattr(loaders, "installed_loaders", lambda: iter([ExactLoader()]))
+        # a process of its own would not know that backend, and has other layers on another machine
+        patch.setattr(party, "_uncontained", lambda *_given, **_named: UNCONTAINED)
         # the program's name in usage errors
         patch.setattr(sys.modules["__main__"], "__package__", None, raising=False)
         # tables are as wide as the console

@@ -38,6 +38,16 @@ class OnnxRuntimeLoader:
 
         return open_with_runtime(Path(spec), contract=contract, device=device)
 
+    def prepare(self) -> None:
+        """Import ONNX Runtime.
+
+        Raises:
+            BackendMissing: ONNX Runtime is not installed.
+        """
+        from cae_backends.onnxruntime.session import runtime_failures
+
+        runtime_failures()
+
     def files(self, spec: str) -> tuple[Path, ...]:
         """Return every file that opening ``spec`` may read; see `files_of_onnx`."""
         from cae_backends.onnx.files import files_of_onnx

@@ -21,6 +21,8 @@ class TensorflowLoader:
     schemes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ("saved_model.pb",)
     gradients: bool = True
+    scratch: bool = True
+    """Keras files of other versions are mended in a copy, and archives unpacked."""
 
     def open(self, spec: str, *, contract: Contract | None, device: str) -> DifferentiableModel:
         """See `cae_core.loaders.Loader.open`."""

@@ -34,6 +34,8 @@ class TorchLoader:
     folders: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     gradients: bool = True
+    scratch: bool = True
+    """onnx2torch infers shapes by way of files."""
     runs_code: tuple[str, ...] = (".pt2",)
     refused: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(_PICKLED, _WAY_OUT))
 

@@ -27,7 +27,7 @@ from cae_core.contract import Contract
 from cae_core.errors import CaeError, ModelError, PoolError
 from cae_core.files.scratch import scratch_folder
 from cae_core.models import Model
-from cae_core.opening.opened import open_model
+from cae_core.opening.party import Party
 from cae_core.progress import StageProgress
 
 __all__ = ["Parent", "Task", "exporter_name", "run_task", "work"]
@@ -227,7 +227,7 @@ def _adopted(parent: Parent, setup: Setup, folder: Path) -> Network:
 
 def _opened(parent: Parent, folder: Path) -> Model:
     with _file_of(parent, folder) as path:
-        return open_model(str(path), device="cpu", trusted=parent.job.trusted)
+        return Party(device="cpu").black_box(str(path), trusted=parent.job.trusted).model
 
 
 @contextmanager

@@ -69,7 +69,8 @@ def _rows(job: PoolJob, record: Record, store: PoolStore, *, ancestor: str) -> l
             "seed": job.seed if job.origin is None else None,
             "accuracy": round(accuracy, 6),
             "sha256": digest,
-            "trusted": job.trusted or None,
+            # what was trained here is one's own, the source of a plan only by the plan's word
+            "trusted": job.origin is None or job.trusted or None,
             "contract": record.contract or None,  # else the file's own applies
         }
         for path, kind, accuracy, digest in zip(paths, kinds, record.accuracies, record.models_sha256, strict=True)

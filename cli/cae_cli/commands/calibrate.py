@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import DeviceName, FingerprintPath, Json, Trusted, print_json
+from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import progress_bar
 from cae_core.progress import stage
 
@@ -32,6 +32,7 @@ def run(
         Path | None, typer.Option("--output", "-o", help="Write here; default: into the fingerprint's file.")
     ] = None,
     trusted: Trusted = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -44,12 +45,13 @@ def run(
     The fingerprint's id never changes. A screen role, where the pool has one, chooses the examples and weighs them.
     """
     from cae_core.calibration.calibrate import CalibrationSettings
+    from cae_core.containment.limits import parse_limits
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import calibration_members
     from cae_core.workflows import calibrate_fingerprint
 
     settings = CalibrationSettings(fpr=fpr, fnr=fnr, score=score, parametric=parametric, keep=keep)
-    opened = OpenPool(device=device)
+    opened = OpenPool(device=device, limits=parse_limits(limits))
     members = calibration_members(
         surrogates=surrogates or [], references=references or [], pool=pool, trusted=trusted, opened=opened
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, Json, Trusted, print_json
+from cae_cli.options import ContractText, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def run(
         typer.Option(metavar="NAME", help="Run the code of this Lambda layer; for your own files only. Repeatable."),
     ] = None,
     trusted: Trusted = False,
+    limits: LimitsText = "",
     json: Json = False,
 ) -> None:
     """Convert a model, and compare the result with the original.
@@ -37,23 +38,28 @@ def run(
     Keras, SavedModel and torch (.pt2) become ONNX; Keras, SavedModel and ONNX become torch; ONNX becomes ONNX with its
     contract inside. The result takes images in
     [0, 1]: range, normalisation, channel order and class map go into its graph. Answers and input gradients are
-    compared on random images and on those of --data; a result that differs is not written.
+    compared on random images and on those of --data; a result that differs is not written. All of it is done in a
+    process of its own, unless the file is --trusted.
     """
     from cae_backends.datasets import open_data
-    from cae_converters.conversion import convert
+    from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
 
     images = None if data is None else open_data(data, split=split)
+    given, lambdas, limited = read_contract(contract) if contract else None, allow_lambda or (), parse_limits(limits)
     with progress_bar(enabled=not json) as progress:
-        done = convert(
-            source,
-            target,
-            contract=read_contract(contract) if contract else None,
-            data=images,
-            allow_lambda=tuple(allow_lambda or ()),
-            trusted=trusted,
-            progress=progress,
-        )
+        if trusted:
+            from cae_converters.conversion import convert
+
+            done = convert(
+                source, target, contract=given, data=images, allow_lambda=lambdas, trusted=True, progress=progress
+            )
+        else:
+            from cae_converters.contained import convert_foreign
+
+            done = convert_foreign(
+                source, target, contract=given, data=images, allow_lambda=lambdas, limits=limited, progress=progress
+            )
     if json:
         print_json(done)
     else:

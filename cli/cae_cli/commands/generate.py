@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cae_cli.options import DeviceName, Json, Trusted, print_json
+from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
 from cae_cli.setting_options import CommandWithSettings, takes_settings
 from cae_core.fingerprint.kinds import SOURCE_ERROR
@@ -39,6 +39,7 @@ def run(
         bool, typer.Option("--replace", help="Give up the state of an interrupted run with other inputs.")
     ] = False,
     trusted: Trusted = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
     **settings: Any,  # noqa: ANN401 - by the settings' names, see `cae_cli.setting_options`
@@ -53,13 +54,14 @@ def run(
     with --replace only.
     """
     from cae_backends.datasets import open_data
+    from cae_core.containment.limits import parse_limits
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import generation_members
     from cae_core.workflows import generate_fingerprint
 
     chosen = GenerationSettings.from_preset(preset, **settings)
-    opened = OpenPool(device=device)
+    opened = OpenPool(device=device, limits=parse_limits(limits))
     members = generation_members(
         source=source,
         surrogates=surrogates or [],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, DeviceName, Json, Trusted, parse_eps, parse_nonce, print_json
+from cae_cli.options import ContractText, DeviceName, Json, LimitsText, Trusted, parse_eps, parse_nonce, print_json
 from cae_cli.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def run(
         Path | None, typer.Option(help="Where the case is kept; default: judge-COMMITMENT in this folder.")
     ] = None,
     trusted: Trusted = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -101,10 +102,12 @@ def run(
 
     The judge derives surrogates from the claimed source (cae pool train, with a plan whose [source] has file = ...) and
     has independent references; a fresh fingerprint is made and calibrated with them, and the suspect is asked.
+    The claimed source and the suspect run in processes of their own; the judge's models do not.
 
     Exit codes: 0 upheld, 3 rejected, 4 cannot judge. An interrupted run goes on when the command is given again.
     """
     from cae_backends.datasets import open_data
+    from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
     from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
     from cae_core.disputes.sealing import opening_of
@@ -135,6 +138,7 @@ def run(
         device=device,
         signed_by=signer,
         trusted=trusted,
+        limits=parse_limits(limits),
     )
     images = open_data(data, split=split)
     with resumable(), progress_bar(enabled=not json) as progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.commands import pool_train
-from cae_cli.options import DeviceName, Json, Trusted, print_json
+from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
 from cae_core.progress import StageProgress, stage
 
@@ -37,6 +37,7 @@ def list_members(
     data: Annotated[str | None, typer.Option(help="Also measure accuracy and agreement with the source.")] = None,
     split: Split = "test",
     every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -51,7 +52,7 @@ def list_members(
     if data is None:
         reports = [MemberReport.as_listed(member) for member in members]
     else:
-        reports = _check(members, _images(data, split), device, quiet=json)
+        reports = _check(members, _images(data, split), device, limits, quiet=json)
     _show(reports, every=every, json=json)
     for problem in (problem for report in reports for problem in report.problems):
         typer.echo(problem, err=True)
@@ -64,6 +65,7 @@ def check(
     pool: PoolPath = DEFAULT_POOL,
     split: Split = "test",
     every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -77,7 +79,7 @@ def check(
     from cae_core.pool.check import refuse_problems
     from cae_core.pool.manifest import read_pool
 
-    reports = _check(read_pool(pool).members, _images(data, split), device, quiet=json)
+    reports = _check(read_pool(pool).members, _images(data, split), device, limits, quiet=json)
     _show(reports, every=every, json=json)
     refuse_problems(reports, str(pool))
 
@@ -101,6 +103,7 @@ def add(
     ] = None,
     split: Split = "test",
     trusted: Trusted = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -110,6 +113,7 @@ def add(
 
     Example: cae pool add theirs.onnx --pool pool.toml --data digits --role test --relation reference
     """
+    from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
     from cae_core.pool.adding import add_models, describe_models
 
@@ -127,7 +131,7 @@ def add(
     )
     images = _images(data, split)
     with _asking(quiet=json) as progress:
-        added = add_models(rows, pool, images, device=device, progress=progress)
+        added = add_models(rows, pool, images, device=device, limits=parse_limits(limits), progress=progress)
     _show(added, every=True, json=json)
 
 
@@ -137,11 +141,14 @@ def _images(data: str, split: str) -> "ImageSet":
     return open_data(data, split=split)
 
 
-def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, *, quiet: bool) -> "list[MemberReport]":
+def _check(
+    members: "Sequence[PoolMember]", data: "ImageSet", device: str, limits: str, *, quiet: bool
+) -> "list[MemberReport]":
+    from cae_core.containment.limits import parse_limits
     from cae_core.pool.check import check_members
 
     with _asking(quiet=quiet) as progress:
-        return check_members(members, data, device=device, progress=progress)
+        return check_members(members, data, device=device, limits=parse_limits(limits), progress=progress)
 
 
 @contextmanager

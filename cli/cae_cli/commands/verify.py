@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import ContractText, DeviceName, FingerprintPath, Json, Trusted, parse_nonce, print_json
+from cae_cli.options import (
+    ContractText,
+    DeviceName,
+    FingerprintPath,
+    Json,
+    LimitsText,
+    Trusted,
+    parse_nonce,
+    print_json,
+)
 from cae_cli.progress import progress_bar
 from cae_core.progress import stage
 
@@ -53,6 +62,7 @@ def run(
     ] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no ledger.")] = False,
     trusted: Trusted = False,
+    limits: LimitsText = "",
     device: DeviceName = "auto",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Tell the verdict by the exit code.")] = False,
     json: Json = False,
@@ -70,8 +80,11 @@ def run(
     either of the two, each earlier verification that the ledger knows of doubles p. A model that made the fingerprint
     or its calibration is refused as a suspect.
 
+    The suspect runs in a process of its own, without network and files where the system allows it.
+
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
+    from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
     from cae_core.verification.options import VerificationOptions
     from cae_core.workflows import verify_suspect
@@ -107,6 +120,7 @@ def run(
                 case=case,
                 self_check=self_check,
                 ledger=None if no_ledger else ledger or "auto",
+                limits=parse_limits(limits),
                 progress=stage(progress, "asking"),
             )
     if json:

@@ -18,6 +18,7 @@ from cae_core.pool.adding import add_models, describe_models
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
 from cae_core.pool.manifest import read_pool
 from cae_core.pool.manifest_writing import ManifestRow
+from cae_core.pool.members import OpenPool
 from tests.core.judge_toys import opened
 from tests.core.toys import SHAPE
 
@@ -27,7 +28,7 @@ Save = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def _toys_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "open_member", lambda member, **_: opened(member))
+    monkeypatch.setattr(check, "OpenPool", lambda **_: OpenPool(opener=opened))
 
 
 @pytest.fixture
@@ -137,13 +138,13 @@ def test_a_contract_stands_in_the_row_unless_it_holds_a_mean_image(tmp_path: Pat
         describe_models([model], manifest, role="test", relation="reference", contract=mean)
 
 
-def test_consent_is_written_where_opening_runs_code_and_says_which_file_it_means(tmp_path: Path, save: Save) -> None:
+def test_consent_is_written_and_says_which_file_it_means(tmp_path: Path, save: Save) -> None:
     manifest, plain = tmp_path / "pool.toml", save("plain", 1)
     program = tmp_path / "models" / "program.pt2"
     program.write_bytes(b"a program")
     rows = describe_models([plain, program], manifest, role="test", relation="reference", trusted=True)
-    assert "trusted" not in rows[0]
-    assert (rows[1]["trusted"], rows[1]["sha256"]) == (True, sha256_of_file(program))
+    for row, model in zip(rows, (plain, program), strict=True):
+        assert (row["trusted"], row["sha256"]) == (True, sha256_of_file(model))
     (untrusted,) = rows_of(manifest, program)
     assert "trusted" not in untrusted
 

@@ -36,6 +36,11 @@ class Shelf:
         return LinearModel.random((2, 2, 1), classes=3, seed=0)
 
 
+def own_pool(device: str = "auto") -> OpenPool:
+    """Return a pool of one's own models: they are opened here."""
+    return OpenPool(device=device, foreign=lambda _member: False)
+
+
 @pytest.fixture
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
     made = Shelf()
@@ -69,7 +74,7 @@ def test_a_file_is_hashed_once_under_whatever_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
-    pool = OpenPool()
+    pool = own_pool()
     found = {pool.digest(member), pool.files("m.toy").digest, pool.files(tmp_path / "sub" / ".." / "m.toy").digest}
     assert pool.open(member).digest in found
     assert pool.open_white_box(member).digest in found
@@ -78,7 +83,7 @@ def test_a_file_is_hashed_once_under_whatever_name(
 
 
 def test_an_opened_member_says_what_it_is(shelf: Shelf, member: PoolMember) -> None:
-    for found in (OpenPool(device="cuda:1").open(member), OpenPool(device="cuda:1").open_white_box(member)):
+    for found in (own_pool(device="cuda:1").open(member), own_pool(device="cuda:1").open_white_box(member)):
         assert (found.spec, found.role, found.relation, found.trusted) == (
             str(member.path), "calibrate", "reference", False,
         )  # fmt: skip
@@ -87,7 +92,7 @@ def test_an_opened_member_says_what_it_is(shelf: Shelf, member: PoolMember) -> N
 
 
 def test_a_member_is_let_go_of_unless_it_is_to_be_kept(shelf: Shelf, member: PoolMember) -> None:
-    pool = OpenPool()
+    pool = own_pool()
     gone = weakref.ref(pool.open(member).model)
     assert gone() is None
     kept = weakref.ref(pool.open(member, keep=True).model)
@@ -112,7 +117,7 @@ def test_a_member_that_is_open_already(member: PoolMember) -> None:
 def test_the_manifests_digest_is_checked_by_the_one_that_is_known(
     shelf: Shelf, hashed: list[str], member: PoolMember
 ) -> None:
-    pool = OpenPool()
+    pool = own_pool()
     digest = pool.digest(member)
     wrong = PoolMember(path=member.path, role="test", relation="reference", sha256="ab")
     right = PoolMember(path=member.path, role="test", relation="reference", sha256=digest)
@@ -124,7 +129,7 @@ def test_the_manifests_digest_is_checked_by_the_one_that_is_known(
 
 def test_a_file_that_was_written_to_in_between_is_hashed_again(shelf: Shelf, member: PoolMember) -> None:
     """A case may take hours: what its models are is what they are when they are asked."""
-    pool = OpenPool()
+    pool = own_pool()
     known = dataclasses.replace(member, sha256=pool.digest(member))
     assert pool.digest(known) == known.sha256
     member.path.write_bytes(b"more weights")
@@ -135,7 +140,7 @@ def test_a_file_that_was_written_to_in_between_is_hashed_again(shelf: Shelf, mem
 
 def test_a_trusted_file_is_hashed_again_just_before_it_is_opened(shelf: Shelf, member: PoolMember) -> None:
     """Opening it runs its code: another file that has taken its place since is not opened."""
-    pool = OpenPool()
+    pool = own_pool()
     trusted = PoolMember(
         path=member.path, role="test", relation="reference", trusted=True, sha256=sha256_of_file(member.path)
     )
@@ -152,6 +157,6 @@ def test_a_trusted_file_is_hashed_again_just_before_it_is_opened(shelf: Shelf, m
 def test_a_member_that_is_not_there(shelf: Shelf, tmp_path: Path) -> None:
     absent = PoolMember(path=tmp_path / "absent.toy", role="test", relation="reference")
     with pytest.raises(PoolError, match="the pool names this model and there is no such file"):
-        OpenPool().digest(absent)
+        own_pool().digest(absent)
     with pytest.raises(ModelError, match="no such model file"):
-        OpenPool().open(absent)
+        own_pool().open(absent)
