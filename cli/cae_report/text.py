@@ -2,30 +2,24 @@
 
 from typing import Any
 
-__all__ = ["all_visible", "counted", "number", "percent", "visible"]
+from cae_core.foreign_text import LONGEST_LINE, visible
 
-
-def visible(text: str) -> str:
-    r"""Return ``text`` with everything that cannot be seen written out: names come from the other party in a dispute.
-
-    Control characters, marks that turn the direction of writing and halves of a surrogate pair could hide or disguise
-    a part of a name, and the last cannot be written to a file at all.
-
-    Example:
-        >>> visible("cat\u202egpj.exe\n")
-        'cat\\u202egpj.exe\\n'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+__all__ = ["all_visible", "counted", "number", "percent"]
 
 
 def all_visible(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """Return ``value`` with every string in it, keys included, made `visible`; tuples become lists."""
+    r"""Return ``value`` with every string in it, keys included, made `visible`; tuples become lists.
+
+    Names come from the other party in a dispute, and sentences of ours hold some.
+
+    Example:
+        >>> all_visible({"name": ("cat\u202egpj.exe", 3)})
+        {'name': ['cat\\u202egpj.exe', 3]}
+    """
     if isinstance(value, str):
-        return visible(value)
+        return visible(value, LONGEST_LINE)
     if isinstance(value, dict):
-        return {visible(str(key)): all_visible(item) for key, item in value.items()}
+        return {visible(str(key), LONGEST_LINE): all_visible(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [all_visible(item) for item in value]
     return value

@@ -7,6 +7,8 @@ import typer
 
 from cae_cli.options import ContractText, Json, Trusted, print_json
 from cae_cli.progress import progress_bar
+from cae_cli.streams import complain, say
+from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
     from cae_converters.conversion import Conversion
@@ -72,7 +74,7 @@ def _show(done: "Conversion") -> None:
         ]
         for parity in done.parities
     ]
-    typer.echo(f"{done.path}: written")
+    say(f"{visible(str(done.path))}: written")
     print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows)
     for sentence in done.unchecked:
-        typer.echo(sentence, err=True)
+        complain(sentence)

@@ -8,7 +8,9 @@ import typer
 from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
 from cae_cli.setting_options import CommandWithSettings, takes_settings
+from cae_cli.streams import complain, say
 from cae_core.fingerprint.kinds import SOURCE_ERROR
+from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
@@ -91,18 +93,17 @@ def _summary(result: "GenerationResult", settings: "GenerationSettings", output:
 
 def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> None:
     fingerprint = result.fingerprint
-    typer.echo(
-        f"{output}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
+    say(
+        f"{visible(str(output))}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
         f"in {result.steps} steps (id {fingerprint.id[:12]})"
     )
     if settings.akh:
         found = len(fingerprint.of(SOURCE_ERROR))
-        typer.echo(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")
+        say(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")
     if result.unconfirmed or result.unconfirmed_probes:
-        typer.echo(
+        complain(
             f"Dropped: {result.unconfirmed} examples and {result.unconfirmed_probes} probes to which a member's file, "
-            "run by another implementation, gives another label.",
-            err=True,
+            "run by another implementation, gives another label."
         )
     if not result.complete:
-        typer.echo("Fewer than asked for: no seeds were left. Lower --tau, raise --eps, or give more data.", err=True)
+        complain("Fewer than asked for: no seeds were left. Lower --tau, raise --eps, or give more data.")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cae_cli.options import Json, print_json
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
     from cae_core.fingerprint.file import Fingerprint
@@ -41,24 +43,28 @@ def run(
         "largest change": f"{facts['largest_change']} of 255 levels",
         "conferrability": f"{facts['mean_conferrability']:.2f} on the generation pools: no result",
         "steps": f"{facts['mean_steps']:.0f} on average",
-        "labels": ", ".join(f"{name}: {count}" for name, count in facts["labels"].items() if count),
+        "labels": ", ".join(f"{visible(name)}: {count}" for name, count in facts["labels"].items() if count),
         "benign probes": facts["benign_probes"],
         "source's errors": f"{errors} benign images that the source gets wrong" if errors else "none",
-        "source": f"{source['name']}, {source['accuracy']:.1%} on the benign data, {source['sha256'][:16]}",
+        "source": f"{_name(source)}, {source['accuracy']:.1%} on the benign data, {source['sha256'][:16]}",
         **{relation: _names(generation[relation]) for relation in ("surrogates", "references")},
-        "data": f"{data['name']}, {data['sha256'][:16]}",
+        "data": f"{_name(data)}, {data['sha256'][:16]}",
         "made with": ", ".join(f"{name} {version}" for name, version in facts["tools"].items()),
     }
     print_facts(shown, title=str(fingerprint))
     print_facts(generation["settings"], title="settings")
     if facts["calibration"] is None:
-        typer.echo("calibration: none; verdicts use the literature's threshold 0.75, which carries no error rate")
+        say("calibration: none; verdicts use the literature's threshold 0.75, which carries no error rate")
     else:
         print_facts(calibration_lines(facts["calibration"], facts["examples"]), title="calibration")
 
 
 def _names(members: list[dict[str, str]]) -> str:
-    return f"{len(members)}: {', '.join(member['name'] for member in members)}"
+    return f"{len(members)}: {', '.join(map(_name, members))}"
+
+
+def _name(described: dict[str, Any]) -> str:
+    return visible(str(described["name"]))
 
 
 def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typer
 
 from cae_cli.options import ContractText, DeviceName, Json, Trusted, parse_eps, parse_nonce, print_json
 from cae_cli.progress import progress_bar, resumable
+from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
     from cae_core.disputes.case import Case
@@ -187,6 +188,6 @@ def _show(case: "Case", workdir: Path) -> None:
     from cae_cli.render import print_facts
 
     title = Text.assemble(
-        (case.judgement.outcome.upper(), _STYLES[case.judgement.outcome]), f"  {case.files.suspect.name}"
+        (case.judgement.outcome.upper(), _STYLES[case.judgement.outcome]), f"  {visible(case.files.suspect.name)}"
     )
     print_facts({**case_facts(case), "kept in": str(workdir)}, title=title)

@@ -10,6 +10,7 @@ import typer
 from cae_cli.commands import pool_train
 from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
+from cae_cli.streams import complain, say
 from cae_core.progress import StageProgress, stage
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def list_members(
         reports = _check(members, _images(data, split), device, quiet=json)
     _show(reports, every=every, json=json)
     for problem in (problem for report in reports for problem in report.problems):
-        typer.echo(problem, err=True)
+        complain(problem)
 
 
 @app.command("check")
@@ -158,7 +159,7 @@ def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None
     if every or len(reports) <= _SHOWN_ONE_BY_ONE:
         from cae_cli.render import print_rows
 
-        columns = ["role", "model", "kind", "accuracy#", "agreement#", "SHA-256"]
+        columns = ["role", "relation", "model", "kind", "accuracy#", "agreement#", "SHA-256"]
         print_rows(columns, [_line(report) for report in reports])
     else:
         _show_groups(reports)
@@ -176,13 +177,13 @@ def _show_groups(reports: "Sequence[MemberReport]") -> None:
         for key, group in groups.items()
     ]
     print_rows(["role", "relation", "kind", "models#", "accuracy#", "agreement#"], rows)
-    typer.echo(f"\n{len(reports)} models; --all shows them one by one.")
+    say(f"\n{len(reports)} models; --all shows them one by one.")
 
 
 def _line(report: "MemberReport") -> list[str]:
     member = report.member
     numbers = ("" if value is None else f"{value:.3f}" for value in (report.accuracy, report.agreement))
-    return [member.role, member.name, member.kind or member.relation, *numbers, report.sha256[:8]]
+    return [member.role, member.relation, member.name, member.kind, *numbers, report.sha256[:8]]
 
 
 def _range(values: Sequence[float | None]) -> str:

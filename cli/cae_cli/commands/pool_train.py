@@ -11,6 +11,8 @@ import typer
 
 from cae_cli.options import Json, Trusted, print_json
 from cae_cli.progress import progress_bar, resumable
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
 from cae_core.progress import stage
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def run(
 
     print_rows(["role", "relation", "kind", "jobs#"], [[*key, str(count)] for key, count in counts.items()])
     if not dry_run:
-        typer.echo(f"\n{pool}: {len(made.jobs)} jobs are done; this run took {seconds:.0f} s.")
+        say(f"\n{visible(str(pool))}: {len(made.jobs)} jobs are done; this run took {seconds:.0f} s.")
 
 
 def _plan(plan: Path | None, instead: dict[str, Any], *, seed: int | None) -> "Plan":

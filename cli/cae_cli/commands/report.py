@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import FingerprintPath, Json, print_json
+from cae_cli.streams import say
 from cae_core.errors import BackendMissing, OptionError
+from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
     from cae_report.content import ReportContent
@@ -45,7 +47,9 @@ def run(
     if json:
         print_json(content)
     else:
-        typer.echo(f"{target}: {dossier.verdict.decision.verdict}. The recorded answers give the recorded verdict.")
+        say(
+            f"{visible(str(target))}: {dossier.verdict.decision.verdict}. The recorded answers give the recorded verdict."
+        )
 
 
 def _write(dossier: "Dossier", content: "ReportContent", target: Path) -> None:
