@@ -1,8 +1,10 @@
 """Tables for people: as wide as a terminal is, and of whole lines where a file or another program reads them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,8 @@ __all__ = ["VERDICT_STYLES", "print_facts", "print_rows", "print_verdict"]
 
 VERDICT_STYLES = {"surrogate": "bold red", "independent": "bold green", "inconclusive": "bold yellow"}
 
+_DIGEST = re.compile(r"[0-9a-f]{16,128}")
+
 _GAP = 2
 _ENDLESS = 1_000_000
 """The width of what is no terminal: nothing is folded, so that a digest can be searched for."""
@@ -23,8 +27,8 @@ _ENDLESS = 1_000_000
 def print_facts(facts: Mapping[str, Any], *, title: str | Text) -> None:
     """Print names and values, one a line, under a title.
 
-    A value is one line, whatever is in it; a `Text` may have several, which are ours. A word is never broken, so that
-    a digest can be copied.
+    A value is one line, whatever is in it; a `Text` may have several, which are ours. A digest is never broken, so that
+    it can be copied.
     """
     console = _console()
     width = max(map(len, facts), default=0)
@@ -32,7 +36,7 @@ def print_facts(facts: Mapping[str, Any], *, title: str | Text) -> None:
     for name, value in facts.items():
         shown = _ours(value) if isinstance(value, Text) else Text(visible(str(value), LONGEST_LINE))
         room = max(console.width - width - _GAP, 20)
-        for place, line in enumerate(_wrapped(shown, room, console)):
+        for place, line in enumerate(_wrapped(shown, room)):
             lines.append(Text.assemble((("" if place else name).ljust(width + _GAP), "dim"), line))
     console.print(Text("\n").join(_without_blanks(line) for line in lines), soft_wrap=True)
 
@@ -95,9 +99,23 @@ def _cell(value: str | Text) -> Text:
     return _ours(value) if isinstance(value, Text) else Text(visible(value))  # "[torch]" is no markup
 
 
-def _wrapped(text: Text, width: int, console: Console) -> Iterable[Text]:
-    """Divide a text into lines of ``width`` between its words; a longer word stands whole on a line of its own."""
-    return text.wrap(console, width, overflow="ignore") or [Text("")]
+def _wrapped(text: Text, width: int) -> Iterator[Text]:
+    """Divide a text into lines of ``width`` between its words; of longer words only a digest stays whole.
+
+    A terminal goes on at its left edge with what is too long, where a name could pass for a line of ours.
+    """
+    for line in text.split("\n", allow_blank=True):
+        offsets, used = list[int](), 0
+        for word in re.finditer(r"\S+\s*", line.plain):
+            length = cell_len(word[0].rstrip())
+            if used and used + length > width:
+                offsets.append(word.start())
+                used = 0
+            if length > width and not _DIGEST.fullmatch(word[0].rstrip()):
+                offsets += range(word.start() + width, word.end(), width)
+                length %= width
+            used += length + len(word[0]) - len(word[0].rstrip())
+        yield from line.divide(offsets)
 
 
 def _without_blanks(line: Text) -> Text:

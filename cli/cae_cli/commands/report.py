@@ -47,9 +47,8 @@ def run(
     if json:
         print_json(content)
     else:
-        say(
-            f"{visible(str(target))}: {dossier.verdict.decision.verdict}. The recorded answers give the recorded verdict."
-        )
+        found = dossier.verdict.decision.verdict
+        say(f"{visible(str(target))}: {found}. The recorded answers give the recorded verdict.")
 
 
 def _write(dossier: "Dossier", content: "ReportContent", target: Path) -> None:
