@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.contract import Contract
 from cae_core.files.digests import suspect_digest
+from cae_core.files.outputs import FINGERPRINT, LEDGER, RUN_STATE, check_output
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
@@ -60,6 +61,7 @@ def generate_fingerprint(
     inputs. ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
+        OptionError: ``output`` is one of the models, or a file of another kind; see `check_output`.
         PoolError: a pool is empty, a file has changed, or one file plays two parts.
         CaeError: see `generate`, `open_white_boxes` and `save_fingerprint`.
     """
@@ -67,6 +69,9 @@ def generate_fingerprint(
     from cae_core.generation.white_boxes import open_white_boxes, provenance_of
     from cae_core.pool.members import OpenPool
 
+    used = [member.path for member in members.everyone]
+    check_output(output, FINGERPRINT, inputs=used)
+    check_output(checkpoint_of(output), RUN_STATE, inputs=used)
     opened = opened or OpenPool()
     provenance = provenance_of(members, opened=opened)
     opening = stage(progress, "opening models")
@@ -92,10 +97,13 @@ def calibrate_fingerprint(
     ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
+        OptionError: ``output`` is one of the models, or a file of another kind; see `check_output`.
         CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibrated`.
     """
     from cae_core.calibration.calibrate import calibrate
 
+    asked = (*members.generation, *members.screen, *members.references, *members.surrogates)
+    check_output(output or fingerprint, FINGERPRINT, inputs=[member.path for member in asked])
     loaded = load_fingerprint(fingerprint)
     calibration = calibrate(loaded, members, settings=settings, opened=opened, progress=progress).calibration
     subject = CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
@@ -131,6 +139,8 @@ def verify_suspect(
     Raises:
         CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
+    if ledger is not None:
+        check_output(ledger, LEDGER, inputs=[fingerprint, Path(suspect)])
     subject = load_calibrated(fingerprint)
     opened = open_black_box(suspect, contract=contract, device=device, trusted=trusted)
     if ledger is not None:

@@ -18,9 +18,10 @@ from cae_core.disputes.judging import (
     judge_unasked,
     refuse_known_file,
 )
-from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate
+from cae_core.disputes.regeneration import KEPT_FINGERPRINT, JudgePool, Regeneration, read_judge_pool, regenerate
 from cae_core.disputes.seal import Seal
 from cae_core.errors import OptionError, VerdictError
+from cae_core.files.outputs import FINGERPRINT, RECORD, check_folder, check_output
 from cae_core.files.records import read_hashed_record, read_record, readable_json
 from cae_core.files.storage import write_atomically
 from cae_core.fingerprint.file import FingerprintFile
@@ -34,6 +35,8 @@ from cae_core.progress import Progress, silent, stage
 from cae_core.verification.verdict import Suspect
 
 __all__ = ["Case", "CaseFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
+
+_CASE = "case.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,12 +206,15 @@ def judge_files(
         CaeError: see `regenerate` and `judge_claim`.
     """
     check_seals(options.seals)
+    _check_workdir(files)
     opened = OpenPool(device=options.device)
     claim, looked_at = _opened_claim(files, opened)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
     pool = read_judge_pool(files.pool, files.source, ancestor=ancestor, trusted=options.trusted, opened=opened)
     suspect = _suspect(files, options, opened)
     refuse_known_file(_named(suspect), {opened.digest(member): member for member in pool.own})
+    record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
+    check_output(record, RECORD)
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
     hearing = _Hearing(
         files=files, options=options, opened=opened, claim=claim, pool=pool, nonce=nonce, progress=progress
@@ -226,7 +232,6 @@ def judge_files(
         nonce=nonce,
         signed_by=options.signed_by,
     )
-    record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     write_atomically(record, readable_json(case), mode=0o600)
     return case
 
@@ -242,6 +247,22 @@ class _Hearing:
     pool: JudgePool
     nonce: bytes
     progress: Progress
+
+
+def _check_workdir(files: CaseFiles) -> None:
+    """Refuse a folder where the case would take the place of what lies before the judge, or of somebody's fingerprint.
+
+    Raises:
+        OptionError: it belongs to one of them, or holds a fingerprint and no case.
+        StorageError: it is no folder.
+    """
+    given = [files.claim, files.seal, files.opening, files.source, files.pool, Path(files.suspect)]
+    given += [] if files.claimant_pool is None else [files.claimant_pool]
+    kept = files.workdir / KEPT_FINGERPRINT
+    check_folder(files.workdir, inputs=given)
+    check_output(kept, FINGERPRINT, inputs=given)
+    if kept.exists() and not (files.workdir / _CASE).exists():
+        raise OptionError(f"{kept}: this fingerprint is of no case of `cae judge`. Name another --workdir.")
 
 
 def _suspect(files: CaseFiles, options: JudgeOptions, opened: OpenPool) -> Opened[Model]:
@@ -278,7 +299,7 @@ def _opened_claim(files: CaseFiles, opened: OpenPool) -> tuple[Claim, LookedAt]:
 
 def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
     """Return the nonce of this case: of an earlier run in the folder, else the given one, else a random one."""
-    path = folder / "case.json"
+    path = folder / _CASE
     if not path.exists():
         nonce = secrets.token_bytes(16) if given is None else given
         record = {"commitment": seal.commitment, "nonce": nonce.hex()}

@@ -30,6 +30,7 @@ from cae_core.progress import Progress, silent, stage
 from cae_core.workflows import generate_fingerprint
 
 __all__ = [
+    "KEPT_FINGERPRINT",
     "JudgePool",
     "Regeneration",
     "find_known",
@@ -39,7 +40,8 @@ __all__ = [
 ]
 
 
-_FILE = "fingerprint.safetensors"
+KEPT_FINGERPRINT = "fingerprint.safetensors"
+"""The name of a regeneration in the folder of its case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +201,7 @@ def regenerate(
     opened = opened or OpenPool()
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
     _refuse_source(pool, data, opened, progress)
-    path = None if folder is None else folder / _FILE
+    path = None if folder is None else folder / KEPT_FINGERPRINT
     fingerprint = _generated(pool.generating, data, seeded, path, opened=opened, progress=progress)
     result = calibrate(
         fingerprint,

@@ -6,6 +6,7 @@ from pathlib import Path
 from cae_core.calibration.calibrated import load_calibrated
 from cae_core.disputes.seal import Opening, Seal, make_opening
 from cae_core.errors import VerdictError
+from cae_core.files.outputs import RECORD, check_output
 from cae_core.files.records import readable_json
 from cae_core.files.storage import write_atomically
 
@@ -57,10 +58,13 @@ def seal_file(
         claimant: who claims.
 
     Raises:
+        OptionError: the seal would take the place of something else; see `check_output`.
         VerdictError: a seal or an opening is there already: without its opening a seal is worth nothing.
         CaeError: see `load_calibrated` and `make_opening`.
     """
     opening_path = opening_of(output)
+    for path in (output, opening_path):
+        check_output(path, RECORD, inputs=[fingerprint])
     for path in (output, opening_path):
         if path.exists():
             raise VerdictError(

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cae_core.errors import StorageError
+from cae_core.files.outputs import refuse_irregular
 
 __all__ = ["replacing", "write_atomically"]
 
@@ -23,8 +24,9 @@ def replacing(path: Path, *, mode: int = 0o644) -> Generator[Path]:
         mode: its permissions; a secret takes 0o600.
 
     Raises:
-        StorageError: the disk is full, or the folder cannot be written.
+        StorageError: the disk is full, the folder cannot be written, or ``path`` is a link, a device or a folder.
     """
+    refuse_irregular(path)
     draft = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
 from cae_core.files.digests import sha256_of_file
+from cae_core.files.outputs import MANIFEST, check_output
 from cae_core.loaders import Device, runs_code
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
 from cae_core.pool.manifest import Pool, PoolMember, parse_member, read_pool
@@ -50,10 +51,12 @@ def describe_models(
         trusted: whether the files are one's own, so that a form whose opening runs code may be opened.
 
     Raises:
+        OptionError: the manifest is one of the models, or a file of another kind; see `check_output`.
         ContractError: the contract holds a mean image, which no manifest can.
         OptionError: the pool has no such parent.
         PoolError: the manifest is wrong, or would be with these rows.
     """
+    check_output(manifest, MANIFEST, inputs=models)
     common = {
         "role": role,
         "relation": relation,

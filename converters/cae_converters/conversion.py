@@ -19,6 +19,7 @@ from cae_converters.parity import Parity, measure_parity, random_images, require
 from cae_core.contract import Contract, metadata_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, ModelError
+from cae_core.files.outputs import ONNX_MODEL, TORCH_PROGRAM, check_output
 from cae_core.files.storage import replacing
 from cae_core.loaders import refusal
 from cae_core.models import Model
@@ -80,6 +81,7 @@ def convert(
         progress: told of the three steps: opened, converted, compared.
 
     Raises:
+        OptionError: the target is the source, or a file of another kind; see `check_output`.
         ModelError: the source cannot be opened or converted, or the result differs from it.
         ContractError: nobody says what the source takes, or it does not fit the images.
         BackendMissing: a framework that the conversion needs is not installed.
@@ -97,6 +99,7 @@ def convert(
             f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel, "
             ".pt2 or ONNX) or in .pt2 (from Keras, SavedModel or ONNX)."
         )
+    check_output(target, ONNX_MODEL if suffixes[1] == ".onnx" else TORCH_PROGRAM, inputs=[source])
     progress("converting", 0, 3)
     check_consent(source, trusted=trusted)
     original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
