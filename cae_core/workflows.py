@@ -16,7 +16,7 @@ from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.loaders import Device
 from cae_core.opening.opened import open_black_box
-from cae_core.progress import Progress, StageProgress, silent, stage
+from cae_core.progress import Progress, StageProgress, detail, silent, stage
 from cae_core.verification.ledger import open_ledger, read_earlier, record_verdict
 from cae_core.verification.options import DEFAULT, VerificationOptions
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
@@ -73,10 +73,12 @@ def generate_fingerprint(
     check_output(output, FINGERPRINT, inputs=used)
     check_output(checkpoint_of(output), RUN_STATE, inputs=used)
     opened = opened or OpenPool()
+    detail(progress, "opening models", "hashing their files")
     provenance = provenance_of(members, opened=opened)
     opening = stage(progress, "opening models")
     white_boxes = open_white_boxes(members, opened=opened, images=data.images, progress=opening)
     checkpoint = checkpoint_of(output)
+    detail(progress, "preparing", "the models are put together for the search")
     result = generate(white_boxes, data, settings, provenance=provenance, checkpoint=checkpoint, progress=progress)
     save_fingerprint(result.fingerprint, output)
     checkpoint.unlink(missing_ok=True)

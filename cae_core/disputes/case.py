@@ -25,13 +25,14 @@ from cae_core.files.outputs import FINGERPRINT, RECORD, check_folder, check_outp
 from cae_core.files.records import read_hashed_record, read_record, readable_json
 from cae_core.files.storage import write_atomically
 from cae_core.fingerprint.file import FingerprintFile
+from cae_core.foreign_text import visible
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
 from cae_core.opening.opened import Opened, open_black_box
 from cae_core.pool.manifest import read_pool
 from cae_core.pool.members import OpenPool
-from cae_core.progress import Progress, silent, stage
+from cae_core.progress import Progress, detail, say, silent, stage
 from cae_core.verification.verdict import Suspect
 
 __all__ = ["Case", "CaseFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
@@ -207,6 +208,7 @@ def judge_files(
     """
     check_seals(options.seals)
     _check_workdir(files)
+    detail(progress, "opening the claim", "reading and hashing what lies before the judge")
     opened = OpenPool(device=options.device)
     claim, looked_at = _opened_claim(files, opened)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
@@ -215,6 +217,11 @@ def judge_files(
     refuse_known_file(_named(suspect), {opened.digest(member): member for member in pool.own})
     record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     check_output(record, RECORD)
+    if (files.workdir / _CASE).exists():
+        say(
+            progress,
+            f"The case in {visible(str(files.workdir))} goes on, with its nonce and what is done of it.",
+        )
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
     hearing = _Hearing(
         files=files, options=options, opened=opened, claim=claim, pool=pool, nonce=nonce, progress=progress
@@ -327,7 +334,8 @@ def _replayed(hearing: _Hearing) -> ClaimRerun | None:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
     theirs = read_pool(manifest).select(role="generate")
     members = claimed_members(claimed, hearing.pool.source, theirs, opened=hearing.opened)
-    white_boxes = open_white_boxes(members, opened=hearing.opened)
+    opening = stage(hearing.progress, "opening the claim's models")
+    white_boxes = open_white_boxes(members, opened=hearing.opened, progress=opening)
     index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
     return rerun_claim(claimed, white_boxes, index, progress=hearing.progress)
 

@@ -26,7 +26,7 @@ from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.pool.same_model import probe_images, same_outputs
-from cae_core.progress import Progress, silent, stage
+from cae_core.progress import Progress, detail, silent, stage
 from cae_core.workflows import generate_fingerprint
 
 __all__ = [
@@ -259,6 +259,7 @@ def _refuse_source(pool: JudgePool, data: ImageSet, opened: OpenPool, progress: 
     probes, members, digest = probe_images(data), pool.own, opened.digest(pool.source)
     output = opened.open(pool.source, keep=True).model.predict(probes).probabilities
     for done, member in enumerate(members, start=1):
+        detail(progress, "checking the pool", member.name)
         same_file = opened.digest(member) == digest
         if same_file or same_outputs(output, opened.open(member).model.predict(probes).probabilities):
             raise PoolError(

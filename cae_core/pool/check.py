@@ -18,7 +18,7 @@ from cae_core.models import NO_ANSWER, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import open_member
 from cae_core.pool.same_model import first_equal, probe_images, same_outputs
-from cae_core.progress import StageProgress, silent
+from cae_core.progress import StageProgress, detail, silent
 
 __all__ = ["MemberReport", "check_added", "check_members", "refuse_problems"]
 
@@ -82,6 +82,7 @@ def check_members(
     answers: list[Labels | None] = []
     outputs: list[Floats32 | None] = []
     for member in members:
+        detail(progress, "asking models", member.name)
         report = MemberReport(member)
         labels, output = _asked(report, data, probes, device)
         reports.append(report)

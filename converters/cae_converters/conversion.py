@@ -24,7 +24,7 @@ from cae_core.files.storage import replacing
 from cae_core.loaders import refusal
 from cae_core.models import Model
 from cae_core.opening.opened import check_consent, open_model
-from cae_core.progress import Progress, silent
+from cae_core.progress import Progress, detail, silent
 
 __all__ = ["Conversion", "convert"]
 
@@ -101,22 +101,29 @@ def convert(
         )
     check_output(target, ONNX_MODEL if suffixes[1] == ".onnx" else TORCH_PROGRAM, inputs=[source])
     progress("converting", 0, 3)
+    detail(progress, "converting", "opening the original")
     check_consent(source, trusted=trusted)
     original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
     progress("converting", 1, 3)
+    detail(progress, "converting", "writing its graph anew")
     proto, left = absorb_contract(original.to_onnx(), original.contract, original.image_shape)
     portable(proto)
     set_metadata(proto, metadata_of(left))
     if suffixes[1] == ".onnx":
         with checked_file(target, proto) as draft:
-            progress("converting", 2, 3)
+            _tell_comparing(progress)
             return _compared(original, draft, target, left, data)
     with replacing(target) as draft, tempfile.TemporaryDirectory() as folder:
         between = Path(folder) / "model.onnx"
         between.write_bytes(proto.SerializeToString(deterministic=True))
         carried = export_program(between, draft, image_shape=original.image_shape, origin=str(target))
-        progress("converting", 2, 3)
+        _tell_comparing(progress)
         return _compared(original, draft, target, carried, data)
+
+
+def _tell_comparing(progress: Progress) -> None:
+    progress("converting", 2, 3)
+    detail(progress, "converting", "asking the original and the result the same images")
 
 
 def _compared(original: Original, draft: Path, target: Path, contract: Contract, data: ImageSet | None) -> Conversion:

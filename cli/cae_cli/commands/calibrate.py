@@ -57,7 +57,7 @@ def run(
     if plan:
         _show_plan(settings, len(members.references), len(members.surrogates), json=json)
         return
-    with progress_bar(enabled=not json) as progress:
+    with progress_bar() as progress:
         calibrated = calibrate_fingerprint(
             fingerprint,
             members,

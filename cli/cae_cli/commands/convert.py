@@ -46,7 +46,7 @@ def run(
     from cae_core.contract import read_contract
 
     images = None if data is None else open_data(data, split=split)
-    with progress_bar(enabled=not json) as progress:
+    with progress_bar() as progress:
         done = convert(
             source,
             target,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import Json, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import say
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(
     """
     from cae_cli.demo import run_demo
 
-    with resumable(), progress_bar(enabled=not json) as progress:
+    with interruptible(kept=workdir / "state"), progress_bar() as progress:
         result = run_demo(workdir, workers=workers, progress=progress)
     if json:
         print_json(result)

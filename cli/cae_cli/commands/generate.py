@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cae_cli.options import DeviceName, Json, Trusted, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
 from cae_cli.setting_options import CommandWithSettings, takes_settings
 from cae_cli.streams import complain, say
 from cae_core.fingerprint.kinds import SOURCE_ERROR
@@ -54,7 +54,7 @@ def run(
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import generation_members
-    from cae_core.workflows import generate_fingerprint
+    from cae_core.workflows import checkpoint_of, generate_fingerprint
 
     chosen = GenerationSettings.from_preset(preset, **settings)
     opened = OpenPool(device=device)
@@ -67,7 +67,7 @@ def run(
         opened=opened,
     )
     images = open_data(data, split=split)
-    with resumable(), progress_bar(enabled=not json) as progress:
+    with interruptible(kept=checkpoint_of(output)), progress_bar() as progress:
         result = generate_fingerprint(members, images, settings=chosen, output=output, opened=opened, progress=progress)
     if json:
         print_json(_summary(result, chosen, output))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import ContractText, DeviceName, Json, Trusted, parse_eps, parse_nonce, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
 from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def run(
         trusted=trusted,
     )
     images = open_data(data, split=split)
-    with resumable(), progress_bar(enabled=not json) as progress:
+    with interruptible(kept=files.workdir / "case.json"), progress_bar() as progress:
         case = judge_files(files, images, options, progress=progress)
     if json:
         print_json(case)

@@ -9,7 +9,7 @@ import typer
 
 from cae_cli.commands import pool_train
 from cae_cli.options import DeviceName, Json, Trusted, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import complain, say
 from cae_core.progress import StageProgress, stage
 
@@ -52,7 +52,7 @@ def list_members(
     if data is None:
         reports = [MemberReport.as_listed(member) for member in members]
     else:
-        reports = _check(members, _images(data, split), device, quiet=json)
+        reports = _check(members, _images(data, split), device)
     _show(reports, every=every, json=json)
     for problem in (problem for report in reports for problem in report.problems):
         complain(problem)
@@ -78,7 +78,7 @@ def check(
     from cae_core.pool.check import refuse_problems
     from cae_core.pool.manifest import read_pool
 
-    reports = _check(read_pool(pool).members, _images(data, split), device, quiet=json)
+    reports = _check(read_pool(pool).members, _images(data, split), device)
     _show(reports, every=every, json=json)
     refuse_problems(reports, str(pool))
 
@@ -127,7 +127,7 @@ def add(
         trusted=trusted,
     )
     images = _images(data, split)
-    with _asking(quiet=json) as progress:
+    with _asking() as progress:
         added = add_models(rows, pool, images, device=device, progress=progress)
     _show(added, every=True, json=json)
 
@@ -138,17 +138,17 @@ def _images(data: str, split: str) -> "ImageSet":
     return open_data(data, split=split)
 
 
-def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, *, quiet: bool) -> "list[MemberReport]":
+def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str) -> "list[MemberReport]":
     from cae_core.pool.check import check_members
 
-    with _asking(quiet=quiet) as progress:
+    with _asking() as progress:
         return check_members(members, data, device=device, progress=progress)
 
 
 @contextmanager
-def _asking(*, quiet: bool) -> Iterator[StageProgress]:
+def _asking() -> Iterator[StageProgress]:
     """Show how many models were asked."""
-    with resumable(), progress_bar(enabled=not quiet) as progress:
+    with interruptible(), progress_bar() as progress:
         yield stage(progress, "asking models")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cae_cli.options import Json, Trusted, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import say
 from cae_core.foreign_text import visible
 from cae_core.progress import stage
@@ -92,7 +92,7 @@ def run(
     crew = _crew(cluster, resource or [])
     if not dry_run:
         images = _images(made, data, test_data, foreign)
-        _train(made, pool, images, workers=workers, crew=crew, device=device, replace=replace, quiet=json)
+        _train(made, pool, images, workers=workers, crew=crew, device=device, replace=replace)
     seconds = time.perf_counter() - start
     counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
     if json:
@@ -158,11 +158,10 @@ def _train(
     crew: "AbstractContextManager[Crew] | None",
     device: str,
     replace: bool,
-    quiet: bool,
 ) -> None:
     from cae_backends.training.pool_jobs import train_pool
 
-    with resumable(), progress_bar(enabled=not quiet) as progress:
+    with interruptible(kept=pool.parent / "state"), progress_bar() as progress:
         train_pool(
             plan.jobs,
             images,

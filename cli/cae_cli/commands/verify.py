@@ -90,7 +90,7 @@ def run(
             allow_extrapolation=allow_extrapolation,
             claimed_accuracy=claimed_accuracy,
         )
-        with progress_bar(enabled=not json) as progress:
+        with progress_bar() as progress:
             verdict = verify_suspect(
                 suspect,
                 fingerprint,
