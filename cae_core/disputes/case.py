@@ -217,12 +217,10 @@ def judge_files(
     refuse_known_file(_named(suspect), {opened.digest(member): member for member in pool.own})
     record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     check_output(record, RECORD)
-    if (files.workdir / _CASE).exists():
-        say(
-            progress,
-            f"The case in {visible(str(files.workdir))} goes on, with its nonce and what is done of it.",
-        )
+    begun = (files.workdir / _CASE).exists()
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
+    if begun:
+        say(progress, f"the case in {visible(str(files.workdir))} goes on, with its nonce and what is done of it.")
     hearing = _Hearing(
         files=files, options=options, opened=opened, claim=claim, pool=pool, nonce=nonce, progress=progress
     )

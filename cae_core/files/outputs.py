@@ -4,6 +4,7 @@ Every command that writes asks here before its work begins. A link is refused wh
 stand in the link's place, and what it led to, perhaps a secret, would stay as it was.
 """
 
+import os
 import re
 import stat
 import zipfile
@@ -104,7 +105,7 @@ def refuse_irregular(path: Path) -> None:
     if stat.S_ISLNK(mode):
         raise StorageError(
             f"{_named(path)}: cannot be written (a link is there; a file would take its place, and what it leads to "
-            f"would stay as it is). Name the file itself: {_named(path.resolve())}."
+            f"would stay as it is). Name the file itself: {visible(os.path.realpath(path))}."
         )
     if not stat.S_ISREG(mode):
         raise StorageError(

@@ -106,7 +106,7 @@ def generate(
         state = start_run(queue, data.images.shape[1:])
     else:
         found, tried = len(state.accepted), state.next_seed
-        say(progress, f"An interrupted run goes on: {found} of {settings.count} examples from {tried} seeds so far.")
+        say(progress, f"an interrupted run goes on: {found} of {settings.count} examples from {tried} seeds so far.")
     state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
@@ -168,7 +168,7 @@ class _Course:
         wanted, queue = self._settings.count, len(state.queue)
         seeds = queue if self._settings.max_seeds is None else min(queue, self._settings.max_seeds)
         best = max(self._best, float(state.accepted.conferrability.max(initial=0.0)))
-        told = f"best conferrability {best:.2f}, wanted {self._settings.tau:g}" if best else "none judged yet"
+        told = f"best conferrability {best:.2f}, wanted {self._settings.tau:g}" if best else "no image judged yet"
         detail(self._progress, "searching", f"{state.next_seed} of {seeds} seeds tried, step {state.step}, {told}")
         self._progress("searching", min(len(state.accepted), wanted), wanted)
 

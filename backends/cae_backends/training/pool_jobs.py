@@ -102,7 +102,7 @@ class _Run:
         self.failures: dict[str, BaseException] = {}
         self.attempts: dict[str, int] = {}
         self.suspects: set[str] = set()
-        self.started: dict[str, float] = {}
+        self.running: dict[str, Running] = {}
         self.pace = Pace()
         self._tell("")
 
@@ -130,7 +130,8 @@ class _Run:
             done = wait(self.flying, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
             for future in done:
                 self._land(self.flying.pop(future), future)
-            detail(self.progress, "training", self._course(crew))
+            if self.flying:
+                detail(self.progress, "training", self._course(crew))
 
     def say_finished(self) -> None:
         """Say what need not be done, where that is a part."""
@@ -142,18 +143,15 @@ class _Run:
         """Say what an interruption still waits for."""
         count = sum(not future.done() for future in self.flying)
         if count:
-            say(self.progress, f"stopping; waiting for {count} job{'s' * (count > 1)} to end the epoch in progress")
+            say(self.progress, f"stopping; waiting for {count} job{'s' * (count > 1)} to end an epoch, or to be written")
 
     def _course(self, crew: Crew) -> str:
         """Return which jobs run, in which epochs, and how long the rest will take where that is known."""
-        now = time.monotonic()
         how_far: Callable[[Future[Result]], tuple[int, int]] = getattr(crew, "how_far", _nothing_told)
-        running, words = list[Running](), list[str]()
         for future, name in self.flying.items():
-            epochs, of = how_far(future)
-            job = self.inventory.jobs[name]
-            running.append(Running(job=job, epochs=epochs, seconds=now - self.started[name]))
-            words.append(f"{name} epoch {epochs + 1} of {of}" if 0 < epochs < of else name)
+            self.running[name].look(time.monotonic(), *how_far(future))
+        running = [self.running[name] for name in self.flying.values()]
+        words = [one.words() for one in running]
         more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
         left = self.pace.left(self.waiting.values(), running, workers=crew.limit)
         at_most = any(job.recipe.patience for job in self.waiting.values())
@@ -202,7 +200,7 @@ class _Run:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.flying[crew.submit(work, task)] = task.job.name
-                self.started[task.job.name] = time.monotonic()
+                self.running[task.job.name] = Running(task.job)
             except BrokenExecutor as error:
                 if attempt == _ATTEMPTS:
                     self.failures[task.job.name] = error
@@ -230,7 +228,7 @@ class _Run:
         except StorageError as full:
             self.failures[name] = full
         else:
-            self.pace.learn(self.inventory.jobs[name], result.seconds)
+            self.pace.learn(self.inventory.jobs[name], result.seconds, self.running.pop(name, None))
             self._tell(name)
 
     def _retry(self, name: str, error: BaseException) -> None:

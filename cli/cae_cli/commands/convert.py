@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import ContractText, Json, Trusted, print_json
-from cae_cli.progress import progress_bar
+from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import complain, say
 from cae_core.foreign_text import visible
+from cae_core.progress import detail
 
 if TYPE_CHECKING:
     from cae_converters.conversion import Conversion
@@ -45,8 +46,9 @@ def run(
     from cae_converters.conversion import convert
     from cae_core.contract import read_contract
 
-    images = None if data is None else open_data(data, split=split)
-    with progress_bar() as progress:
+    with interruptible(), progress_bar() as progress:
+        detail(progress, "reading", str(source) if data is None else data)
+        images = None if data is None else open_data(data, split=split)
         done = convert(
             source,
             target,

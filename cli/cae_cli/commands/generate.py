@@ -11,6 +11,7 @@ from cae_cli.setting_options import CommandWithSettings, takes_settings
 from cae_cli.streams import complain, say
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.foreign_text import visible
+from cae_core.progress import detail
 
 if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
@@ -66,8 +67,9 @@ def run(
         trusted=trusted,
         opened=opened,
     )
-    images = open_data(data, split=split)
     with interruptible(kept=checkpoint_of(output)), progress_bar() as progress:
+        detail(progress, "reading images", data)
+        images = open_data(data, split=split)
         result = generate_fingerprint(members, images, settings=chosen, output=output, opened=opened, progress=progress)
     if json:
         print_json(_summary(result, chosen, output))

@@ -9,6 +9,7 @@ import typer
 from cae_cli.options import ContractText, DeviceName, Json, Trusted, parse_eps, parse_nonce, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_core.foreign_text import visible
+from cae_core.progress import detail
 
 if TYPE_CHECKING:
     from cae_core.disputes.case import Case
@@ -137,8 +138,9 @@ def run(
         signed_by=signer,
         trusted=trusted,
     )
-    images = open_data(data, split=split)
     with interruptible(kept=files.workdir / "case.json"), progress_bar() as progress:
+        detail(progress, "reading images", data)
+        images = open_data(data, split=split)
         case = judge_files(files, images, options, progress=progress)
     if json:
         print_json(case)

@@ -13,7 +13,7 @@ from cae_cli.options import Json, Trusted, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import say
 from cae_core.foreign_text import visible
-from cae_core.progress import stage
+from cae_core.progress import detail, stage
 
 if TYPE_CHECKING:
     from cae_backends.execution.crew import Crew
@@ -76,6 +76,8 @@ def run(
 
     On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
     """
+    from cae_backends.training.pool_jobs import train_pool
+
     instead = {
         "source": source,
         "trusted": trusted or None,
@@ -91,8 +93,19 @@ def run(
     start = time.perf_counter()
     crew = _crew(cluster, resource or [])
     if not dry_run:
-        images = _images(made, data, test_data, foreign)
-        _train(made, pool, images, workers=workers, crew=crew, device=device, replace=replace)
+        with interruptible(kept=pool.parent / "state"), progress_bar() as progress:
+            detail(progress, "reading images", data or made.data)
+            images = _images(made, data, test_data, foreign)
+            train_pool(
+                made.jobs,
+                images,
+                pool,
+                workers=workers,
+                crew=crew,
+                device=device,
+                replace=replace,
+                progress=stage(progress, "training"),
+            )
     seconds = time.perf_counter() - start
     counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
     if json:
@@ -147,31 +160,6 @@ def _table(
     if source is not None:
         owner = {"file": str(source.resolve()), "trusted": trusted}
     return {"trainer": trainer, "source": owner, "members": members}
-
-
-def _train(
-    plan: "Plan",
-    pool: Path,
-    images: "PoolData",
-    *,
-    workers: int | None,
-    crew: "AbstractContextManager[Crew] | None",
-    device: str,
-    replace: bool,
-) -> None:
-    from cae_backends.training.pool_jobs import train_pool
-
-    with interruptible(kept=pool.parent / "state"), progress_bar() as progress:
-        train_pool(
-            plan.jobs,
-            images,
-            pool,
-            workers=workers,
-            crew=crew,
-            device=device,
-            replace=replace,
-            progress=stage(progress, "training"),
-        )
 
 
 def _images(plan: "Plan", data: str | None, test_data: str | None, foreign: str | None) -> "PoolData":

@@ -2,7 +2,9 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,10 +150,10 @@ def test_an_interruption_inside_a_step_loses_nothing(
     """Between the step and the turnover, the sixth time."""
     turn_over = Search.turn_over
 
-    def stop(search: Search, state: RunState) -> RunState:
+    def stop(search: Search, state: RunState, *, seen: Callable[[Any], None]) -> RunState:
         if state.step == 6:
             raise KeyboardInterrupt
-        return turn_over(search, state)
+        return turn_over(search, state, seen=seen)
 
     checkpoint = tmp_path / "state"
     with monkeypatch.context() as patch:
