@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -106,15 +106,17 @@ def _wrapped(text: Text, width: int) -> Iterator[Text]:
     """
     for line in text.split("\n", allow_blank=True):
         offsets, used = list[int](), 0
-        for word in re.finditer(r"\S+\s*", line.plain):
-            length = cell_len(word[0].rstrip())
-            if used and used + length > width:
-                offsets.append(word.start())
+        for found in re.finditer(r"(\S+)\s*", line.plain):
+            word, place = found[1], found.start()
+            parts = [word] if _DIGEST.fullmatch(word) else chop_cells(word, width)
+            if used and used + cell_len(parts[0]) > width:
+                offsets.append(place)
                 used = 0
-            if length > width and not _DIGEST.fullmatch(word[0].rstrip()):
-                offsets += range(word.start() + width, word.end(), width)
-                length %= width
-            used += length + len(word[0]) - len(word[0].rstrip())
+            for part in parts[:-1]:
+                place += len(part)
+                offsets.append(place)
+                used = 0
+            used += cell_len(parts[-1]) + len(found[0]) - len(word)
         yield from line.divide(offsets)
 
 

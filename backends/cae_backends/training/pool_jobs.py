@@ -143,7 +143,8 @@ class _Run:
         """Say what an interruption still waits for."""
         count = sum(not future.done() for future in self.flying)
         if count:
-            say(self.progress, f"stopping; waiting for {count} job{'s' * (count > 1)} to end an epoch, or to be written")
+            jobs = f"{count} job{'s' * (count > 1)}"
+            say(self.progress, f"stopping; waiting for {jobs} to end an epoch, or to be written")
 
     def _course(self, crew: Crew) -> str:
         """Return which jobs run, in which epochs, and how long the rest will take where that is known."""
