@@ -72,9 +72,17 @@ def print_verdict(verdict: Verdict) -> None:
     print_facts(facts, title=title)
 
 
+class _Console(Console):
+    """One that lets its user know that nobody reads any more, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass the error on."""
+        raise  # noqa: PLE0704 - rich calls this where it has caught it
+
+
 def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_ENDLESS)
+    console = _Console()
+    return console if console.is_terminal else _Console(width=_ENDLESS)
 
 
 def _print_table(table: RenderableType) -> None:
