@@ -168,7 +168,7 @@ class _Course:
         wanted, queue = self._settings.count, len(state.queue)
         seeds = queue if self._settings.max_seeds is None else min(queue, self._settings.max_seeds)
         best = max(self._best, float(state.accepted.conferrability.max(initial=0.0)))
-        told = f"best conferrability {best:.2f}, wanted {self._settings.tau:g}" if best else "no image judged yet"
+        told = f"best conferrability {best:.3f}, wanted {self._settings.tau:g}" if best else "no label has turned yet"
         detail(self._progress, "searching", f"{state.next_seed} of {seeds} seeds tried, step {state.step}, {told}")
         self._progress("searching", min(len(state.accepted), wanted), wanted)
 

@@ -127,11 +127,10 @@ class _Run:
     def drive(self, crew: Crew) -> None:
         """Keep the crew, which has the data, busy until no job is left."""
         while self._launch(crew):
+            detail(self.progress, "training", self._course(crew))
             done = wait(self.flying, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
             for future in done:
                 self._land(self.flying.pop(future), future)
-            if self.flying:
-                detail(self.progress, "training", self._course(crew))
 
     def say_finished(self) -> None:
         """Say what need not be done, where that is a part."""
