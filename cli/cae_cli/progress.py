@@ -15,7 +15,7 @@ from cae_core.progress import Reporter
 
 __all__ = ["duration", "interruptible", "progress_bar"]
 
-_EVERY_S = 30.0
+_EVERY_S = 60.0
 """Between two lines where stderr is no terminal; a command that is done before prints none."""
 
 

@@ -1,7 +1,5 @@
 """A verdict that was asked for, perhaps paid for, and cannot be printed is kept in a file."""
 
-import secrets
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +34,9 @@ def print_or_keep(show: Callable[[], None], record: object, *, what: str, beside
 
 def _kept(record: object, what: str, beside: Path) -> str:
     """Write the record somewhere, and return a sentence that says where."""
+    import secrets
+    import tempfile
+
     from cae_core.files.records import readable_json
     from cae_core.files.storage import write_atomically
 

@@ -112,7 +112,7 @@ def test_a_claimant_does_not_write_on_the_judges_screen(
 ) -> None:
     seal = tmp_path / "seal.json"
     assert run_cae("seal", calibrated, "-o", seal, "--claimant", EVIL).code == 0
-    judge = [
+    judge: list[str | Path] = [
         *("judge", "--claim", calibrated, "--seal", seal, "--source", pool.source, "--data", "digits"),
         *("--pool", calibration_pool.copied(tmp_path, without=["screen"]), "--seals", "1", "--suspect", pool.other),
         *("--fpr", "0.2", "--iterations", "20", "--count", "10", "--workdir", tmp_path / "case"),

@@ -84,7 +84,7 @@ def test_an_input_is_known_under_any_name(tmp_path: Path, monkeypatch: pytest.Mo
         model / "variables" / "new.safetensors",
         tmp_path / "way" / "saved_model" / "new",
     ):
-        with pytest.raises(OptionError, match="would replace what it is made from"):
+        with pytest.raises(OptionError, match="this is one of the inputs"):
             check_output(path, FINGERPRINT, inputs=[given, model])
     check_output(tmp_path / "saved_model_2", FINGERPRINT, inputs=[given, model])
     with pytest.raises(OptionError, match="belongs to what the work begins with"):
