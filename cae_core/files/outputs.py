@@ -64,7 +64,9 @@ def check_output(path: Path, kind: OutputKind, *, inputs: Iterable[Path] = ()) -
     """
     for given in inputs:
         if _is_in(path, given):
-            raise OptionError(f"{_named(path)}: {kind.words} would replace what it is made from. Name another file.")
+            raise OptionError(
+                f"{_named(path)}: this is one of the inputs, and {kind.words} would take its place. Name another file."
+            )
     refuse_irregular(path)
     head = _beginning(path)
     if head and not kind.recognised(path, head):
