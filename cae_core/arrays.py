@@ -58,5 +58,7 @@ def sha256_of(*parts: str | NDArray[Any]) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)
+        digest.update(
+            part.encode("utf-8", "surrogatepass") if isinstance(part, str) else np.ascontiguousarray(part).data
+        )
     return digest.hexdigest()

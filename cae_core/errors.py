@@ -18,6 +18,8 @@ Every message says what was expected, what was found and what to do. Foreign exc
 one of these where they cross the border, with ``raise ... from exc``.
 """
 
+from cae_core.foreign_text import visible
+
 __all__ = [
     "BackendMissing",
     "CaeError",
@@ -92,18 +94,25 @@ class VerdictError(CaeError):
 def first_line(error: BaseException) -> str:
     r"""Return the first line of a foreign exception's message, to stand in a sentence; its type where it has none.
 
-    At most 200 characters, without the point or colon at its end.
+    At most 200 characters, without the point or colon at its end, and `visible`: a framework names what it reads.
 
     Example:
         >>> first_line(ValueError("no such axis\nTraceback of the runtime ..."))
         'no such axis'
     """
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":. ")
-    return line if len(line) <= 200 else line[:199] + "…"
+    line = (_told(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":. ")
+    return visible(line if len(line) <= 200 else line[:199] + "…", longest=None)
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - some frameworks' exceptions cannot say what happened
+        return ""
 
 
 def quoted(value: object) -> str:
-    """Return a foreign value as one short piece of a sentence: its beginning, at most 80 characters.
+    """Return a foreign value as one short piece of a sentence: its beginning, at most 80 characters, `visible`.
 
     Example:
         >>> quoted("NHWC"), quoted(1 << 20000)
@@ -113,4 +122,4 @@ def quoted(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # thousands of digits, or lists within lists
         return f"{type(value).__name__} too large to be shown"
-    return text if len(text) <= 80 else text[:79] + "…"
+    return visible(text if len(text) <= 80 else text[:79] + "…", longest=None)

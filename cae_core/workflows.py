@@ -15,13 +15,14 @@ from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrat
 from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
 from cae_core.errors import GenerationError
+from cae_core.files.outputs import FINGERPRINT, LEDGER, RUN_STATE, check_output
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.loaders import Device
 from cae_core.opening.model_files import ModelFiles, suspect_digest
 from cae_core.opening.party import Party
 from cae_core.paths import StrPath
-from cae_core.progress import Progress, StageProgress, silent, stage
+from cae_core.progress import Progress, StageProgress, detail, silent, stage
 from cae_core.verification.known_models import check_self, refuse_known_file
 from cae_core.verification.ledger import ledger_of
 from cae_core.verification.options import DEFAULT, VerificationOptions
@@ -83,6 +84,7 @@ def generate_fingerprint(
 
     Raises:
         GenerationError: the state of a run with other inputs is kept there.
+        OptionError: ``output`` is one of the models, or a file of another kind; see `check_output`.
         PoolError: a pool is empty, a file has changed, or one file plays two parts.
         CaeError: see `generate`, `open_white_boxes` and `save_fingerprint`.
     """
@@ -90,14 +92,19 @@ def generate_fingerprint(
     from cae_core.generation.white_boxes import open_white_boxes, origin_of, provenance_of
     from cae_core.pool.members import OpenPool
 
-    opened = opened or OpenPool()
-    provenance = provenance_of(members, opened=opened)
     output = Path(output)
+    used = [member.path for member in members.everyone]
+    check_output(output, FINGERPRINT, inputs=used)
+    check_output(checkpoint_of(output), RUN_STATE, inputs=used)
+    opened = opened or OpenPool()
+    detail(progress, "opening models", "hashing their files")
+    provenance = provenance_of(members, opened=opened)
     checkpoint = checkpoint_of(output)
     if not replace:  # before anything takes long
         refuse_other_inputs(checkpoint, data, settings, provenance)
     opening = stage(progress, "opening models")
     white_boxes = open_white_boxes(members, opened=opened, images=data.images, progress=opening)
+    detail(progress, "preparing", "the models are put together for the search")
     result = generate(
         white_boxes,
         data,
@@ -128,10 +135,13 @@ def calibrate_fingerprint(
     ``opened`` is what the job has hashed already, and says where it runs its models.
 
     Raises:
+        OptionError: ``output`` is one of the models, or a file of another kind; see `check_output`.
         CaeError: see `load_fingerprint`, `cae_core.calibration.calibrate.calibrate` and `save_calibrated`.
     """
     from cae_core.calibration.calibrate import calibrate
 
+    asked = (*members.generation, *members.screen, *members.references, *members.surrogates)
+    check_output(Path(output or fingerprint), FINGERPRINT, inputs=[member.path for member in asked])
     loaded = load_fingerprint(fingerprint)
     calibration = calibrate(loaded, members, settings=settings, opened=opened, progress=progress).calibration
     subject = CalibratedFingerprint(fingerprint=loaded, calibration=calibration)
@@ -179,6 +189,9 @@ def verify_suspect(
         StorageError: the ledger cannot be used.
         CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
+    kept = None if ledger is None else ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger)
+    if kept is not None:
+        check_output(kept, LEDGER, inputs=[Path(fingerprint), Path(suspect)])
     party = Party(device=device, limits=limits)
     subject, name = load_calibrated(fingerprint), os.fspath(suspect)
     files = ModelFiles(name)
@@ -188,7 +201,7 @@ def verify_suspect(
     if self_check:
         check_self(subject, name, named.sha256)
     asked = partial(
-        verify if ledger is None else verify_remembered,
+        verify if kept is None else verify_remembered,
         opened.model,
         subject,
         named=named,
@@ -199,10 +212,7 @@ def verify_suspect(
         containment=opened.containment,
         progress=progress,
     )
-    if ledger is None:
-        verdict = asked()
-    else:
-        verdict = asked(ledger=ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger))
+    verdict = asked() if kept is None else asked(ledger=kept)
     party.end()
     files.check_unchanged()
     return verdict

@@ -20,7 +20,7 @@ from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.pool.seen_outputs import SeenOutputs
-from cae_core.progress import StageProgress, silent
+from cae_core.progress import StageProgress, detail, silent
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
@@ -170,6 +170,7 @@ def calibrate(
     everyone = [*members.generation, *members.screen, *members.references, *members.surrogates]
     asker.opened.expect(everyone)
     for done, member in enumerate(everyone, start=1):
+        detail(progress, "asking models", member.name)
         asker.ask(member, checked=done > len(members.generation))
         progress(done, len(everyone))
     chosen, weights = np.ones(len(fingerprint), bool), None

@@ -32,12 +32,14 @@ from cae_core.disputes.judging import (
     judge_unasked,
     refuse_known_file,
 )
-from cae_core.disputes.regeneration import JudgePool, Regeneration, read_judge_pool, regenerate
+from cae_core.disputes.regeneration import KEPT_FINGERPRINT, JudgePool, Regeneration, read_judge_pool, regenerate
 from cae_core.disputes.seal import Seal
 from cae_core.errors import OptionError, OverwriteError, VerdictError
+from cae_core.files.outputs import FINGERPRINT, RECORD, check_folder, check_output
 from cae_core.files.records import read_hashed_record, read_record, readable_json
 from cae_core.files.storage import write_atomically, write_new
 from cae_core.fingerprint.file import FingerprintFile
+from cae_core.foreign_text import visible
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
@@ -46,11 +48,13 @@ from cae_core.opening.opened import Opened
 from cae_core.opening.party import Party
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
-from cae_core.progress import Progress, silent, stage
+from cae_core.progress import Progress, detail, say, silent, stage
 from cae_core.reading import reading
 from cae_core.verification.verdict import Suspect
 
 __all__ = ["Case", "CaseFiles", "Contained", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
+
+_CASE = "case.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +252,8 @@ def judge_files(
     for path in (files.seal, files.source):
         if not path.exists():
             raise VerdictError(f"{path}: no such file. Give what the claimant has handed over.")
+    _check_workdir(files)
+    detail(progress, "opening the claim", "reading and hashing what lies before the judge")
     with copied_models([str(files.source), files.suspect], files.workdir) as copies:
         return _judged_case(files, data, options, copies, progress)
 
@@ -264,7 +270,12 @@ def _judged_case(
     pool = read_judge_pool(files.pool, Path(source.spec), ancestor=ancestor, trusted=options.trusted, opened=opened)
     suspect, named = _suspect(files, options, accused), Suspect.of(accused, name=files.suspect)
     refuse_known_file(named, {opened.digest(member): member for member in pool.own})
+    record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
+    check_output(record, RECORD)
+    begun = (files.workdir / _CASE).exists()
     nonce = _kept_nonce(files.workdir, claim.seal, options.nonce)  # the seal is open: now it may be drawn
+    if begun:
+        say(progress, f"the case in {visible(str(files.workdir))} goes on, with its nonce and what is done of it.")
     hearing = _Hearing(
         files=files,
         options=options,
@@ -292,7 +303,6 @@ def _judged_case(
         signed_by=options.signed_by,
         containment=Contained(suspect=suspect.containment, claimant=claimed.containment),
     )
-    record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     write_atomically(record, readable_json(case), mode=0o600)
     return case
 
@@ -309,6 +319,22 @@ class _Hearing:
     theirs: Sequence[PoolMember]
     nonce: bytes
     progress: Progress
+
+
+def _check_workdir(files: CaseFiles) -> None:
+    """Refuse a folder where the case would take the place of what lies before the judge, or of somebody's fingerprint.
+
+    Raises:
+        OptionError: it belongs to one of them, or holds a fingerprint and no case.
+        StorageError: it is no folder.
+    """
+    given = [files.claim, files.seal, files.opening, files.source, files.pool, Path(files.suspect)]
+    given += [] if files.claimant_pool is None else [files.claimant_pool]
+    kept = files.workdir / KEPT_FINGERPRINT
+    check_folder(files.workdir, inputs=given)
+    check_output(kept, FINGERPRINT, inputs=given)
+    if kept.exists() and not (files.workdir / _CASE).exists():
+        raise OptionError(f"{kept}: this fingerprint is of no case of `cae judge`. Name another --workdir.")
 
 
 def _open_pool(
@@ -350,7 +376,7 @@ def _opened_claim(files: CaseFiles, source: ModelFiles, suspect: ModelFiles) -> 
 
 def _kept_nonce(folder: Path, seal: Seal, given: bytes | None) -> bytes:
     """Return the nonce of this case: of an earlier run in the folder, else the given one, else a random one."""
-    path = folder / "case.json"
+    path = folder / _CASE
     if not path.exists():
         nonce = secrets.token_bytes(16) if given is None else given
         record = {"commitment": seal.commitment, "nonce": nonce.hex()}
@@ -376,7 +402,8 @@ def _replayed(hearing: _Hearing) -> ClaimRerun | None:
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
     members = claimed_members(claimed, hearing.pool.source, hearing.theirs, opened=hearing.opened)
-    white_boxes = open_white_boxes(members, opened=hearing.opened)
+    opening = stage(hearing.progress, "opening the claim's models")
+    white_boxes = open_white_boxes(members, opened=hearing.opened, progress=opening)
     index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
     return rerun_claim(claimed, white_boxes, index, progress=hearing.progress)
 

@@ -30,10 +30,11 @@ from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.pool.same_model import probe_images, same_outputs
-from cae_core.progress import Progress, silent, stage
+from cae_core.progress import Progress, detail, silent, stage
 from cae_core.workflows import forget_checkpoint, generate_fingerprint
 
 __all__ = [
+    "KEPT_FINGERPRINT",
     "DrawnImages",
     "JudgePool",
     "Regeneration",
@@ -44,7 +45,8 @@ __all__ = [
 ]
 
 
-_FILE = "fingerprint.safetensors"
+KEPT_FINGERPRINT = "fingerprint.safetensors"
+"""The name of a regeneration in the folder of its case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +230,7 @@ def regenerate(
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
     half = draw_half(data, nonce=nonce, count=settings.count)
     _refuse_source(pool, data, opened, progress)
-    path = None if folder is None else folder / _FILE
+    path = None if folder is None else folder / KEPT_FINGERPRINT
     fingerprint = _generated(pool.generating, half, seeded, path, opened=opened, progress=progress)
     result = calibrate(
         fingerprint,
@@ -292,6 +294,7 @@ def _refuse_source(pool: JudgePool, data: ImageSet, opened: OpenPool, progress: 
     probes, members, digest = probe_images(data), pool.own, opened.digest(pool.source)
     output = opened.open(pool.source, keep=True).model.predict(probes).probabilities
     for done, member in enumerate(members, start=1):
+        detail(progress, "checking the pool", member.name)
         same_file = opened.digest(member) == digest
         if same_file or same_outputs(output, opened.open(member).model.predict(probes).probabilities):
             raise PoolError(

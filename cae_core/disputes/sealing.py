@@ -10,6 +10,7 @@ from cae_core.calibration.calibrated import load_calibrated
 from cae_core.disputes.seal import Opening, Seal, make_opening
 from cae_core.errors import OverwriteError, VerdictError
 from cae_core.files.locks import exclusive
+from cae_core.files.outputs import RECORD, check_output
 from cae_core.files.records import as_json, read_record, readable_json
 from cae_core.files.storage import creating, write_new
 from cae_core.paths import StrPath
@@ -72,11 +73,14 @@ def seal_file(
             wherever there is a seal.
 
     Raises:
+        OptionError: the seal would take the place of something else; see `check_output`.
         VerdictError: a seal, or the opening of another claim, is there already: without its opening a seal is worth
             nothing.
         CaeError: see `load_calibrated` and `make_opening`.
     """
     output = Path(output)
+    for path in (output, opening_of(output)):
+        check_output(path, RECORD, inputs=[Path(fingerprint)])
     subject = load_calibrated(fingerprint)
     loaded, calibration = subject.fingerprint, subject.calibration
     opening = make_opening(

@@ -50,8 +50,8 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
 
 
 def digest_of(value: Any) -> str:  # noqa: ANN401
-    """Return the SHA-256 of the canonical JSON of ``value``."""
-    return sha256_of_text(canonical_json(value))
+    """Return the SHA-256 of the canonical JSON of ``value``; JSON may hold halves of surrogate pairs, and UTF-8 not."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def sha256_of_text(text: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from cae_core.errors import VerdictError
 from cae_core.reading import check_depth, read_limited, reading
 
-__all__ = ["JsonFields", "as_json", "read_hashed_record", "read_record", "readable_json"]
+__all__ = ["JsonFields", "as_json", "ascii_json", "read_hashed_record", "read_record", "readable_json"]
 
 
 _LARGEST = 1 << 25
@@ -107,6 +107,16 @@ def read_hashed_record(path: Path, *, remedy: str = "") -> tuple[dict[str, Any],
 
 
 def readable_json(record: object) -> bytes:
-    """Return ``record``, see `as_json`, as people read it: indented, and with a line's end."""
-    text = json.dumps(as_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode(errors="backslashreplace")  # half a surrogate pair, of a path say, becomes JSON's own escape
+    """Return ``record``, see `as_json`, as people read it: indented, with a line's end, and `ascii_json`."""
+    return (ascii_json(as_json(record), indent=2, allow_nan=False) + "\n").encode("ascii")
+
+
+def ascii_json(value: object, *, indent: int | None = None, allow_nan: bool = True) -> str:
+    r"""Return ``value`` in JSON of printable ASCII: no name in it does anything to a screen, or cannot be encoded.
+
+    Example:
+        >>> ascii_json(["\u202e", "\x7f"])
+        '["\\u202e", "\\u007f"]'
+    """
+    # the one character of ASCII that JSON leaves as it is and that nobody can see; it stands in strings only
+    return json.dumps(value, indent=indent, allow_nan=allow_nan).replace("\x7f", "\\u007f")

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cae_core.errors import OverwriteError, StorageError
+from cae_core.files.outputs import refuse_irregular
 
 __all__ = ["creating", "replacing", "write_atomically", "write_new"]
 
@@ -29,8 +30,9 @@ def replacing(path: Path, *, mode: int = 0o644) -> Generator[Path]:
         mode: its permissions; a secret takes 0o600.
 
     Raises:
-        StorageError: the disk is full, or the folder cannot be written.
+        StorageError: the disk is full, the folder cannot be written, or ``path`` is a link, a device or a folder.
     """
+    refuse_irregular(path)
     with _written(path, mode, _replace) as draft:
         yield draft
 

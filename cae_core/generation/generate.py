@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core import version as release
-from cae_core.arrays import as_unit_float
+from cae_core.arrays import Floats32, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import DataError, GenerationError
 from cae_core.files.digests import digest_of
@@ -33,7 +33,7 @@ from cae_core.generation.seeds import SeedQueue, rank_seeds
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_source_errors
 from cae_core.generation.white_boxes import WhiteBoxes, check_references
-from cae_core.progress import Progress, silent, stage
+from cae_core.progress import Progress, StageProgress, detail, say, silent, stage
 
 __all__ = ["GenerationResult", "generate", "generation_inputs", "refuse_other_inputs"]
 
@@ -116,10 +116,11 @@ def generate(
             seed=settings.seed,
             progress=stage(progress, "ranking seeds"),
         )
-        check_references(white_boxes, data)
+        check_references(white_boxes, data, progress=stage(progress, "comparing models"))
         state = start_run(queue, data.images.shape[1:])
     else:
-        progress("going on from", len(state.accepted), settings.count)
+        found, tried = len(state.accepted), state.next_seed
+        say(progress, f"an interrupted run goes on: {found} of {settings.count} examples from {tried} seeds so far.")
     state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
@@ -128,7 +129,7 @@ def generate(
             checkpoint.unlink(missing_ok=True)
         raise _without_examples(state, settings)
     complete = len(state.accepted) >= settings.count
-    fingerprint, dropped = _collect(search, state, inputs)
+    fingerprint, dropped = _collect(search, state, inputs, progress)
     return GenerationResult(
         fingerprint, state.next_seed, state.step, complete, state.unconfirmed, dropped, resumed_with
     )
@@ -164,6 +165,7 @@ def _search(
     progress: Progress,
 ) -> RunState:
     wanted = search.settings.count
+    course = _Course(search, progress)
     due = -math.inf  # so that the ranking, which is not repeated, is saved at once
     try:
         while len(state.accepted) < wanted:
@@ -171,8 +173,8 @@ def _search(
             if not len(state.position):
                 break
             moved, _ = search.step(state)
-            state = search.turn_over(moved)
-            progress("searching", min(len(state.accepted), wanted), wanted)
+            state = search.turn_over(moved, seen=course.see)
+            course.tell(state)
             if checkpoint is not None and (now := time.monotonic()) >= due:
                 save_checkpoint(state, checkpoint, run_id=run_id)
                 due = now + max(_SAVE_EVERY_S, (time.monotonic() - now) / _SAVE_SHARE)
@@ -190,13 +192,33 @@ def _without_examples(state: RunState, settings: GenerationSettings) -> Generati
     )
 
 
-def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[Fingerprint, int]:
+class _Course:
+    """Says how a search goes: a count of examples alone does not tell a slow one from a hopeless one."""
+
+    def __init__(self, search: Search, progress: Progress) -> None:
+        self._settings, self._progress, self._best = search.settings, progress, 0.0
+
+    def see(self, conferrability: Floats32) -> None:
+        """Remember the best of what was judged."""
+        self._best = max(self._best, float(conferrability.max(initial=0.0)))
+
+    def tell(self, state: RunState) -> None:
+        """Tell how many examples there are, and what led to them."""
+        wanted, queue = self._settings.count, len(state.queue)
+        seeds = queue if self._settings.max_seeds is None else min(queue, self._settings.max_seeds)
+        best = max(self._best, float(state.accepted.conferrability.max(initial=0.0)))
+        told = f"best conferrability {best:.3f}, wanted {self._settings.tau:g}" if best else "no label has turned yet"
+        detail(self._progress, "searching", f"{state.next_seed} of {seeds} seeds tried, step {state.step}, {told}")
+        self._progress("searching", min(len(state.accepted), wanted), wanted)
+
+
+def _collect(search: Search, state: RunState, inputs: dict[str, Any], progress: Progress) -> tuple[Fingerprint, int]:
     """Return the fingerprint, and how many probes another implementation of a member's file did not confirm."""
     data, accepted = search.data, state.accepted
     first = np.argsort(accepted.position[: search.settings.count], kind="stable")
     index = state.queue.index[accepted.position[first]]
     drawn = _choose_probes(len(data), index, search.settings.seed)
-    probes = drawn[_confirmed(search, data.images[drawn])]
+    probes = drawn[_confirmed(search, data.images[drawn], stage(progress, "confirming probes"))]
     generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
     errors = _choose_source_errors(search, state.queue, np.concatenate([index, probes]))
     if len(errors):
@@ -224,14 +246,19 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any]) -> tuple[F
     return fingerprint, len(drawn) - len(probes)
 
 
-def _confirmed(search: Search, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _confirmed(search: Search, images: NDArray[np.uint8], progress: StageProgress) -> NDArray[np.bool_]:
     models = search.white_boxes.models
     if all(witness_of(model) is None for model in models):
         return np.ones(len(images), np.bool_)
     everyone = np.ones(len(models), np.bool_)
     parts = [images[i : i + search.settings.batch] for i in range(0, len(images), search.settings.batch)]
-    asked = ((part, search.judging.vjp(as_unit_float(part), everyone)[0]) for part in parts)
-    return np.concatenate([confirmed_by_witnesses(models, part, logits) for part, logits in asked])
+    confirmed: list[NDArray[np.bool_]] = []
+    for part in parts:
+        detail(progress, "confirming probes", "asking each model's file, run by another implementation")
+        logits = search.judging.vjp(as_unit_float(part), everyone)[0]
+        confirmed.append(confirmed_by_witnesses(models, part, logits))
+        progress(len(confirmed), len(parts))
+    return np.concatenate(confirmed)
 
 
 def _choose_source_errors(search: Search, queue: SeedQueue, taken: NDArray[np.int64]) -> LabelledImages:

@@ -1,6 +1,7 @@
 """One iteration of the search (Algorithm 1): dropout, objective, pullback, Adam, projection; the batch's turnover."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from cae_core.method.ball import Ball
 from cae_core.method.dropout import keep_mask
 from cae_core.method.objectives.objective import Goal, Objective
 from cae_core.models import Ensemble
+from cae_core.progress import silent
 
 __all__ = ["Search"]
 
@@ -106,14 +108,19 @@ class Search:
         images = self.ball.project(state.images + change, seeds)
         return dataclasses.replace(state, step=state.step + 1, images=images, adam=adam), value.value
 
-    def turn_over(self, state: RunState) -> RunState:
-        """Accept what is due and accepted; let accepted and spent images leave the batch."""
+    def turn_over(self, state: RunState, *, seen: Callable[[Floats32], None] = silent) -> RunState:
+        """Accept what is due and accepted; let accepted and spent images leave the batch.
+
+        Args:
+            state: after a step.
+            seen: told the conferrability (n,) of those judged images, accepted or not, whose label is a wrong one.
+        """
         every, steps = self.settings.check_every, state.adam.steps
         spent = steps >= self.settings.iterations
         due = spent | (steps % every == 0) if every else spent
         if not due.any():
             return state
-        found, unconfirmed = self._judge(state, np.flatnonzero(due))
+        found, unconfirmed = self._judge(state, np.flatnonzero(due), seen)
         stay = ~(np.isin(state.position, [*found.position, *unconfirmed]) | spent)
         return dataclasses.replace(
             state,
@@ -125,7 +132,9 @@ class Search:
             unconfirmed=state.unconfirmed + len(unconfirmed),
         )
 
-    def _judge(self, state: RunState, index: NDArray[np.int64]) -> tuple[Accepted, NDArray[np.int64]]:
+    def _judge(
+        self, state: RunState, index: NDArray[np.int64], seen: Callable[[Floats32], None]
+    ) -> tuple[Accepted, NDArray[np.int64]]:
         """Judge the images at ``index`` of the batch as a suspect will see them.
 
         Return the accepted ones, and the queue positions of those that another implementation of a member's file does
@@ -133,15 +142,17 @@ class Search:
         """
         position = state.position[index]
         images = self.ball.quantise(state.images[index], self.seeds_of(state, position))
+        original, truth = state.queue.original[position], self.data.labels[state.queue.index[position]]
         judged = accept(
             images,
             white_boxes=self.white_boxes,
             ensemble=self.judging,
-            original=state.queue.original[position],
-            ground_truth=self.data.labels[state.queue.index[position]],
+            original=original,
+            ground_truth=truth,
             tau=self.settings.tau,
             min_margin=self.settings.min_margin,
         )
+        seen(judged.conferrability[(judged.labels != original) & (judged.labels != truth)])
         yes = judged.accepted
         found = Accepted(
             position[yes],

@@ -15,7 +15,7 @@ from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError, ModelError, PoolError
 from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.models import Predictions
-from cae_core.progress import StageProgress, silent
+from cae_core.progress import StageProgress, detail, silent
 from cae_core.statistics.intervals import clopper_pearson
 
 __all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
@@ -71,7 +71,9 @@ def rank_seeds(
     answers = np.zeros((len(white_boxes.models), len(data)), np.int32)
     accuracy: list[float] = []
     for position, (relation, model) in enumerate(zip(_relations(white_boxes), white_boxes.models, strict=True)):
-        name, predictions = white_boxes.name(position), model.predict(data.images)
+        name = white_boxes.name(position)
+        detail(progress, "ranking seeds", name)
+        predictions = model.predict(data.images)
         sums[relation] += _probabilities(predictions, name, classes)
         accuracy.append(_checked_accuracy(predictions.labels, labels, classes, name, source=position == 0))
         answers[position] = predictions.labels

@@ -18,7 +18,7 @@ from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import GenerationMembers
 from cae_core.pool.same_model import first_equal, probe_images
-from cae_core.progress import StageProgress, silent
+from cae_core.progress import StageProgress, detail, silent
 
 __all__ = ["Logits", "WhiteBoxes", "check_references", "open_white_boxes", "origin_of", "provenance_of"]
 
@@ -101,6 +101,7 @@ def open_white_boxes(
     opened.expect(everyone, gradients=True)
     models: list[DifferentiableModel] = []
     for done, member in enumerate(everyone, start=1):
+        detail(progress, "opening models", member.name)
         models.append(opened.open_white_box(member, images=images).model)
         progress(done, len(everyone))
     boundary = 1 + len(members.surrogates)
@@ -142,14 +143,23 @@ def origin_of(members: GenerationMembers, white_boxes: WhiteBoxes, *, opened: Op
     return {"files": list(opened.files(members.source.path).lines), **told}
 
 
-def check_references(white_boxes: WhiteBoxes, data: ImageSet) -> None:
+def check_references(white_boxes: WhiteBoxes, data: ImageSet, *, progress: StageProgress = silent) -> None:
     """Refuse a reference that answers like the source or a surrogate: nothing could be conferrable then.
+
+    Args:
+        white_boxes: source and *generate* members.
+        data: the images from which the probes are made.
+        progress: called with the models asked and their number.
 
     Raises:
         PoolError: naming both.
     """
     probes = probe_images(data)
-    outputs = [model.predict(probes).probabilities for model in white_boxes.models]
+    outputs: list[Floats32 | None] = []
+    for position, model in enumerate(white_boxes.models):
+        detail(progress, "comparing models", white_boxes.name(position))
+        outputs.append(model.predict(probes).probabilities)
+        progress(position + 1, len(white_boxes.models))
     first = 1 + len(white_boxes.surrogates)
     derived = [output for output in outputs[:first] if output is not None]
     for position, output in enumerate(outputs[first:], start=first):

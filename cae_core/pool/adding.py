@@ -14,6 +14,7 @@ from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
 from cae_core.files.locks import exclusive
+from cae_core.files.outputs import MANIFEST, check_output
 from cae_core.loaders import Device
 from cae_core.opening.model_files import suspect_digest
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
@@ -53,10 +54,12 @@ def describe_models(
             code may be opened.
 
     Raises:
+        OptionError: the manifest is one of the models, or a file of another kind; see `check_output`.
         ContractError: the contract holds a mean image, which no manifest can.
         OptionError: the pool has no such parent.
         PoolError: the manifest is wrong, or would be with these rows.
     """
+    check_output(manifest, MANIFEST, inputs=models)
     common = {
         "role": role,
         "relation": relation,

@@ -20,7 +20,7 @@ from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.same_model import probe_images
 from cae_core.pool.seen_outputs import SeenOutputs
-from cae_core.progress import StageProgress, silent
+from cae_core.progress import StageProgress, detail, silent
 
 __all__ = ["MemberReport", "check_added", "check_members", "refuse_problems"]
 
@@ -87,6 +87,7 @@ def check_members(
     answers: list[Labels | None] = []
     outputs: list[Floats32 | None] = []
     for member in members:
+        detail(progress, "asking models", member.name)
         report = MemberReport(member)
         labels, output = _asked(report, data, probes, opened)
         reports.append(report)

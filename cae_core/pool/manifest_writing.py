@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from cae_core.errors import PoolError, quoted
 from cae_core.files.storage import write_atomically
 from cae_core.pool.manifest import parse_pool, read_pool
 
@@ -39,8 +40,13 @@ def append_rows(path: Path, rows: Sequence[ManifestRow]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    parse_pool(text.encode(), path)  # whoever writes, what stands in the file is a pool
-    write_atomically(path, text.encode())
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:  # a path may hold bytes that are no text
+        odd = quoted(error.object[error.start : error.end])
+        raise PoolError(f"{path}: a manifest is UTF-8, and a model's path is not ({odd}). Rename the file.") from error
+    parse_pool(content, path)  # whoever writes, what stands in the file is a pool
+    write_atomically(path, content)
 
 
 def foreign_rows(path: Path, *, trained: Collection[str], rows: Sequence[ManifestRow]) -> list[ManifestRow]:

@@ -3,6 +3,7 @@
 from cae_core.disputes.case import Case
 from cae_core.disputes.judging import Judgement
 from cae_core.files.records import as_json
+from cae_core.foreign_text import visible
 
 __all__ = ["case_facts"]
 
@@ -16,9 +17,9 @@ def case_facts(case: Case) -> dict[str, str]:
         "remedy": judgement.remedy or None,
         "p-value": _p_value(judgement),
         "references": f"{judgement.references} of the judge's; the rate takes {judgement.needed}",
-        "sealed": f"{evidence['sealed_at'] or 'not dated'}  {judgement.evidence.authority}",
+        "sealed": f"{evidence['sealed_at'] or 'not dated'}  {visible(judgement.evidence.authority)}",
         "suspect since": evidence["suspect_since"] or "not known",
-        "claim": f"{opening.fingerprint_id[:16]}, by {opening.claimant or 'nobody named'}",
+        "claim": f"{opening.fingerprint_id[:16]}, by {visible(opening.claimant) or 'nobody named'}",
         "signed by": "not signed" if case.signed_by is None else f"the key {case.signed_by}; decides nothing",
         "consistency": _consistency(case),
         "replay": _replay(case),

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
 from cae_backends.onnxruntime.session import REINSTALL
+from cae_core.progress import Progress, detail, silent
 
 __all__ = ["PartReport", "check_up"]
 
@@ -77,9 +78,14 @@ _NOT_PARTS = ("dev", "all")
 """Extras that are for the project's own work, or nothing but others together."""
 
 
-def check_up() -> list[PartReport]:
+def check_up(progress: Progress = silent) -> list[PartReport]:
     """Examine every part of the installation: what always belongs to it, then the extras that the package declares."""
-    return [_examine(part) for part in (*_ALWAYS, *_optional_parts())]
+    parts, reports = (*_ALWAYS, *_optional_parts()), list[PartReport]()
+    for part in parts:
+        detail(progress, "checking parts", part.name)
+        reports.append(_examine(part))
+        progress("checking parts", len(reports), len(parts))
+    return reports
 
 
 def _optional_parts() -> list[_Part]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.errors import OptionError
+from cae_core.files.outputs import check_folder
 from cae_core.files.records import as_json
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import PoolMember, Role, read_pool
@@ -26,6 +28,8 @@ __all__ = ["DEMO_EPS", "DEMO_NONCE", "DEMO_TAU", "DemoResult", "demo_jobs", "run
 
 DEMO_EPS, DEMO_TAU = "48/255", 0.6
 """Digits are black and white, and 8x8 pixels: smaller changes move few of them. Chosen on the *screen* members."""
+
+_MANIFEST, _FINGERPRINT = "pool.toml", "fingerprint.safetensors"
 
 _SEED = 1000
 """Of the source; the members' follow it. The recipes were written while looking at the held-out members of seed 0."""
@@ -111,6 +115,25 @@ def _train(manifest: Path, *, workers: int | None, progress: Progress) -> Path:
     )
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder with somebody's own pool or fingerprint: the demonstration would make them anew.
+
+    Raises:
+        OptionError: naming what is there.
+        StorageError: it is no folder.
+    """
+    check_folder(folder)
+    manifest, fingerprint = folder / _MANIFEST, folder / _FINGERPRINT
+    own = {name for job in demo_jobs() for name in job.member_names()}
+    foreign = (
+        manifest if manifest.exists() and not own.issuperset(m.name for m in read_pool(manifest).members) else None
+    )
+    if foreign is None and fingerprint.exists() and not manifest.exists():
+        foreign = fingerprint
+    if foreign is not None:
+        raise OptionError(f"{foreign}: the demonstration has not made this. Name another --workdir.")
+
+
 def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoResult:
     """Train the pool on scikit-learn's digits, fingerprint its source, calibrate, and verify every held-out suspect.
 
@@ -122,9 +145,10 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
     from cae_backends.datasets import open_data
     from cae_cli.options import parse_eps
 
-    manifest = _train(folder / "pool.toml", workers=workers, progress=progress)
+    _check_folder(folder)
+    manifest = _train(folder / _MANIFEST, workers=workers, progress=progress)
     pool = read_pool(manifest)
-    fingerprint = folder / "fingerprint.safetensors"
+    fingerprint = folder / _FINGERPRINT
     settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
     generate_fingerprint(
         GenerationMembers.of_pool(pool),

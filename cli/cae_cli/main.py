@@ -1,6 +1,7 @@
 """`cae`: the application, and the one place where errors become sentences and exit codes."""
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -11,13 +12,14 @@ from typing import Annotated
 import typer
 
 from cae_cli.early import fork_for_suspect
-from cae_cli.streams import escape_what_cannot_be_written
+from cae_cli.streams import complain, escape_what_cannot_be_written, flush_output
 from cae_core import version as release
-from cae_core.errors import CaeError, OptionError
+from cae_core.errors import CaeError, OptionError, first_line
+from cae_core.foreign_text import visible
 
 __all__ = ["COMMANDS", "application", "main"]
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = (
     "demo",
@@ -77,27 +79,57 @@ def main() -> None:
     escape_what_cannot_be_written()
     # the interpreter's last collections walk through all that was imported, for nothing: a tenth of a short command
     atexit.register(gc.freeze)
-    given = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
-    if given == "verify":
-        fork_for_suspect(sys.argv[sys.argv.index(given) + 1 :])
-    app = application((given,)) if given in COMMANDS else application()
+    code = _outcome()
+    lost = flush_output()
+    if lost is not None:
+        complain(f"cae: {_unprinted(lost)}")
+    sys.exit(code or (EXIT_OK if lost is None else EXIT_FAILED))
+
+
+def _outcome() -> int:
+    """Run the command and return the exit code; the border at which every exception becomes a sentence."""
     try:
+        given = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+        if given == "verify":
+            fork_for_suspect(sys.argv[sys.argv.index(given) + 1 :])
+        app = application((given,)) if given in COMMANDS else application()
         app()
-    except CaeError as error:
-        _explain(str(error), error)
-        sys.exit(EXIT_USAGE if isinstance(error, OptionError) else EXIT_FAILED)
-    except OSError as error:
-        _explain(f"{error.filename or 'A file'}: {error.strerror or error}.", error)
-        sys.exit(EXIT_FAILED)
-    except MemoryError as error:
-        _explain("this takes more memory than there is. Give smaller files, or fewer images at a time.", error)
-        sys.exit(EXIT_FAILED)
-    except RecursionError as error:
-        _explain("a file is nested more deeply than any is that was written by a program of this kind.", error)
-        sys.exit(EXIT_FAILED)
+    except SystemExit as left:
+        if isinstance(getattr(left.__context__, "__cause__", None), KeyboardInterrupt):  # no command has told it
+            complain("cae: interrupted.")
+        return left.code if isinstance(left.code, int) else EXIT_OK if left.code is None else EXIT_FAILED
+    except KeyboardInterrupt:
+        complain("cae: interrupted.")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if os.environ.get("CAE_DEBUG"):
+            raise
+        complain(f"cae: {_sentence(error)}")
+        return EXIT_USAGE if isinstance(error, OptionError) else EXIT_FAILED
+    return EXIT_OK
 
 
-def _explain(sentence: str, error: Exception) -> None:
-    if os.environ.get("CAE_DEBUG"):
-        raise error
-    typer.echo(f"cae: {sentence}", err=True)
+def _sentence(error: Exception) -> str:
+    match error:
+        case CaeError():
+            return str(error)
+        case OSError(filename=None):
+            return _unprinted(error)
+        case OSError():
+            return f"{visible(os.fsdecode(error.filename))}: {error.strerror or error}."
+        case MemoryError():
+            return "this takes more memory than there is. Give smaller files, or fewer images at a time."
+        case RecursionError():
+            return "a file is nested more deeply than any is that was written by a program of this kind."
+        case _:
+            what = f"{type(error).__name__}: {first_line(error)}"
+            return (
+                f"this is a fault of cae itself ({what}), and nothing that it says can be relied on. "
+                "Run it again as `cae --debug ...` to see where it happened, and report that."
+            )
+
+
+def _unprinted(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EBADF, errno.EPIPE, errno.EIO):
+        return f"what should be printed could not be written ({error.strerror}), and is not complete."
+    return f"the system refused something ({first_line(error)})."

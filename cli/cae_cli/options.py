@@ -1,6 +1,5 @@
 """Options that several commands share, and how their texts are read."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -75,6 +74,6 @@ def print_json(value: object) -> None:
 
     All of it is ASCII, so that a program can read it whatever the encoding of the console.
     """
-    from cae_core.files.records import as_json
+    from cae_core.files.records import as_json, ascii_json
 
-    typer.echo(json.dumps(as_json(value), indent=2 if sys.stdout.isatty() else None))
+    typer.echo(ascii_json(as_json(value), indent=2 if sys.stdout.isatty() else None))

@@ -1,17 +1,18 @@
 """What a verdict rests on, in lines for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from cae_core.fingerprint.kinds import KINDS
+from cae_core.foreign_text import LONGEST_LINE, visible
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.examination import Sides
 from cae_core.verification.occasion import Occasion
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.verdict import Verdict
-from cae_report.text import contract_in_words, visible
+from cae_report.text import contract_in_words
 
 __all__ = ["Fact", "describe_models", "verdict_facts"]
 
@@ -38,8 +39,8 @@ def verdict_facts(verdict: Verdict) -> tuple[Fact, ...]:
 
 def _facts(verdict: Verdict) -> Iterator[Fact]:
     decision = verdict.decision
-    yield Fact("reason", decision.reason)
-    yield Fact("what to do", decision.remedy)
+    yield Fact("reason", _lines([decision.reason]))
+    yield Fact("what to do", _lines([decision.remedy]))
     yield from (Fact(name, value) for name, value in (*_scores(verdict), *_origin(verdict)))
     yield Fact("benign accuracy", _benign(verdict))
     yield from _findings(verdict, "asked")
@@ -48,15 +49,15 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     unanswered, changed = verdict.unanswered, verdict.nondeterministic
     yield Fact("unanswered", f"{unanswered} queries (refused or not a number; no match)" if unanswered else "")
     yield Fact("nondeterministic", f"{changed} repeated images got another answer" if changed else "", doubt=True)
-    yield Fact("signs of evasion", "\n".join(verdict.evasion), doubt=True)
-    yield Fact("warning", "\n".join(verdict.warnings), doubt=True)
+    yield Fact("signs of evasion", _lines(verdict.evasion), doubt=True)
+    yield Fact("warning", _lines(verdict.warnings), doubt=True)
     yield Fact("seen before", _earlier(verdict), doubt=True)
     yield Fact("p multiplied", _repeated(verdict), doubt=True)
     yield from _identity(verdict)
     yield from _containment(verdict)
     yield Fact("nonce", _nonce(verdict))
     yield Fact("fingerprint", verdict.examination.subject.fingerprint.id[:16])
-    yield Fact("suspect SHA-256", verdict.suspect.sha256[:16])
+    yield Fact("suspect SHA-256", visible(verdict.suspect.sha256[:16]))
     yield from _occasion(verdict.occasion)
 
 
@@ -65,10 +66,15 @@ def _containment(verdict: Verdict) -> Iterator[Fact]:
         yield Fact("containment", verdict.containment.words)
 
 
+def _lines(sentences: Iterable[str]) -> str:
+    """Return each sentence as one line, whatever names are in it."""
+    return "\n".join(visible(sentence, LONGEST_LINE) for sentence in sentences)
+
+
 def _findings(verdict: Verdict, section: Literal["scores", "asked"]) -> Iterator[Fact]:
     for finding in verdict.findings:
         if finding.section == section:
-            yield from (Fact(line.label, line.text) for line in finding.lines)
+            yield from (Fact(line.label, _lines([line.text])) for line in finding.lines)
 
 
 def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -121,7 +127,7 @@ def _origin(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 def describe_models(count: int, kinds: dict[str, int]) -> str:
     """Return how many models of which kinds there are."""
-    listed = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    listed = ", ".join(f"{number} {visible(kind)}" for kind, number in kinds.items())
     return f"{count}: {listed}" if count else "none"
 
 

@@ -3,35 +3,29 @@
 import json
 from typing import Any
 
+from cae_core.foreign_text import LONGEST_LINE, visible
 from cae_core.verification.occasion import AskedBy
 
-__all__ = ["all_visible", "contract_in_words", "counted", "number", "percent", "visible"]
+__all__ = ["all_visible", "contract_in_words", "counted", "number", "percent"]
+
 
 _LONGEST = 100
 """Characters of a contract's field at most: the classes of a model may be a thousand."""
 
 
-def visible(text: str) -> str:
-    r"""Return ``text`` with everything that cannot be seen written out: names come from the other party in a dispute.
+def all_visible(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    r"""Return ``value`` with every string in it, keys included, made `visible`; tuples become lists.
 
-    Control characters, marks that turn the direction of writing and halves of a surrogate pair could hide or disguise
-    a part of a name, and the last cannot be written to a file at all.
+    Names come from the other party in a dispute, and sentences of ours hold some.
 
     Example:
-        >>> visible("cat\u202egpj.exe\n")
-        'cat\\u202egpj.exe\\n'
+        >>> all_visible({"name": ("cat\u202egpj.exe", 3)})
+        {'name': ['cat\\u202egpj.exe', 3]}
     """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def all_visible(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """Return ``value`` with every string in it, keys included, made `visible`; tuples become lists."""
     if isinstance(value, str):
-        return visible(value)
+        return visible(value, LONGEST_LINE)
     if isinstance(value, dict):
-        return {visible(str(key)): all_visible(item) for key, item in value.items()}
+        return {visible(str(key), LONGEST_LINE): all_visible(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [all_visible(item) for item in value]
     return value

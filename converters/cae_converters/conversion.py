@@ -18,12 +18,13 @@ from cae_converters.parity import Parity, measure_parity, random_images, require
 from cae_core.contract import Contract, metadata_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import BackendMissing, ModelError
+from cae_core.files.outputs import ONNX_MODEL, TORCH_PROGRAM, check_output
 from cae_core.files.scratch import scratch_folder
 from cae_core.files.storage import replacing
 from cae_core.loaders import refusal
 from cae_core.models import Model
 from cae_core.opening.opened import check_consent, open_model
-from cae_core.progress import Progress, silent
+from cae_core.progress import Progress, detail, silent
 
 __all__ = ["REAL", "Conversion", "check_suffixes", "convert"]
 
@@ -80,6 +81,7 @@ def convert(
         progress: told of the three steps: opened, converted, compared.
 
     Raises:
+        OptionError: the target is the source, or a file of another kind; see `check_output`.
         ModelError: the source cannot be opened or converted, or the result differs from it.
         ContractError: nobody says what the source takes, or it does not fit the images.
         BackendMissing: a framework that the conversion needs is not installed.
@@ -87,21 +89,23 @@ def convert(
     """
     check_suffixes(source, target)
     progress("converting", 0, 3)
+    detail(progress, "converting", "opening the original")
     check_consent(source, trusted=trusted)
     original = open_original(source, contract=contract, data=data, allow_lambda=allow_lambda)
     progress("converting", 1, 3)
+    detail(progress, "converting", "writing its graph anew")
     proto, left = absorb_contract(original.to_onnx(), original.contract, original.image_shape)
     portable(proto)
     set_metadata(proto, metadata_of(left))
     if target.suffix.lower() == ".onnx":
         with checked_file(target, proto) as draft:
-            progress("converting", 2, 3)
+            _tell_comparing(progress)
             return _compared(original, draft, target, left, data)
     with replacing(target) as draft, scratch_folder() as folder:
         between = folder / "model.onnx"
         between.write_bytes(proto.SerializeToString(deterministic=True))
         carried = export_program(between, draft, image_shape=original.image_shape, origin=str(target))
-        progress("converting", 2, 3)
+        _tell_comparing(progress)
         return _compared(original, draft, target, carried, data)
 
 
@@ -123,6 +127,12 @@ def check_suffixes(source: Path, target: Path) -> None:
             f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel, "
             ".pt2 or ONNX) or in .pt2 (from Keras, SavedModel or ONNX)."
         )
+    check_output(target, ONNX_MODEL if suffixes[1] == ".onnx" else TORCH_PROGRAM, inputs=[source])
+
+
+def _tell_comparing(progress: Progress) -> None:
+    progress("converting", 2, 3)
+    detail(progress, "converting", "asking the original and the result the same images")
 
 
 def _compared(original: Original, draft: Path, target: Path, contract: Contract, data: ImageSet | None) -> Conversion:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_a_full_disk_keeps_the_old_file(
     pool: Pool, fingerprint: Path, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "f.safetensors"
-    output.write_bytes(b"the old file")
+    shutil.copy(fingerprint, output)
 
     def full(_handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -177,7 +178,7 @@ def test_a_full_disk_keeps_the_old_file(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         assert_one_sentence(run_cae(*pool.generate_arguments(output)), "No space left on device")
-    assert output.read_bytes() == b"the old file"
+    assert output.read_bytes() == fingerprint.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
     assert run_cae(*pool.generate_arguments(output)).code == 0
     assert output.read_bytes() == fingerprint.read_bytes()

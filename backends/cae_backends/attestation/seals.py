@@ -11,9 +11,10 @@ from pathlib import Path
 from cae_backends.attestation.signatures import check_signing_key, sign_file, verify_signature
 from cae_backends.attestation.timestamps import timestamp_request, verify_timestamp
 from cae_core.disputes.judging import DatedEvidence
-from cae_core.disputes.sealing import Sealed, seal_file, signature_of
-from cae_core.errors import BackendMissing, VerdictError
+from cae_core.disputes.sealing import Sealed, opening_of, seal_file, signature_of
+from cae_core.errors import BackendMissing, OptionError, VerdictError
 from cae_core.files.digests import sha256_of_file
+from cae_core.files.outputs import RECORD, REQUEST, check_output
 from cae_core.files.storage import write_atomically
 from cae_core.reading import read_limited, reading
 
@@ -89,9 +90,11 @@ def attest_seal(
 
     Raises:
         BackendMissing: there is a key and the extra ``signing`` is not installed.
+        OptionError: something would take the place of something else; see `check_output`.
         VerdictError: the key cannot sign (then nothing is written), or there is a seal already.
         CaeError: see `seal_file`.
     """
+    _check_places(fingerprint, output, signing_key)
     key = None if signing_key is None else check_signing_key(signing_key)
     signature = None if key is None else signature_of(output)
     requests: list[Path] = []
@@ -109,6 +112,16 @@ def attest_seal(
 def _write_request(seal: Path, output: Path) -> Path:
     write_atomically(output, timestamp_request(seal.read_bytes()))
     return output
+
+
+def _check_places(fingerprint: Path, seal: Path, signing_key: Path | None) -> None:
+    """Refuse to write over something else; a seal and its opening are never replaced at all, see `seal_file`."""
+    kinds = {opening_of(seal): RECORD, signature_of(seal): RECORD, request_of(seal): REQUEST, response_of(seal): None}
+    if seal in kinds:
+        raise OptionError(f"{seal}: so is called what is written beside a seal. Name one that ends in .json.")
+    for path, kind in {seal: RECORD, **kinds}.items():
+        if kind is not None:
+            check_output(path, kind, inputs=[fingerprint, *([] if signing_key is None else [signing_key])])
 
 
 def signed_by(seal: Path, *, signature: Path, public_key: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from cae_backends.architectures.options import ImageShape, PretrainedWeights
 from cae_backends.contract_files import write_sidecar
 from cae_backends.execution.stopping import check_stopped
+from cae_backends.execution.telling import tell
 from cae_backends.training.adoption import AdoptedNetwork, Adopter
 from cae_backends.training.fitting import accuracy
 from cae_backends.training.jobs import PoolJob
@@ -75,8 +76,13 @@ class Task:
 
 
 def work(task: Task, data: PoolData) -> Result:
-    """Run a job as a crew's worker does: it ends after the epoch where nobody waits for its result any more."""
-    return run_task(task, data, lambda _done, _epochs: check_stopped())
+    """Run a job as a crew's worker does: it says how far it is, and ends after the epoch where nobody waits for it."""
+
+    def told(done: int, epochs: int) -> None:
+        tell(done, epochs)
+        check_stopped()
+
+    return run_task(task, data, told)
 
 
 def run_task(task: Task, data: PoolData, progress: StageProgress | None = None) -> Result:

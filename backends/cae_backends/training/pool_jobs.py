@@ -5,6 +5,7 @@ progress, which is tried again; an interruption keeps what is finished.
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import AbstractContextManager
@@ -16,10 +17,12 @@ from cae_backends.execution.local import local_processes
 from cae_backends.training.inventory import Inventory
 from cae_backends.training.job_runner import Task, exporter_name, work
 from cae_backends.training.jobs import PoolJob, check_jobs
+from cae_backends.training.pace import Pace, Running
 from cae_backends.training.pool_rows import check_places, write_members
 from cae_backends.training.pool_store import PoolData, PoolStore, Result
 from cae_backends.training.trainers import find_exporter
 from cae_core.errors import CaeError, ExecutionError, PoolError, StorageError
+from cae_core.progress import detail, say
 
 __all__ = ["PoolData", "PoolProgress", "train_pool"]
 
@@ -27,6 +30,9 @@ PoolProgress: TypeAlias = Callable[[int, int, str], None]
 """Called with the jobs done, their number, and the name of the last one; at the start with 0 and no name."""
 
 _ATTEMPTS = 3
+_LOOK_S = 1.0
+"""Between two looks at how far the jobs are."""
+_SHOWN = 2
 _LISTED = 12
 
 
@@ -53,7 +59,8 @@ def train_pool(
         crew: runs the jobs instead of local processes; see the modules of `cae_backends.execution`.
         device: where a worker trains, see `Trainer.build`.
         replace: whether a job whose inputs have changed may overwrite its finished model.
-        progress: called for each finished job, those of earlier runs included; see `PoolProgress`.
+        progress: called for each finished job, those of earlier runs included; see `PoolProgress`. One that takes
+            words too, see `cae_core.progress.Reporter`, is told which jobs run, and what an interruption waits for.
 
     Raises:
         PoolError: the jobs do not fit together, or not with what is there; or some failed, and it lists them. The
@@ -69,11 +76,16 @@ def train_pool(
     inventory = Inventory(ordered, store, data=data.sha256(), replace=replace)
     run = _Run(inventory, device=device, progress=progress)
     run.find_finished()
+    run.say_finished()
     run.check_waiting()
     if run.waiting:
         with crew or local_processes(workers or os.cpu_count() or 1) as chosen:
             chosen.share(store.shared(data))
-            run.drive(chosen)
+            try:
+                run.drive(chosen)
+            except KeyboardInterrupt:
+                run.say_stopping()
+                raise
     if run.failures:
         raise PoolError(_summary(run.failures, inventory)) from next(iter(run.failures.values()))
     write_members(manifest, [(job, inventory.records[job.name]) for job in jobs], store, data.test)
@@ -90,6 +102,8 @@ class _Run:
         self.failures: dict[str, BaseException] = {}
         self.attempts: dict[str, int] = {}
         self.suspects: set[str] = set()
+        self.running: dict[str, Running] = {}
+        self.pace = Pace()
         self._tell("")
 
     def find_finished(self) -> None:
@@ -113,8 +127,36 @@ class _Run:
     def drive(self, crew: Crew) -> None:
         """Keep the crew, which has the data, busy until no job is left."""
         while self._launch(crew):
-            for future in wait(self.flying, return_when=FIRST_COMPLETED).done:
+            detail(self.progress, "training", self._course(crew))
+            done = wait(self.flying, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
+            for future in done:
                 self._land(self.flying.pop(future), future)
+
+    def say_finished(self) -> None:
+        """Say what need not be done, where that is a part."""
+        done, total = len(self.inventory.records), len(self.inventory.jobs)
+        if 0 < done < total:
+            say(self.progress, f"{done} of {total} jobs were done by earlier runs; the others are trained.")
+
+    def say_stopping(self) -> None:
+        """Say what an interruption still waits for."""
+        count = sum(not future.done() for future in self.flying)
+        if count:
+            jobs = f"{count} job{'s' * (count > 1)}"
+            say(self.progress, f"stopping; waiting for {jobs} to end an epoch, or to be written")
+
+    def _course(self, crew: Crew) -> str:
+        """Return which jobs run, in which epochs, and how long the rest will take where that is known."""
+        how_far: Callable[[Future[Result]], tuple[int, int]] = getattr(crew, "how_far", _nothing_told)
+        for future, name in self.flying.items():
+            self.running[name].look(time.monotonic(), *how_far(future))
+        running = [self.running[name] for name in self.flying.values()]
+        words = [one.words() for one in running]
+        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        left = self.pace.left(self.waiting.values(), running, workers=crew.limit)
+        at_most = any(job.recipe.patience for job in self.waiting.values())
+        told = "" if left is None else f"; {'at most ' * at_most}about {_minutes(left)} left"
+        return f"{', '.join(words[:_SHOWN])}{more}{told}"
 
     def _launch(self, crew: Crew) -> bool:
         """Start what can be started; return whether something is in flight."""
@@ -158,6 +200,7 @@ class _Run:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.flying[crew.submit(work, task)] = task.job.name
+                self.running[task.job.name] = Running(task.job)
             except BrokenExecutor as error:
                 if attempt == _ATTEMPTS:
                     self.failures[task.job.name] = error
@@ -185,6 +228,7 @@ class _Run:
         except StorageError as full:
             self.failures[name] = full
         else:
+            self.pace.learn(self.inventory.jobs[name], result.seconds, self.running.pop(name, None))
             self._tell(name)
 
     def _retry(self, name: str, error: BaseException) -> None:
@@ -200,6 +244,15 @@ class _Run:
     def _tell(self, name: str) -> None:
         if self.progress is not None:
             self.progress(len(self.inventory.records), len(self.inventory.jobs), name)
+
+
+def _nothing_told(_future: "Future[Result]") -> tuple[int, int]:
+    return 0, 0
+
+
+def _minutes(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02} h" if minutes >= 60 else f"{max(minutes, 1)} min"
 
 
 def _summary(failures: Mapping[str, BaseException], inventory: Inventory) -> str:

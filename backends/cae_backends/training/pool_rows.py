@@ -6,9 +6,11 @@ from pathlib import Path
 from cae_backends.training.jobs import PoolJob, ancestor_of
 from cae_backends.training.pool_store import PoolStore, Record
 from cae_core.dataset import ImageSet
+from cae_core.files.digests import sha256_of_file
 from cae_core.files.locks import exclusive
+from cae_core.files.outputs import MANIFEST, ONNX_MODEL, OutputKind, check_output
 from cae_core.pool.check import check_added
-from cae_core.pool.manifest import Pool, PoolMember, parse_member
+from cae_core.pool.manifest import Pool, PoolMember, parse_member, read_pool
 from cae_core.pool.manifest_writing import ManifestRow, foreign_rows, write_manifest
 
 __all__ = ["check_places", "write_members"]
@@ -18,12 +20,36 @@ def check_places(jobs: Iterable[PoolJob], store: PoolStore, manifest: Path) -> N
     """Refuse before the training what the manifest would refuse after it, such as a second source.
 
     Raises:
+        OptionError: a model or the manifest would take the place of something else; see `check_output`.
         PoolError: the jobs' members and those that were added make no pool.
     """
+    jobs = tuple(jobs)
+    used = [job.origin for job in jobs if job.origin is not None]
+    used += [job.weights.path for job in jobs if job.weights is not None and job.weights.path is not None]
+    check_output(manifest, MANIFEST, inputs=used)
+    _check_models(
+        [path for job in jobs if job.origin is None for path in store.model_paths(job)], store, manifest, used
+    )
     places = [(path, job) for job in jobs for path in store.model_paths(job)]
     added = foreign_rows(manifest, trained=store.known_models(), rows=[{"path": path} for path, _ in places])
     planned = [PoolMember(path=path, role=job.role, relation=job.relation) for path, job in places]
     Pool.checked([*planned, *_members(added, manifest)], manifest)
+
+
+def _check_models(places: Iterable[Path], store: PoolStore, manifest: Path, used: Iterable[Path]) -> None:
+    """Refuse to write a model over something else.
+
+    What a run of this folder has written may be of any exporter, and where the manifest has a model a damaged one lies.
+    """
+    known = store.known_models()
+    listed = {member.path.resolve() for member in read_pool(manifest).members} if manifest.exists() else set[Path]()
+
+    def is_model(path: Path, head: bytes) -> bool:
+        return ONNX_MODEL.recognised(path, head) or path.resolve() in listed or sha256_of_file(path) in known
+
+    inputs, kind = list(used), OutputKind(words=ONNX_MODEL.words, recognised=is_model)
+    for path in places:
+        check_output(path, kind, inputs=inputs)
 
 
 def write_members(manifest: Path, made: Sequence[tuple[PoolJob, Record]], store: PoolStore, test: ImageSet) -> None:

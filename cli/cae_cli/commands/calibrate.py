@@ -7,6 +7,7 @@ import typer
 
 from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import progress_bar
+from cae_cli.streams import say
 from cae_core.progress import stage
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def run(
     if plan:
         _show_plan(settings, len(members.references), len(members.surrogates), json=json)
         return
-    with progress_bar(enabled=not json) as progress:
+    with progress_bar() as progress:
         calibrated = calibrate_fingerprint(
             fingerprint,
             members,
@@ -101,7 +102,7 @@ def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int
     )
     for relation, plan in plans.items():
         if plan.models < plan.needed:
-            typer.echo(f"{plan.needed - plan.models} more {relation} are needed for a rate of {plan.rate:g}.")
+            say(f"{plan.needed - plan.models} more {relation} are needed for a rate of {plan.rate:g}.")
 
 
 def _show(subject: "CalibratedFingerprint", path: Path, *, json: bool) -> None:

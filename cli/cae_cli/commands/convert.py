@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import ContractText, Json, LimitsText, Trusted, print_json
-from cae_cli.progress import progress_bar
+from cae_cli.progress import interruptible, progress_bar
+from cae_cli.streams import complain, say
+from cae_core.foreign_text import visible
+from cae_core.progress import detail
 
 if TYPE_CHECKING:
     from cae_converters.conversion import Conversion
@@ -45,9 +48,10 @@ def run(
     from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
 
-    images = None if data is None else open_data(data, split=split)
     given, lambdas, limited = read_contract(contract) if contract else None, allow_lambda or (), parse_limits(limits)
-    with progress_bar(enabled=not json) as progress:
+    with interruptible(), progress_bar() as progress:
+        detail(progress, "reading", str(source) if data is None else data)
+        images = None if data is None else open_data(data, split=split)
         if trusted:
             from cae_converters.conversion import convert
 
@@ -78,7 +82,7 @@ def _show(done: "Conversion") -> None:
         ]
         for parity in done.parities
     ]
-    typer.echo(f"{done.path}: written")
+    say(f"{visible(str(done.path))}: written")
     print_rows(["run by", "images", "outputs differ by#", "gradients, relative#"], rows)
     for sentence in done.unchecked:
-        typer.echo(sentence, err=True)
+        complain(sentence)

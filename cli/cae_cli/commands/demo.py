@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import Json, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
+from cae_cli.streams import say
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -32,7 +33,7 @@ def run(
     """
     from cae_cli.demo import run_demo
 
-    with resumable(), progress_bar(enabled=not json) as progress:
+    with interruptible(kept=workdir / "state"), progress_bar() as progress:
         result = run_demo(workdir, workers=workers, progress=progress)
     if json:
         print_json(result)
@@ -48,14 +49,14 @@ def _show(result: "DemoResult") -> None:
         [_row(*pair) for pair in sorted(result.verdicts, key=lambda pair: -pair[1].caeacc.value)],
         title="Held-out suspects: no one of them was used to make the fingerprint",
     )
-    typer.echo(
+    say(
         f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
         f"\n{_calibrated_by(result.verdicts[0][1])}\n"
         "High: references that score as high; low: surrogates that score as low.\n"
         "\nEach step by hand:"
     )
     for command in result.commands():
-        typer.echo(f"  {command}")
+        say(f"  {command}")
 
 
 def _calibrated_by(verdict: "Verdict") -> str:

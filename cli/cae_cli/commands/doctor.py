@@ -5,6 +5,7 @@ import sys
 import typer
 
 from cae_cli.options import Json, print_json
+from cae_cli.progress import progress_bar
 
 __all__ = ["run"]
 
@@ -16,7 +17,8 @@ def run(*, json: Json = False) -> None:
     """
     from cae_cli.checkup import check_up
 
-    findings = check_up()
+    with progress_bar() as progress:
+        findings = check_up(progress)
     if json:
         print_json({"python": sys.version.split()[0], "findings": findings})
     else:

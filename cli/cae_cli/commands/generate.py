@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
 from cae_cli.setting_options import CommandWithSettings, takes_settings
+from cae_cli.streams import complain, say
 from cae_core.fingerprint.kinds import SOURCE_ERROR
+from cae_core.foreign_text import visible
+from cae_core.progress import detail
 
 if TYPE_CHECKING:
     from cae_core.generation.generate import GenerationResult
@@ -58,7 +61,7 @@ def run(
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import generation_members
-    from cae_core.workflows import generate_fingerprint
+    from cae_core.workflows import checkpoint_of, generate_fingerprint
 
     chosen = GenerationSettings.from_preset(preset, **settings)
     opened = OpenPool(device=device, limits=parse_limits(limits))
@@ -70,8 +73,9 @@ def run(
         trusted=trusted,
         opened=opened,
     )
-    images = open_data(data, split=split)
-    with resumable(), progress_bar(enabled=not json) as progress:
+    with interruptible(kept=checkpoint_of(output)), progress_bar() as progress:
+        detail(progress, "reading images", data)
+        images = open_data(data, split=split)
         result = generate_fingerprint(
             members, images, settings=chosen, output=output, opened=opened, replace=replace, progress=progress
         )
@@ -99,20 +103,19 @@ def _summary(result: "GenerationResult", settings: "GenerationSettings", output:
 
 def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> None:
     fingerprint = result.fingerprint
-    typer.echo(
-        f"{output}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
+    say(
+        f"{visible(str(output))}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
         f"in {result.steps} steps (id {fingerprint.id[:12]})"
     )
     if result.resumed_with is not None:
-        typer.echo(f"Went on from an interrupted run, which had {result.resumed_with} examples.")
+        say(f"Went on from an interrupted run, which had {result.resumed_with} examples.")
     if settings.akh:
         found = len(fingerprint.of(SOURCE_ERROR))
-        typer.echo(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")
+        say(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")
     if result.unconfirmed or result.unconfirmed_probes:
-        typer.echo(
+        complain(
             f"Dropped: {result.unconfirmed} examples and {result.unconfirmed_probes} probes to which a member's file, "
-            "run by another implementation, gives another label.",
-            err=True,
+            "run by another implementation, gives another label."
         )
     if not result.complete:
-        typer.echo("Fewer than asked for: no seeds were left. Lower --tau, raise --eps, or give more data.", err=True)
+        complain("Fewer than asked for: no seeds were left. Lower --tau, raise --eps, or give more data.")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cae_cli.options import Json, print_json
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,7 @@ def run(
         "largest change": f"{facts['largest_change']} of 255 levels",
         "conferrability": f"{facts['mean_conferrability']:.2f} on the generation pools: no result",
         "steps": f"{facts['mean_steps']:.0f} on average",
-        "labels": ", ".join(f"{name}: {count}" for name, count in facts["labels"].items() if count),
+        "labels": ", ".join(f"{visible(name)}: {count}" for name, count in facts["labels"].items() if count),
         "benign probes": facts["benign_probes"],
         "source's errors": f"{errors} benign images that the source gets wrong" if errors else "none",
         "source": _described(source, f"{source['accuracy']:.1%} on the benign data"),
@@ -56,18 +58,18 @@ def run(
     print_facts(shown, title=str(fingerprint))
     print_facts(generation.get("settings", {}), title="settings")
     if facts["calibration"] is None:
-        typer.echo("calibration: none; verdicts use the literature's threshold 0.75, which carries no error rate")
+        say("calibration: none; verdicts use the literature's threshold 0.75, which carries no error rate")
     else:
         print_facts(calibration_lines(facts["calibration"], facts["examples"]), title="calibration")
 
 
 def _names(members: list[dict[str, str]]) -> str:
-    return f"{len(members)}: {', '.join(member.get('name', _UNNAMED) for member in members)}"
+    return f"{len(members)}: {', '.join(visible(member.get('name', _UNNAMED)) for member in members)}"
 
 
 def _described(known: "Mapping[str, str]", *facts: str) -> str:
     """Return what a file says of a model or data set; another tool's may say less than this project's."""
-    return ", ".join((known.get("name", _UNNAMED), *facts, known.get("sha256", "")[:16] or "no digest"))
+    return ", ".join((visible(known.get("name", _UNNAMED)), *facts, known.get("sha256", "")[:16] or "no digest"))
 
 
 def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:

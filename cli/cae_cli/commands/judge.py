@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import ContractText, DeviceName, Json, LimitsText, Trusted, parse_eps, parse_nonce, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
+from cae_core.foreign_text import visible
+from cae_core.progress import detail
 
 if TYPE_CHECKING:
     from cae_core.disputes.case import Case
@@ -140,8 +142,9 @@ def run(
         trusted=trusted,
         limits=parse_limits(limits),
     )
-    images = open_data(data, split=split)
-    with resumable(), progress_bar(enabled=not json) as progress:
+    with interruptible(kept=files.workdir / "case.json"), progress_bar() as progress:
+        detail(progress, "reading images", data)
+        images = open_data(data, split=split)
         case = judge_files(files, images, options, progress=progress)
     if json:
         print_json(case)
@@ -191,6 +194,6 @@ def _show(case: "Case", workdir: Path) -> None:
     from cae_cli.render import print_facts
 
     title = Text.assemble(
-        (case.judgement.outcome.upper(), _STYLES[case.judgement.outcome]), f"  {case.files.suspect.name}"
+        (case.judgement.outcome.upper(), _STYLES[case.judgement.outcome]), f"  {visible(case.files.suspect.name)}"
     )
     print_facts({**case_facts(case), "kept in": str(workdir)}, title=title)

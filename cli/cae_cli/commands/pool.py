@@ -9,7 +9,8 @@ import typer
 
 from cae_cli.commands import pool_train
 from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
-from cae_cli.progress import progress_bar, resumable
+from cae_cli.progress import interruptible, progress_bar
+from cae_cli.streams import complain, say
 from cae_core.progress import StageProgress, stage
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def list_members(
     if data is None:
         reports = [MemberReport.as_listed(member) for member in members]
     else:
-        reports = _check(members, _images(data, split), device, limits, quiet=json)
+        reports = _check(members, _images(data, split), device, limits)
     _show(reports, every=every, json=json)
     for problem in (problem for report in reports for problem in report.problems):
-        typer.echo(problem, err=True)
+        complain(problem)
 
 
 @app.command("check")
@@ -79,7 +80,7 @@ def check(
     from cae_core.pool.check import refuse_problems
     from cae_core.pool.manifest import read_pool
 
-    reports = _check(read_pool(pool).members, _images(data, split), device, limits, quiet=json)
+    reports = _check(read_pool(pool).members, _images(data, split), device, limits)
     _show(reports, every=every, json=json)
     refuse_problems(reports, str(pool))
 
@@ -130,7 +131,7 @@ def add(
         trusted=trusted,
     )
     images = _images(data, split)
-    with _asking(quiet=json) as progress:
+    with _asking() as progress:
         added = add_models(rows, pool, images, device=device, limits=parse_limits(limits), progress=progress)
     _show(added, every=True, json=json)
 
@@ -141,20 +142,18 @@ def _images(data: str, split: str) -> "ImageSet":
     return open_data(data, split=split)
 
 
-def _check(
-    members: "Sequence[PoolMember]", data: "ImageSet", device: str, limits: str, *, quiet: bool
-) -> "list[MemberReport]":
+def _check(members: "Sequence[PoolMember]", data: "ImageSet", device: str, limits: str) -> "list[MemberReport]":
     from cae_core.containment.limits import parse_limits
     from cae_core.pool.check import check_members
 
-    with _asking(quiet=quiet) as progress:
+    with _asking() as progress:
         return check_members(members, data, device=device, limits=parse_limits(limits), progress=progress)
 
 
 @contextmanager
-def _asking(*, quiet: bool) -> Iterator[StageProgress]:
+def _asking() -> Iterator[StageProgress]:
     """Show how many models were asked."""
-    with resumable(), progress_bar(enabled=not quiet) as progress:
+    with interruptible(), progress_bar() as progress:
         yield stage(progress, "asking models")
 
 
@@ -165,7 +164,7 @@ def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None
     if every or len(reports) <= _SHOWN_ONE_BY_ONE:
         from cae_cli.render import print_rows
 
-        columns = ["role", "model", "kind", "accuracy#", "agreement#", "SHA-256"]
+        columns = ["role", "relation", "model", "kind", "accuracy#", "agreement#", "SHA-256"]
         print_rows(columns, [_line(report) for report in reports])
     else:
         _show_groups(reports)
@@ -183,13 +182,13 @@ def _show_groups(reports: "Sequence[MemberReport]") -> None:
         for key, group in groups.items()
     ]
     print_rows(["role", "relation", "kind", "models#", "accuracy#", "agreement#"], rows)
-    typer.echo(f"\n{len(reports)} models; --all shows them one by one.")
+    say(f"\n{len(reports)} models; --all shows them one by one.")
 
 
 def _line(report: "MemberReport") -> list[str]:
     member = report.member
     numbers = ("" if value is None else f"{value:.3f}" for value in (report.accuracy, report.agreement))
-    return [member.role, member.name, member.kind or member.relation, *numbers, report.sha256[:8]]
+    return [member.role, member.relation, member.name, member.kind, *numbers, report.sha256[:8]]
 
 
 def _range(values: Sequence[float | None]) -> str:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cae_cli.options import Json, Trusted, print_json
-from cae_cli.progress import progress_bar, resumable
-from cae_core.progress import stage
+from cae_cli.progress import interruptible, progress_bar
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
+from cae_core.progress import detail, stage
 
 if TYPE_CHECKING:
     from cae_backends.execution.crew import Crew
@@ -74,6 +76,8 @@ def run(
 
     On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
     """
+    from cae_backends.training.pool_jobs import train_pool
+
     instead = {
         "source": source,
         "trusted": trusted or None,
@@ -89,8 +93,19 @@ def run(
     start = time.perf_counter()
     crew = _crew(cluster, resource or [])
     if not dry_run:
-        images = _images(made, data, test_data, foreign)
-        _train(made, pool, images, workers=workers, crew=crew, device=device, replace=replace, quiet=json)
+        with interruptible(kept=pool.parent / "state"), progress_bar() as progress:
+            detail(progress, "reading images", data or made.data)
+            images = _images(made, data, test_data, foreign)
+            train_pool(
+                made.jobs,
+                images,
+                pool,
+                workers=workers,
+                crew=crew,
+                device=device,
+                replace=replace,
+                progress=stage(progress, "training"),
+            )
     seconds = time.perf_counter() - start
     counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
     if json:
@@ -101,7 +116,7 @@ def run(
 
     print_rows(["role", "relation", "kind", "jobs#"], [[*key, str(count)] for key, count in counts.items()])
     if not dry_run:
-        typer.echo(f"\n{pool}: {len(made.jobs)} jobs are done; this run took {seconds:.0f} s.")
+        say(f"\n{visible(str(pool))}: {len(made.jobs)} jobs are done; this run took {seconds:.0f} s.")
 
 
 def _plan(plan: Path | None, instead: dict[str, Any], *, seed: int | None) -> "Plan":
@@ -152,32 +167,6 @@ def _has_copies(source: Path) -> bool:
     from cae_backends.training.adoption import find_adopter
 
     return source.suffix.lower() != ".onnx" and bool(find_adopter(source))
-
-
-def _train(
-    plan: "Plan",
-    pool: Path,
-    images: "PoolData",
-    *,
-    workers: int | None,
-    crew: "AbstractContextManager[Crew] | None",
-    device: str,
-    replace: bool,
-    quiet: bool,
-) -> None:
-    from cae_backends.training.pool_jobs import train_pool
-
-    with resumable(), progress_bar(enabled=not quiet) as progress:
-        train_pool(
-            plan.jobs,
-            images,
-            pool,
-            workers=workers,
-            crew=crew,
-            device=device,
-            replace=replace,
-            progress=stage(progress, "training"),
-        )
 
 
 def _images(plan: "Plan", data: str | None, test_data: str | None, foreign: str | None) -> "PoolData":

@@ -1,16 +1,13 @@
 """`cae report`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cae_cli.options import FingerprintPath, Json, print_json
-from cae_core.errors import BackendMissing, OptionError
-
-if TYPE_CHECKING:
-    from cae_report.content import ReportContent
-    from cae_report.dossier import Dossier
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
 
 __all__ = ["run"]
 
@@ -34,27 +31,17 @@ def run(
     """
     from cae_report.content import gather_content
     from cae_report.dossier import open_dossier
+    from cae_report.writing import check_report, write_report
 
     target = output or (None if json else Path("report.html"))
-    if target is not None and target.resolve() in (verdict.resolve(), fingerprint.resolve()):
-        raise OptionError(f"{target}: the report would replace what it is made from. Name another file with --output.")
+    if target is not None:
+        check_report(target, inputs=[verdict, fingerprint])
     dossier = open_dossier(verdict, fingerprint)
     content = gather_content(dossier, examples=examples)
     if target is not None:
-        _write(dossier, content, target)
+        write_report(dossier, content, target)
     if json:
         print_json(content)
     else:
-        typer.echo(f"{target}: {dossier.verdict.decision.verdict}. The recorded answers give the recorded verdict.")
-
-
-def _write(dossier: "Dossier", content: "ReportContent", target: Path) -> None:
-    from cae_core.files.storage import write_atomically
-
-    try:
-        from cae_report.page import render_page
-    except ImportError as error:
-        message = f"A report needs the extra 'report' ({error}): pip install 'cae-fingerprint[report]'."
-        raise BackendMissing(message) from error
-    # it shows examples of a secret file
-    write_atomically(target, render_page(dossier, content).encode(), mode=0o600)
+        found = dossier.verdict.decision.verdict
+        say(f"{visible(str(target))}: {found}. The recorded answers give the recorded verdict.")

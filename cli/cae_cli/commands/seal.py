@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.options import Json, print_json
+from cae_cli.streams import complain, say
 
 if TYPE_CHECKING:
     from cae_backends.attestation.seals import AttestedSeal
@@ -46,10 +47,9 @@ def run(
     )
     commands = _commands(made)
     if made.sealed.unopened:
-        typer.echo(
+        complain(
             f"The source is a {made.sealed.unopened} file, which a judge will not open: opening it runs the code in "
             "it. Convert it to ONNX (cae convert), and generate and seal the fingerprint of that file.",
-            err=True,
         )
     if json:
         print_json({**made.json_fields(), "commands": commands})
@@ -70,10 +70,10 @@ def _show(made: "AttestedSeal", commands: list[str]) -> None:
     if made.signature is not None:
         shown |= {"signature": str(made.signature), "signed by the key": str(made.signed_by)}
     print_facts(shown, title=str(made.sealed.path))
-    typer.echo("\nThe seal counts from a trusted timestamp on. With an authority that a judge will trust:")
+    say("\nThe seal counts from a trusted timestamp on. With an authority that a judge will trust:")
     for command in commands:
-        typer.echo(f"  {command}")
-    typer.echo("Keep the seal as it is, byte for byte, its timestamp, and the opening.")
+        say(f"  {command}")
+    say("Keep the seal as it is, byte for byte, its timestamp, and the opening.")
 
 
 def _commands(made: "AttestedSeal") -> list[str]:

@@ -16,6 +16,9 @@ from cae_cli.options import (
     print_json,
 )
 from cae_cli.progress import progress_bar
+from cae_cli.rescue import print_or_keep
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
 from cae_core.progress import stage
 
 if TYPE_CHECKING:
@@ -108,7 +111,7 @@ def run(
             allow_extrapolation=allow_extrapolation,
             claimed_accuracy=claimed_accuracy,
         )
-        with progress_bar(enabled=not json) as progress:
+        with progress_bar() as progress:
             verdict = verify_suspect(
                 suspect,
                 fingerprint,
@@ -123,14 +126,19 @@ def run(
                 limits=parse_limits(limits),
                 progress=stage(progress, "asking"),
             )
+    printed = print_or_keep(lambda: _show(verdict, json=json), verdict, what="verdict", beside=fingerprint)
+    code = EXIT_CODES[verdict.decision.verdict] if exit_code else 0
+    if code or not printed:
+        raise typer.Exit(code or 1)
+
+
+def _show(verdict: "Verdict", *, json: bool) -> None:
     if json:
         print_json(verdict)
-    else:
-        from cae_cli.render import print_verdict
+        return
+    from cae_cli.render import print_verdict
 
-        print_verdict(verdict)
-    if exit_code:
-        raise typer.Exit(EXIT_CODES[verdict.decision.verdict])
+    print_verdict(verdict)
 
 
 def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
@@ -138,7 +146,7 @@ def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
 
     verdict = replay_file(record, fingerprint).agreed(str(record))
     if not json:
-        typer.echo(f"{record}: the recorded answers give the recorded verdict.")
+        say(f"{visible(str(record))}: the recorded answers give the recorded verdict.")
     return verdict
 
 
@@ -154,10 +162,10 @@ def _plan(suspect: str, fingerprint: Path, options: "VerificationOptions", *, co
         print_json(told | ({"warnings": list(plan.out_of_reach)} if plan.out_of_reach else {}))
         return
     further = "".join(f", {counts[kind.name]} {kind.words}" for kind in FURTHER if kind.name in counts)
-    typer.echo(
+    say(
         f"{'at most ' if at_most else ''}{total} queries: {counts[EXAMPLE.name]} for the fingerprint, "
         f"{counts[BENIGN.name]} benign{further} ({plan.repeats} of them repeats)"
         + ("" if total_cost is None else f"; cost {total_cost:g}")
     )
     for warning in plan.out_of_reach:
-        typer.echo(f"warning: {warning}")
+        say(f"warning: {warning}")

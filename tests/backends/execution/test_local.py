@@ -2,9 +2,11 @@
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from cae_backends.execution.crew import Crew, Shared
 from cae_backends.execution.executor import this_process
 from cae_backends.execution.local import local_processes
 from cae_backends.execution.stopping import StoppedError, check_stopped
+from cae_backends.execution.telling import tell
 
 
 def repeated(times: int, text: str | None) -> str:
@@ -74,6 +77,55 @@ def test_what_is_raised_stops_the_work_in_progress() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert isinstance(working[0].exception(timeout=0), StoppedError)
+
+
+def tell_two_of_three(_item: int, _data: str | None) -> None:
+    tell(2, 3)
+    while True:
+        check_stopped()
+        time.sleep(0.01)
+
+
+def test_work_says_how_far_it_is() -> None:
+    with pytest.raises(KeyboardInterrupt), local_processes(2) as crew:
+        _look_at_work(crew)
+    tell(1, 2)  # nobody listens in this process
+
+
+def _look_at_work(crew: Crew) -> None:
+    first, second = crew.submit(tell_two_of_three, 0), crew.submit(repeated, 1)
+    how_far: Callable[[Future[Any]], tuple[int, int]] = crew.how_far  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 60
+    while how_far(first) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert how_far(first) == (2, 3)
+    second.result(timeout=60)
+    assert how_far(second) == (0, 0)  # it has told nothing
+    third = crew.submit(repeated, 1)  # in the place of the second, and not of the first
+    assert third.result(timeout=60) == "nothing "
+    assert how_far(first) == (2, 3)
+    unknown: Future[str] = Future()
+    assert how_far(unknown) == (0, 0)
+    raise KeyboardInterrupt
+
+
+def complain_as_libraries_do(item: int, _data: str | None) -> None:
+    warning = f"warning {item % 2}\x1b[2J"
+    print(warning)  # noqa: T201 - as a library does
+    os.write(2, b"from below, without an end")
+    os.write(2, b"\n")
+
+
+def test_what_workers_print_comes_home_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with local_processes(2) as crew:
+        for future in [crew.submit(complain_as_libraries_do, item) for item in range(6)]:
+            future.result(timeout=60)
+    told = capsys.readouterr()
+    assert told.out == ""
+    lines = told.err.splitlines()
+    assert lines.count("  worker: from below, without an end") == 1
+    assert lines.count("  worker: warning 0\\x1b[2J") == 1
+    assert "\x1b" not in told.err
 
 
 def test_nothing_is_stopped_outside_of_a_worker() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from cae_backends.execution.crew import Crew, Shared
 from cae_backends.execution.executor import this_process
+from cae_backends.training import pool_jobs
 from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
 from cae_backends.training.kinds.estimators import SCIKIT_LEARN
 from cae_backends.training.kinds.table import KINDS
@@ -118,6 +120,48 @@ def train(
     crew = ScriptedCrew(**script)
     train_pool(jobs, data, folder / "pool.toml", crew=crew.opened(), replace=replaces)
     return crew
+
+
+class Listener:
+    """A progress callback that takes words."""
+
+    def __init__(self, *, interrupts: bool = False) -> None:
+        self.words: list[str] = []
+        self.said: list[str] = []
+        self.interrupts = interrupts
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        """Count nothing."""
+
+    def detail(self, stage: str, words: str, /) -> None:
+        assert stage == "training"
+        self.words.append(words)
+        if self.interrupts and "(epoch " in words:
+            raise KeyboardInterrupt
+
+    def say(self, words: str, /) -> None:
+        self.said.append(words)
+
+
+def test_a_run_says_which_job_is_in_which_epoch_and_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_jobs, "_LOOK_S", 0.001)
+    long = [job("source", "source", recipe=replace(SHORT, epochs=200)), job("other", recipe=replace(SHORT, epochs=300))]
+    stopped = Listener(interrupts=True)
+    with pytest.raises(KeyboardInterrupt):
+        train_pool(long, DATA, tmp_path / "pool.toml", workers=2, progress=stopped)
+    assert re.search(r"(source|other) \(epoch \d+ of [23]00\)", stopped.words[-1])
+    assert stopped.said == ["stopping; waiting for 2 jobs to end an epoch, or to be written"]
+    assert not list((tmp_path / "state").glob("*.json"))
+
+
+def test_a_later_run_says_what_is_done(tmp_path: Path) -> None:
+    train(tmp_path, JOBS[1:2])
+    listener = Listener()
+    train_pool(JOBS, DATA, tmp_path / "pool.toml", crew=this_process(), progress=listener)
+    assert listener.said == ["1 of 5 jobs were done by earlier runs; the others are trained."]
+    assert any(words.startswith("other (starting)") for words in listener.words)  # a thread tells no epochs
 
 
 class TestTrainPool:

@@ -530,7 +530,7 @@ def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
 ) -> None:
     path = tmp_path / "fingerprint.safetensors"
     save_fingerprint(dispute.claim(), path)
-    for content in (path.read_bytes(), b"broken"):
+    for content in (path.read_bytes(), path.read_bytes()[:200]):
         path.write_bytes(content)
         found = regenerate(
             dispute.judge,
@@ -542,6 +542,18 @@ def test_a_broken_or_foreign_file_in_the_folder_is_made_again(
             opened=ToyPool(),
         )
         assert found.fingerprint.id == regeneration.fingerprint.id
+    path.write_bytes(b"no fingerprint at all")
+    with pytest.raises(OptionError, match="a file of another kind"):
+        regenerate(
+            dispute.judge,
+            dispute.data,
+            settings=quick_settings(count=40),
+            calibration=CalibrationSettings(),
+            nonce=NONCE,
+            folder=tmp_path,
+            opened=ToyPool(),
+        )
+    assert path.read_bytes() == b"no fingerprint at all"
 
 
 def manifest(folder: Path, dispute: Dispute, source: PoolMember | None) -> Path:

@@ -83,6 +83,14 @@ def test_nothing_is_made_up_for_what_json_lacks(value: object) -> None:
         as_json({"of": [value]})
 
 
+def test_what_is_written_is_printable_ascii() -> None:
+    """A name may hold what moves a cursor, what nobody can see, and what UTF-8 does not have."""
+    names = ["\x1b[2J", "\x7f", "\u202e", "\u2028", "bad\udcff.onnx", "\ud800", "模"]
+    written = readable_json({name: [name] for name in names})
+    assert written.decode("ascii").replace("\n", "").isprintable()
+    assert json.loads(written) == {name: [name] for name in names}
+
+
 def test_readable_json_is_what_json_reads_back() -> None:
     value = Whole((Part("ü"),))
     assert json.loads(readable_json(value)) == as_json(value)

@@ -1,8 +1,11 @@
 """Whole generations of toy models: what comes out, the same bytes every time, and resuming."""
 
 import dataclasses
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,10 +156,10 @@ def test_an_interruption_inside_a_step_loses_nothing(
     """Between the step and the turnover, the sixth time."""
     turn_over = Search.turn_over
 
-    def stop(search: Search, state: RunState) -> RunState:
+    def stop(search: Search, state: RunState, *, seen: Callable[[Any], None]) -> RunState:
         if state.step == 6:
             raise KeyboardInterrupt
-        return turn_over(search, state)
+        return turn_over(search, state, seen=seen)
 
     checkpoint = tmp_path / "state"
     with monkeypatch.context() as patch:
@@ -292,6 +295,54 @@ def test_progress_reaches_the_whole(world: World) -> None:
     assert told[-1] == ("searching", 12, 12)
     done = [done for stage, done, _ in told if stage == "searching"]
     assert done == sorted(done)
+
+
+class Listener(Interruption):
+    """Remembers words as well."""
+
+    def __init__(self, stage: str = "never", at: int = 1) -> None:
+        super().__init__(stage, at)
+        self.details: list[tuple[str, str]] = []
+        self.said: list[str] = []
+
+    def detail(self, stage: str, words: str, /) -> None:
+        self.details.append((stage, words))
+
+    def say(self, words: str, /) -> None:
+        self.said.append(words)
+
+
+def test_a_search_says_what_it_has_tried_and_found(world: World, tmp_path: Path) -> None:
+    """Also where nothing is accepted: slow and hopeless look alike otherwise."""
+    listener = Listener("searching", 45)
+    settings = quick_settings(tau=0.999999, count=12, check_every=5)
+    checkpoint = tmp_path / "state"
+    with pytest.raises(KeyboardInterrupt):
+        generate(
+            *(world.white_boxes, world.data, settings), provenance=PROVENANCE, checkpoint=checkpoint, progress=listener
+        )
+    searching = [words for stage, words in listener.details if stage == "searching"]
+    pattern = (
+        r"(\d+) of (\d+) seeds tried, step (\d+), (no label has turned yet|best conferrability (\S+), wanted 0\.999999)"
+    )
+    found = [re.fullmatch(pattern, words) for words in searching]
+    assert all(found)
+    steps = [int(match[3]) for match in found if match]
+    assert steps == list(range(1, 46))
+    values = [float(match[5]) for match in found if match and match[5]]
+    assert values
+    assert values == sorted(values)
+    assert 0 < values[-1] <= 1
+    assert not listener.said
+    names = {words for stage, words in listener.details if stage == "comparing models"}
+    assert len(names) == len(world.white_boxes.models)
+    again = Listener("searching", 1)
+    with pytest.raises(KeyboardInterrupt):
+        generate(
+            *(world.white_boxes, world.data, settings), provenance=PROVENANCE, checkpoint=checkpoint, progress=again
+        )
+    (said,) = again.said
+    assert re.fullmatch(r"an interrupted run goes on: \d+ of 12 examples from [1-9]\d* seeds so far\.", said)
 
 
 def test_images_beside_the_labels_they_were_given() -> None:
