@@ -398,9 +398,10 @@ def _mean_image(name: str, folder: Path | None) -> Floats32:
         raise ContractError(f"the mean image {path} is larger than the memory.") from error
     if not isinstance(image, np.ndarray):
         raise ContractError(f"the mean image {path} must be one array in an .npy file; found an archive.")
-    if image.dtype.kind not in "biuf":
-        raise ContractError(f"the mean image {path} must hold numbers; found {image.dtype}.")
-    return np.asarray(image, np.float32)
+    made = cast("NDArray[Any]", image)
+    if made.dtype.kind not in "biuf":
+        raise ContractError(f"the mean image {path} must hold numbers; found {made.dtype}.")
+    return np.asarray(made, np.float32)
 
 
 def read_contract(text_or_path: str) -> Contract:

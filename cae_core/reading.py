@@ -7,7 +7,7 @@ parsers and foreign libraries raise about it ends; no list of that would be comp
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ _POINTS = 100
 @contextmanager
 def reading(
     where: object, error: type[CaeError], *, fault: str, remedy: str = "", unread: str = "cannot be read"
-) -> Iterator[None]:
+) -> Generator[None]:
     """Turn whatever reading a foreign file raises into one sentence of the kind ``error``.
 
     An error of the project's own passes: it is a sentence already. So does what is no `Exception`, an interruption say.

@@ -39,6 +39,8 @@ def work(order: dict[str, Any], tell: Callable[[dict[str, Any]], None], folder: 
     context = reader.prepare(folder)
     if order["contained"] and reader.containable:
         context = dataclasses.replace(context, contained=True)
+    elif reader.containable or reader.heavy:
+        _limit_memory(reader.memory)
     tell({"ready": True})
     for case in order["cases"]:
         tell({"case": case})
@@ -51,6 +53,13 @@ def work(order: dict[str, Any], tell: Callable[[dict[str, Any]], None], folder: 
         if Path("HARMED").exists():
             found = Outcome("traceback", "code that stands in the file has run")
         tell({"case": case, "what": prepared.what[:300], "parses": prepared.parses, **vars(found)})
+
+
+def _limit_memory(size: int) -> None:
+    """Have no more memory than the child has in which the product opens such files: what asks for more is refused."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Keras files of both forms, and SavedModel folders: bytes, configurations, members, and the messages in them."""
 
+import contextlib
 import io
 import json
 import shutil
@@ -106,8 +107,11 @@ def _edited_config(random: Random, config: Any) -> tuple[Any, str]:  # noqa: ANN
     for _ in range(random.choice((1, 1, 2))):
         place = random.choice(known)
         holder = config
-        for key in place[:-1]:
-            holder = holder[key]
+        with contextlib.suppress(KeyError):  # an edit before has replaced what is around it
+            for key in place[:-1]:
+                holder = holder[key]
+        if place[-1] not in holder:
+            continue
         holder[place[-1]] = random.choice(_MODULES if place[-1] == "module" else _CLASSES)
         if random.random() < 0.2:
             holder |= {
@@ -210,7 +214,8 @@ def _hdf5(random: Random, models: Models, folder: Path) -> Case:
     if kind < 2:
         path.write_bytes(edited_bytes(random, models.files["plain.h5"], most=5))
         return _case(models, path, what, parses=h5py.is_hdf5(path))
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+") as opened:
+        file: Any = opened  # what it holds has no types
         if kind < 4:
             config, what = _edited_config(random, json.loads(file.attrs["model_config"]))
             text = json.dumps(config)

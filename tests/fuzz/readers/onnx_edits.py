@@ -273,7 +273,7 @@ def _attribute(random: Random, model: ModelProto) -> None:
     elif attribute.type == attribute.INT and random.random() < 0.8:
         attribute.i = random.choice((0, -1, 99, 2**40, -(2**63)))
     else:
-        attribute.type = random.randrange(15)
+        attribute.type = random.randrange(15)  # pyright: ignore[reportAttributeAccessIssue] # also none of them
 
 
 def _subgraph(random: Random, model: ModelProto) -> None:

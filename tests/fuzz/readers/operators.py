@@ -3,6 +3,7 @@
 So these cases show what they are to show only where models run in a child of the process that reads them.
 """
 
+import importlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,8 +45,7 @@ def _prepare(folder: Path) -> _Known:
 
 def _operators() -> tuple[_Operator, ...]:
     """Return what the installed runtime knows, each in its newest form."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")  # compiled
     newest: dict[tuple[str, str], Any] = {}
     for schema in state.get_all_operator_schema():
         before = newest.get((schema.domain, schema.name))
