@@ -6,6 +6,7 @@ parent has fixed.
 
 import dataclasses
 import os
+import re
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
@@ -144,7 +145,8 @@ def _asked(
             read=lambda answer: _conversion(answer, target),
         )
     except CaeError as error:  # the file there has gone by the time that this is read
-        raise type(error)(str(error).replace(str(made), str(target))) from error
+        draft = rf"{re.escape(str(made.parent))}[/\\](\.[0-9a-f]+-)?{re.escape(made.name)}"
+        raise type(error)(re.sub(draft, lambda _: str(target), str(error))) from error
 
 
 def _conversion(answer: Answer, target: Path) -> Conversion:
@@ -182,8 +184,9 @@ def _take(made: Path, draft: Path, source: Path, most: int) -> None:
         descriptor = os.open(made, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise ModelError(f"{source}: the process that converted it has made no file. Convert it again.") from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        os.close(descriptor)
+        raise ModelError(f"{source}: the process that converted it has made no model's file. Use another file.")
     with os.fdopen(descriptor, "rb") as file, draft.open("wb") as copy:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-            raise ModelError(f"{source}: the process that converted it has made no model's file. Use another file.")
         shutil.copyfileobj(file, copy)

@@ -17,6 +17,9 @@ from sklearn.neural_network import MLPClassifier
 
 from cae_backends.datasets import open_data
 from cae_cli import main as cae
+from cae_converters import contained
+from cae_converters.conversion import Conversion, convert
+from cae_core.containment.limits import Limits
 from cae_core.files.digests import sha256_of_file
 from cae_core.opening.opened import open_model
 
@@ -258,6 +261,17 @@ def run_cae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Outcome(code if isinstance(code, int) else 0 if code is None else 1, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def converted_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files converted in this process, as if they were said to be one's own; but consent is not given."""
+
+    def here(source: Path, target: Path, *, limits: Limits, **given: Any) -> Conversion:  # noqa: ANN401
+        assert limits is not None
+        return convert(source, target, **given)
+
+    monkeypatch.setattr(contained, "convert_foreign", here)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,11 @@ def assert_one_sentence(outcome: Outcome, *words: str, code: int = 1) -> None:
         assert word in outcome.err
 
 
+@pytest.fixture(autouse=True)
+def _here(converted_here: None) -> None:
+    """Conversions are done in this process, which has the frameworks already."""
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

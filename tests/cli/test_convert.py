@@ -42,6 +42,11 @@ def classifier(before: Layers = lambda x: x, *, shape: tuple[int | None, ...] = 
     return model
 
 
+@pytest.fixture(autouse=True)
+def _here(converted_here: None) -> None:
+    """Conversions are done in this process, which has the frameworks already."""
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("source") / "m.keras"

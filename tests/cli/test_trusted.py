@@ -16,6 +16,11 @@ CONTRACT = 'layout = "NHWC"\nrange = [0, 1]\noutput = "logits"\nsize = [8, 8]\nc
 REFUSED = "runs whatever code stands in it"
 
 
+@pytest.fixture(autouse=True)
+def _here(converted_here: None) -> None:
+    """Conversions are done in this process, which has the frameworks already."""
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("program") / "mine.pt2"
