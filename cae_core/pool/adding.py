@@ -13,7 +13,7 @@ from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
 from cae_core.files.digests import sha256_of_file
-from cae_core.files.locks import exclusive
+from cae_core.files.exclusion import exclusive
 from cae_core.loaders import Device, runs_code
 from cae_core.pool.check import MemberReport, check_members, refuse_problems
 from cae_core.pool.manifest import Pool, PoolMember, parse_member, parse_pool, read_pool

@@ -6,7 +6,7 @@ from pathlib import Path
 from cae_backends.training.jobs import PoolJob, ancestor_of
 from cae_backends.training.pool_store import PoolStore, Record
 from cae_core.dataset import ImageSet
-from cae_core.files.locks import exclusive
+from cae_core.files.exclusion import exclusive
 from cae_core.pool.check import check_added
 from cae_core.pool.manifest import Pool, PoolMember, parse_member
 from cae_core.pool.manifest_writing import ManifestRow, foreign_rows, write_manifest
