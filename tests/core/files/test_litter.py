@@ -233,6 +233,16 @@ def test_one_at_a_time_comes_through(folder: Path) -> None:
     assert names(folder) == {"counter"}
 
 
+def test_a_draft_goes_although_there_is_nothing_to_write(folder: Path) -> None:
+    """Killed after the file has its name and before the draft has lost its own, there is nothing left to do."""
+    write_new(folder / "seal.json", b"content")
+    os.link(folder / "seal.json", folder / dead(".json"))
+    with exclusive(folder / "seal.json"):
+        assert len(names(folder)) == 2
+    assert names(folder) == {"seal.json"}
+    assert (folder / "seal.json").read_bytes() == b"content"
+
+
 def test_where_no_lock_can_be_made_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"), exclusive(tmp_path / "file" / "below"):
