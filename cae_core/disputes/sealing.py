@@ -9,7 +9,7 @@ from pathlib import Path
 from cae_core.calibration.calibrated import load_calibrated
 from cae_core.disputes.seal import Opening, Seal, make_opening
 from cae_core.errors import OverwriteError, VerdictError
-from cae_core.files.locks import exclusive
+from cae_core.files.exclusion import exclusive
 from cae_core.files.outputs import RECORD, check_output
 from cae_core.files.records import as_json, read_record, readable_json
 from cae_core.files.storage import creating, write_new

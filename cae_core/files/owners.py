@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from cae_core.files.locks import is_same_file, lock_descriptor
+from cae_core.files.exclusion import is_same_file, lock_descriptor
 
 __all__ = ["Owner", "is_own", "remove_litter", "sweep_drafts"]
 

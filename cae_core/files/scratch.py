@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cae_core.files.locks import lock_descriptor
+from cae_core.files.exclusion import lock_descriptor
 from cae_core.files.owners import Owner, is_own
 
 __all__ = ["leave_scratch_folders", "scratch_folder", "sweep_scratch_folders"]

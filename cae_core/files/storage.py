@@ -111,7 +111,7 @@ def _draft(path: Path) -> Generator[tuple[Path, list[int]]]:
 
 
 def _new_draft(path: Path) -> tuple[Path, int]:
-    from cae_core.files.locks import is_same_file, lock_descriptor
+    from cae_core.files.exclusion import is_same_file, lock_descriptor
     from cae_core.files.owners import Owner
 
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""  # a name has its longest length

@@ -13,7 +13,7 @@ from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
-from cae_core.files.locks import exclusive
+from cae_core.files.exclusion import exclusive
 from cae_core.files.outputs import MANIFEST, check_output
 from cae_core.loaders import Device
 from cae_core.opening.model_files import suspect_digest

@@ -29,7 +29,7 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> None:
 def append_rows(path: Path, rows: Sequence[ManifestRow]) -> None:
     """Add models to the end of a manifest, which is made where there is none; what stands in it stays as it is.
 
-    Several processes that add to one manifest hold `cae_core.files.locks.exclusive` while they do.
+    Several processes that add to one manifest hold `cae_core.files.exclusion.exclusive` while they do.
 
     Raises:
         PoolError: the file is no manifest, has one of these models already, or would have two sources.

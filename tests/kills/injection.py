@@ -84,7 +84,7 @@ class _Written(io.FileIO):
 
 def _opener(real: Callable[..., Any]) -> Callable[..., Any]:
     def opened(file: Any, mode: str = "r", buffering: int = -1, *more: Any, **options: Any) -> Any:  # noqa: ANN401
-        if "b" not in mode or not set(mode) & set("wxa") or isinstance(file, int) or more:
+        if "b" not in mode or not set(mode) & set("wxa") or isinstance(file, int) or any(more):
             return real(file, mode, buffering, *more, **options)
         raw = _Written(os.fspath(file), mode.replace("b", ""), opener=options.get("opener"))
         if buffering == 0:

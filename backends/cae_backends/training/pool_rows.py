@@ -7,7 +7,7 @@ from cae_backends.training.jobs import PoolJob, ancestor_of
 from cae_backends.training.pool_store import PoolStore, Record
 from cae_core.dataset import ImageSet
 from cae_core.files.digests import sha256_of_file
-from cae_core.files.locks import exclusive
+from cae_core.files.exclusion import exclusive
 from cae_core.files.outputs import MANIFEST, ONNX_MODEL, OutputKind, check_output
 from cae_core.pool.check import check_added
 from cae_core.pool.manifest import Pool, PoolMember, parse_member, read_pool

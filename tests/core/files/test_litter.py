@@ -15,8 +15,8 @@ from threading import Barrier
 import pytest
 
 from cae_core.errors import OverwriteError, StorageError
-from cae_core.files import locks
-from cae_core.files.locks import exclusive, lock_descriptor
+from cae_core.files import exclusion
+from cae_core.files.exclusion import exclusive, lock_descriptor
 from cae_core.files.owners import Owner, remove_litter
 from cae_core.files.scratch import scratch_folder
 from cae_core.files.storage import creating, replacing, write_atomically, write_new
@@ -24,7 +24,7 @@ from cae_core.files.storage import creating, replacing, write_atomically, write_
 STUCK = """
 import sys, time
 from pathlib import Path
-from cae_core.files.locks import exclusive, lock_descriptor
+from cae_core.files.exclusion import exclusive, lock_descriptor
 from cae_core.files.scratch import scratch_folder
 from cae_core.files.storage import replacing
 folder = Path(sys.argv[1])
@@ -157,7 +157,7 @@ def test_a_draft_that_was_taken_for_litter_before_its_lock_is_made_again(
             next(folder.glob(".cae-*")).unlink()
         return True
 
-    monkeypatch.setattr(locks, "lock_descriptor", late)
+    monkeypatch.setattr(exclusion, "lock_descriptor", late)
     write_atomically(folder / "file", b"content")
     assert (folder / "file").read_bytes() == b"content"
     assert len(taken) == 2
@@ -231,6 +231,16 @@ def test_one_at_a_time_comes_through(folder: Path) -> None:
     assert path.read_text() == "24"
     assert max(most) <= 2
     assert names(folder) == {"counter"}
+
+
+def test_a_draft_goes_although_there_is_nothing_to_write(folder: Path) -> None:
+    """Killed after the file has its name and before the draft has lost its own, there is nothing left to do."""
+    write_new(folder / "seal.json", b"content")
+    os.link(folder / "seal.json", folder / dead(".json"))
+    with exclusive(folder / "seal.json"):
+        assert len(names(folder)) == 2
+    assert names(folder) == {"seal.json"}
+    assert (folder / "seal.json").read_bytes() == b"content"
 
 
 def test_where_no_lock_can_be_made_it_is_said(tmp_path: Path) -> None:

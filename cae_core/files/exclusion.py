@@ -84,14 +84,17 @@ def exclusive(path: Path) -> Generator[None]:
     """Let one process at a time through that names ``path``; the others wait.
 
     A file beside ``path`` is locked and taken away afterwards; the one that a killed process leaves goes with the next
-    that comes through.
+    that comes through, as do the drafts there, also where it then finds nothing to write.
 
     Raises:
         StorageError: the folder cannot be written.
     """
+    from cae_core.files.owners import sweep_drafts
+
     try:
         place = _lock_of(path.resolve())
         place.parent.mkdir(parents=True, exist_ok=True)
+        sweep_drafts(place.parent)
         descriptor = _locked(place)
     except OSError as error:
         raise StorageError(
