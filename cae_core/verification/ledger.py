@@ -22,7 +22,7 @@ from cae_core import version as release
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.contract import Contract
 from cae_core.errors import StorageError
-from cae_core.files.locks import locked
+from cae_core.files.exclusion import locked
 from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.verification.known_models import source_sha256
