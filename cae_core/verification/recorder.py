@@ -12,10 +12,12 @@ import numpy as np
 from cae_core.arrays import Floats32, Images
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question
-from cae_core.fingerprint.scores import same_scores, scores_of
+from cae_core.fingerprint.scores import SAME_MODEL, same_scores, scores_of
 from cae_core.models import Model, Predictions
 
 __all__ = ["Recorder", "Scores", "alike", "as_array", "rows_of", "scores_told"]
+
+_GLANCE = 8
 
 Scores: TypeAlias = Mapping[int, tuple[float, float]]
 """See `scores_of`, by the image's row among all images of the fingerprint."""
@@ -74,6 +76,8 @@ def scores_told(fingerprint: Fingerprint, questions: Sequence[Question], outputs
 def alike(first: Scores, second: Scores) -> bool:
     """Return whether these scores are one model's over what both were asked, see `same_scores`."""
     both = sorted(first.keys() & second.keys())
+    if any(abs(first[row][1] - second[row][1]) > 2 * SAME_MODEL for row in both[:_GLANCE]):  # most are another's
+        return False
     return same_scores(*(as_array(scores, both) for scores in (first, second)))
 
 
