@@ -55,8 +55,8 @@ def digest_of(value: Any) -> str:  # noqa: ANN401
 
 
 def sha256_of_text(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8; names of files may hold bytes that are none."""
-    return hashlib.sha256(os.fsencode(text)).hexdigest()
+    """Return the SHA-256 of a text in UTF-8; names of files may hold what UTF-8 does not."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def digest_of_files(hashed: Mapping[str, str], *, folder: bool = False) -> str:

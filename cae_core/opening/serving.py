@@ -118,11 +118,13 @@ class Server:
         try:
             return getattr(self, f"do_{header['do']}")(header, arrays)  # type: ignore[no-any-return]
         except CaeError as error:
+            if isinstance(error.__cause__, MemoryError):
+                return _failure(ModelError, _memory(spec), spec)
             kinds = (BackendMissing, ModelError, ContractError, DataError)
             kind = next((kind for kind in kinds if isinstance(error, kind)), ModelError)
             return _failure(kind, str(error), spec)
         except MemoryError:
-            return _failure(ModelError, f"{spec}: the model takes more memory than its process may have.", spec)
+            return _failure(ModelError, _memory(spec), spec)
         except Exception as error:  # noqa: BLE001 - a foreign model runs here, in whatever framework
             return _failure(ModelError, f"{spec}: the model cannot be opened or run ({first_line(error)}).", spec)
 
@@ -202,6 +204,10 @@ class Server:
         if not isinstance(model, DifferentiableModel):
             raise ModelError(f"{header['spec']}: the model was opened without gradients.")
         return model
+
+
+def _memory(spec: str) -> str:
+    return f"{spec}: the model takes more memory than its process may have."
 
 
 def _failure(kind: type[CaeError], text: str, spec: str) -> Told:

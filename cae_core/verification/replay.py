@@ -10,6 +10,7 @@ import numpy as np
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.containment.record import recorded_containment
 from cae_core.errors import ModelError, OptionError, VerdictError
 from cae_core.files.fields import read_field, read_fields
 from cae_core.files.records import as_json
@@ -127,7 +128,11 @@ def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Repl
             "The recorded questions are not those that the nonce gives for this fingerprint and calibration: the "
             "record was edited, or the calibration is another one."
         )
-    verdict = dataclasses.replace(verdict, occasion=recorded_occasion(record))
+    try:
+        containment = recorded_containment(record.get("containment"))
+    except ValueError as error:
+        raise VerdictError(f"This is no verdict as `cae verify --json` prints it ({error}).") from error
+    verdict = dataclasses.replace(verdict, occasion=recorded_occasion(record), containment=containment)
     derived: dict[str, Any] = as_json(verdict)
     derived |= _found_then(derived.get("findings"), record.get("findings"))
     names = (set(derived) | set(record)) - _NOT_DERIVED

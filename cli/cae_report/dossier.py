@@ -7,7 +7,6 @@ from typing import Any
 
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
 from cae_core.calibration.record import Calibration
-from cae_core.containment.record import Containment, recorded_containment
 from cae_core.errors import VerdictError
 from cae_core.files.records import read_hashed_record
 from cae_core.fingerprint.file import Fingerprint
@@ -69,11 +68,7 @@ def open_dossier(record: Path, fingerprint: Path) -> Dossier:
     recorded, record_sha256 = read_hashed_record(record)
     verdict = replay_verdict(recorded, subject, origin=str(record)).agreed(str(record))
     return Dossier(
-        dataclasses.replace(
-            verdict,
-            earlier=_earlier(recorded.get("earlier"), record),
-            containment=_containment(recorded.get("containment"), record),
-        ),
+        dataclasses.replace(verdict, earlier=_earlier(recorded.get("earlier"), record)),
         (record.name, record_sha256),
         (fingerprint.name, subject.sha256),
     )
@@ -91,14 +86,6 @@ def _earlier(value: Any, record: Path) -> SeenBefore | None:  # noqa: ANN401 - w
             "Give the file that `cae verify --json` wrote."
         )
     return SeenBefore(**value)
-
-
-def _containment(value: Any, record: Path) -> Containment | None:  # noqa: ANN401
-    """Return what the record says stood around the suspect, which its answers cannot confirm either."""
-    try:
-        return recorded_containment(value)
-    except ValueError as error:
-        raise VerdictError(f"{record}: {error}. Give the file that `cae verify --json` wrote.") from error
 
 
 def _is_count(value: Any) -> bool:  # noqa: ANN401

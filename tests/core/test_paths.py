@@ -12,10 +12,12 @@ import pytest
 import cae_core
 from cae_core import clock, loaders
 from cae_core.calibration.calibrate import CalibrationSettings
+from cae_core.containment.record import UNCONTAINED
 from cae_core.disputes.case import CaseFiles
 from cae_core.errors import CaeError, PoolError, VerdictError
 from cae_core.files.records import readable_json
 from cae_core.fingerprint.file import save_fingerprint
+from cae_core.opening import party
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.verification.ledger import ledger_of
@@ -30,6 +32,7 @@ FORMS = [str, Path, os.fspath]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a fingerprint, a suspect that `ExactLoader` opens, and a reference."""
     monkeypatch.setattr(loaders, "installed_loaders", lambda: iter([ExactLoader()]))
+    monkeypatch.setattr(party, "_uncontained", lambda *_given, **_named: UNCONTAINED)  # a process has its own loaders
     monkeypatch.chdir(tmp_path)
     save_fingerprint(toy_fingerprint(classes=4), tmp_path / "f")
     for name in ("s", "r"):
