@@ -25,6 +25,10 @@ _NODE = re.compile(r'In Node, \(".*", (.*?), "(.*?)", -?\d+\) : .*, Error (.*)',
 _NO_VERSION = re.compile(r"No Op registered for .* with domain_version of (\d+)", re.DOTALL)
 _NO_KERNEL = re.compile(r"Could not find an implementation for (.*?)\((\d+)\) node", re.DOTALL)
 
+_LONG_WORD, _KEPT = re.compile(r"\S{400,}"), 150
+_LONGEST = 1200
+"""Letters of a message that are looked through."""
+
 _LARGEST = 1 << 31
 """Bytes: no protobuf message is larger."""
 
@@ -33,8 +37,17 @@ def shortened(exc: Exception) -> str:
     """Return the reason that ONNX Runtime gives, without its code, the file's path and the places in its sources."""
     if isinstance(exc, UnicodeDecodeError):
         return "it holds names or texts that are not UTF-8"
-    text = _RUNNING.sub(r"\1: ", _LOADING.sub("", _CODE.sub("", str(exc))))
+    text = _RUNNING.sub(r"\1: ", _LOADING.sub("", _CODE.sub("", _message(exc))))
     return first_line(RuntimeError(" ".join(_PLACE.sub("", text).split())))
+
+
+def _message(exc: Exception) -> str:
+    """Return what the runtime says, without the middle of long words: names in the file may have any length.
+
+    The time that the patterns here take grows with the square of a word, and faster with the whole.
+    """
+    text = _LONG_WORD.sub(lambda found: f"{found[0][:_KEPT]}…{found[0][-_KEPT:]}", str(exc))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
 
 def not_opened(path: Path, exc: Exception, version: str) -> ModelError:
@@ -47,7 +60,7 @@ def not_opened(path: Path, exc: Exception, version: str) -> ModelError:
         exc: what ONNX Runtime raised.
         version: of ONNX Runtime.
     """
-    text, runtime = str(exc), f"ONNX Runtime {version}"
+    text, runtime = _message(exc), f"ONNX Runtime {version}"
     if found := _IR.search(text):
         return ModelError(
             f"{path}: the file has the IR version {found[1]}, and {runtime} knows versions up to {found[2]}. "

@@ -69,6 +69,8 @@ def _given(name: str, *, gradients: bool = False, **change: Any) -> Make:  # noq
         for key, value in change.get("said", {}).items():
             entry = model.metadata_props.add()
             entry.key, entry.value = f"cae.{key}", value
+        if "type" in change:
+            model.graph.input[0].type.tensor_type.elem_type = change["type"]
         if "node" in change:
             model.graph.node[0].name = change["node"]
         content = model.SerializeToString()
@@ -88,6 +90,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "a mean image": {"said": {"mean_image": "/dev/zero"}},
     "a node's name is code": {"node": 'a")(__import__("os").system("touch HARMED"))'},
     "a node's name has two lines": {"node": "a\nb"},
+    "a name of 100000 letters that is complained of": {"node": "x" * 10**5, "type": 17},
 }
 
 ONNX = Reader(
