@@ -1,5 +1,6 @@
 """Valid files of the project's own forms, small ones, and the ids that fit edited ones."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrat
 from cae_core.calibration.file import _digest as digest_of_calibration
 from cae_core.files.digests import canonical_json
 from cae_core.files.tensor_file import pack_tensors, read_tensors
-from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.file import FORMAT_VERSION, Fingerprint
 from cae_core.statistics.score import Score
 from tests.core.judge_toys import Dispute, make_dispute
 from tests.core.toys import toy_calibration
@@ -58,7 +59,9 @@ def make_evidence(folder: Path) -> Evidence:
     claimed = dispute.claim()
     n = len(claimed)
     counts = [1, 2, 0, 3] * 10
-    calibrated = toy_calibration(claimed, counts[:39], [n] * 5)
+    calibrated = dataclasses.replace(
+        toy_calibration(claimed, counts[:39], [n] * 5), fingerprint_sha256=claimed.content_sha256
+    )
     weights = np.stack([np.full(n, 1.5), np.full(n, -0.5)])
     weighed = toy_calibration(
         claimed, counts[:39], [n] * 5, score=Score.LLR, weights=weights, screen=calibrated.references.models[:2]
@@ -94,12 +97,25 @@ def refit(parts: Parts) -> str:
         images = np.ascontiguousarray(tensors["images"])
         generation = canonical_json(metadata["generation"])
         metadata["fingerprint_id"] = sha256_of(repr(images.shape), images, *labels, generation)
+        metadata["content_sha256"] = _content(metadata, tensors)
         calibration = metadata.get("calibration")
         if isinstance(calibration, dict):
             calibration["fingerprint_id"] = metadata["fingerprint_id"]
+            if "fingerprint_sha256" in calibration:
+                calibration["fingerprint_sha256"] = metadata["content_sha256"]
             calibration.pop("sha256", None)
             own = {name.removeprefix(_ATTACHED): x for name, x in tensors.items() if name.startswith(_ATTACHED)}
             calibration["sha256"] = digest_of_calibration(calibration, own)
     except Exception as error:  # noqa: BLE001 - what was edited away is needed for an id; then there is none that fits
         return f" (no id: {type(error).__name__})"
     return ""
+
+
+def _content(metadata: Any, tensors: dict[str, NDArray[Any]]) -> str:  # noqa: ANN401 - whatever JSON can hold
+    """Return the digest of a fingerprint's content, as its reader derives it; see `Fingerprint.content_sha256`."""
+    told = {name: metadata[name] for name in ("fingerprint_id", "class_names", "generation", "tools")}
+    told |= {"format": FORMAT_VERSION, "geometry": list(tensors["images"].shape[1:])}
+    told |= {"origin": metadata["origin"]} if metadata.get("origin") else {}
+    own = sorted((name, np.ascontiguousarray(x)) for name, x in tensors.items() if not name.startswith(_ATTACHED))
+    parts = (part for name, x in own for part in (f"{name}{x.dtype.str}{x.shape}", x))
+    return sha256_of(canonical_json(told), *parts)
