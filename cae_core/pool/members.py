@@ -47,7 +47,7 @@ class OpenPool:
         self.device = device
         self.party = Party(device=device, limits=limits)
         self._opener = opener
-        self._foreign = foreign or (lambda member: not member.trusted)
+        self._foreign = foreign or _is_not_trusted
         self._files: dict[tuple[str | int, ...], ModelFiles] = {}
         self._kept: dict[Path, Opened[Model]] = {}
 
@@ -151,3 +151,7 @@ def _state(spec: str | Path) -> tuple[str | int, ...]:
     states = [file.stat() for file in files_in(path)]
     known = ((state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states)
     return (str(path.resolve()), *chain.from_iterable(known))
+
+
+def _is_not_trusted(member: PoolMember) -> bool:
+    return not member.trusted

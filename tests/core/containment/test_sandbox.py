@@ -261,3 +261,16 @@ def test_a_contract_from_the_child_is_checked(programs: Path) -> None:
     lying = program(programs / "l.program", text + "object.__setattr__(contract, 'layout', 'UPHELD')")
     with pytest.raises(ModelError, match=r"answered what no model answers \(a description that is none\)"):
         Party().black_box(str(lying))
+
+
+@linux
+def test_it_is_a_sandbox_however_many_threads_libraries_like(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread from before Landlock would go free."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    text = (
+        "import os\ndef predict(images):\n return Predictions(np.full(len(images), len(os.listdir('/proc/self/task'))))"
+    )
+    opened = Party().black_box(str(program(programs / "m.program", text)))
+    assert opened.containment.kind == "sandbox"
+    assert opened.model.predict(IMAGES).labels.tolist() == [1, 1, 1]
