@@ -70,7 +70,7 @@ def _run(pool: Pool, data: ImageSet, way: str, radius: str, folder: Path) -> dic
     else:
         found |= {"examples": len(result.fingerprint), "seeds_tried": result.seeds_tried}
         verdicts = {
-            member.name: as_json(verify_suspect(str(member.path), fingerprint, nonce=bytes(16)))
+            member.name: as_json(verify_suspect(str(member.path), fingerprint, trusted=True, nonce=bytes(16)))
             for member in pool.select(role="test")
         }
     found |= {"minutes": (time.monotonic() - started) / 60, "verdicts": verdicts}

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,12 @@ BARE = (
     *("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES"),
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "PATH"),
     *("LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8", "TZ"),
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
     *("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND"),
 )
 """What of its parent's environment a child keeps: where libraries are, how texts are encoded, how many threads."""
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 _LOOK_S = 1.0
 
@@ -214,7 +214,7 @@ def _check_one_thread() -> None:
 
 
 @contextlib.contextmanager
-def _layer(layers: list[str], name: str) -> Iterator[None]:
+def _layer(layers: list[str], name: str) -> Generator[None]:
     """Add a layer's name, unless it cannot be had here."""
     try:
         yield

@@ -79,11 +79,16 @@ def recorded_containment(value: object) -> Containment | None:
     if value is None:
         return None
     told = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    layers: Any = told.get("layers")
-    listed = isinstance(layers, list) and all(map(_is_word, cast("list[object]", layers)))
-    if not (listed and isinstance(told.get("child"), bool) and _is_word(told.get("reason"))):
+    given: object = told.get("layers")
+    layers = cast("list[object]", given) if isinstance(given, list) else [given]
+    if not (
+        all(map(_is_word, layers))
+        and isinstance(given, list)
+        and isinstance(told.get("child"), bool)
+        and _is_word(told.get("reason"))
+    ):
         raise ValueError("'containment' should hold 'child', 'layers' and 'reason', or be null")
-    found = Containment(child=told["child"], layers=tuple(layers), reason=told["reason"])
+    found = Containment(child=told["child"], layers=tuple(map(str, layers)), reason=told["reason"])
     if told.get("kind") != found.kind:
         raise ValueError(f"'containment' says another kind than its layers, which are {found.kind}")
     return found

@@ -177,9 +177,11 @@ class _Pullback:
             raise ModelError(f"The gradient must have the logits' shape {self._taken}; found {gradient.shape}.")
         upstream = np.ascontiguousarray(gradient, np.float32)
         asked = {"do": "pull", "handle": self._handle}
-        pulled: Floats32 = self._connection.ask(
-            asked, upstream, lambda answer: answer.array(np.float32, self._given), gradients=True
-        )
+
+        def read(answer: Answer) -> NDArray[Any]:
+            return answer.array(np.float32, self._given)
+
+        pulled: Floats32 = self._connection.ask(asked, upstream, read, gradients=True)
         return pulled
 
     def __del__(self) -> None:

@@ -7,7 +7,7 @@ a process that is locked stays so.
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -281,10 +281,10 @@ def _uncontained(spec: str, loader: Loader, *, trusted: bool) -> Containment | N
 
 
 def _layers(answer: Answer) -> tuple[str, ...] | None:
-    told = answer.header.get("layers")
+    told: object = answer.header.get("layers")
     if not isinstance(told, list) or answer.header.get("fits") is not True:
         return None
-    return tuple(readable(layer, longest=40) for layer in told[:40])
+    return tuple(readable(layer, longest=40) for layer in cast("list[object]", told)[:40])
 
 
 def _described(answer: Answer, spec: str) -> dict[str, Any]:

@@ -151,13 +151,13 @@ class Server:
     def do_open(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
         """Open a model."""
         contract = told_contract(header["contract"], arrays[0] if header["mean"] else None, header["spec"])
-        given = {"contract": contract, "device": header["device"]}
+        spec, device = str(header["spec"]), str(header["device"])
         model: Model
         if header["gradients"]:
             images = arrays[-1] if header["images"] else None
-            model = open_white_box(header["spec"], images=images, **given).model
+            model = open_white_box(spec, contract=contract, device=device, images=images).model
         else:
-            model = open_black_box(header["spec"], **given).model
+            model = open_black_box(spec, contract=contract, device=device).model
         self._models[header["id"]] = model
         found: Contract | None = getattr(model, "contract", None)
         witness = getattr(model, "witness", None)

@@ -49,7 +49,7 @@ class OpenPool:
         self.party = Party(device=device, limits=limits)
         self._opener = opener
         self._files = {_place(files.spec): files for files in known}
-        self._foreign = foreign or (lambda member: not member.trusted)
+        self._foreign = foreign or _is_not_trusted
         self._kept: dict[Path, Opened[Model]] = {}
 
     def files(self, spec: str | Path) -> ModelFiles:
@@ -150,3 +150,7 @@ def open_member(member: PoolMember, *, device: Device = "auto") -> Model:
 def _place(spec: str | Path) -> tuple[str, str]:
     """Return by what a model is known again: where it lies, and its name, which its digest may cover."""
     return os.path.realpath(spec), Path(spec).name
+
+
+def _is_not_trusted(member: PoolMember) -> bool:
+    return not member.trusted

@@ -51,7 +51,8 @@ def aborting(path: Path) -> Path:
 
 
 def start(*arguments: str | Path, folder: Path) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment = {**free, "TMPDIR": str(folder)}
     return subprocess.Popen(
         [sys.executable, "-m", "cae_cli", *map(str, arguments)],
         env=environment,

@@ -80,7 +80,7 @@ SETTINGS = GenerationSettings.from_preset("default", eps=48 / 255, count=20, ite
 
 def search(pool: Pool, source: Path) -> tuple[list[Floats64], Any, Sequence[Any]]:
     """Return the objective's values at each step, the result, and the models."""
-    white_boxes = open_white_boxes(members(pool, source), opened=OpenPool(device="cpu"))
+    white_boxes = open_white_boxes(members(pool, source), opened=OpenPool(device="cpu", foreign=lambda _: False))
     curve: list[Floats64] = []
     step = Search.step
 

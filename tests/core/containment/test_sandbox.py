@@ -271,3 +271,16 @@ def test_many_threads_of_linear_algebra_do_not_cost_the_sandbox(
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "4")
     assert held(programs / "m.program", "open('/etc/passwd').read()", "open(os.devnull).read()") == [0, 1]
+
+
+@linux
+def test_it_is_a_sandbox_however_many_threads_libraries_like(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread from before Landlock would go free."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    text = (
+        "import os\ndef predict(images):\n return Predictions(np.full(len(images), len(os.listdir('/proc/self/task'))))"
+    )
+    opened = Party().black_box(str(program(programs / "m.program", text)))
+    assert opened.containment.kind == "sandbox"
+    assert opened.model.predict(IMAGES).labels.tolist() == [1, 1, 1]
