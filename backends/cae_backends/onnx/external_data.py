@@ -130,7 +130,8 @@ def _file(location: str, path: Path) -> tuple[Path, int]:
     try:
         if not _lies_beside(file, path):
             raise ModelError(
-                f"{path}: its weights must lie in its own folder, and {name} leads out of it and is not read. {_AGAIN}"
+                f"{path}: its weights must lie in its own folder, and {name} leads out of it, or is a link, and is not "
+                f"read. {_AGAIN}"
             )
         found = file.stat()
     except FileNotFoundError as error:

@@ -119,13 +119,17 @@ def test_a_place_without_a_length_is_measured_by_the_tensor(tmp_path: Path) -> N
         checked(path)
 
 
-@pytest.mark.parametrize("way", ["upwards", "absolute", "link"])
+@pytest.mark.parametrize("way", ["upwards", "absolute", "link", "link within", "folder of links"])
 def test_nothing_outside_of_the_folder_is_opened(tmp_path: Path, way: str) -> None:
     folder, secret = tmp_path / "model", tmp_path / "secret.bin"
     folder.mkdir()
     secret.write_bytes(bytes(BYTES))
-    location = {"upwards": "../secret.bin", "absolute": str(secret), "link": "link.bin"}[way]
+    locations = {"upwards": "../secret.bin", "absolute": str(secret), "link": "link.bin", "link within": "within.bin"}
+    location = locations.get(way, "elsewhere/secret.bin")
     (folder / "link.bin").symlink_to(secret)
+    (folder / "own.bin").write_bytes(bytes(BYTES))
+    (folder / "within.bin").symlink_to("own.bin")
+    (folder / "elsewhere").symlink_to(tmp_path)
     message = refused(saved(folder, location=location))
     assert "its weights must lie" in message
 
