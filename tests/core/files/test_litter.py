@@ -28,9 +28,15 @@ from cae_core.files.exclusion import exclusive, lock_descriptor
 from cae_core.files.scratch import scratch_folder
 from cae_core.files.storage import replacing
 folder = Path(sys.argv[1])
-with exclusive(folder / "pool.toml"), replacing(folder / "model.onnx") as draft, scratch_folder() as scratch:
+with (
+    exclusive(folder / "pool.toml"),
+    replacing(folder / "model.onnx") as draft,
+    scratch_folder() as scratch,
+    scratch_folder(folder) as near,
+):
     draft.write_bytes(b"half of")
     (scratch / "secret").write_bytes(b"a secret")
+    (near / "copy").write_bytes(b"a copy")
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -71,18 +77,18 @@ def names(folder: Path) -> set[str]:
 def write_everything(folder: Path) -> None:
     """Do what `STUCK` does, to the end."""
     write_atomically(folder / "other", b"")
-    with scratch_folder():
+    with scratch_folder(), scratch_folder(folder):
         pass
 
 
-def test_a_killed_process_leaves_three_things_that_go_with_the_next(folder: Path, scratch: Path) -> None:
+def test_a_killed_process_leaves_four_things_that_go_with_the_next(folder: Path, scratch: Path) -> None:
     with stuck(folder, scratch):
-        assert len(names(folder)) == 2
+        assert len(names(folder)) == 3
         assert len(names(scratch)) == 1
         write_everything(folder)
-        assert len(names(folder) - {"other"}) == 2, "what a living process writes was taken away"
+        assert len(names(folder) - {"other"}) == 3, "what a living process writes was taken away"
         assert len(names(scratch)) == 1
-    assert len(names(folder) - {"other"}) == 2
+    assert len(names(folder) - {"other"}) == 3
     write_everything(folder)
     assert names(folder) == {"other", ".cae-lock-pool.toml"}
     assert not names(scratch)
