@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import sha256_of
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.calibration.file import _digest as digest_of_calibration
-from cae_core.files.digests import canonical_json
 from cae_core.files.tensor_file import pack_tensors, read_tensors
-from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.file import Fingerprint, _unpack
 from cae_core.statistics.score import Score
 from tests.core.judge_toys import Dispute, make_dispute
 from tests.core.toys import toy_calibration
@@ -90,16 +88,22 @@ def refit(parts: Parts) -> str:
     """Give edited parts the ids that fit them, as a hostile maker would; where that cannot be done, say why."""
     metadata, tensors = parts.metadata, parts.tensors
     try:
-        labels = (tensors[name].astype("<i8") for name in ("labels", "ground_truth"))
-        images = np.ascontiguousarray(tensors["images"])
-        generation = canonical_json(metadata["generation"])
-        metadata["fingerprint_id"] = sha256_of(repr(images.shape), images, *labels, generation)
+        fingerprint = _unpack(metadata, tensors)
+        metadata["fingerprint_id"] = fingerprint.id
+        _bind(metadata, "content_sha256", fingerprint)
         calibration = metadata.get("calibration")
         if isinstance(calibration, dict):
-            calibration["fingerprint_id"] = metadata["fingerprint_id"]
+            calibration["fingerprint_id"] = fingerprint.id
+            _bind(calibration, "fingerprint_sha256", fingerprint)
             calibration.pop("sha256", None)
             own = {name.removeprefix(_ATTACHED): x for name, x in tensors.items() if name.startswith(_ATTACHED)}
             calibration["sha256"] = digest_of_calibration(calibration, own)
     except Exception as error:  # noqa: BLE001 - what was edited away is needed for an id; then there is none that fits
         return f" (no id: {type(error).__name__})"
     return ""
+
+
+def _bind(metadata: Any, name: str, fingerprint: Fingerprint) -> None:  # noqa: ANN401 - a JSON object
+    """Say what the fingerprint holds, unless that was edited away: files of before say nothing."""
+    if name in metadata:
+        metadata[name] = fingerprint.content_sha256
