@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from cae_core.errors import CaeError, StorageError
+from cae_core.errors import StorageError, renaming
 from cae_core.files.scratch import scratch_folder
 from cae_core.opening.model_files import ModelFiles
 
@@ -26,22 +26,15 @@ def copied_models(specs: Sequence[str], folder: Path) -> Iterator[list[ModelFile
         ModelError: see `ModelFiles.copied`.
         StorageError: a copy cannot be written.
     """
-    with _own_folder(folder) as name:
-        copies: dict[str, str] = {}
-        try:
-            made: list[ModelFiles] = []
-            for number, spec in enumerate(specs):
-                own = name / str(number)
-                own.mkdir()
-                made.append(ModelFiles(spec).copied(own))
-                copies[made[-1].spec] = spec
-            yield made
-        except CaeError as error:
-            text = str(error)
-            for copy, spec in copies.items():
-                text = text.replace(copy, spec)
-            error.args = (text,)
-            raise
+    names: dict[str, str] = {}
+    with _own_folder(folder) as name, renaming(names):
+        made: list[ModelFiles] = []
+        for number, spec in enumerate(specs):
+            own = name / str(number)
+            own.mkdir()
+            made.append(ModelFiles(spec).copied(own))
+            names[made[-1].spec] = spec
+        yield made
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from threading import Barrier
 
 import pytest
 
-from cae_core.errors import OverwriteError, StorageError
+from cae_core.errors import ModelError, OverwriteError, StorageError
 from cae_core.files import exclusion
 from cae_core.files.exclusion import exclusive, lock_descriptor
 from cae_core.files.owners import Owner, remove_litter
@@ -285,3 +285,15 @@ def test_a_folder_that_only_looks_like_ours_stays(scratch: Path, tmp_path: Path)
     with scratch_folder():
         pass
     assert names(scratch) == {"cae-models"}
+
+
+def test_what_is_wrong_with_a_draft_is_said_of_the_file(folder: Path) -> None:
+    path = folder / "model.onnx"
+
+    def refused() -> None:
+        with replacing(path) as draft:
+            raise ModelError(f"{draft}: no model.")
+
+    with pytest.raises(ModelError) as caught:
+        refused()
+    assert str(caught.value) == f"{path}: no model."
