@@ -442,7 +442,10 @@ def files_named(contract: Path) -> tuple[Path, ...]:
         return ()
     below = Path(os.path.relpath(contract.parent / named, contract.parent))
     image = contract.parent / below
-    return (image,) if ".." not in below.parts and image.is_file() else ()
+    try:
+        return (image,) if ".." not in below.parts and image.is_file() else ()
+    except OSError:  # such as a name that is longer than any
+        return ()
 
 
 def metadata_of(contract: Contract) -> dict[str, str]:

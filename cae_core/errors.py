@@ -18,6 +18,9 @@ Every message says what was expected, what was found and what to do. Foreign exc
 one of these where they cross the border, with ``raise ... from exc``.
 """
 
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
 from cae_core.foreign_text import visible
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "VerdictError",
     "first_line",
     "quoted",
+    "renaming",
 ]
 
 
@@ -109,6 +113,26 @@ def _told(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - some frameworks' exceptions cannot say what happened
         return ""
+
+
+@contextmanager
+def renaming(names: Mapping[str, str]) -> Generator[None]:
+    """Tell what goes wrong by other names: a copy's or a draft's means nothing to whoever reads the message.
+
+    Args:
+        names: what a message may say, and what it is to say instead.
+
+    Raises:
+        CaeError: what the body raises, of the same class.
+    """
+    try:
+        yield
+    except CaeError as error:
+        text = str(error)
+        for found, told in names.items():
+            text = text.replace(found, told)
+        error.args = (text,)
+        raise
 
 
 def quoted(value: object) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,13 @@ from tests.backends.keras_nets import convnet, saving
 
 CONTRACT = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")
 BACKENDS = ("onnxruntime", "tensorflow", "torch")
+ORDERS = (
+    ("torch", "tensorflow", "onnxruntime"),
+    ("tensorflow", "torch", "onnxruntime"),
+    ("onnxruntime", "tensorflow"),
+    ("onnxruntime", "torch"),
+)
+"""Every pair in both orders; what comes first decides."""
 
 PROGRAM = """
 import sys
@@ -100,10 +107,15 @@ def test_the_trap_is_real(tmp_path: Path) -> None:
     assert "ModuleNotFoundError" not in found.err
 
 
-@pytest.mark.parametrize(("first", "second"), list(permutations(BACKENDS, 2)))
-def test_every_ordered_pair_of_backends(folder: Path, first: str, second: str) -> None:
-    found = run(f"{PROGRAM}\nask({first!r}); ask({second!r})", folder)
-    assert (found.code, found.lines) == (0, [first, second]), found.err
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_every_ordered_pair_of_backends(folder: Path, order: tuple[str, ...]) -> None:
+    calls = "\n".join(f"ask({backend!r})" for backend in order)
+    found = run(f"{PROGRAM}\n{calls}", folder)
+    assert (found.code, found.lines) == (0, [*order]), found.err
+
+
+def test_the_orders_have_every_pair() -> None:
+    assert {pair for order in ORDERS for pair in combinations(order, 2)} == set(permutations(BACKENDS, 2))
 
 
 @pytest.mark.parametrize(

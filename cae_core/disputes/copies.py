@@ -2,11 +2,11 @@
 
 import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from cae_core.errors import CaeError, StorageError
+from cae_core.errors import StorageError, renaming
+from cae_core.files.scratch import scratch_folder
 from cae_core.opening.model_files import ModelFiles
 
 __all__ = ["copied_models"]
@@ -16,7 +16,7 @@ __all__ = ["copied_models"]
 def copied_models(specs: Sequence[str], folder: Path) -> Iterator[list[ModelFiles]]:
     """Copy models, each hashed while it is copied, and remove the copies in the end.
 
-    An error that names a copy is told by the name of what was copied.
+    An error that names a copy is told by the name of what was copied. What a killed judge has left goes with the next.
 
     Args:
         specs: paths; addresses are left as they are.
@@ -26,31 +26,24 @@ def copied_models(specs: Sequence[str], folder: Path) -> Iterator[list[ModelFile
         ModelError: see `ModelFiles.copied`.
         StorageError: a copy cannot be written.
     """
-    with _own_folder(folder) as name:
-        copies: dict[str, str] = {}
-        try:
-            made: list[ModelFiles] = []
-            for number, spec in enumerate(specs):
-                own = name / str(number)
-                own.mkdir()
-                made.append(ModelFiles(spec).copied(own))
-                copies[made[-1].spec] = spec
-            yield made
-        except CaeError as error:
-            text = str(error)
-            for copy, spec in copies.items():
-                text = text.replace(copy, spec)
-            error.args = (text,)
-            raise
+    names: dict[str, str] = {}
+    with _own_folder(folder) as name, renaming(names):
+        made: list[ModelFiles] = []
+        for number, spec in enumerate(specs):
+            own = name / str(number)
+            own.mkdir()
+            made.append(ModelFiles(spec).copied(own))
+            names[made[-1].spec] = spec
+        yield made
 
 
 @contextmanager
 def _own_folder(folder: Path) -> Iterator[Path]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = TemporaryDirectory(prefix=".copies-", dir=folder)
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise StorageError(f"{folder}: nothing can be written there ({reason}). Name another --workdir.") from error
-    with made as name:
-        yield Path(name)
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            made = held.enter_context(scratch_folder(folder))
+        except OSError as error:
+            reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+            raise StorageError(f"{folder}: nothing can be written there ({reason}). Name another --workdir.") from error
+        yield made

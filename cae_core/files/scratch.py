@@ -19,10 +19,18 @@ _HELD: set[Path] = set()
 
 
 @contextmanager
-def scratch_folder() -> Generator[Path]:
-    """Give an empty folder among the system's temporary ones, for this user alone, that is deleted afterwards."""
-    sweep_scratch_folders()
-    outer = Path(tempfile.gettempdir()) / Owner.present().new_name()
+def scratch_folder(under: Path | None = None) -> Generator[Path]:
+    """Give an empty folder, for this user alone, that is deleted afterwards.
+
+    Args:
+        under: the folder in which it lies, hidden; None: among the system's temporary ones.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    sweep_scratch_folders(under)
+    name = Owner.present().new_name()
+    outer = Path(tempfile.gettempdir()) / name if under is None else under / f".{name}"
     outer.mkdir(mode=0o700)
     _HELD.add(outer)
     lock = -1
@@ -41,10 +49,14 @@ def scratch_folder() -> Generator[Path]:
             os.close(lock)
 
 
-def sweep_scratch_folders() -> None:
-    """Delete what killed processes of this user have left; what cannot be deleted stays."""
-    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
-        found = [Path(entry.path) for entry in entries if entry.name.startswith("cae-")]
+def sweep_scratch_folders(under: Path | None = None) -> None:
+    """Delete what killed processes of this user have left; what cannot be deleted stays.
+
+    Args:
+        under: in which folder; None: among the system's temporary ones.
+    """
+    with suppress(OSError), os.scandir(tempfile.gettempdir() if under is None else under) as entries:
+        found = [Path(entry.path) for entry in entries if entry.name.startswith(("cae-", ".cae-"))]
         for path in found:
             if _is_litter(path):
                 shutil.rmtree(path, ignore_errors=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cae_core.errors import OverwriteError, StorageError
+from cae_core.errors import OverwriteError, StorageError, renaming
 from cae_core.files.outputs import refuse_irregular
 
 __all__ = ["creating", "replacing", "write_atomically", "write_new"]
@@ -23,7 +23,8 @@ def replacing(path: Path, *, mode: int = 0o644) -> Generator[Path]:
     """Give a temporary path beside ``path``, with its suffix, that takes its place once the body is through.
 
     An empty file is there to be written over, mode 0600. A process killed at any moment leaves the old file or the new
-    one, never a broken one. Where the body raises, the temporary file is deleted and ``path`` stays as it was.
+    one, never a broken one. Where the body raises, the temporary file is deleted and ``path`` stays as it was; an error
+    of the project's that names the temporary file is told by the name of ``path``.
 
     Args:
         path: the file; its folder is made where it is missing.
@@ -80,7 +81,8 @@ def _written(path: Path, mode: int, put: Callable[[Path, Path], None]) -> Genera
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_drafts(path.parent)
         with _draft(path) as (draft, lock):
-            yield draft
+            with renaming({str(draft): str(path)}):  # it has gone by the time that a message is read
+                yield draft
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             draft.chmod(mode)

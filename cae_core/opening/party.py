@@ -257,10 +257,10 @@ def files_to_read(spec: str) -> tuple[Path, ...]:
     if not (path.is_file() or path.is_dir()):  # whoever reads a pipe waits
         return ()
     try:
-        told = [file for files in files_told(spec) for file in files]
-    except CaeError:
+        told = [file for files in files_told(spec) for file in files if file.is_file()]
+    except (CaeError, OSError):
         told = []
-    return tuple(dict.fromkeys([path, *(file for file in told if file.is_file())]))
+    return tuple(dict.fromkeys([path, *told]))
 
 
 def _writes(loader: Loader) -> bool:

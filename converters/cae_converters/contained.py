@@ -6,7 +6,6 @@ parent has fixed.
 
 import dataclasses
 import os
-import re
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.containment.starting import born_as_program
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
-from cae_core.errors import CaeError, ModelError
+from cae_core.errors import CaeError, ModelError, renaming
 from cae_core.files.storage import replacing
 from cae_core.opening.opened import check_consent
 from cae_core.opening.party import files_to_read, lock_child, start_child
@@ -136,7 +135,7 @@ def _asked(
         "data": "" if some is None else some.name,
     }
     arrays = [array for array in (mean, *(() if some is None else (some.images, some.labels))) if array is not None]
-    try:
+    with renaming({str(made): str(target)}):  # it has gone by the time that a message is read
         return child.ask(
             header,
             arrays,
@@ -144,9 +143,6 @@ def _asked(
             origin=str(source),
             read=lambda answer: _conversion(answer, target),
         )
-    except CaeError as error:  # the file there has gone by the time that this is read
-        draft = rf"{re.escape(str(made.parent))}[/\\](\.[0-9a-f]+-)?{re.escape(made.name)}"
-        raise type(error)(re.sub(draft, lambda _: str(target), str(error))) from error
 
 
 def _conversion(answer: Answer, target: Path) -> Conversion:

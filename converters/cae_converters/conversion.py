@@ -153,9 +153,6 @@ def _compared(original: Original, draft: Path, target: Path, contract: Contract,
         converted[runtime] = TORCH_LOADER.open(str(draft), contract=None, device="cpu")
     except BackendMissing as missing:
         unchecked.append(f"Not opened by {runtime}: {missing}")
-    try:
-        parities = measure_parity(original.model, converted, images, output=original.contract.output)
-    except ModelError as error:  # the draft has gone by the time that this is read
-        raise ModelError(str(error).replace(str(draft), str(target))) from error
+    parities = measure_parity(original.model, converted, images, output=original.contract.output)
     require_parity(parities, origin=str(target))
     return Conversion(target, contract, tuple(parities), tuple(unchecked))

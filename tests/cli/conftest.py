@@ -194,9 +194,9 @@ def calibration_pool(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Ca
     return CalibrationPool(folder / "pool.toml")
 
 
-def member_table(path: Path, role: str, relation: str) -> str:
-    """Return a model's table of a manifest, which says that the model is one's own."""
-    own = f'trusted = true\nsha256 = "{sha256_of_file(path)}"\n'
+def member_table(path: Path, role: str, relation: str, *, folder: Path = Path()) -> str:
+    """Return a model's table of a manifest in ``folder``, which says that the model is one's own."""
+    own = f'trusted = true\nsha256 = "{sha256_of_file(folder / path)}"\n'
     return f'[[model]]\npath = "{path}"\nrole = "{role}"\nrelation = "{relation}"\nkind = "a {relation}"\n{own}'
 
 

@@ -120,7 +120,7 @@ def test_a_claimed_source_in_two_files_is_judged_and_exchanged_weights_are_refus
     )
     assert (exchanged.code, exchanged.out) == (1, "")
     assert "Give the source that was sealed, unchanged" in exchanged.err
-    assert not list((tmp_path / "other").glob(".copies-*"))
+    assert not list((tmp_path / "other").glob(".cae-*"))
 
 
 def test_a_suspect_that_is_exchanged_while_it_is_asked_gets_no_verdict(

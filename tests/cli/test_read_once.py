@@ -103,5 +103,5 @@ def test_judge_hashes_each_model_once(court: Court, pool: Pool, tmp_path: Path) 
     assert loaded(counts, calibrating) == {2}
     assert loaded(counts, generating) == {2 + WITNESS}
     assert loaded(counts, members(pool)) == {WITNESS}  # for the replay
-    copies = {Path(name).name: times for name, times in counts.found["loaded"].items() if ".copies-" in name}
+    copies = {Path(name).name: times for name, times in counts.found["loaded"].items() if "/.cae-" in name}
     assert copies == {pool.copy.name: 1, pool.source.name: 1 + 2 * WITNESS}  # until calibrated with; replay, search

@@ -24,7 +24,7 @@ from cae_converters.parity import GRADIENTS, OUTPUTS, Parity, measure_parity, re
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
-from cae_core.errors import CaeError, ContractError, ModelError
+from cae_core.errors import CaeError, ContractError, ModelError, OptionError
 from cae_core.files.records import as_json
 from cae_core.models import Predictions
 from cae_core.opening.opened import open_model
@@ -215,15 +215,20 @@ def test_a_sidecar_of_both_files_is_not_applied_twice(originals: Path, tmp_path:
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)  # type: ignore[arg-type]
 
 
-def test_a_file_may_replace_its_source(originals: Path, tmp_path: Path, digits: ImageSet) -> None:
-    path = tmp_path / "m.onnx"
-    path.write_bytes((originals / "graph/m.onnx").read_bytes())
-    expected = open_model(str(path), device="cpu").predict(digits.images)
-    first = convert(path, path)
-    second = convert(path, path)
+def test_a_result_is_converted_again_over_an_earlier_one_and_never_over_its_source(
+    originals: Path, tmp_path: Path, digits: ImageSet
+) -> None:
+    source, path, again = originals / "graph/m.onnx", tmp_path / "m.onnx", tmp_path / "again.onnx"
+    expected = open_model(str(source), device="cpu").predict(digits.images)
+    again.write_bytes(source.read_bytes())
+    first, second = convert(source, path), convert(path, again)
     assert first.contract == second.contract
+    before = again.read_bytes()
+    with pytest.raises(OptionError, match=r"again\.onnx: this is one of the inputs"):
+        convert(again, again)
+    assert again.read_bytes() == before
     np.testing.assert_allclose(
-        open_model(str(path), device="cpu").predict(digits.images).probabilities,  # type: ignore[arg-type]
+        open_model(str(again), device="cpu").predict(digits.images).probabilities,  # type: ignore[arg-type]
         expected.probabilities,  # type: ignore[arg-type]
         atol=1e-5,
     )
@@ -385,10 +390,11 @@ def break_one_class(proto: ModelProto) -> None:
 
 def assert_refused(source: Path, target: Path, data: ImageSet) -> str:
     """The conversion fails, an older target stays as it was, and no draft is left."""
-    target.write_bytes(b"the old file")
+    earlier = (source.parents[1] / {".onnx": "graph/m.onnx", ".pt2": "program/m.pt2"}[target.suffix]).read_bytes()
+    target.write_bytes(earlier)
     with pytest.raises(ModelError, match="Nothing was written") as caught:
         convert(source, target, data=data, trusted=True)
-    assert target.read_bytes() == b"the old file"
+    assert target.read_bytes() == earlier
     assert list(target.parent.iterdir()) == [target]
     target.unlink()
     return str(caught.value)

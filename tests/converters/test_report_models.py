@@ -12,7 +12,7 @@ from cae_converters.parity import GRADIENTS, OUTPUTS
 from tests.benchmarks.pools import digits_32
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "parity_of_report_models.py"
-LARGE = ("resnet50v1", "densenet121-top")
+LARGE = ("resnet50v1", "densenet121-top", "mobilenetv2")
 
 
 @pytest.fixture(scope="module")

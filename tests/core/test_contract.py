@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cae_core.contract import Contract, contract_from_metadata, metadata_of, parse_contract, read_contract
+from cae_core.contract import (
+    Contract,
+    contract_from_metadata,
+    files_named,
+    metadata_of,
+    parse_contract,
+    read_contract,
+)
 from cae_core.errors import ContractError, DataError
 from cae_core.files.digests import digest_of
 
@@ -209,6 +216,18 @@ def test_metadata_do_not_name_a_file(tmp_path: Path) -> None:
     metadata = {**metadata_of(Contract(**PLAIN)), "cae.mean_image": str(tmp_path / "mean.npy")}
     with pytest.raises(ContractError, match=r"cae\.mean_image, and a model cannot name files"):
         contract_from_metadata(metadata, origin="model.onnx")
+
+
+def test_the_files_that_a_contract_names_are_files_beside_it(tmp_path: Path) -> None:
+    path, image = tmp_path / "m.toml", tmp_path / "mean.npy"
+    image.touch()
+    (tmp_path / "folder").mkdir()
+    named = {"mean.npy": (image,), "folder/../mean.npy": (image,)}
+    for name in (*named, "../mean.npy", "folder", "none.npy", "n" * 5000, "n/" * 3000, "\\u0000", "/etc/passwd"):
+        path.write_text(f'mean_image = "{name}"\n')
+        assert files_named(path) == named.get(name, ()), name
+    path.write_text("mean_image = 3\n")
+    assert files_named(path) == files_named(tmp_path / "none.toml") == ()
 
 
 def test_reading_a_file_and_a_mean_image_beside_it(tmp_path: Path) -> None:

@@ -95,12 +95,12 @@ def linear_onnx(path: Path, model: Linear, shape: tuple[int, int, int], *, proba
 
 def write_pool(folder: Path, world: World, shape: tuple[int, int, int], *, source: Path) -> None:
     """Write ``pool.toml`` with a source that is there, 4 + 4 models to generate and 9 + 19 to calibrate with."""
-    tables = [member_table(source, "source", "source")]
+    tables = [member_table(source, "source", "source", folder=folder)]
     for role, relation, count in _members():
         for number in range(count):
             path = folder / role / f"{relation}-{number}.onnx"
             linear_onnx(path, world.surrogate() if relation == "surrogate" else world.reference(), shape)
-            tables.append(member_table(path.relative_to(folder), role, relation))
+            tables.append(member_table(path.relative_to(folder), role, relation, folder=folder))
     (folder / "pool.toml").write_text("\n".join(tables), encoding="utf-8")
 
 

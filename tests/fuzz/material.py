@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import sha256_of
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.calibration.file import _digest as digest_of_calibration
-from cae_core.files.digests import canonical_json
 from cae_core.files.tensor_file import pack_tensors, read_tensors
-from cae_core.fingerprint.file import FORMAT_VERSION, Fingerprint
+from cae_core.fingerprint.file import Fingerprint, _unpack
 from cae_core.statistics.score import Score
 from tests.core.judge_toys import Dispute, make_dispute
 from tests.core.toys import toy_calibration
@@ -93,16 +91,13 @@ def refit(parts: Parts) -> str:
     """Give edited parts the ids that fit them, as a hostile maker would; where that cannot be done, say why."""
     metadata, tensors = parts.metadata, parts.tensors
     try:
-        labels = (tensors[name].astype("<i8") for name in ("labels", "ground_truth"))
-        images = np.ascontiguousarray(tensors["images"])
-        generation = canonical_json(metadata["generation"])
-        metadata["fingerprint_id"] = sha256_of(repr(images.shape), images, *labels, generation)
-        metadata["content_sha256"] = _content(metadata, tensors)
+        fingerprint = _unpack(metadata, tensors)
+        metadata["fingerprint_id"] = fingerprint.id
+        _bind(metadata, "content_sha256", fingerprint)
         calibration = metadata.get("calibration")
         if isinstance(calibration, dict):
-            calibration["fingerprint_id"] = metadata["fingerprint_id"]
-            if "fingerprint_sha256" in calibration:
-                calibration["fingerprint_sha256"] = metadata["content_sha256"]
+            calibration["fingerprint_id"] = fingerprint.id
+            _bind(calibration, "fingerprint_sha256", fingerprint)
             calibration.pop("sha256", None)
             own = {name.removeprefix(_ATTACHED): x for name, x in tensors.items() if name.startswith(_ATTACHED)}
             calibration["sha256"] = digest_of_calibration(calibration, own)
@@ -111,11 +106,7 @@ def refit(parts: Parts) -> str:
     return ""
 
 
-def _content(metadata: Any, tensors: dict[str, NDArray[Any]]) -> str:  # noqa: ANN401 - whatever JSON can hold
-    """Return the digest of a fingerprint's content, as its reader derives it; see `Fingerprint.content_sha256`."""
-    told = {name: metadata[name] for name in ("fingerprint_id", "class_names", "generation", "tools")}
-    told |= {"format": FORMAT_VERSION, "geometry": list(tensors["images"].shape[1:])}
-    told |= {"origin": metadata["origin"]} if metadata.get("origin") else {}
-    own = sorted((name, np.ascontiguousarray(x)) for name, x in tensors.items() if not name.startswith(_ATTACHED))
-    parts = (part for name, x in own for part in (f"{name}{x.dtype.str}{x.shape}", x))
-    return sha256_of(canonical_json(told), *parts)
+def _bind(metadata: Any, name: str, fingerprint: Fingerprint) -> None:  # noqa: ANN401 - a JSON object
+    """Say what the fingerprint holds, unless that was edited away: files of before say nothing."""
+    if name in metadata:
+        metadata[name] = fingerprint.content_sha256

@@ -1,4 +1,4 @@
-"""Every reader, on some hundred edited files: it may refuse or accept each, and nothing else may come of it."""
+"""Every reader, on a hundred edited files: it may refuse or accept each, and nothing else may come of it."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from tests.fuzz.readers.table import READERS, find_reader
 from tests.fuzz.table import FAULTS
 from tests.fuzz.watching import PARENT, Result, watch
 
-_CASES, _HEAVY_CASES = 300, 20
+_CASES, _HEAVY_CASES = 150, 12
 _SEED = 20261128
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="the watch looks into /proc")  # noqa: PTH112

@@ -1,6 +1,5 @@
 """Killing one command again and again, running it to the end, and looking at what is there then."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cae_core.verification.ledger import ledger_of
+from cae_core.verification.ledger_lines import read_entries
 from tests.kills.commands import COMMANDS, Command
 from tests.kills.site import Run, Site
 
@@ -30,7 +30,7 @@ class Tally:
         moments: of these, at which points.
         done_already: trials in which the killed run had done all.
         asked: kills after the suspect had been asked.
-        untraced: of these, without a line in the ledger.
+        untraced: of these, of which the ledger does not say that something was asked.
         problems: everything that was not as it should be.
     """
 
@@ -130,17 +130,9 @@ class _Killing:
 
 
 def _traces(folder: Path) -> int:
-    """Return how many verifications the ledger knows of, begun or finished."""
+    """Return of how many verifications the ledger says that something was asked, whether or not they were finished."""
     ledger = ledger_of(folder / "fixed.safetensors")
-    lines = ledger.read_bytes().split(b"\n") if ledger.exists() else []
-    return sum(_is_json(line) for line in lines)
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+    return sum(bool(entry.examples) for entry in read_entries(ledger.read_bytes())) if ledger.exists() else 0
 
 
 def _plain(name: str) -> str:

@@ -25,7 +25,7 @@ from cae_backends.training.pool_store import MadeMember, PoolData, Result
 from cae_backends.training.trainers import Network, find_exporter, find_trainer
 from cae_core.arrays import Floats32, as_unit_float
 from cae_core.contract import Contract
-from cae_core.errors import CaeError, ModelError, PoolError
+from cae_core.errors import ModelError, PoolError, renaming
 from cae_core.files.scratch import scratch_folder
 from cae_core.models import Model
 from cae_core.opening.party import Party
@@ -180,10 +180,8 @@ def _pretrained(task: Task, folder: Path) -> Iterator[PretrainedWeights]:
     copy = folder / "weights" / given.path.name  # the path may be another machine's
     copy.parent.mkdir()
     copy.write_bytes(task.weights)
-    try:
+    with renaming({str(copy): str(given.path)}):
         yield copy
-    except ModelError as error:
-        raise type(error)(str(error).replace(str(copy), str(given.path))) from error
 
 
 def _made(task: Task, setup: Setup, folder: Path) -> Made:
@@ -247,10 +245,8 @@ def _file_of(parent: Parent, folder: Path) -> Iterator[Path]:
         file.write_bytes(content)
     if parent.contract is not None:
         write_sidecar(path, parent.contract)
-    try:
+    with renaming({str(path): str(origin)}):
         yield path
-    except CaeError as error:
-        raise type(error)(str(error).replace(str(path), str(origin))) from error
 
 
 def _logits_of(model: Model, *, classes: int) -> Teacher:

@@ -29,7 +29,8 @@ class Program:
         self.names = names
         if "contract" in names:
             self.contract = names["contract"]
-        self.image_shape, self.witness = names.get("image_shape", (None, None, None)), None
+        self.image_shape, self.witness = names.get("image_shape", (None, None, None)), names.get("witness")
+        self.runtime = names.get("runtime")
 
     def predict(self, images):
         if "predict" in self.names:

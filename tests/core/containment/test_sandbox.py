@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -261,6 +262,43 @@ def test_a_contract_from_the_child_is_checked(programs: Path) -> None:
     lying = program(programs / "l.program", text + "object.__setattr__(contract, 'layout', 'UPHELD')")
     with pytest.raises(ModelError, match=r"answered what no model answers \(a description that is none\)"):
         Party().black_box(str(lying))
+
+
+WHITE = """
+from cae_core.contract import Contract
+
+contract = Contract(layout="NHWC", range=(0, 1), output="logits")
+image_shape, runtime = (4, 4, 1), "programs 1.0"
+weights = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
+
+def logits(images, *, plain=False):
+    images = images / np.float32(255) if images.dtype == np.uint8 else images
+    return images.reshape(len(images), -1) @ weights
+
+def predict(images):
+    scores = np.exp(logits(images))
+    return Predictions(scores.argmax(axis=1), scores / scores.sum(axis=1, keepdims=True))
+
+def vjp(images):
+    return logits(images), lambda gradient: (gradient @ weights.T).reshape(images.shape)
+
+class witness:
+    name, resolution = "the formula", 2.0**-20
+    logits = staticmethod(logits)
+"""
+
+
+@linux
+def test_what_a_white_box_says_of_itself_travels(programs: Path) -> None:
+    model: Any = Party().white_box(str(program(programs / "m.program", WHITE))).model
+    assert model.contract == Contract(layout="NHWC", range=(0, 1), output="logits")
+    assert (model.image_shape, model.runtime) == ((4, 4, 1), "programs 1.0")
+    assert (model.witness.name, model.witness.resolution) == ("the formula", 2.0**-20)
+    images = np.random.default_rng(1).random((5, 4, 4, 1), np.float32)
+    logits, pullback = model.vjp(images)
+    np.testing.assert_array_equal(model.witness.logits(images, plain=True), logits)
+    np.testing.assert_array_equal(model.predict(images).labels, logits.argmax(axis=1))
+    assert pullback(logits).shape == images.shape
 
 
 @linux

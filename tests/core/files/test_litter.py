@@ -14,7 +14,7 @@ from threading import Barrier
 
 import pytest
 
-from cae_core.errors import OverwriteError, StorageError
+from cae_core.errors import ModelError, OverwriteError, StorageError
 from cae_core.files import exclusion
 from cae_core.files.exclusion import exclusive, lock_descriptor
 from cae_core.files.owners import Owner, remove_litter
@@ -28,9 +28,15 @@ from cae_core.files.exclusion import exclusive, lock_descriptor
 from cae_core.files.scratch import scratch_folder
 from cae_core.files.storage import replacing
 folder = Path(sys.argv[1])
-with exclusive(folder / "pool.toml"), replacing(folder / "model.onnx") as draft, scratch_folder() as scratch:
+with (
+    exclusive(folder / "pool.toml"),
+    replacing(folder / "model.onnx") as draft,
+    scratch_folder() as scratch,
+    scratch_folder(folder) as near,
+):
     draft.write_bytes(b"half of")
     (scratch / "secret").write_bytes(b"a secret")
+    (near / "copy").write_bytes(b"a copy")
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -71,18 +77,18 @@ def names(folder: Path) -> set[str]:
 def write_everything(folder: Path) -> None:
     """Do what `STUCK` does, to the end."""
     write_atomically(folder / "other", b"")
-    with scratch_folder():
+    with scratch_folder(), scratch_folder(folder):
         pass
 
 
-def test_a_killed_process_leaves_three_things_that_go_with_the_next(folder: Path, scratch: Path) -> None:
+def test_a_killed_process_leaves_four_things_that_go_with_the_next(folder: Path, scratch: Path) -> None:
     with stuck(folder, scratch):
-        assert len(names(folder)) == 2
+        assert len(names(folder)) == 3
         assert len(names(scratch)) == 1
         write_everything(folder)
-        assert len(names(folder) - {"other"}) == 2, "what a living process writes was taken away"
+        assert len(names(folder) - {"other"}) == 3, "what a living process writes was taken away"
         assert len(names(scratch)) == 1
-    assert len(names(folder) - {"other"}) == 2
+    assert len(names(folder) - {"other"}) == 3
     write_everything(folder)
     assert names(folder) == {"other", ".cae-lock-pool.toml"}
     assert not names(scratch)
@@ -279,3 +285,15 @@ def test_a_folder_that_only_looks_like_ours_stays(scratch: Path, tmp_path: Path)
     with scratch_folder():
         pass
     assert names(scratch) == {"cae-models"}
+
+
+def test_what_is_wrong_with_a_draft_is_said_of_the_file(folder: Path) -> None:
+    path = folder / "model.onnx"
+
+    def refused() -> None:
+        with replacing(path) as draft:
+            raise ModelError(f"{draft}: no model.")
+
+    with pytest.raises(ModelError) as caught:
+        refused()
+    assert str(caught.value) == f"{path}: no model."
