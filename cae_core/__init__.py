@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cae_core.opening.opened import open_model
     from cae_core.pool.manifest import read_pool
     from cae_core.verification.options import VerificationOptions
+    from cae_core.verification.remembered import UnrecordedVerdict
     from cae_core.verification.verdict import Verdict
     from cae_core.workflows import (
         calibrate_fingerprint,
@@ -42,6 +43,7 @@ __all__ = [
     "GenerationSettings",
     "Model",
     "Predictions",
+    "UnrecordedVerdict",
     "Verdict",
     "VerificationOptions",
     "__version__",
@@ -68,6 +70,7 @@ _HOMES = {
     "GenerationSettings": "generation.settings",
     "Model": "models",
     "Predictions": "models",
+    "UnrecordedVerdict": "verification.remembered",
     "Verdict": "verification.verdict",
     "VerificationOptions": "verification.options",
     "calibrate_fingerprint": "workflows",

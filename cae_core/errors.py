@@ -12,7 +12,8 @@
     ├── VerdictError         a recorded verdict, seal or claim that is broken, edited or of something else
     ├── ExecutionError       workers that cannot be reached, or that have died
     └── StorageError         the disk is full or a file cannot be written
-        └── OverwriteError   a file is there already that is never overwritten
+        ├── OverwriteError   a file is there already that is never overwritten
+        └── UnrecordedVerdict   the ledger cannot be told of a verdict, which it holds (in verification.remembered)
 
 Every message says what was expected, what was found and what to do. Foreign exceptions are turned into
 one of these where they cross the border, with ``raise ... from exc``.

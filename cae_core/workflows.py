@@ -26,7 +26,7 @@ from cae_core.progress import Progress, StageProgress, detail, silent, stage
 from cae_core.verification.known_models import check_self, refuse_known_file
 from cae_core.verification.ledger import ledger_of
 from cae_core.verification.options import DEFAULT, VerificationOptions
-from cae_core.verification.remembered import verify_remembered
+from cae_core.verification.remembered import UnrecordedVerdict, verify_remembered
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import VerificationPlan, plan_verification, verify
 
@@ -186,7 +186,8 @@ def verify_suspect(
 
     Raises:
         PoolError: the suspect is one of the models that made the fingerprint or its calibration.
-        StorageError: the ledger cannot be used.
+        StorageError: the ledger cannot be used; nothing was asked.
+        UnrecordedVerdict: it could not be written any more once the suspect was asked; it holds the verdict.
         CaeError: see `load_calibrated`, `open_black_box` and `verify`.
     """
     kept = None if ledger is None else ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger)
@@ -212,9 +213,15 @@ def verify_suspect(
         containment=opened.containment,
         progress=progress,
     )
-    verdict = asked() if kept is None else asked(ledger=kept)
+    unrecorded: UnrecordedVerdict | None = None
+    try:
+        verdict = asked() if kept is None else asked(ledger=kept)
+    except UnrecordedVerdict as error:
+        verdict, unrecorded = error.verdict, error
     party.end()
     files.check_unchanged()
+    if unrecorded is not None:
+        raise unrecorded
     return verdict
 
 

@@ -51,10 +51,10 @@ class LedgerEntry:
         path: the ledger.
         identity: of the entry.
         begun: what the entry says.
-        before: the verifications of this suspect that the ledger knew when it was begun.
+        before: all that the ledger told of when it was begun.
     """
 
-    def __init__(self, path: Path, identity: str, begun: Begun, before: int) -> None:
+    def __init__(self, path: Path, identity: str, begun: Begun, before: tuple[Entry, ...]) -> None:
         self._path, self._id, self._begun, self._before = path, identity, begun, before
         self._nonce = b""
         self._scores: Scores | None = None
@@ -63,7 +63,8 @@ class LedgerEntry:
         """Return the options with the verifications before this one, where an order could be chosen among theirs."""
         if not order_matters(subject, options):
             return options
-        return dataclasses.replace(options, verifications=max(options.verifications, 1 + self._before))
+        before = len(of_suspect(self._before, self._begun, {}))
+        return dataclasses.replace(options, verifications=max(options.verifications, 1 + before))
 
     def asking(self, nonce: bytes, plan: VerificationPlan) -> None:
         """See `Memory`: on the disk before the first question.
@@ -80,14 +81,8 @@ class LedgerEntry:
         self._scores = scores
 
     def earlier(self, transcript: Transcript) -> SeenBefore:
-        """See `Memory`.
-
-        Raises:
-            StorageError: the ledger cannot be read.
-        """
-        entries = _read(self._path)
-        place = next((i for i, entry in enumerate(entries) if entry.id == self._id), len(entries))
-        found = of_suspect(entries[:place], self._begun, self._scores or {})
+        """See `Memory`; by what the ledger told at the beginning where it cannot be read any more."""
+        found = of_suspect(self._those_before(), self._begun, self._scores or {})
         asked, mine = transcript.asked(EXAMPLE), self._begun
         seen = {index for entry in found if entry.begun.fingerprint == mine.fingerprint for index in entry.examples}
         return SeenBefore(
@@ -124,6 +119,15 @@ class LedgerEntry:
         event = "withdrawn" if self._scores is None else "stopped"
         with suppress(StorageError):
             self._append(event, {"date": clock.utc_now(), "error": type(error).__name__, "scores": self._scores or {}})
+
+    def _those_before(self) -> tuple[Entry, ...]:
+        """Return the verifications that were begun before this one, with what was told of them since."""
+        try:
+            entries = read_entries(self._path.read_bytes())
+        except OSError:  # the suspect has answered by now, and its answers must not be lost
+            return self._before
+        place = next((i for i, entry in enumerate(entries) if entry.id == self._id), None)
+        return self._before if place is None else entries[:place]
 
     def _append(self, event: str, values: Mapping[str, object]) -> None:
         line = line_of(event, {"id": self._id, **as_json(values)})
@@ -182,10 +186,10 @@ def begin_entry(
     }
     line = line_of("begun", as_json(told))
 
-    def begin(file: RawIOBase) -> int:
-        before = of_suspect(read_entries(_content(file)), begun, {})
+    def begin(file: RawIOBase) -> tuple[Entry, ...]:
+        before = read_entries(_content(file))
         _write_line(file, line)
-        return len(before)
+        return before
 
     return LedgerEntry(path, identity, begun, _with_file(path, begin))
 
@@ -204,13 +208,6 @@ def _is_otherwise(first: Begun, second: Begun) -> bool:
     return first.fingerprint != second.fingerprint or (bool(first.setup) and first.setup != as_json(second.setup))
 
 
-def _read(path: Path) -> tuple[Entry, ...]:
-    try:
-        return read_entries(path.read_bytes())
-    except OSError as error:
-        raise _unusable(path, "read", error) from error
-
-
 def _with_file(path: Path, use: Callable[[RawIOBase], Any]) -> Any:  # noqa: ANN401 - what ``use`` returns
     """Open the ledger, for this process alone, make sure that it is one, and return what ``use`` does."""
     try:
@@ -224,7 +221,7 @@ def _with_file(path: Path, use: Callable[[RawIOBase], Any]) -> Any:  # noqa: ANN
                 )
             return use(file)
     except OSError as error:
-        raise _unusable(path, "written", error) from error
+        raise _unusable(path, error) from error
 
 
 def _content(file: RawIOBase) -> bytes:
@@ -232,10 +229,10 @@ def _content(file: RawIOBase) -> bytes:
     return file.readall()
 
 
-def _unusable(path: Path, what: str, error: OSError) -> StorageError:
+def _unusable(path: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"{path}: the ledger cannot be {what} ({error.strerror}). Name another place with --ledger, or go without with "
-        "--no-ledger."
+        f"{path}: the ledger cannot be written ({error.strerror}). Name another place with --ledger, or go without "
+        "with --no-ledger."
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.containment.record import UNCONTAINED, Containment
+from cae_core.errors import StorageError
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
 from cae_core.verification.ledger import begin_entry
@@ -11,7 +12,22 @@ from cae_core.verification.options import DEFAULT, VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
 
-__all__ = ["verify_remembered"]
+__all__ = ["UnrecordedVerdict", "verify_remembered"]
+
+
+class UnrecordedVerdict(StorageError):  # noqa: N818 - it is a verdict, and all that is wrong is the ledger
+    """A suspect was asked and judged, and the ledger cannot be told how it ended.
+
+    Attributes:
+        verdict: what was found; it stands.
+    """
+
+    def __init__(self, message: str, verdict: Verdict) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+_STANDS = "The verdict stands, and is not remembered."
 
 
 def verify_remembered(
@@ -44,7 +60,8 @@ def verify_remembered(
         progress: called with the queries done and the most that there can be.
 
     Raises:
-        StorageError: the ledger cannot be read, locked or written, or is a file of another kind.
+        StorageError: the ledger cannot be read, locked or written, or is a file of another kind; nothing was asked.
+        UnrecordedVerdict: it cannot be written any more once the suspect was asked; it holds the verdict.
         CaeError: see `verify`.
     """
     entry = begin_entry(ledger, subject, suspect, named=named, options=options, nonce=nonce, case=case)
@@ -64,5 +81,8 @@ def verify_remembered(
     except BaseException as error:  # an interruption as well: the suspect may have seen every image
         entry.stopped(error)
         raise
-    entry.ended(verdict)
+    try:
+        entry.ended(verdict)
+    except StorageError as error:
+        raise UnrecordedVerdict(f"{error} {_STANDS}", verdict) from error
     return verdict

@@ -103,11 +103,12 @@ class TestCalibrating:
         names = [model.name for model in calibration.screen]
         assert sorted(names) == [f"{name}-{i}" for name in ("other", "thief") for i in range(3)]
 
-    def test_a_parametric_one_is_labelled(self, copied: Path, calibration_pool: CalibrationPool, run_cae: Run) -> None:
+    def test_a_parametric_one_is_labelled(
+        self, copied: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
+    ) -> None:
         text = run_cae("calibrate", "-f", copied, *folders(calibration_pool), "--parametric").out
         assert "model-based, no bound" in text
-        suspect = calibration_pool.members("calibrate", "surrogate")[0]
-        verdict = run_cae("verify", "-s", suspect, "-f", copied, "--allow-extrapolation", "--json").json()
+        verdict = run_cae("verify", "-s", pool.copy, "-f", copied, "--allow-extrapolation", "--json").json()
         assert verdict["threshold"]["provenance"] == "parametric"
         assert verdict["p_value"] < 0.05  # which no rank among 9 reaches
 

@@ -44,7 +44,8 @@ def test_the_json_holds_what_scripts_rely_on(pool: Pool, fingerprint: Path, run_
     assert verdict["queries"]["fingerprint"] >= 20
     assert verdict["queries"]["benign"] >= 50
     assert verdict["nonce"] == NONCE
-    assert set(verdict["suspect"]) == {"name", "sha256"}
+    assert set(verdict["suspect"]) == {"name", "sha256", "files"}
+    assert verdict["suspect"]["files"] == [f"{verdict['suspect']['sha256']}  {pool.source.name}"]
     assert set(verdict["fingerprint"]) == {"id", "sha256"}
     assert len(verdict["answers"]) == sum(verdict["queries"].values())
     assert set(verdict["answers"][0]) == {"kind", "index", "repeat", "label"}

@@ -28,7 +28,8 @@ def test_help_tells_every_objective_and_its_options_in_their_order(
     after = flags.index("--objective") + 1
     assert flags[after : after + len(OPTIONS)] == [flag(option.name) for option in OPTIONS]
     assert flags[:2] == ["--data", "--source"]
-    assert flags[-5:] == ["--output", "--trusted", "--device", "--json", "--help"]
+    last = ["--output", "--replace", "--trusted", "--limits", "--device", "--json", "--help"]
+    assert flags[-len(last) :] == last
     for words in (*OBJECTIVES, *(option.help for option in OPTIONS), "[default: 100]"):
         assert words in text
 

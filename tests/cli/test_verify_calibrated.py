@@ -1,6 +1,8 @@
 """`cae verify` with a calibration, one question at a time, from a record, and with a memory."""
 
+import errno
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.file import load_fingerprint
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.opening.opened import open_model
+from cae_core.verification import ledger
 from cae_core.verification.ledger import ledger_of
 from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool, run_quietly
 from tests.cli.test_bad_input import assert_one_sentence
@@ -484,7 +487,32 @@ class TestLedger:
 
         monkeypatch.setattr(workflows, "verify", lambda *_given, **_options: pytest.fail("the suspect was asked"))
         outcome = run_cae("verify", "-s", pool.source, "-f", own, "--ledger", tmp_path)
-        assert_one_sentence(outcome, str(tmp_path), "the ledger cannot be written", "--no-ledger")
+        assert_one_sentence(outcome, str(tmp_path), "cannot be written (a folder is there", "Name a file")
+
+    @pytest.mark.parametrize("loss", ["a full disk", "a removed folder"])
+    def test_one_that_cannot_be_written_afterwards_costs_no_verdict(
+        self, loss: str, own: Path, pool: Pool, *, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may have been paid for: it is printed, and that nobody will remember it is said."""
+        folder = tmp_path / "kept"
+        folder.mkdir()
+        write = ledger._write_line
+
+        def write_less(file: Any, line: bytes) -> None:  # noqa: ANN401 - an open file
+            if b'"event":"ended"' in line:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(file, line)
+            if loss == "a removed folder" and b'"event":"asking"' in line:
+                shutil.rmtree(folder)
+
+        monkeypatch.setattr(ledger, "_write_line", write_less)
+        given = ("verify", "-s", pool.source, "-f", own, ALLOWED, "--trusted", "--ledger", folder / "l.jsonl")
+        for more, code in (((), 1), (("--exit-code",), 3)):
+            folder.mkdir(exist_ok=True)
+            outcome = run_cae(*given, "--json", *more)
+            assert (outcome.code, outcome.json()["verdict"]) == (code, "surrogate")
+            assert outcome.err.startswith(f"cae: {folder / 'l.jsonl'}: the ledger cannot be written (")
+            assert outcome.err.endswith("The verdict stands, and is not remembered.\n")
 
 
 class TestOccasion:

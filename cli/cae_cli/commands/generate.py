@@ -107,8 +107,6 @@ def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Pa
         f"{visible(str(output))}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
         f"in {result.steps} steps (id {fingerprint.id[:12]})"
     )
-    if result.resumed_with is not None:
-        say(f"Went on from an interrupted run, which had {result.resumed_with} examples.")
     if settings.akh:
         found = len(fingerprint.of(SOURCE_ERROR))
         say(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")

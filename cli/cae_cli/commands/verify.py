@@ -17,7 +17,7 @@ from cae_cli.options import (
 )
 from cae_cli.progress import progress_bar
 from cae_cli.rescue import print_or_keep
-from cae_cli.streams import say
+from cae_cli.streams import complain, say
 from cae_core.foreign_text import visible
 from cae_core.progress import stage
 
@@ -90,8 +90,10 @@ def run(
     from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
     from cae_core.verification.options import VerificationOptions
+    from cae_core.verification.remembered import UnrecordedVerdict
     from cae_core.workflows import verify_suspect
 
+    unrecorded: UnrecordedVerdict | None = None
     if cost is not None and not dry_run:
         raise typer.BadParameter("only --dry-run says what a verification costs", param_hint="--cost")
     if ledger is not None and no_ledger:
@@ -111,24 +113,29 @@ def run(
             allow_extrapolation=allow_extrapolation,
             claimed_accuracy=claimed_accuracy,
         )
-        with progress_bar() as progress:
-            verdict = verify_suspect(
-                suspect,
-                fingerprint,
-                contract=read_contract(contract) if contract else None,
-                device=device,
-                trusted=trusted,
-                options=options,
-                nonce=nonce,
-                case=case,
-                self_check=self_check,
-                ledger=None if no_ledger else ledger or "auto",
-                limits=parse_limits(limits),
-                progress=stage(progress, "asking"),
-            )
+        try:
+            with progress_bar() as progress:
+                verdict = verify_suspect(
+                    suspect,
+                    fingerprint,
+                    contract=read_contract(contract) if contract else None,
+                    device=device,
+                    trusted=trusted,
+                    options=options,
+                    nonce=nonce,
+                    case=case,
+                    self_check=self_check,
+                    ledger=None if no_ledger else ledger or "auto",
+                    limits=parse_limits(limits),
+                    progress=stage(progress, "asking"),
+                )
+        except UnrecordedVerdict as error:
+            verdict, unrecorded = error.verdict, error
     printed = print_or_keep(lambda: _show(verdict, json=json), verdict, what="verdict", beside=fingerprint)
+    if unrecorded is not None:
+        complain(f"cae: {unrecorded}")
     code = EXIT_CODES[verdict.decision.verdict] if exit_code else 0
-    if code or not printed:
+    if code or unrecorded is not None or not printed:
         raise typer.Exit(code or 1)
 
 

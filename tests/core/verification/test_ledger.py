@@ -8,6 +8,7 @@ import secrets
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -25,7 +26,7 @@ from cae_core.models import Predictions
 from cae_core.verification.ledger import begin_entry, ledger_of
 from cae_core.verification.ledger_lines import read_entries
 from cae_core.verification.options import VerificationOptions
-from cae_core.verification.remembered import verify_remembered
+from cae_core.verification.remembered import UnrecordedVerdict, verify_remembered
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 from tests.core.suspects import Telling, matching, oracle
 from tests.core.toys import paired, toy_calibration, toy_fingerprint
@@ -397,3 +398,50 @@ def test_a_full_disk_is_said(ledger: Path, fingerprint: Fingerprint, monkeypatch
     monkeypatch.undo()
     assert seen(verified(ledger, fingerprint)).verifications == 0
     assert seen(verified(ledger, fingerprint)).verifications == 1
+
+
+@pytest.mark.parametrize("loss", ["a full disk", "a removed folder", "a removed file"])
+def test_what_is_lost_after_the_last_question_costs_no_verdict(
+    tmp_path: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    """The suspect has answered, perhaps for money: the verdict stands, with what the ledger told at the beginning."""
+    ledger = tmp_path / "kept" / "ledger.jsonl"
+    ledger.parent.mkdir()
+    first = verified(ledger, fingerprint, options=BUDGET)
+
+    def lose() -> None:
+        if loss == "a full disk":
+            monkeypatch.setattr("cae_core.verification.ledger._write_line", refused)
+            return
+        ledger.unlink()
+        if loss == "a removed folder":
+            ledger.parent.rmdir()
+
+    suspect = Losing(matching(fingerprint, 20), lose)
+    if loss == "a removed file":  # which is made again
+        found = verified(ledger, fingerprint, suspect, options=BUDGET, nonce=bytes(16))
+        assert [line["event"] for line in lines(ledger)] == ["ended"]
+    else:
+        with pytest.raises(UnrecordedVerdict, match=r"the ledger cannot be written .* The verdict stands") as caught:
+            verified(ledger, fingerprint, suspect, options=BUDGET, nonce=bytes(16))
+        found = caught.value.verdict
+    assert seen(found).verifications == 1
+    assert found.examination.options.verifications == 2
+    assert found.decision.verdict == first.decision.verdict
+    assert len(found.examination.transcript) == BUDGET.max_queries
+
+
+class Losing:
+    """A suspect during whose answers something happens."""
+
+    def __init__(self, model: Any, happens: Callable[[], None]) -> None:  # noqa: ANN401 - a suspect
+        self._model, self._happens = model, happens
+
+    def predict(self, images: Any) -> Predictions:  # noqa: ANN401 - passed on
+        happens, self._happens = self._happens, lambda: None
+        happens()
+        return self._model.predict(images)
+
+
+def refused(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
