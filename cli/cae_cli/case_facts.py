@@ -24,7 +24,7 @@ def case_facts(case: Case) -> dict[str, str]:
         "consistency": _consistency(case),
         "replay": _replay(case),
         "regenerated": _regenerated(case),
-        "containment": f"suspect: {case.containment.suspect.words}\nclaimant: {case.containment.claimant.words}",
+        "containment": f"suspect: {case.containment.suspect.words}; claimant: {case.containment.claimant.words}",
         "nonce": case.nonce.hex(),
     }
     return {name: value for name, value in facts.items() if value is not None}
