@@ -75,8 +75,8 @@ def _proto(path: Path) -> "ModelProto":
 
     if path.stat().st_size > _LARGEST:
         raise ModelError(
-            f"{path}: the file has {path.stat().st_size} bytes, and an ONNX file has at most {_LARGEST}: a larger model "
-            "has its weights in a file beside it. Export it again, with external data."
+            f"{path}: the file has {path.stat().st_size} bytes, and an ONNX file has at most {_LARGEST}: larger models "
+            "have their weights in a file beside it. Export it again, with external data."
         )
     proto = onnx.load(path, load_external_data=False)
     if not _is_readable(proto):
