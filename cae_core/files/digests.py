@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cae_core.errors import ModelError
 
@@ -135,8 +135,13 @@ def leads_into_store(link: Path, folder: Path) -> bool:
 
 def copied_with_digest(source: Path, target: Path) -> str:
     """Copy a file, and return the SHA-256 of exactly the bytes that were copied."""
-    with target.open("wb") as copy:
-        return _sha256(source, also=copy.write)
+    try:
+        with target.open("wb") as copy:
+            return _sha256(source, also=copy.write)
+    except OSError as error:
+        if error.filename is None:  # of the copy: whatever cannot be read has a sentence of its own
+            error.filename = str(target)
+        raise
 
 
 def _sha256(path: Path, also: Callable[[bytes], object] = len) -> str:
@@ -151,5 +156,12 @@ def _blocks(path: Path) -> Iterator[bytes]:
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, and a device has no end
         raise ModelError(f"{path}: this must be a file or a folder of files, and it is neither.")
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := _read(file, path):
             yield block
+
+
+def _read(file: BinaryIO, path: Path) -> bytes:
+    try:
+        return file.read(_BLOCK)
+    except OSError as error:  # such as of a disk that fails; it does not say of which file
+        raise ModelError(f"{path}: the file cannot be read ({error.strerror or error}).") from error

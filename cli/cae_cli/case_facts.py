@@ -24,8 +24,7 @@ def case_facts(case: Case) -> dict[str, str]:
         "consistency": _consistency(case),
         "replay": _replay(case),
         "regenerated": _regenerated(case),
-        "suspect's process": case.containment.suspect.words,
-        "claimant's process": case.containment.claimant.words,
+        "containment": f"suspect: {case.containment.suspect.words}; claimant: {case.containment.claimant.words}",
         "nonce": case.nonce.hex(),
     }
     return {name: value for name, value in facts.items() if value is not None}

@@ -32,7 +32,8 @@ def print_facts(facts: Mapping[str, Any], *, title: str | Text) -> None:
     """
     console = _console()
     width = max(map(len, facts), default=0)
-    lines = [Text(visible(title), "bold") if isinstance(title, str) else title]
+    head = Text(visible(title), "bold") if isinstance(title, str) else _ours(title)
+    lines = list(_headed(head, console.width))
     for name, value in facts.items():
         shown = _ours(value) if isinstance(value, Text) else Text(visible(str(value), LONGEST_LINE))
         room = max(console.width - width - _GAP, 20)
@@ -126,6 +127,16 @@ def _wrapped(text: Text, width: int) -> Iterator[Text]:
                 used = 0
             used += cell_len(parts[-1]) + len(found[0]) - len(word)
         yield from line.divide(offsets)
+
+
+def _headed(title: Text, width: int) -> Iterator[Text]:
+    """Divide the lines of a title, and set back what follows of each.
+
+    A suspect's name stands in it, and where a terminal breaks a name, a line could begin with another outcome.
+    """
+    for line in title.split("\n", allow_blank=True):
+        for place, part in enumerate(_wrapped(line, max(width - _GAP, 20))):
+            yield Text.assemble(" " * _GAP if place else "", part)
 
 
 def _without_blanks(line: Text) -> Text:

@@ -53,6 +53,15 @@ def test_facts_hold_no_sequence_of_a_name(on_terminal: Callable[..., str], width
     assert "[red]" in sent.replace("\n", "") or width == 20
 
 
+def test_a_long_name_in_a_title_begins_no_line_with_another_outcome(on_terminal: Callable[..., str]) -> None:
+    name = "theirs" + " " * 60 + "UPHELD  other.onnx"
+    title = Text.assemble(("REJECTED", "bold green"), f"  {name}", "\nour second line")
+    sent = on_terminal(lambda: print_facts({"reason": "none"}, title=title), width=60)
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in sent.splitlines()]
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["REJECTED", "our", "reason"]
+    assert max(map(len, lines)) <= 60
+
+
 def test_tables_hold_no_sequence_of_a_name(on_terminal: Callable[..., str]) -> None:
     sent = on_terminal(lambda: print_rows(["model", "kind"], [[EVIL, Text(EVIL, "red")]], title="[bold]t"), width=300)
     plain = on_terminal(lambda: print_rows(["model", "kind"], [["a", Text("b", "red")]], title="t"), width=300)

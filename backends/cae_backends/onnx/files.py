@@ -1,6 +1,5 @@
 """Reading ONNX files, for whoever looks at their graph: nothing of torch, nor of the runtime, is needed for it."""
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,12 @@ __all__ = ["files_of_onnx", "read_onnx", "says"]
 
 _COMMENTS = frozenset({"doc_string", "producer_name", "producer_version"})
 """Texts that nothing is computed or found by."""
+
+_LARGEST = (1 << 31) - 1
+"""Bytes: no protobuf message is larger."""
+
+_PART = 1 << 22
+"""Bytes that are looked through at once."""
 
 _DIVISORS = frozenset({"blocksize", "dilations", "group", "kernel_shape", "num_groups", "num_outputs", "strides"})
 _VALUES = frozenset({"TensorProto", "SparseTensorProto", "ValueInfoProto", "StringStringEntryProto"})
@@ -52,16 +57,27 @@ def files_of_onnx(path: Path) -> tuple[Path, ...]:
 
 
 def says(path: Path, word: bytes) -> bool:
-    """Return whether the bytes of a file hold a word, such as the name of an operator; a longer name may hold it."""
-    if not path.stat().st_size:  # nothing can be mapped
-        return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(word) >= 0
+    """Return whether the bytes of a file hold a word, such as the name of an operator; a longer name may hold it.
+
+    A file of any size takes little memory: it may be another party's, and is looked through outside of its process.
+    """
+    kept = b""
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            if word in kept + part:
+                return True
+            kept = part[1 - len(word) :]
+    return False
 
 
 def _proto(path: Path) -> "ModelProto":
     import onnx
 
+    if path.stat().st_size > _LARGEST:
+        raise ModelError(
+            f"{path}: the file has {path.stat().st_size} bytes, and an ONNX file has at most {_LARGEST}: larger models "
+            "have their weights in a file beside it. Export it again, with external data."
+        )
     proto = onnx.load(path, load_external_data=False)
     if not _is_readable(proto):
         raise ModelError(_not_utf8(path))

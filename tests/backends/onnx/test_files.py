@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from cae_backends.onnx.files import files_of_onnx, read_onnx
+from cae_backends.onnx import files
+from cae_backends.onnx.files import files_of_onnx, read_onnx, says
 from cae_backends.onnxruntime import LOADER as RUNTIME
 from cae_backends.torch import LOADER as TORCH
 from cae_core.errors import ModelError
@@ -142,6 +143,29 @@ def test_a_model_in_one_file_reads_no_other_and_onnx_is_not_imported_to_know_it(
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True)
     assert done.stdout == "True False\n"
+
+
+@pytest.mark.parametrize("place", [0, 90, 93, 100, 105, 393])
+def test_a_word_is_found_wherever_a_file_is_divided(
+    tmp_path: Path, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PART", 100)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(bytes(place) + b"location" + bytes(400 - place))
+    assert says(path, b"location")
+    assert not says(path, b"locations")
+    path.write_bytes(b"")
+    assert not says(path, b"location")
+
+
+def test_a_file_larger_than_a_message_is_not_read(tmp_path: Path) -> None:
+    """Who looks for the files beside it is no process of its own, and has no limit of memory."""
+    path = tmp_path / "m.onnx"
+    with path.open("wb") as file:
+        file.truncate(1 << 31)
+        file.write(b"location")
+    with pytest.raises(ModelError, match="has 2147483648 bytes, and an ONNX file has at most 2147483647"):
+        files_of_onnx(path)
 
 
 def test_the_files_of_what_is_no_model_are_not_told(tmp_path: Path) -> None:
