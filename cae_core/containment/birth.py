@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -214,7 +214,7 @@ def _check_one_thread() -> None:
 
 
 @contextlib.contextmanager
-def _layer(layers: list[str], name: str) -> Iterator[None]:
+def _layer(layers: list[str], name: str) -> Generator[None]:
     """Add a layer's name, unless it cannot be had here."""
     try:
         yield

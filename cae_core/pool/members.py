@@ -49,7 +49,7 @@ class OpenPool:
         self.party = Party(device=device, limits=limits)
         self._opener = opener
         self._files = {_place(files.spec): files for files in known}
-        self._foreign = foreign or (lambda member: not member.trusted)
+        self._foreign: Callable[[PoolMember], bool] = foreign or (lambda member: not member.trusted)
         self._kept: dict[Path, Opened[Model]] = {}
 
     def files(self, spec: str | Path) -> ModelFiles:
