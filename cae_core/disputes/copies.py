@@ -1,7 +1,7 @@
 """Private copies of what the parties hand over: nobody can exchange a file between its hashing and its opening."""
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ __all__ = ["copied_models"]
 
 
 @contextmanager
-def copied_models(specs: Sequence[str], folder: Path) -> Iterator[list[ModelFiles]]:
+def copied_models(specs: Sequence[str], folder: Path) -> Generator[list[ModelFiles]]:
     """Copy models, each hashed while it is copied, and remove the copies in the end.
 
     An error that names a copy is told by the name of what was copied. What a killed judge has left goes with the next.
@@ -38,7 +38,7 @@ def copied_models(specs: Sequence[str], folder: Path) -> Iterator[list[ModelFile
 
 
 @contextmanager
-def _own_folder(folder: Path) -> Iterator[Path]:
+def _own_folder(folder: Path) -> Generator[Path]:
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
