@@ -1,6 +1,7 @@
 """A small but real pool: perceptrons of scikit-learn's digits, trained in a second and written as ONNX by hand."""
 
 import json
+import signal
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -113,6 +114,13 @@ def save_graph(
     helper.set_model_props(model, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell has what it runs in the background ignore Ctrl-C, and so would the commands that the tests interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

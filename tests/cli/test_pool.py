@@ -1,5 +1,6 @@
 """`cae pool`: train, list, check, add."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,7 +62,8 @@ def train(plan: Path, folder: Path, *more: str) -> None:
     command = [sys.executable, "-m", "cae_cli", "pool", "train", str(plan), "--pool", str(folder / "pool.toml"), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    progress = re.compile(r"cae: \d+:\d\d:\d\d training .*")  # each minute, on a slow machine
+    assert [line for line in done.stderr.splitlines() if not progress.fullmatch(line)] == []
 
 
 @pytest.fixture(scope="module")
