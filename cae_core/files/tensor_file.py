@@ -4,6 +4,7 @@
 # safetensors is published without complete types; this is the only module that calls it.
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from numpy.typing import NDArray
 
 from cae_core.errors import first_line
 
-__all__ = ["TensorFileError", "pack_tensors", "read_metadata", "read_tensors", "unpack_tensors"]
+__all__ = ["TensorFileError", "check_complete", "pack_tensors", "read_metadata", "read_tensors", "unpack_tensors"]
 
 _LARGEST_HEADER = 1 << 24
 """Bytes: a parser makes twenty times as many of them."""
+
+
+_READ_AT_ONCE = 1 << 26
+"""Bytes: of a larger file the header is looked at before the rest is read."""
 
 
 class TensorFileError(ValueError):
@@ -49,6 +54,28 @@ def unpack_tensors(content: bytes) -> tuple[dict[str, str], dict[str, NDArray[An
     return dict(header.get("__metadata__") or {}), tensors
 
 
+def check_complete(path: Path) -> None:
+    """Refuse a large file whose header does not describe all of it, before all of it is read into memory.
+
+    Raises:
+        TensorFileError: it does not.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= _READ_AT_ONCE:
+            return
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= _LARGEST_HEADER else b""
+    try:
+        tensors = [row for name, row in json.loads(header).items() if name != "__metadata__"]
+        described = 8 + length + max((int(row["data_offsets"][1]) for row in tensors), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise TensorFileError("no header") from error
+    if described != size:
+        raise TensorFileError(f"it has {size} bytes, and its header describes {described}")
+
+
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Return metadata and tensors of a file.
 
@@ -56,6 +83,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
         TensorFileError: see `unpack_tensors`.
         OSError: it cannot be read.
     """
+    check_complete(path)
     return unpack_tensors(path.read_bytes())
 
 

@@ -20,7 +20,7 @@ from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field
 from cae_core.files.storage import write_atomically
-from cae_core.files.tensor_file import pack_tensors, unpack_tensors
+from cae_core.files.tensor_file import check_complete, pack_tensors, unpack_tensors
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
 from cae_core.fingerprint.provenance import check_provenance
 from cae_core.paths import StrPath
@@ -250,6 +250,7 @@ class FingerprintFile:
             raise FingerprintError(f"{path}: no such fingerprint file. Make one with `cae generate`, or name another.")
         fault, remedy = "this is not a complete safetensors file", "Copy or generate the fingerprint again."
         with reading(path, FingerprintError, fault=fault, remedy=remedy):
+            check_complete(path)
             content = read_limited(path, _LARGEST)
             if not content:
                 raise FingerprintError(f"{path}: the fingerprint file is empty. Copy or generate it again.")

@@ -44,12 +44,33 @@ def complain(text: str) -> None:
     """Print a message on stderr, as far as there is one: what a stranger has named in it is `harmless`.
 
     Lines after the first are indented, so that none of them, written into a name, can pass for a message of its own.
+    The same holds of those that a terminal would make of a long one.
     """
     first, *more = harmless(text).split("\n")
     lines = [first, *(line if line.startswith(_INDENT) or not line else _INDENT + line for line in more)]
     with suppress(OSError, ValueError):  # full, or closed since
+        if sys.stderr.isatty():
+            lines = [part for line in lines for part in _fitted(line)]
         sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
+
+
+def _fitted(line: str) -> list[str]:
+    """Divide a line between its words, as wide as the terminal is; a word stays whole, so that a path can be copied."""
+    import shutil
+    import textwrap
+
+    words = line.lstrip(" ")
+    margin = line[: len(line) - len(words)]
+    parts = textwrap.wrap(
+        words,
+        max(shutil.get_terminal_size().columns, 20),
+        initial_indent=margin,
+        subsequent_indent=margin or _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return parts or [line]
 
 
 def flush_output() -> OSError | None:

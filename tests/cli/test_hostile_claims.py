@@ -152,8 +152,16 @@ def hostile_names(court: Court, claimant: Claimant, folder: Path) -> tuple[Accus
     shutil.copy(court.pool.other, suspect)
     classes = tuple(f"{i}{EVIL}" for i in range(10))
     described = {"name": EVIL, "kind": EVIL, "ancestor": EVIL, "architecture": EVIL}
-    files = {"claim": f"{name}.safetensors", "seal": f"{name}.json"}
-    return claimant.claim(folder, source, name=EVIL, of_source=described, class_names=classes, **files), suspect
+    accusation = claimant.claim(
+        folder,
+        source,
+        name=EVIL,
+        of_source=described,
+        class_names=classes,
+        claim=f"{name}.safetensors",
+        seal=f"{name}.json",
+    )
+    return accusation, suspect
 
 
 def test_names_do_not_turn_what_the_judge_sees_and_keeps(

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from cae_cli.render import print_facts, print_rows
+from cae_cli.streams import complain
 from tests.cli.conftest import CalibrationPool, Pool, Run
 
 EVIL = "x\x1b[20A\x1b[J\x1b[1;31mUPHELD\x1b[0m\r\nreason  none\u202e\x9b2J[red]y[/red][link=http://a]z[/link]"
@@ -60,6 +61,21 @@ def test_a_long_name_in_a_title_begins_no_line_with_another_outcome(on_terminal:
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in sent.splitlines()]
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["REJECTED", "our", "reason"]
     assert max(map(len, lines)) <= 60
+
+
+def test_a_long_name_in_a_message_begins_no_line(
+    on_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    path = "/a/path/that/is/longer/than/the/terminal/is/wide.onnx"
+    on_terminal(lambda: complain(f"cae: theirs{' ' * 60}UPHELD  other.onnx: no such file.\n{path}"), width=40)
+    assert stream.getvalue().count("\n") == 2  # no terminal: as it is
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    on_terminal(lambda: complain(f"cae: theirs{' ' * 60}UPHELD  other.onnx: no such file.\n{path}"), width=40)
+    lines = stream.getvalue().splitlines()[2:]
+    assert [line for line in lines if not line.startswith("  ")] == ["cae: theirs"]
+    assert any(path in line for line in lines)
 
 
 def test_tables_hold_no_sequence_of_a_name(on_terminal: Callable[..., str]) -> None:

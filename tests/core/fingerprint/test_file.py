@@ -143,6 +143,20 @@ def test_a_truncated_file_is_refused(fingerprint_file: Path, part: float) -> Non
         load_fingerprint(fingerprint_file)
 
 
+def test_a_large_file_that_is_none_is_refused_before_all_of_it_is_read(fingerprint_file: Path, tmp_path: Path) -> None:
+    """A sparse file of any size costs whoever sends it nothing."""
+    for begin in (b"", (1 << 24).to_bytes(8, "little"), fingerprint_file.read_bytes(), b"\xff" * 8):
+        path = tmp_path / "large.safetensors"
+        with path.open("wb") as file:
+            file.write(begin)
+            file.truncate(1 << 40)
+        with pytest.raises(
+            FingerprintError, match=r"not a complete safetensors file \((no header|it has 1099511627776)"
+        ):
+            load_fingerprint(path)
+    path.unlink()
+
+
 @pytest.mark.parametrize("content", [b"\x80\x04K\x01.", b"PK\x03\x04" + b"\0" * 64, b"{}", b"\xff" * 64, b"\n" * 64])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "f"
