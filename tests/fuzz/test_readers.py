@@ -10,7 +10,7 @@ from tests.fuzz.readers.table import READERS, find_reader
 from tests.fuzz.table import FAULTS
 from tests.fuzz.watching import PARENT, Result, watch
 
-_CASES, _HEAVY_CASES = 150, 12
+_CASES, _HEAVY_CASES = 300, 12
 _SEED = 20261128
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="the watch looks into /proc")  # noqa: PTH112
