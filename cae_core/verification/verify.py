@@ -51,6 +51,9 @@ __all__ = [
 ]
 
 _ASKED_TOGETHER = 1024
+_ASKED_ALONE = 4
+"""Of the repeats; a model with a fixed batch runs a whole one for each."""
+
 _MUCH_DRIFT = 0.1
 
 
@@ -346,12 +349,21 @@ def _ask(
 
 
 def _batches(questions: Sequence[Question]) -> Iterator[list[int]]:
-    """Yield the places of the questions that are asked together; a repeat is never asked beside what it repeats."""
+    """Yield the places of the questions that are asked together; a repeat is never asked beside what it repeats.
+
+    Some repeats are asked alone: whatever an answer takes from its neighbours is missing there.
+    """
     order = asking_order(questions)
     first = sum(not question.repeat for question in questions)
-    for part in (order[:first], order[first:]):
-        for start in range(0, len(part), _ASKED_TOGETHER):
-            yield part[start : start + _ASKED_TOGETHER]
+    alone = order[first : first + _ASKED_ALONE]
+    yield from _parts(order[:first])
+    yield from ([place] for place in alone)
+    yield from _parts(order[first + len(alone) :])
+
+
+def _parts(places: Sequence[int]) -> Iterator[list[int]]:
+    for start in range(0, len(places), _ASKED_TOGETHER):
+        yield list(places[start : start + _ASKED_TOGETHER])
 
 
 def _warnings(subject: CalibratedFingerprint) -> tuple[str, ...]:
