@@ -18,7 +18,7 @@ from tests.counting import Counts, count
 WITNESS = 2
 
 SEARCHED = 1
-"""For each opening as a black box, the file is looked through for operators that mix the images of a batch."""
+"""For each session, the file is looked through for operators that mix the images of a batch."""
 
 
 def hashed_once(counts: Counts, paths: Iterable[Path]) -> bool:
@@ -102,10 +102,12 @@ def test_judge_hashes_each_model_once(court: Court, pool: Pool, tmp_path: Path) 
     assert opened(counts, [court.claim, court.seal]) == {1}
     assert opened(counts, [pool.copy]) == {2}  # searched for files beside it, and hashed
     assert opened(counts, calibrating) == {2 + 2 * SEARCHED}
-    assert opened(counts, [*generating, *members(pool)]) == {3}  # and imported
+    assert opened(counts, generating) == {3 + (2 + WITNESS) * SEARCHED}  # and imported
+    assert opened(counts, members(pool)) == {3}  # and given to another process, as what a claimant names always is
+    assert loaded(counts, members(pool)) == {0}
     assert loaded(counts, [pool.copy, pool.source]) == {0}  # but their private copies
     assert loaded(counts, calibrating) == {2}
     assert loaded(counts, generating) == {2 + WITNESS}
-    assert loaded(counts, members(pool)) == {WITNESS}  # for the replay
     copies = {Path(name).name: times for name, times in counts.found["loaded"].items() if "/.cae-" in name}
-    assert copies == {pool.copy.name: 1, pool.source.name: 1 + 2 * WITNESS}  # until calibrated with; replay, search
+    # the suspect is asked; the source is calibrated with, and opened for the replay and for the search
+    assert copies == {pool.copy.name: 1, pool.source.name: 1 + 2 * WITNESS}
