@@ -22,7 +22,7 @@ from cae_core.contract import Contract
 from cae_core.errors import ModelError, OptionError, StorageError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
-from cae_core.models import Predictions
+from cae_core.models import Model, Predictions
 from cae_core.verification.ledger import begin_entry, ledger_of
 from cae_core.verification.ledger_lines import read_entries
 from cae_core.verification.options import VerificationOptions
@@ -434,7 +434,7 @@ def test_what_is_lost_after_the_last_question_costs_no_verdict(
 class Losing:
     """A suspect during whose answers something happens."""
 
-    def __init__(self, model: Any, happens: Callable[[], None]) -> None:  # noqa: ANN401 - a suspect
+    def __init__(self, model: Model, happens: Callable[[], None]) -> None:
         self._model, self._happens = model, happens
 
     def predict(self, images: Any) -> Predictions:  # noqa: ANN401 - passed on
