@@ -197,28 +197,29 @@ def verify_suspect(
     subject, name = load_calibrated(fingerprint), os.fspath(suspect)
     files = ModelFiles(name)
     named = Suspect.of(files)
-    opened = party.black_box(name, contract=contract, trusted=trusted, files=files)
-    refuse_known_file(subject, name, named.sha256)
-    if self_check:
-        check_self(subject, name, named.sha256)
-    asked = partial(
-        verify if kept is None else verify_remembered,
-        opened.model,
-        subject,
-        named=named,
-        options=options,
-        nonce=nonce,
-        case=case,
-        self_check=self_check,
-        containment=opened.containment,
-        progress=progress,
-    )
     unrecorded: UnrecordedVerdict | None = None
     try:
+        opened = party.black_box(name, contract=contract, trusted=trusted, files=files)
+        refuse_known_file(subject, name, named.sha256)
+        if self_check:
+            check_self(subject, name, named.sha256)
+        asked = partial(
+            verify if kept is None else verify_remembered,
+            opened.model,
+            subject,
+            named=named,
+            options=options,
+            nonce=nonce,
+            case=case,
+            self_check=self_check,
+            containment=opened.containment,
+            progress=progress,
+        )
         verdict = asked() if kept is None else asked(ledger=kept)
     except UnrecordedVerdict as error:
         verdict, unrecorded = error.verdict, error
-    party.end()
+    finally:
+        party.end()
     files.check_unchanged()
     if unrecorded is not None:
         raise unrecorded
