@@ -41,10 +41,10 @@ class Loader(Protocol):
     Six further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
     them, so that they are opened with consent only; ``refused``, a mapping of suffixes that are never opened to the
     sentence that says why and what to do; ``scratch``, whether opening a model may take a folder in which it can write;
-    the method ``prepare()``, which imports what opening a model takes; and the method ``files(spec)``, which returns
-    the path of every file that opening the model may read, each in the model's folder: without it the file or folder
-    itself counts, and nothing beside it. The model's digest covers them all, but for those that a further method
-    ``contract_files(spec)`` returns: they say how the model is asked, and not what it is.
+    the method ``prepare()``, which imports what opening a model takes; the method ``files(spec)``, which returns the
+    path of every file that the model is read from, each in the model's folder: without it the file or folder itself
+    counts, and nothing beside it; and the method ``contract_files(spec)``, which returns the files that say how it is
+    asked. The model's digest covers the first, whatever else they are.
     """
 
     @property
@@ -133,8 +133,8 @@ def files_told(spec: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     for loader in installed_loaders():
         tell = getattr(loader, "files", None)
         if tell is not None and opens(loader, Path(spec)):
-            contract = _told(getattr(loader, "contract_files", None), spec)
-            return tuple(file for file in _told(tell, spec) if file not in contract), contract
+            # a file that says how the model is asked may hold weights as well: then it belongs to both
+            return _told(tell, spec), _told(getattr(loader, "contract_files", None), spec)
     return (), ()
 
 

@@ -288,7 +288,8 @@ def _judged_case(
     )
     opened.expect([pool.source, *theirs], gradients=True)
     claimed = opened.open(pool.source, keep=True)
-    check_source_contract(claim, claimed.model, origin=source.spec)
+    chosen = claimed.contract is not None or source.has_contract
+    check_source_contract(claim, claimed.model, origin=source.spec, chosen=chosen)
     consistency = check_consistency(claim.fingerprint, claimed.model)
     replay = _replayed(hearing)
     judgement, regeneration = _judged(hearing, data, suspect, named)

@@ -95,18 +95,25 @@ def open_claim(
     return Claim(fingerprint, sealed, opened)
 
 
-def check_source_contract(claim: Claim, source: Model, *, origin: str) -> None:
+def check_source_contract(claim: Claim, source: Model, *, origin: str, chosen: bool = True) -> None:
     """Refuse a claimed source that is asked otherwise than it was sealed; an opening of format 1 binds no contract.
 
     Args:
         claim: opened.
         source: the claimed source, as the judge has opened it.
         origin: what it is called in messages.
+        chosen: whether the contract was given beside the file, and so is not bound by the file's own digest.
 
     Raises:
-        VerdictError: naming both digests.
+        VerdictError: it is, or the seal binds no contract and the file holds none.
     """
     contract, sealed = contract_of(source), claim.opening.source_contract
+    if not sealed and contract is not None and chosen:
+        raise VerdictError(
+            f"{origin}: the seal does not bind how the source is asked; a file beside it or a manifest says so here. "
+            "Another contract would make another model of it. Give the source with its contract inside (cae convert), "
+            "and seal a fingerprint of that."
+        )
     if sealed and contract is not None and contract.digest != sealed:
         raise VerdictError(
             f"{origin}: the seal binds a source that is asked by the contract {sealed[:12]}…, and here it is asked by "

@@ -199,6 +199,7 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
         )
     try:
         opening = Opening(**read_fields(Opening, record))
+        _check_bound(opening)
         models_needed(opening.fpr)
         found = digest_of(record)
     except ValueError as error:  # a field of another type or range, or half a surrogate pair
@@ -211,6 +212,16 @@ def parse_opening(record: Mapping[str, Any], seal: Seal, origin: str) -> Opening
             f"{seal.commitment[:12]}…. It was edited, or belongs to another seal."
         )
     return opening
+
+
+def _check_bound(opening: Opening) -> None:
+    """Refuse an opening that was made to bind less than its format does.
+
+    Raises:
+        ValueError: it was.
+    """
+    if opening.format > 1 and not _SHA256.fullmatch(opening.fingerprint_sha256):
+        raise ValueError("it does not bind what the fingerprint holds")
 
 
 def _names(version: int) -> set[str]:

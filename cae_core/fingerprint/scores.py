@@ -34,9 +34,11 @@ def scores_of(outputs: Floats32) -> Floats32:
 def same_scores(first: Floats32, second: Floats32) -> bool:
     """Return whether two models with these scores (n, 2) of the same images are one, see `scores_of`.
 
-    At least three answers must have been less than certain: honest models are alike where both are.
+    At least three answers must have been less than certain, each to another degree: honest models are alike where both
+    are certain, and where probabilities are labels in disguise.
     """
     if first.shape != second.shape or not len(first):
         return False
     uncertain = np.maximum(first[:, 0], second[:, 0]) < _CERTAIN
-    return bool(uncertain.sum() >= _LEAST_UNCERTAIN and np.abs(first - second).max() <= SAME_MODEL)
+    degrees = len(np.unique(np.round(first[uncertain, 0] / SAME_MODEL / 2)))
+    return bool(degrees >= _LEAST_UNCERTAIN and np.abs(first - second).max() <= SAME_MODEL)

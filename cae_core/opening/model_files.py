@@ -1,7 +1,7 @@
 """The files that a model is read from, and the digest by which it is known: hashed here, when first asked for."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cae_core.errors import ModelError, StorageError
 from cae_core.files.digests import copied_with_digest, digest_of_files, files_in, sha256_of_file, sha256_of_text
-from cae_core.loaders import files_told
+from cae_core.loaders import files_told, is_model
 
 __all__ = ["HashedFile", "ModelFiles", "suspect_digest"]
 
@@ -79,6 +79,11 @@ class ModelFiles:
         hashed = zip(self.paths.values(), (file.sha256 for file in self.own), strict=True)
         return {**dict(hashed), **{file: sha256_of_file(file) for file in self._told.contract}}
 
+    @property
+    def has_contract(self) -> bool:
+        """Whether a file beside the model says how it is asked, which its digest does not cover."""
+        return bool(self._told.contract)
+
     def check_unchanged(self) -> None:
         """Refuse a model of which a file was written to, or exchanged, since it was hashed.
 
@@ -141,6 +146,8 @@ class ModelFiles:
         """
         self._states  # noqa: B018 - taken before anything is read
         path = Path(self.spec)
+        if path.is_file():
+            _refuse_other_models(path, self._told.own)
         return dict(sorted((_seen_from(path, file), file) for file in self._told.own))
 
     @cached_property
@@ -159,6 +166,23 @@ class _Told:
 def suspect_digest(spec: str | os.PathLike[str]) -> str:
     """Return the SHA-256 by which a suspect is known: over all of its files, else of the string that names it."""
     return ModelFiles(os.fspath(spec)).digest
+
+
+def _refuse_other_models(model: Path, own: Iterable[Path]) -> None:
+    """Refuse a file of weights that is a model itself: the digest names files, and not which one is the model.
+
+    Raises:
+        ModelError: one is, or the folder around them.
+    """
+    others = [file for file in own if file != model]
+    found = next(
+        (file for file in others if is_model(file)), model.parent if others and is_model(model.parent) else None
+    )
+    if found is not None:
+        raise ModelError(
+            f"{model}: some of its weights lie in {found}, which is a model by itself, so that one list of files would be "
+            "two models. Export it with its weights in a file of their own."
+        )
 
 
 def _seen_from(model: Path, file: Path) -> str:

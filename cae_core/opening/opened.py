@@ -166,7 +166,8 @@ def open_white_box(
         trusted=trusted,
         containment=containment,
     )
-    _check_once(opened, device, images)
+    with _border(spec):
+        _check_once(opened, device, images)
     return opened
 
 

@@ -25,6 +25,9 @@ __all__ = ["OpenedWhiteBox", "check_white_box"]
 _IMAGES = 4
 """How many ordinary images, and how many of noise, are asked."""
 
+_LARGEST_IMAGE = 1 << 24
+"""Values of an image that is made: 2000 x 2000 pixels in colour, and some more."""
+
 _SIZES = (32, 64, 224, 8)
 """Heights and widths that are tried where neither the file nor its contract names one."""
 
@@ -112,7 +115,7 @@ def _first_answers(
         drawn = np.concatenate([ordinary, _noise(images.shape[1:], rng)])
         return drawn, model.vjp(drawn)[0]
     tried: list[CaeError] = []
-    for shape in _shapes(model):
+    for shape in _shapes(model, origin):
         drawn = np.concatenate([_smooth(shape, rng), _noise(shape, rng)])
         try:
             return drawn, model.vjp(drawn)[0]
@@ -129,7 +132,7 @@ def _first_answers(
     )
 
 
-def _shapes(model: OpenedWhiteBox) -> Iterator[tuple[int, int, int]]:
+def _shapes(model: OpenedWhiteBox, origin: str) -> Iterator[tuple[int, int, int]]:
     height, width, channels = model.image_shape
     contract = model.contract
     if contract.mean_image is not None:
@@ -138,6 +141,11 @@ def _shapes(model: OpenedWhiteBox) -> Iterator[tuple[int, int, int]]:
         height, width = contract.size
     if contract.channels is not None:
         channels = 1 if contract.channels == "GRAY" else 3
+    if (height or 1) * (width or 1) * (channels or 3) > _LARGEST_IMAGE:
+        raise ModelError(
+            f"{origin}: the model takes images of {height or 'any'} x {width or 'any'} pixels, {channels or 3} channels; "
+            f"to be checked, one may have at most {_LARGEST_IMAGE} values. Export it with a smaller input."
+        )
     for k in (3, 1) if channels is None else (channels,):
         for size in _SIZES if height is None or width is None else (0,):
             yield height or size, width or size, k

@@ -56,7 +56,7 @@ class LedgerEntry:
 
     def __init__(self, path: Path, identity: str, begun: Begun, before: tuple[Entry, ...]) -> None:
         self._path, self._id, self._begun, self._before = path, identity, begun, before
-        self._nonce = b""
+        self._nonce, self._planned = b"", False
         self._scores: Scores | None = None
 
     def counted(self, options: VerificationOptions, subject: CalibratedFingerprint) -> VerificationOptions:
@@ -72,7 +72,7 @@ class LedgerEntry:
         Raises:
             StorageError: it cannot be written.
         """
-        self._nonce = nonce
+        self._nonce, self._planned = nonce, True
         examples = sorted({question.index for question in plan.questions if question.kind == EXAMPLE})
         self._append("asking", {"nonce": nonce.hex(), "examples": examples})
 
@@ -116,7 +116,7 @@ class LedgerEntry:
 
     def stopped(self, error: BaseException) -> None:
         """Write down that it was interrupted, as well as that is possible; the ``error`` matters more."""
-        event = "withdrawn" if self._scores is None else "stopped"
+        event = "stopped" if self._planned else "withdrawn"  # once the order is known it counts
         with suppress(StorageError):
             self._append(event, {"date": clock.utc_now(), "error": type(error).__name__, "scores": self._scores or {}})
 

@@ -72,7 +72,7 @@ def line_of(event: str, values: Mapping[str, object]) -> bytes:
 def is_of_a_ledger(content: bytes) -> bool:
     """Return whether a file that begins so is a ledger: it is empty, or its first line is one of ours."""
     first = content.partition(b"\n")[0]
-    return not content or first.startswith(_BEGINNINGS) or _is_line(_parsed(first))
+    return not content or _is_line(_parsed(first)) or (not _is_json(first) and first.startswith(_BEGINNINGS))
 
 
 def read_entries(content: bytes) -> tuple[Entry, ...]:
@@ -146,8 +146,16 @@ def _with_line(entry: Entry | None, told: Mapping[str, Any]) -> Entry | None:
         examples=examples,
         scores=scores,
         finished=entry.finished or event == "ended",
-        withdrawn=entry.withdrawn or event == "withdrawn",
+        withdrawn=(entry.withdrawn or event == "withdrawn") and not examples,  # whoever knew the order has seen it
     )
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parsed(line: bytes) -> Mapping[str, Any]:

@@ -42,8 +42,13 @@ class Recorder:
         """See `Model.predict`."""
         self.asked += len(images)
         answers = self._model.predict(images)
-        self._outputs.append(answers.probabilities)
+        self._outputs.append(answers.probabilities if self._fits(answers.probabilities, len(images)) else None)
         return answers
+
+    def _fits(self, told: Floats32 | None, images: int) -> bool:
+        """Return whether these are a row an image, of as many classes as before; the verification refuses others."""
+        classes = next((output.shape[1] for output in self._outputs if output is not None), None)
+        return told is not None and told.ndim == 2 and len(told) == images and classes in (None, told.shape[1])
 
     def outputs(self) -> Floats32 | None:
         """Return all of them, float32 (n, c), in the order asked; None where some were not told."""

@@ -340,6 +340,7 @@ def _ask(
         if predictions.labels.dtype.kind != "i":  # scores would be cut to integers, in silence
             raise ModelError(f"{name}: answers must be integer labels (n,); found {predictions.labels.dtype}.")
         if predictions.probabilities is not None:
+            _check_rows(predictions.probabilities, len(part), name)
             _check_classes(predictions.probabilities.shape[1], fingerprint, name)
         check_labels(predictions.labels, fingerprint, name)
         labels[places] = predictions.labels
@@ -387,6 +388,11 @@ def check_labels(labels: Labels, fingerprint: Fingerprint, name: str) -> None:
     """
     if labels.max(initial=-1) >= len(fingerprint.class_names):
         _check_classes(int(labels.max()) + 1, fingerprint, name)
+
+
+def _check_rows(probabilities: Floats32, images: int, name: str) -> None:
+    if probabilities.ndim != 2 or len(probabilities) != images:
+        raise ModelError(f"{name}: asked {images} images and got probabilities {probabilities.shape}.")
 
 
 def _check_classes(found: int, fingerprint: Fingerprint, name: str) -> None:

@@ -126,6 +126,10 @@ def _file(location: str, path: Path) -> tuple[Path, int]:
     name, windows = shown(location), PureWindowsPath(location)
     if PurePosixPath(location).is_absolute() or windows.drive or windows.root:
         raise ModelError(f"{path}: its weights must lie beside it, and it names the absolute path {name}. {_AGAIN}")
+    if ".." in (*PurePosixPath(location).parts, *windows.parts):  # behind a link it leads elsewhere than it says
+        raise ModelError(
+            f"{path}: its weights must lie in its own folder, and {name} leads upwards and is not read. {_AGAIN}"
+        )
     file = path.parent / os.path.relpath(path.parent / location, path.parent)
     try:
         if not _lies_beside(file, path):

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cae_backends.contract_files import sidecar_files
 from cae_backends.onnx.external_data import external_files, load_external_data
 from cae_core.errors import ModelError
 
@@ -44,7 +43,7 @@ def read_onnx(path: Path) -> "ModelProto":
 
 
 def files_of_onnx(path: Path) -> tuple[Path, ...]:
-    """Return every file that opening an ONNX file may read: itself, those that hold its weights, and its contract's.
+    """Return every file that an ONNX model is read from: itself, and those that hold its weights.
 
     Whatever lies in another file stands in this one by the word ``location``: onnx is imported where that is found.
 
@@ -53,7 +52,7 @@ def files_of_onnx(path: Path) -> tuple[Path, ...]:
     """
     with _failures(path):
         found = external_files(_proto(path), path) if says(path, b"location") else set[Path]()
-    return (path, *sorted(found), *sidecar_files(path))
+    return (path, *sorted(found))
 
 
 def says(path: Path, word: bytes) -> bool:

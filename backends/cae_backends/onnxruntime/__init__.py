@@ -49,13 +49,13 @@ class OnnxRuntimeLoader:
         runtime_failures()
 
     def files(self, spec: str) -> tuple[Path, ...]:
-        """Return every file that opening ``spec`` may read; see `files_of_onnx`."""
+        """Return every file that the model is read from; see `files_of_onnx`."""
         from cae_backends.onnx.files import files_of_onnx
 
         return files_of_onnx(Path(spec))
 
     def contract_files(self, spec: str) -> tuple[Path, ...]:
-        """Return those of the `files` that say how the model is asked."""
+        """Return the files that say how the model is asked."""
         from cae_backends.contract_files import sidecar_files
 
         return sidecar_files(Path(spec))

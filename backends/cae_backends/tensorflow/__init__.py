@@ -31,14 +31,13 @@ class TensorflowLoader:
         return open_tensorflow(Path(spec), contract=contract, device=device)
 
     def files(self, spec: str) -> tuple[Path, ...]:
-        """Return every file that opening ``spec`` may read: its own ones, and its contract's."""
-        from cae_backends.contract_files import sidecar_files
+        """Return every file that the model is read from."""
         from cae_core.files.digests import files_in
 
-        return (*files_in(Path(spec)), *sidecar_files(Path(spec)))
+        return tuple(files_in(Path(spec)))
 
     def contract_files(self, spec: str) -> tuple[Path, ...]:
-        """Return those of the `files` that say how the model is asked."""
+        """Return the files that say how the model is asked."""
         from cae_backends.contract_files import sidecar_files
 
         return sidecar_files(Path(spec))

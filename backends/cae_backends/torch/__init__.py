@@ -52,15 +52,14 @@ class TorchLoader:
         return opener(path, contract=contract, device=device)
 
     def files(self, spec: str) -> tuple[Path, ...]:
-        """Return every file that opening ``spec`` may read; see `files_of_onnx`."""
-        from cae_backends.contract_files import sidecar_files
+        """Return every file that the model is read from; see `files_of_onnx`."""
         from cae_backends.onnx.files import files_of_onnx
 
         path = Path(spec)
-        return files_of_onnx(path) if path.suffix.lower() == ".onnx" else (path, *sidecar_files(path))
+        return files_of_onnx(path) if path.suffix.lower() == ".onnx" else (path,)
 
     def contract_files(self, spec: str) -> tuple[Path, ...]:
-        """Return those of the `files` that say how the model is asked."""
+        """Return the files that say how the model is asked."""
         from cae_backends.contract_files import sidecar_files
 
         return sidecar_files(Path(spec))

@@ -123,7 +123,7 @@ def test_weights_beside_a_model_are_among_its_files(tmp_path: Path, made: Callab
     sidecar = path.with_suffix(".toml")
     sidecar.touch()
     for loader in (RUNTIME, TORCH):
-        assert loader.files(str(path)) == (path, weights, sidecar)
+        assert loader.files(str(path)) == (path, weights)
         assert loader.contract_files(str(path)) == (sidecar,)
     found = ModelFiles(str(path))
     assert set(found.sha256) == {path, sidecar, weights}

@@ -92,7 +92,7 @@ def test_what_lies_beside_it_is_told_by_its_backend_and_is_in_its_digest(
     path.write_bytes(b"graph")
     beside.write_bytes(b"weights")
     contract.write_bytes(b"[contract]")
-    installed.append(Telling(beside=[beside, contract], contract=[contract]))
+    installed.append(Telling(beside=[beside], contract=[contract]))
     files = ModelFiles(str(path))
     lines = [f"{sha256(b'weights')}  a.bin", f"{sha256(b'graph')}  m.toy"]
     assert files.lines == tuple(lines)
@@ -208,6 +208,29 @@ def test_a_backend_that_reads_outside_of_the_folder_is_refused(
         _ = ModelFiles(str(path)).digest
 
 
+def test_a_file_that_says_how_the_model_is_asked_and_holds_weights_is_in_the_digest(
+    installed: list[Silent], tmp_path: Path
+) -> None:
+    path, both = tmp_path / "m.toy", tmp_path / "w.npy"
+    path.write_bytes(b"graph")
+    both.write_bytes(b"an image, and weights behind it")
+    installed.append(Telling(beside=[both], contract=[both]))
+    before = ModelFiles(str(path)).digest
+    both.write_bytes(b"an image, and others behind it.")
+    assert ModelFiles(str(path)).digest != before
+
+
+@pytest.mark.parametrize("kind", ["another model", "a folder that is one"])
+def test_weights_in_another_model_are_refused(installed: list[Silent], tmp_path: Path, kind: str) -> None:
+    """Two models that name each other would have one list of files, and so one digest and one seal."""
+    path, other = tmp_path / "m.toy", tmp_path / ("n.toy" if kind == "another model" else "toy.txt")
+    for file in (path, other):
+        file.write_bytes(b"graph")
+    installed.append(Telling(beside=[other]))
+    with pytest.raises(ModelError, match="which is a model by itself"):
+        _ = ModelFiles(str(path)).digest
+
+
 def test_a_model_that_is_written_to_is_noticed(installed: list[Silent], tmp_path: Path) -> None:
     path, beside = tmp_path / "m.toy", tmp_path / "a.bin"
     for file in (path, beside):
@@ -230,7 +253,7 @@ def test_a_copy_is_what_was_hashed(installed: list[Silent], read: list[Path], tm
     beside.parent.mkdir()
     for file in (path, beside, contract):
         file.write_bytes(file.name.encode())
-    installed.append(Telling(beside=[beside, contract], contract=[contract]))
+    installed.append(Telling(beside=[beside], contract=[contract]))
     copy = ModelFiles(str(path)).copied(own)
     assert read == [path, beside, contract]
     assert copy.spec == str(own / "m.toy")
