@@ -180,8 +180,8 @@ def _refuse_other_models(model: Path, own: Iterable[Path]) -> None:
     )
     if found is not None:
         raise ModelError(
-            f"{model}: some of its weights lie in {found}, which is a model by itself, so that one list of files would be "
-            "two models. Export it with its weights in a file of their own."
+            f"{model}: some of its weights lie in {found}, which is a model by itself, so that one list of files would "
+            "be two models. Export it with its weights in a file of their own."
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cae_core.arrays import Labels
+from cae_core.arrays import Floats32, Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.errors import ModelError
