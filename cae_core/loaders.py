@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from cae_core.contract import Contract
+from cae_core.errors import ModelError
 from cae_core.models import Model
 
 __all__ = [
@@ -130,6 +131,9 @@ def files_told(spec: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     Raises:
         ModelError: the model names a file that is not there, or may not be read.
     """
+    path = Path(spec)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # who reads a pipe waits, and a device has no end
+        raise ModelError(f"{spec}: a model is a file or a folder of files, and this is neither.")
     for loader in installed_loaders():
         tell = getattr(loader, "files", None)
         if tell is not None and opens(loader, Path(spec)):

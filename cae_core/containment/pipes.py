@@ -72,7 +72,7 @@ class Pipe:
         done = 0
         while done < len(content):
             self._look_around()
-            if select.select([], [self._requests], [], TICK_S)[1]:
+            if _is_ready(self._requests, select.POLLOUT):
                 done += os.write(self._requests, content[done : done + _PIECE])
 
     def receive(self, into: memoryview) -> None:
@@ -96,7 +96,7 @@ class Pipe:
 
     def _readable(self) -> bool:
         if sys.platform != "win32":
-            return bool(select.select([self._answers], [], [], TICK_S)[0])
+            return _is_ready(self._answers, select.POLLIN)
         from cae_core.containment.windows import bytes_waiting
 
         if bytes_waiting(self._answers):
@@ -121,6 +121,13 @@ class Pipe:
             self._look_around()
         if failed:
             raise BrokenPipeError from failed[0]
+
+
+def _is_ready(descriptor: int, event: int) -> bool:
+    """Wait for a descriptor, whatever its number: `select.select` knows the first 1024 only."""
+    poller = select.poll()
+    poller.register(descriptor, event)
+    return bool(poller.poll(TICK_S * 1000))
 
 
 def _widen(descriptor: int) -> None:

@@ -86,8 +86,7 @@ class Forked:
     def poll(self) -> int | None:
         """See `Process`."""
         if self._ended is None:
-            found, status = os.waitpid(self.number, os.WNOHANG)
-            self._ended = os.waitstatus_to_exitcode(status) if found else None
+            self._ended = _waited(self.number, os.WNOHANG)
         return self._ended
 
     def limit_memory(self, memory: int) -> bool:  # noqa: ARG002 - it limits itself
@@ -98,7 +97,16 @@ class Forked:
         """See `Process`."""
         if self._ended is None:
             _kill_group(self.number)
-            self._ended = os.waitstatus_to_exitcode(os.waitpid(self.number, 0)[1])
+            self._ended = _waited(self.number, 0)
+
+
+def _waited(number: int, options: int) -> int | None:
+    """Return how a child ended; None while it runs. Where this process was started to ignore its children: killed."""
+    try:
+        found, status = os.waitpid(number, options)
+    except ChildProcessError:
+        return -signal.SIGKILL
+    return os.waitstatus_to_exitcode(status) if found else None
 
 
 def fork(main: Callable[[Born], None]) -> Forked:
@@ -110,6 +118,8 @@ def fork(main: Callable[[Born], None]) -> Forked:
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     parent = os.getpid()
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # inherited, and then nobody learns how a child ends
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.stdout.flush()
     sys.stderr.flush()
     number = os.fork()

@@ -143,8 +143,8 @@ def _shapes(model: OpenedWhiteBox, origin: str) -> Iterator[tuple[int, int, int]
         channels = 1 if contract.channels == "GRAY" else 3
     if (height or 1) * (width or 1) * (channels or 3) > _LARGEST_IMAGE:
         raise ModelError(
-            f"{origin}: the model takes images of {height or 'any'} x {width or 'any'} pixels, {channels or 3} channels;"
-            f" to be checked, one may have at most {_LARGEST_IMAGE} values. Export it with a smaller input."
+            f"{origin}: the model takes images of {height or 'any'} x {width or 'any'} pixels, {channels or 3} "
+            f"channels, and to be checked one may have at most {_LARGEST_IMAGE} values. Export it with a smaller input."
         )
     for k in (3, 1) if channels is None else (channels,):
         for size in _SIZES if height is None or width is None else (0,):

@@ -204,3 +204,15 @@ def test_a_process_that_knows_numpy_is_not_forked(pool: Pool, monkeypatch: pytes
     for words in (["--trusted"], ["--dry-run"], ["--replay", "x"], ["--help"]):
         fork_for_suspect(["--suspect", str(pool.copy), *words])
     fork_for_suspect(["-f", "x"])
+
+
+def test_a_program_that_was_started_to_ignore_its_children_tells_its_verdict(pool: Pool, fingerprint: Path) -> None:
+    """As some supervisors start programs: what a child ended with is then told to nobody."""
+    command = [sys.executable, "-m", "cae_cli", "verify", "-s", str(pool.copy), "-f", str(fingerprint), "--no-ledger"]
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ignoring, *command, "--json"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "surrogate"), done.stderr

@@ -44,6 +44,8 @@ def test_certain_answers_tell_nothing() -> None:
     certain[:2] = [0.5, 0.25, 0.25]
     assert not same_scores(scores_of(certain), scores_of(certain))
     certain[2] = [0.5, 0.25, 0.25]
+    assert not same_scores(scores_of(certain), scores_of(certain))  # a label in disguise, three times
+    certain[:3] = [[0.5, 0.25, 0.25], [0.6, 0.2, 0.2], [0.7, 0.2, 0.1]]
     assert same_scores(scores_of(certain), scores_of(certain))
 
 

@@ -208,6 +208,16 @@ def test_a_backend_that_reads_outside_of_the_folder_is_refused(
         _ = ModelFiles(str(path)).digest
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a device"])
+def test_what_is_neither_a_file_nor_a_folder_is_not_read(tmp_path: Path, kind: str) -> None:
+    path, pipe = tmp_path / "m.onnx", tmp_path / "pipe"
+    os.mkfifo(path if kind == "pipe" else pipe)
+    if kind != "pipe":
+        path.symlink_to(pipe if kind == "link to a pipe" else "/dev/zero")
+    with pytest.raises(ModelError, match="this is neither"):
+        _ = ModelFiles(str(path)).digest
+
+
 def test_a_file_that_says_how_the_model_is_asked_and_holds_weights_is_in_the_digest(
     installed: list[Silent], tmp_path: Path
 ) -> None:
