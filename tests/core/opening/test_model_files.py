@@ -126,7 +126,8 @@ def test_the_digest_is_what_two_ordinary_commands_give(installed: list[Silent], 
     (tmp_path / "saved" / "sub").mkdir(parents=True)
     for name in ("toy.txt", "sub/w eights"):
         (tmp_path / "saved" / name).write_bytes(name.encode())
-    script = "(printf 'cae-model-v2\\0'; find * -type f -print0 | xargs -0 sha256sum | LC_ALL=C sort) | sha256sum"
+    listed = r"find . -type f -printf '%P\0' | xargs -0 sha256sum | LC_ALL=C sort"
+    script = rf"(printf 'cae-model-v2\0'; {listed}) | sha256sum"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path / "saved", check=True, capture_output=True, text=True)
     assert done.stdout.split()[0] == ModelFiles(str(tmp_path / "saved")).digest
 
