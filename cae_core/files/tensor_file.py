@@ -4,7 +4,6 @@
 # safetensors is published without complete types; this is the only module that calls it.
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,10 +60,10 @@ def check_complete(path: Path) -> None:
         TensorFileError: it does not.
         OSError: it cannot be read.
     """
+    size = path.stat().st_size
+    if size <= _READ_AT_ONCE:
+        return  # unopened: it is about to be read, and every file is opened once
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= _READ_AT_ONCE:
-            return
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length <= _LARGEST_HEADER else b""
     try:
