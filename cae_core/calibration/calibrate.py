@@ -7,6 +7,7 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 
 from cae_core.arrays import Floats32, Labels
+from cae_core.calibration.adjusting import adjusted_in_vain
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.screening import check_keep, choose_examples, match_rates, match_weights
@@ -21,8 +22,9 @@ from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.pool.seen_outputs import SeenOutputs
 from cae_core.progress import StageProgress, detail, silent
+from cae_core.statistics.adjustment import DEFAULT_DEGREE, check_degree
 from cae_core.statistics.ranks import exceeded_rank, models_needed
-from cae_core.statistics.score import Score
+from cae_core.statistics.score import DEFAULT_SCORE, Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
 __all__ = [
@@ -45,23 +47,29 @@ class CalibrationSettings:
     Attributes:
         fpr: rate of false accusations, in (0, 1).
         fnr: rate of surrogates called independent, in (0, 1).
-        score: that decides.
+        score: that decides; empty: the default, see `DEFAULT_SCORE`, or CAEAcc with a parametric p-value. The adjusted
+            score gives way to CAEAcc where it cannot be had, see `adjusted_in_vain`.
         parametric: take the p-value from a beta-binomial model: no bound, and labelled so.
         keep: examples to keep, chosen by the screen role; None: all on which its surrogates match more often than its
             references.
+        degree: of the polynomial in benign accuracy that the adjusted score takes out.
     """
 
     fpr: float = 0.05
     fnr: float = 0.05
-    score: str = Score.CAEACC
+    score: str = ""
     parametric: bool = False
     keep: int | None = None
+    degree: int = DEFAULT_DEGREE
 
     def __post_init__(self) -> None:
         models_needed(self.fpr)
         models_needed(self.fnr)
+        if not self.score:
+            object.__setattr__(self, "score", Score.CAEACC if self.parametric else DEFAULT_SCORE)
         Score.named(self.score)
-        if self.parametric and self.score == Score.LLR:
+        check_degree(self.degree)
+        if self.parametric and self.score != Score.CAEACC:
             raise OptionError("A parametric p-value is a model of counts of matches; it takes --score caeacc.")
 
 
@@ -179,7 +187,7 @@ def calibrate(
         chosen, weights = choose_examples(rates, settings.keep), match_weights(rates)
     calibration = Calibration(
         fingerprint_id=fingerprint.id,
-        score=Score.named(settings.score),
+        score=_deciding_score(settings, fingerprint, len(members.references)),
         fpr=settings.fpr,
         fnr=settings.fnr,
         parametric=settings.parametric,
@@ -190,8 +198,16 @@ def calibrate(
         screen=asker.group(members.screen).models,
         fingerprint_sha256=fingerprint.content_sha256,
         known=asker.known(),
+        degree=settings.degree,
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
+
+
+def _deciding_score(settings: CalibrationSettings, fingerprint: Fingerprint, references: int) -> Score:
+    score = Score.named(settings.score)
+    if score == Score.ADJUSTED and adjusted_in_vain(len(fingerprint.probe_images), references, settings.degree):
+        return Score.CAEACC
+    return score
 
 
 def _check_roles(references: int, screened: list[int], settings: CalibrationSettings) -> None:

@@ -8,44 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
+from cae_core.calibration.adjusting import Adjustment
 from cae_core.calibration.file import calibration_digest, save_calibration, unpack_calibration
 from cae_core.calibration.groups import Group, LabelDrift, answer_shares
 from cae_core.calibration.record import Calibration
+from cae_core.calibration.standing import Ranking, Seen, Standing
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.fingerprint.file import Fingerprint, FingerprintFile, save_fingerprint
 from cae_core.paths import StrPath
-from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import least_accused
 
-__all__ = ["CalibratedFingerprint", "Standing", "load_calibrated", "save_calibrated"]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a suspect stands among the calibration models, by one score over the same examples.
-
-    Attributes:
-        score: which one.
-        value: the suspect's.
-        references: float64 (r,), theirs.
-        surrogates: float64 (r_S,), theirs.
-    """
-
-    score: Score
-    value: float
-    references: Floats64
-    surrogates: Floats64
-
-    @property
-    def p_value(self) -> float:
-        """How likely an independent model scores this high, by rank."""
-        return rank_p_value(self.references, self.value)
-
-    @property
-    def p_value_surrogate(self) -> float:
-        """How likely a surrogate scores this low, by rank."""
-        return rank_p_value(-self.surrogates, -self.value)
+__all__ = ["CalibratedFingerprint", "load_calibrated", "save_calibrated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,22 +66,55 @@ class CalibratedFingerprint:
         """Return the scores (r,) of a group's models over the examples ``asked`` (a,)."""
         return self._calibrated().scored(group.matches(self.fingerprint)[:, asked], asked, score)
 
-    def standing(self, value: float, compared: Labels, score: Score | None = None) -> Standing:
+    def standing(self, seen: Seen, *, score: Score | None = None, compared: Labels | None = None) -> Standing:
         """Place a suspect among the calibration models.
 
+        By the adjusted score, a suspect whose accuracy is no reference's is ranked by CAEAcc as well: beyond their
+        accuracies a fit is a guess, and the larger p counts.
+
         Args:
-            value: the suspect's score, see `Calibration.scored`.
-            compared: int64 (a,), the examples over which the calibration models are scored.
+            seen: what the suspect showed.
             score: the deciding one where None.
+            compared: int64, the examples over which the calibration models are scored; those asked where None.
         """
         calibration = self._calibrated()
         which = calibration.score if score is None else score
-        groups = (calibration.references, calibration.surrogates)
-        return Standing(which, value, *(self.scores(group, compared, which) for group in groups))
+        if which != Score.ADJUSTED:
+            return Standing(
+                references=(self._high(seen, which, compared),), surrogates=(self._low(seen, which, compared),)
+            )
+        adjustment = Adjustment(
+            fingerprint=self.fingerprint,
+            references=calibration.references,
+            rows=np.arange(len(calibration.references)),
+            seen=seen,
+            degree=calibration.degree,
+        )
+        high, low = [adjustment.among_references()], [adjustment.among_surrogates(calibration.surrogates)]
+        if adjustment.outside:
+            high.append(self._high(seen, Score.CAEACC, compared))
+            low.append(self._low(seen, Score.CAEACC, compared))
+        return Standing(references=tuple(high), surrogates=tuple(low), outside=adjustment.outside)
+
+    def _high(self, seen: Seen, score: Score, compared: Labels | None) -> Ranking:
+        return self._ranking(self._calibrated().references, seen, score, compared, high=True)
+
+    def _low(self, seen: Seen, score: Score, compared: Labels | None) -> Ranking:
+        return self._ranking(self._calibrated().surrogates, seen, score, compared, high=False)
+
+    def _ranking(self, group: Group, seen: Seen, score: Score, compared: Labels | None, *, high: bool) -> Ranking:
+        value = self._calibrated().scored(seen.matches[np.newaxis], seen.asked, score)
+        scores = self.scores(group, seen.asked if compared is None else compared, score)
+        return Ranking(score=score, value=float(value[0]), rows=np.arange(len(group)), scores=scores, high=high)
 
     def threshold(self) -> float | None:
-        """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is."""
+        """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is.
+
+        None as well where it depends on the suspect, as by the adjusted score.
+        """
         calibration, asked = self._calibrated(), np.flatnonzero(self.chosen)
+        if calibration.score == Score.ADJUSTED:
+            return None
         return least_accused(
             self.scores(calibration.references, asked, calibration.score),
             len(asked),

@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import sha256_of
+from cae_core.calibration.adjusting import adjusted_in_vain
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.record import Calibration
 from cae_core.errors import FingerprintError, OptionError, first_line, quoted
 from cae_core.files.digests import canonical_json
-from cae_core.files.fields import read_fields
+from cae_core.files.fields import read_field, read_fields
 from cae_core.fingerprint.file import Attachment, Fingerprint, FingerprintFile, save_fingerprint
 from cae_core.fingerprint.kinds import FURTHER
 from cae_core.models import NO_ANSWER
 from cae_core.reading import reading
+from cae_core.statistics.adjustment import DEFAULT_DEGREE, DEGREES
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
@@ -29,6 +31,9 @@ CALIBRATION_FORMAT = 1
 
 _NAME = "calibration"
 _SETTINGS = ("fingerprint_id", "score", "fpr", "fnr", "parametric")
+_LATER: dict[str, Any] = {"degree": DEFAULT_DEGREE}
+"""Settings that came later, with what was meant before; they stand in the file only where they differ from it."""
+
 _GROUPS = ("references", "surrogates")
 _KNOWN = "known"
 
@@ -89,6 +94,9 @@ def _pack(calibration: Calibration, digest: str = "") -> Attachment:
     metadata: dict[str, Any] = {"format": CALIBRATION_FORMAT}
     metadata |= {name: getattr(calibration, name) for name in _SETTINGS}
     metadata |= {"fingerprint_sha256": calibration.fingerprint_sha256} if calibration.fingerprint_sha256 else {}
+    metadata |= {
+        name: getattr(calibration, name) for name, before in _LATER.items() if getattr(calibration, name) != before
+    }
     metadata["screen"] = [dataclasses.asdict(model) for model in calibration.screen]
     tensors: dict[str, NDArray[Any]] = {"chosen": calibration.chosen.astype(np.uint8)}
     if calibration.weights is not None:
@@ -112,6 +120,7 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
     return Calibration(
         **{name: metadata[name] for name in _SETTINGS if name != "score"},
         fingerprint_sha256=_text(metadata.get("fingerprint_sha256", "")),
+        degree=read_field(metadata, "degree", int, DEFAULT_DEGREE),
         score=Score.named(metadata["score"]),
         screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
@@ -153,6 +162,13 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
     n, weights = len(fingerprint), calibration.weights
     if calibration.score == Score.LLR and (weights is None or calibration.parametric):
         raise ValueError("the score llr takes weights, and no parametric p-value")
+    if calibration.score == Score.ADJUSTED and calibration.parametric:
+        raise ValueError("the adjusted score takes no parametric p-value")
+    if calibration.degree not in DEGREES:
+        raise ValueError(f"degree {calibration.degree}")
+    in_vain = adjusted_in_vain(len(fingerprint.probe_images), len(calibration.references), calibration.degree)
+    if calibration.score == Score.ADJUSTED and in_vain:
+        raise ValueError(in_vain)
     if not (0 < calibration.fpr < 1 and 0 < calibration.fnr < 1):
         raise ValueError(f"rates {calibration.fpr}, {calibration.fnr}")
     if calibration.chosen.shape != (n,) or not calibration.chosen.any():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats64, Labels
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModels
 from cae_core.errors import OptionError
+from cae_core.statistics.adjustment import DEFAULT_DEGREE
 from cae_core.statistics.score import Score
 
 __all__ = ["Calibration", "ModelsBehind"]
@@ -36,6 +37,7 @@ class Calibration:
         fingerprint_sha256: of all that the fingerprint holds, see `Fingerprint.content_sha256`; empty in calibrations
             of before, which its id alone binds.
         known: by what a suspect is known to be one of the models that were asked; empty in calibrations of before.
+        degree: of the polynomial in benign accuracy that the adjusted score takes out.
     """
 
     fingerprint_id: str
@@ -50,15 +52,19 @@ class Calibration:
     screen: tuple[CalibrationModel, ...] = ()
     fingerprint_sha256: str = ""
     known: KnownModels = field(default_factory=KnownModels, repr=False)
+    degree: int = DEFAULT_DEGREE
 
     def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
         """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.
 
         Raises:
-            OptionError: the likelihood-ratio score where no screen role has weighed the examples.
+            OptionError: the likelihood-ratio score where no screen role has weighed the examples; the adjusted one,
+                which a model has only beside others.
         """
         if score == Score.CAEACC:
             return np.asarray(matches.mean(axis=-1), np.float64)
+        if score == Score.ADJUSTED:
+            raise OptionError("The adjusted score is of a model beside all references. Place it among them.")
         if self.weights is None:
             raise OptionError("This calibration has no weights for the likelihood-ratio score: it had no screen role.")
         match, other = self.weights[:, asked]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 from cae_core import clock
-from cae_core.calibration.calibrated import Standing
+from cae_core.calibration.standing import Standing
 from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
@@ -274,7 +274,7 @@ def _is_known(named: Suspect, member: Path) -> str:
 
 def _decided(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvidence) -> Judgement:
     found = verdict.evidence["independent"]
-    p = Fraction(1 + found.as_extreme, found.models + 1)  # exact: 3 times 1/60 is to be 0.05
+    p = _standing_of(verdict.examination).high.exact_p_value  # 3 times 1/60 is to be 0.05
     adjusted = min(Fraction(1), seals * p)
     significant = adjusted <= Fraction(str(fpr))
     told = _rank_in_words(verdict.examination, found, (float(p), float(adjusted)), seals=seals)
@@ -295,9 +295,13 @@ def _decided(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvidence) 
     )
 
 
+def _standing_of(examination: Examination) -> Standing:
+    return cast("Standing", examination.standing)  # there is one: the regeneration is calibrated
+
+
 def _rank_in_words(examination: Examination, found: Evidence, p: tuple[float, float], *, seals: int) -> str:
-    standing = cast("Standing", examination.standing)  # there is one: the regeneration is calibrated
-    name = standing.score.words if standing.score == Score.CAEACC else "the likelihood-ratio score"
+    standing = _standing_of(examination)
+    name = "the likelihood-ratio score" if standing.score == Score.LLR else standing.score.words
     times = f", times {seals} seals {p[1]:.4f}" if seals > 1 else ""
     sides = examination.sides
     low = f", and {sides.low}" if sides is not None and sides.low else ""

@@ -16,10 +16,23 @@ import numpy as np
 from cae_core.arrays import Floats64
 from cae_core.errors import OptionError
 
-__all__ = ["DEGREES", "Fit", "adjusted_scores", "outside_hull", "predicted_scores", "stabilised", "studentised_deleted"]
+__all__ = [
+    "DEFAULT_DEGREE",
+    "DEGREES",
+    "Fit",
+    "adjusted_scores",
+    "check_degree",
+    "outside_hull",
+    "predicted_scores",
+    "stabilised",
+    "studentised_deleted",
+]
 
 DEGREES = (0, 1, 2)
 """Degrees of the polynomial in benign accuracy that may be asked for; 0 takes the mean out and nothing else."""
+
+DEFAULT_DEGREE = 2
+"""A parabola: very weak models repeat errors of the source for reasons of their own, and a line misses that."""
 
 _DIGITS = 9
 """Decimals of a residual: models with equal answers must tie, whatever the order of the sums behind them."""
@@ -29,6 +42,16 @@ _LEVERAGE_ONE = 1e-9
 
 _LARGEST = 1e6
 """Of a residual, where the other points lie on the polynomial: finite, so that sums over kinds have a value."""
+
+
+def check_degree(degree: int) -> None:
+    """Refuse a degree that is none of `DEGREES`.
+
+    Raises:
+        OptionError: it is none.
+    """
+    if degree not in DEGREES:
+        raise OptionError(f"degree must be one of {', '.join(map(str, DEGREES))}; found {degree}.")
 
 
 def stabilised(rates: Floats64) -> Floats64:
@@ -142,8 +165,7 @@ _RANK = 1e-8
 
 def _design(accuracy: Floats64, reference: Floats64, degree: int) -> tuple[Floats64, int]:
     """Return powers (n, degree + 1) of the accuracies, on the scale of ``reference``, and the rank they have there."""
-    if degree not in DEGREES:
-        raise OptionError(f"degree must be one of {', '.join(map(str, DEGREES))}; found {degree}.")
+    check_degree(degree)
     middle, width = (reference.min() + reference.max()) / 2, max(float(np.ptp(reference)) / 2, _RANK)
 
     def powers(values: Floats64) -> Floats64:

@@ -4,19 +4,33 @@ from enum import StrEnum
 
 from cae_core.errors import OptionError
 
-__all__ = ["Score"]
+__all__ = ["DEFAULT_SCORE", "Score"]
 
 
 class Score(StrEnum):
-    """The fraction of matches, or the mean log-likelihood ratio of surrogate to reference, in nats an example."""
+    """The fraction of matches, the mean log-likelihood ratio of surrogate to reference, or the adjusted matches.
+
+    The second is in nats an example; the third is what of the matches benign accuracy does not explain, in standard
+    deviations (`cae_core.statistics.adjustment`).
+    """
 
     CAEACC = "caeacc"
     LLR = "llr"
+    ADJUSTED = "adjusted"
 
     @property
     def words(self) -> str:
         """What people call it."""
-        return {"caeacc": "CAEAcc", "llr": "mean log-likelihood ratio"}[self.value]
+        return {
+            "caeacc": "CAEAcc",
+            "llr": "mean log-likelihood ratio",
+            "adjusted": "adjusted score",
+        }[self.value]
+
+    @property
+    def unit(self) -> str:
+        """What one of it is; empty where it is a fraction."""
+        return {"llr": "nats an example", "adjusted": "standard deviations"}.get(self.value, "")
 
     @classmethod
     def named(cls, name: str) -> "Score":
@@ -28,3 +42,7 @@ class Score(StrEnum):
         if name not in tuple(cls):
             raise OptionError(f"score must be one of {', '.join(cls)}; found {name!r}.")
         return cls(name)
+
+
+DEFAULT_SCORE = Score.CAEACC
+"""The one that decides where a calibration names none."""

@@ -29,7 +29,7 @@ def least_accused(references: Floats64, asked: int, *, fpr: float, score: Score,
         references: (r,), scores of independent models over the same examples.
         asked: how many examples these are.
         fpr: the rate.
-        score: CAEAcc moves in steps of one match; of the other score the next larger number is returned.
+        score: CAEAcc moves in steps of one match; of another score the next larger number is returned.
         parametric: by a beta-binomial model instead of ranks.
     """
     if parametric:
@@ -43,7 +43,7 @@ def least_accused(references: Floats64, asked: int, *, fpr: float, score: Score,
     if not k:
         return None
     exceeded = float(np.sort(references)[-k])
-    if score == Score.LLR:
+    if score != Score.CAEACC:
         return float(np.nextafter(exceeded, np.inf))
     least = round(exceeded * asked) + 1
     return least / asked if least <= asked else None

@@ -11,9 +11,12 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.kinds import BENIGN
+from cae_core.statistics.score import Score
+from cae_core.verification.deciding_score import deciding_score
 from cae_core.verification.evasion import signs_of_evasion
 from cae_core.verification.exchangeability import (
     benign_range,
+    beyond_the_fit,
     outside_range,
     unlike_references,
     unrepresented_ancestor,
@@ -55,6 +58,8 @@ class Circumstances:
         benign_range: lowest and highest accuracy of the calibration references on the probes asked; None without any.
         shared_ancestor: the source's pretrained ancestor where not every calibration reference has it; empty otherwise.
         two_sided: whether known copies can keep a suspect from being accused; not so in the first rule.
+        adjusted: whether the score takes benign accuracy out, so that an accuracy that no reference has is no doubt:
+            the larger of the plain and the adjusted p counts there.
     """
 
     doubts: tuple[Doubt, ...] = ()
@@ -63,6 +68,7 @@ class Circumstances:
     benign_range: tuple[float, float] | None = None
     shared_ancestor: str = ""
     two_sided: bool = True
+    adjusted: bool = False
 
     @property
     def ancestry(self) -> str:
@@ -88,9 +94,10 @@ def circumstances_of(
     calibration, benign = subject.calibration, answers.to(BENIGN)
     evasion = signs_of_evasion(subject, answers, claimed_accuracy=options.claimed_accuracy)
     extrapolation = _extrapolation(subject, benign, options)
+    adjusted = calibration is not None and deciding_score(calibration, options) == Score.ADJUSTED
     found = (
         _of_benign_images(subject, benign),
-        None if options.allow_extrapolation else of_extrapolation(extrapolation),
+        None if options.allow_extrapolation or adjusted else of_extrapolation(extrapolation),
         of_evasion(evasion),
     )
     return Circumstances(
@@ -100,6 +107,7 @@ def circumstances_of(
         benign_range=None if calibration is None else benign_range(calibration, benign.index),
         shared_ancestor=unrepresented_ancestor(subject),
         two_sided=options.rule > 1,
+        adjusted=adjusted,
     )
 
 
@@ -133,6 +141,8 @@ def _extrapolation(subject: CalibratedFingerprint, benign: Answered, options: Ve
     if calibration is None:
         return None
     right = np.asarray(benign.labels == subject.fingerprint.probe_labels[benign.index])
+    if deciding_score(calibration, options) == Score.ADJUSTED:
+        return beyond_the_fit(right, calibration.references.right[:, benign.index])
     if options.rule == 1:
         return outside_range(right, benign_range(calibration, benign.index))
     return unlike_references(right, calibration.references.right[:, benign.index])

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from cae_core.calibration.calibrated import Standing
 from cae_core.calibration.record import Calibration
+from cae_core.calibration.standing import Standing
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
-from cae_core.statistics.thresholds import LEAST_PARAMETRIC, least_accused
+from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 from cae_core.verification.circumstances import Circumstances
 from cae_core.verification.evidence import Evidence, Null, Origin
 from cae_core.verification.examination import Examination, Sides
@@ -91,13 +91,7 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
         verdict=outcome,
         reason=reason,
         remedy=remedy,
-        threshold=least_accused(
-            standing.references,
-            asked,
-            fpr=calibration.fpr / factor,
-            score=standing.score,
-            parametric=calibration.parametric,
-        ),
+        threshold=standing.threshold(asked, rate=calibration.fpr / factor, parametric=calibration.parametric),
         origin=evidence["independent"].origin,
         score=standing.score,
         value=standing.value,
@@ -116,7 +110,8 @@ def limited(outcome: Outcome, reason: str, remedy: str, circumstances: Circumsta
         if outcome in doubt.blocks:
             return "inconclusive", doubt.reason if doubt.alone else f"{doubt.reason} ({reason})", doubt.remedy
     if outcome != "inconclusive" and circumstances.extrapolation is not None:
-        reason += f"; allowed although {circumstances.extrapolation}"
+        told = circumstances.extrapolation
+        reason += f"; {told}" if circumstances.adjusted else f"; allowed although {told}"
     return outcome, reason, remedy
 
 
@@ -159,7 +154,7 @@ def _by_rank(
         reason = _high(name, standing, independent) + _other_side_of_high(calibration, sides, p_surrogate)
         return "surrogate", reason, ""
     if p_surrogate <= calibration.fnr and independent.p_once > calibration.fpr:
-        return "independent", _low(name, standing, surrogate, _other_side_of_low(sides, p)), ""
+        return "independent", _low(standing, surrogate, _other_side_of_low(sides, p)), ""
     return "inconclusive", *_between(calibration, standing, asked, evidence)
 
 
@@ -183,14 +178,15 @@ def reached_by(evidence: Evidence) -> str:
     return f"reached by {evidence.as_extreme} of {evidence.models} independent models"
 
 
-def _low(name: str, standing: Standing, evidence: Evidence, other_side: str) -> str:
+def _low(standing: Standing, evidence: Evidence, other_side: str) -> str:
+    name, value = standing.low.score.words, standing.low.value
     if evidence.origin == "parametric":
         return (
-            f"{name} {standing.value:.2f} is lower than a beta-binomial model of the surrogates allows "
+            f"{name} {value:.2f} is lower than a beta-binomial model of the surrogates allows "
             f"(p = {evidence.p_value:.4f}){other_side}"
         )
     return (
-        f"{name} {standing.value:.2f}: {evidence.as_extreme} of {evidence.models} known surrogates score as low "
+        f"{name} {value:.2f}: {evidence.as_extreme} of {evidence.models} known surrogates score as low "
         f"({_p_in_words(evidence)}){other_side}; this finds no derivation and does not prove independence"
     )
 
@@ -222,8 +218,8 @@ def _between(
     lacking: list[str] = []
     needed: list[str] = []
     for relation, models, rate in (
-        ("references", len(standing.references), calibration.fpr),
-        ("surrogates", len(standing.surrogates), calibration.fnr),
+        ("references", len(standing.high), calibration.fpr),
+        ("surrogates", len(standing.low), calibration.fnr),
     ):
         least = LEAST_PARAMETRIC if calibration.parametric else models_needed(rate)
         if models < least:

@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from cae_core.calibration.calibrated import Standing
 from cae_core.calibration.record import Calibration
+from cae_core.calibration.standing import Ranking, Standing
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC, as_counts
 from cae_core.verification.examination import Examination
 
@@ -88,11 +88,17 @@ def _at_the_stop(rate: float, log_e: float, factor: float = 1) -> float:
 
 
 def _parametric(standing: Standing, asked: int) -> tuple[float, float]:
+    """Return the largest p of either kind by beta-binomial models of the counts of `asked` examples."""
+    references = max(_by_counts(ranking, asked) for ranking in standing.references)
+    return references, max(_by_counts(ranking, asked) for ranking in standing.surrogates)
+
+
+def _by_counts(ranking: Ranking, asked: int) -> float:
     from cae_core.statistics.parametric import beta_binomial_p_value
 
-    observed = round(standing.value * asked)
-    references, surrogates = as_counts(standing.references, asked), as_counts(standing.surrogates, asked)
-    p = beta_binomial_p_value(references, asked, observed)
-    if len(surrogates) < LEAST_PARAMETRIC:
-        return p, 1.0
-    return p, beta_binomial_p_value(asked - surrogates, asked, asked - observed)
+    counts, observed = as_counts(ranking.scores, asked), round(ranking.value * asked)
+    if len(counts) < LEAST_PARAMETRIC:
+        return 1.0
+    if ranking.high:
+        return beta_binomial_p_value(counts, asked, observed)
+    return beta_binomial_p_value(asked - counts, asked, asked - observed)

@@ -1,5 +1,6 @@
 """What a suspect's answers show, derived once: every rule, table and page reads this and derives nothing again."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -7,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
-from cae_core.calibration.calibrated import CalibratedFingerprint, Standing
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.standing import Seen, Standing
 from cae_core.fingerprint.answers import FirstAnswers, first_answers
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.method.caeacc import CAEAcc, cae_accuracy
 from cae_core.verification.circumstances import Circumstances, circumstances_of
+from cae_core.verification.deciding_score import deciding_score
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.transcript import Transcript
@@ -109,6 +112,11 @@ class Examination:
         return _compared(self.subject, self.answers, self.sequential)
 
     @property
+    def seen(self) -> Seen:
+        """Of what scores are made."""
+        return _seen(self.answers, self.matches, self.right)
+
+    @property
     def benign_accuracy(self) -> float:
         """On the benign probes asked, 0 to 1."""
         return float(self.right.mean())
@@ -135,14 +143,15 @@ def examine(
     caeacc = cae_accuracy(examples.labels, fingerprint.labels[examples.index])
     if sequential is not None:
         caeacc = CAEAcc(caeacc.matches, caeacc.asked, *sequential.interval)
-    standing = _standing(subject, answers, matches, sequential)
+    right = benign.labels == fingerprint.probe_labels[benign.index]
+    standing = _standing(subject, options, _seen(answers, matches, right), _compared(subject, answers, sequential))
     return Examination(
         subject=subject,
         options=options,
         transcript=transcript,
         answers=answers,
         matches=matches,
-        right=benign.labels == fingerprint.probe_labels[benign.index],
+        right=right,
         caeacc=caeacc,
         circumstances=circumstances_of(subject, answers, options),
         sequential=sequential,
@@ -157,26 +166,21 @@ def _compared(subject: CalibratedFingerprint, answers: FirstAnswers, sequential:
     return answers.to(EXAMPLE).index
 
 
+def _seen(answers: FirstAnswers, matches: NDArray[np.bool_], right: NDArray[np.bool_]) -> Seen:
+    return Seen(asked=answers.to(EXAMPLE).index, matches=matches, probed=answers.to(BENIGN).index, right=right)
+
+
 def _standing(
-    subject: CalibratedFingerprint,
-    answers: FirstAnswers,
-    matches: NDArray[np.bool_],
-    sequential: SequentialEvidence | None,
+    subject: CalibratedFingerprint, options: VerificationOptions, seen: Seen, compared: Labels
 ) -> Standing | None:
-    calibration = subject.calibration
-    if calibration is None:
+    if subject.calibration is None:
         return None
-    value = calibration.scored(matches[np.newaxis], answers.to(EXAMPLE).index, calibration.score)
-    return subject.standing(float(value[0]), _compared(subject, answers, sequential))
+    return subject.standing(seen, score=deciding_score(subject.calibration, options), compared=compared)
 
 
 def _sides(standing: Standing, caeacc: CAEAcc, *, exact: bool) -> Sides:
     """Count the calibration models that score so; in sequential mode by the end of the interval nearer to them."""
-    low, high = (standing.value, standing.value) if exact else (caeacc.low, caeacc.high)
-    return Sides(
-        references=len(standing.references),
-        as_high=int((standing.references >= low).sum()),
-        surrogates=len(standing.surrogates),
-        as_low=int((standing.surrogates <= high).sum()),
-        exact=exact,
-    )
+    high, low = standing.high, standing.low
+    if not exact:
+        high, low = dataclasses.replace(high, value=caeacc.low), dataclasses.replace(low, value=caeacc.high)
+    return Sides(references=len(high), as_high=high.as_extreme, surrogates=len(low), as_low=low.as_extreme, exact=exact)

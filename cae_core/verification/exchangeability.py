@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.record import Calibration
+from cae_core.statistics.adjustment import outside_hull
 from cae_core.statistics.intervals import binomial_tail
 
-__all__ = ["benign_range", "outside_range", "unlike_references", "unrepresented_ancestor"]
+__all__ = ["benign_range", "beyond_the_fit", "outside_range", "unlike_references", "unrepresented_ancestor"]
 
 _SIDE = 0.025  # of a two-sided test at 5 %
 
@@ -74,6 +75,23 @@ def outside_range(right: NDArray[np.bool_], limits: tuple[float, float] | None) 
     return (
         f"its accuracy on the benign images, {accuracy:.0%}, is outside the {limits[0]:.0%} to {limits[1]:.0%} of the "
         "calibration references, which say nothing about such a model"
+    )
+
+
+def beyond_the_fit(right: NDArray[np.bool_], references: NDArray[np.bool_]) -> str | None:
+    """Return in a sentence that an adjusted score is a guess for the suspect, ``right`` (q,); None where it is not.
+
+    Args:
+        right: bool (q,), whether the suspect is right about each probe that it was asked.
+        references: bool (r, q), likewise the references.
+    """
+    accuracies, accuracy = references.mean(axis=1, dtype=np.float64), float(right.mean(dtype=np.float64))
+    if not outside_hull(accuracy, accuracies):
+        return None
+    return (
+        f"its accuracy on the benign images, {accuracy:.1%}, is outside the {accuracies.min():.1%} to "
+        f"{accuracies.max():.1%} of the calibration references, where the larger p of CAEAcc and the adjusted score "
+        "counts"
     )
 
 

@@ -87,7 +87,7 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
         factor: by which 1/E is multiplied for the verifications before this one: E has to become as many times larger.
 
     Raises:
-        OptionError: another score than CAEAcc decides, or a parametric p-value does.
+        OptionError: the likelihood-ratio score decides, or a parametric p-value does.
     """
     fingerprint, calibration = subject.fingerprint, subject.calibration
     if calibration is None:
@@ -96,7 +96,7 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
         level = _UNCALIBRATED_RATE / factor
         test = SequentialTest(examples=n, k0=k0, k1=k0 + 1, fpr=level, fnr=level)
         return SequentialRun(fingerprint.labels, test, test.start())
-    if calibration.score != Score.CAEACC or calibration.parametric:
+    if calibration.score == Score.LLR or calibration.parametric:
         what = "a parametric p-value" if calibration.parametric else "the likelihood-ratio score"
         raise OptionError(
             f"The sequential mode counts matches, and {what} decides in this calibration. "

@@ -193,6 +193,7 @@ class Verdict:
         """See `JsonFields`: the verdict as ``cae verify --json`` prints it."""
         decision, caeacc, subject = self.decision, self.caeacc, self.examination.subject
         further = {finding.key: finding.value for finding in self.findings if not finding.top_level}
+        further = {key: value for key, value in further.items() if value is not None}
         return {
             "verdict": decision.verdict,
             "reason": decision.reason,

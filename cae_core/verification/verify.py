@@ -24,6 +24,7 @@ from cae_core.fingerprint.questions import (
 )
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
+from cae_core.verification.deciding_score import of_another_score
 from cae_core.verification.decision import decide
 from cae_core.verification.evidence import evidence_of
 from cae_core.verification.examination import examine
@@ -304,7 +305,7 @@ def conclude(
         evidence=evidence,
         decision=decision,
         findings=findings_of(examination),
-        warnings=_warnings(subject) + plan.out_of_reach,
+        warnings=_warnings(subject, options) + plan.out_of_reach,
     )
 
 
@@ -367,17 +368,17 @@ def _parts(places: Sequence[int]) -> Iterator[list[int]]:
         yield list(places[start : start + _ASKED_TOGETHER])
 
 
-def _warnings(subject: CalibratedFingerprint) -> tuple[str, ...]:
+def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> tuple[str, ...]:
     if subject.calibration is None:
         return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
-    third = subject.label_drift().third
+    told, third = of_another_score(subject.calibration, options), subject.label_drift().third
     if third > _MUCH_DRIFT:
         drift = (
             f"label drift: on {third:.0%} of the examples the references answer neither the truth nor the source's "
             "label, so that a missing match tells less"
         )
-        return (drift,)
-    return ()
+        return (*told, drift)
+    return told
 
 
 def check_labels(labels: Labels, fingerprint: Fingerprint, name: str) -> None:

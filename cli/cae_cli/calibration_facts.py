@@ -5,6 +5,7 @@ from typing import Any
 
 from cae_cli.verdict_facts import describe_models
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 
 __all__ = ["calibration_lines", "describe_calibration"]
@@ -23,6 +24,7 @@ def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | Non
         "sha256": subject.content_sha256,
         "score": calibration.score.value,
         "parametric": calibration.parametric,
+        **({"degree": calibration.degree} if calibration.score == Score.ADJUSTED else {}),
         "threshold": subject.threshold(),
         "matches": {
             relation: sorted(group.matches(subject.fingerprint)[:, subject.chosen].sum(axis=1).tolist())
@@ -38,7 +40,7 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
     return {
         "examples asked": f"{described['examples_chosen']} of {examples}",
         "decided by": described["score"] + (", parametric: model-based, no bound" if described["parametric"] else ""),
-        "threshold": NO_THRESHOLD if threshold is None else f"{threshold:.4g}",
+        "threshold": _threshold(described["score"], threshold),
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
         "screened by": f"{described['screen']} models" if described["screen"] else "none",
@@ -46,6 +48,12 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
             f"the truth {drift['truth']:.0%}, the source's label {drift['match']:.0%}, another {drift['third']:.0%}"
         ),
     }
+
+
+def _threshold(score: str, threshold: float | None) -> str:
+    if score == Score.ADJUSTED:
+        return "depends on the suspect, which the score is adjusted together with"
+    return NO_THRESHOLD if threshold is None else f"{threshold:.4g}"
 
 
 def _models(described: dict[str, Any], relation: str) -> str:

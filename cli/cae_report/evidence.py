@@ -79,7 +79,7 @@ def _matches(dossier: Dossier) -> Iterator[EvidenceRow]:
         f"over examples, not over models; {how if dossier.examination.sequential else 'Clopper-Pearson'}",
     )
     if decision.score != Score.CAEACC:
-        note = f"{decision.score.words}, in nats an example, fixed beforehand"
+        note = f"{decision.score.words}, in {decision.score.unit}, fixed beforehand"
         yield EvidenceRow("Score that decides", number(decision.value), note)
     yield from _findings(dossier, "scores")
 

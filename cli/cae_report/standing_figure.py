@@ -33,7 +33,7 @@ def draw_standing(dossier: Dossier, models: tuple[ModelRow, ...]) -> Drawn:
         axes.set_ylabel("models")
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _suspect(panels[-1], dossier)
-    panels[-1].set_xlabel(decision.score.words + ("" if decision.score == Score.CAEACC else ", nats an example"))
+    panels[-1].set_xlabel(", ".join(filter(None, (decision.score.words, decision.score.unit))))
     panels[-1].set_xlim(edges[0], edges[-1])
     left = decision.threshold is not None and decision.threshold < (edges[0] + edges[-1]) / 2
     names = [*(counted(len(found), relation) for relation, found in scores.items()), "the suspect"]

@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from cae_core.arrays import Floats64, Labels
+from cae_core.arrays import Labels
 from cae_core.calibration.groups import Group, answer_shares
+from cae_core.calibration.standing import Ranking
 from cae_core.errors import DataError
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.models import NO_ANSWER
@@ -123,17 +124,18 @@ def model_rows(dossier: Dossier) -> tuple[ModelRow, ...]:
     if calibration is None or standing is None:
         return ()
     return (
-        *_models(dossier, calibration.references, standing.references, "reference"),
-        *_models(dossier, calibration.surrogates, standing.surrogates, "surrogate"),
+        *_models(dossier, calibration.references, standing.high, "reference"),
+        *_models(dossier, calibration.surrogates, standing.beside, "surrogate"),
     )
 
 
 def _models(
-    dossier: Dossier, group: Group, scores: Floats64, relation: Literal["reference", "surrogate"]
+    dossier: Dossier, group: Group, ranking: Ranking, relation: Literal["reference", "surrogate"]
 ) -> Iterator[ModelRow]:
     caeaccs = dossier.subject.scores(group, dossier.examination.compared, Score.CAEACC)
     accuracies = group.accuracy(dossier.examination.answers.to(BENIGN).index)
-    for model, score, caeacc, accuracy in zip(group.models, scores, caeaccs, accuracies, strict=True):
+    for row, score in zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True):
+        model = group.models[row]
         yield ModelRow(
             relation=relation,
             name=model.name,
@@ -141,9 +143,9 @@ def _models(
             kind=model.kind,
             architecture=model.architecture,
             ancestor=model.ancestor,
-            score=float(score),
-            caeacc=float(caeacc),
-            accuracy=float(accuracy),
+            score=score,
+            caeacc=float(caeaccs[row]),
+            accuracy=float(accuracies[row]),
         )
 
 

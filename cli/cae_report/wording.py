@@ -75,8 +75,9 @@ def _comparison(dossier: Dossier) -> str:
     alike, perhaps = _as_extreme(dossier, accused=accused), ""
     if sides is not None and not sides.exact:  # as the heading counts them
         alike, perhaps = sides.as_high if accused else sides.as_low, "perhaps "
-    if decision.score == Score.LLR:  # weighs the examples, so that it is not the count that is compared
-        how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by the examples' weights"
+    if decision.score != Score.CAEACC:  # so that it is not the count that is compared
+        by = "the examples' weights" if decision.score == Score.LLR else "what its accuracy does not explain"
+        how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by {by}"
     else:
         how = f"{'does' if alike == 1 else 'do'} so as {'often' if accused else 'seldom'}"
     return f"{perhaps}{alike} of {models} {how}{_other_side(dossier, other, accused=accused)}, and {rate}"
@@ -95,7 +96,7 @@ def _other_side(dossier: Dossier, other: Group, *, accused: bool) -> str:
         return ""
     alike = sides.as_low if accused else sides.as_high
     perhaps = "" if sides.exact else "perhaps "
-    low, high = ("low", "high") if dossier.verdict.decision.score == Score.LLR else ("seldom", "often")
+    low, high = ("seldom", "often") if dossier.verdict.decision.score == Score.CAEACC else ("low", "high")
     how = low if accused else high
     return f", {perhaps}{alike} of {_models(len(other), independent=not accused)} as {how}"
 
@@ -105,11 +106,11 @@ def _as_extreme(dossier: Dossier, *, accused: bool) -> int:
     sequential, standing = dossier.examination.sequential, dossier.examination.standing
     if standing is None:
         return 0
-    scores = standing.references if accused else standing.surrogates
+    ranking = standing.high if accused else standing.low
     if sequential is not None:
-        counts = (scores * sequential.examples).round()
+        counts = (ranking.scores * sequential.examples).round()
         return int((counts > sequential.k0).sum() if accused else (counts < (sequential.k1 or 0)).sum())
-    return int((scores >= standing.value).sum() if accused else (scores <= standing.value).sum())
+    return ranking.as_extreme
 
 
 def method_in_words(dossier: Dossier) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The scores that do not decide. Choosing among scores afterwards has no error rate, so they are only shown."""
 
-from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.statistics.score import Score
 from cae_core.verification.examination import Examination
 from cae_core.verification.findings.finding import Finding, Line
@@ -24,12 +23,11 @@ def _p_values(examination: Examination) -> dict[Score, tuple[float, float]]:
     subject, calibration = examination.subject, examination.subject.calibration
     if calibration is None or examination.sequential is not None:
         return {}
-    asked, matches = examination.answers.to(EXAMPLE).index, examination.matches[None]
     found: dict[Score, tuple[float, float]] = {}
-    for score in Score:
+    for score in (Score.CAEACC, Score.LLR):  # the adjusted one came later, see `adjusted_score`
         if score != calibration.score and (score != Score.LLR or calibration.weights is not None):
-            value = float(calibration.scored(matches, asked, score)[0])
-            found[score] = value, subject.standing(value, asked, score).p_value
+            standing = subject.standing(examination.seen, score=score)
+            found[score] = standing.value, standing.p_value
     return found
 
 

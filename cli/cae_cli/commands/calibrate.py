@@ -9,6 +9,8 @@ from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, Trust
 from cae_cli.progress import progress_bar
 from cae_cli.streams import say
 from cae_core.progress import stage
+from cae_core.statistics.adjustment import DEFAULT_DEGREE
+from cae_core.statistics.score import DEFAULT_SCORE
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
@@ -25,7 +27,15 @@ def run(
     references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     fpr: Annotated[float, typer.Option(help="Rate of false accusations.")] = 0.05,
     fnr: Annotated[float, typer.Option(help="Rate of surrogates called independent.")] = 0.05,
-    score: Annotated[str, typer.Option(help="Score that decides: caeacc or llr.")] = "caeacc",
+    score: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Score that decides: caeacc, adjusted or llr.  [default: {DEFAULT_SCORE}; parametric: caeacc]"
+        ),
+    ] = None,
+    degree: Annotated[
+        int, typer.Option(help="Of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2.")
+    ] = DEFAULT_DEGREE,
     keep: Annotated[int | None, typer.Option(help="Number of examples to keep, chosen by the screen role.")] = None,
     parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
@@ -51,7 +61,7 @@ def run(
     from cae_core.pool.roles import calibration_members
     from cae_core.workflows import calibrate_fingerprint
 
-    settings = CalibrationSettings(fpr=fpr, fnr=fnr, score=score, parametric=parametric, keep=keep)
+    settings = CalibrationSettings(fpr=fpr, fnr=fnr, score=score or "", parametric=parametric, keep=keep, degree=degree)
     opened = OpenPool(device=device, limits=parse_limits(limits))
     members = calibration_members(
         surrogates=surrogates or [], references=references or [], pool=pool, trusted=trusted, opened=opened
@@ -68,7 +78,17 @@ def run(
             opened=opened,
             progress=stage(progress, "asking models"),
         )
-    _show(calibrated, output or fingerprint, json=json)
+    _show(calibrated, output or fingerprint, other_score=_other_score(calibrated, settings), json=json)
+
+
+def _other_score(subject: "CalibratedFingerprint", settings: "CalibrationSettings") -> str:
+    """Return why another score decides than the one that was asked for; empty where none does."""
+    from cae_core.calibration.adjusting import adjusted_in_vain
+
+    calibration = subject.calibration
+    if calibration is None or calibration.score == settings.score:
+        return ""
+    return adjusted_in_vain(len(subject.fingerprint.probe_images), len(calibration.references), settings.degree)
 
 
 def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int, *, json: bool) -> None:
@@ -105,13 +125,16 @@ def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int
             say(f"{plan.needed - plan.models} more {relation} are needed for a rate of {plan.rate:g}.")
 
 
-def _show(subject: "CalibratedFingerprint", path: Path, *, json: bool) -> None:
+def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, json: bool) -> None:
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
 
     fingerprint, described = subject.fingerprint, describe_calibration(subject) or {}
+    described |= {"other_score": other_score} if other_score else {}
     if json:
         print_json({"fingerprint": str(path), "id": fingerprint.id, **described})
         return
     from cae_cli.render import print_facts
 
     print_facts({"id": fingerprint.id[:32], **calibration_lines(described, len(fingerprint))}, title=str(path))
+    if other_score:
+        say(other_score)

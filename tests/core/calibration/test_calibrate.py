@@ -19,7 +19,7 @@ from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember, Relation, Role
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
-from cae_core.statistics.score import Score
+from cae_core.statistics.score import DEFAULT_SCORE, Score
 from tests.core.suspects import matching, table
 from tests.core.toys import toy_fingerprint
 
@@ -400,13 +400,24 @@ class TestRolesAndOptions:
             ({"fpr": 0}, "An error rate must lie between 0 and 1; found 0"),
             ({"fnr": 1.0}, "An error rate must lie between 0 and 1; found 1.0"),
             ({"fpr": float("nan")}, "found nan"),
-            ({"score": "auc"}, "score must be one of caeacc, llr"),
+            ({"score": "auc"}, "score must be one of caeacc, llr, adjusted; found 'auc'"),
             ({"score": "llr", "parametric": True}, "it takes --score caeacc"),
+            ({"score": "adjusted", "parametric": True}, "it takes --score caeacc"),
+            ({"degree": 3}, "degree must be one of 0, 1, 2; found 3"),
         ],
     )
     def test_settings_out_of_range(self, settings: dict[str, Any], message: str) -> None:
         with pytest.raises(OptionError, match=message):
             CalibrationSettings(**settings)
+
+    @pytest.mark.parametrize(("references", "decides"), [(3, "caeacc"), (4, "adjusted")])
+    def test_too_few_models_to_adjust_by(self, shelf: Shelf, references: int, decides: str) -> None:
+        found = run(shelf, shelf.many([1, 2, 3, 4][:references], "other"), score="adjusted")
+        assert (found.score, found.degree) == (decides, 2)
+
+    def test_a_parametric_p_value_is_of_counts_by_default(self) -> None:
+        assert CalibrationSettings(parametric=True).score == "caeacc"
+        assert CalibrationSettings().score == DEFAULT_SCORE
 
 
 class TestPlan:

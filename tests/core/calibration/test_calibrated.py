@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
-from cae_core.calibration.calibrated import Standing
 from cae_core.calibration.groups import CalibrationModel, Group, answer_shares
 from cae_core.calibration.record import Calibration
+from cae_core.calibration.standing import Seen, Standing
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.score import Score
@@ -39,8 +39,9 @@ def stand(
     score: Score | None = None,
 ) -> Standing:
     """Place a suspect with ``matches`` (a,) over the examples ``asked`` (a,) among the calibration models."""
-    value = calibration.scored(matches[np.newaxis], asked, calibration.score if score is None else score)
-    return paired(fingerprint, calibration).standing(float(value[0]), asked, score)
+    probed = np.arange(len(fingerprint.probe_labels))
+    seen = Seen(asked=asked, matches=matches, probed=probed, right=np.ones(len(probed), bool))
+    return paired(fingerprint, calibration).standing(seen, score=score)
 
 
 def test_the_rank_is_taken_on_the_very_examples_that_were_asked() -> None:
@@ -49,8 +50,8 @@ def test_the_rank_is_taken_on_the_very_examples_that_were_asked() -> None:
     half = np.array([4, 1, 0, 3, 2])
     standing = stand(TEN, calibration, half, pattern("..xx.")[0])  # matches the examples 0 and 3
     assert standing.value == 0.4
-    assert standing.references.tolist() == [0.6, 0.0, 0.4]
-    assert standing.surrogates.tolist() == [1.0, 0.8]
+    assert standing.high.scores.tolist() == [0.6, 0.0, 0.4]
+    assert standing.low.scores.tolist() == [1.0, 0.8]
     assert standing.p_value == 3 / 4  # two of three score as high: 0.4 is a tie
     assert standing.p_value_surrogate == 1 / 3
     assert stand(TEN, calibration, EXAMPLES, pattern("xxxx......")[0]).p_value == 2 / 4
@@ -69,7 +70,7 @@ def test_ties_go_against_the_accuser_on_both_sides() -> None:
 def test_without_surrogates_nothing_is_unusual_for_one() -> None:
     standing = stand(TEN, toy_calibration(TEN, [1, 2]), EXAMPLES, pattern("..........")[0])
     assert standing.p_value_surrogate == 1.0
-    assert standing.surrogates.shape == (0,)
+    assert len(standing.low) == 0
 
 
 def test_a_refusal_is_no_match() -> None:
@@ -87,7 +88,7 @@ def test_the_likelihood_ratio_by_hand() -> None:
     asked = np.array([1, 0, 7])
     standing = stand(TEN, calibration, asked, pattern("xx.")[0])
     assert standing.value == pytest.approx(math.log(15) / 3)
-    np.testing.assert_allclose(standing.references, np.array([math.log(3), math.log(5 / 2), -math.log(2)]) / 3)
+    np.testing.assert_allclose(standing.high.scores, np.array([math.log(3), math.log(5 / 2), -math.log(2)]) / 3)
     assert (standing.p_value, standing.p_value_surrogate) == (1 / 4, 1.0)
     assert stand(TEN, calibration, asked, pattern("xx.")[0], Score.CAEACC).value == pytest.approx(2 / 3)
 
@@ -107,7 +108,7 @@ def test_the_same_answers_have_the_same_score_in_any_order(n: int) -> None:
     for _ in range(20):
         asked = random.permutation(n)
         standing = stand(fingerprint, calibration, asked, matches[2][asked])
-        assert standing.value == standing.references[2]
+        assert standing.value == standing.high.scores[2]
         scores.add(standing.value)
     assert len(scores) == 1
 
@@ -210,9 +211,9 @@ def test_the_provenance_counts_models_by_kind(fingerprint: Fingerprint) -> None:
     assert (told["fpr"], told["fnr"]) == (0.05, 0.05)
 
 
-def test_there_are_two_scores() -> None:
-    assert (Score.named("caeacc"), Score.named("llr")) == tuple(Score) == ("caeacc", "llr")
-    with pytest.raises(OptionError, match="score must be one of caeacc, llr; found 'auc'"):
+def test_there_are_three_scores() -> None:
+    assert tuple(map(Score.named, ("caeacc", "llr", "adjusted"))) == tuple(Score) == ("caeacc", "llr", "adjusted")
+    with pytest.raises(OptionError, match="score must be one of caeacc, llr, adjusted; found 'auc'"):
         Score.named("auc")
 
 

@@ -83,11 +83,40 @@ def assert_same(mine: Any, theirs: Any) -> None:  # noqa: ANN401 - a tree of dat
             assert left == right
 
 
-@pytest.mark.parametrize("changes", [{}, {"score": Score.CAEACC, "weights": None, "screen": ()}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"score": Score.CAEACC, "weights": None, "screen": ()},
+        {"score": Score.ADJUSTED, "weights": None, "degree": 0},
+    ],
+)
 def test_a_calibration_comes_back_whole(fingerprint: Fingerprint, tmp_path: Path, changes: dict[str, Any]) -> None:
     made = whole(fingerprint, **changes)
     save_calibration(made, fingerprint, tmp_path / "f")
     assert_same(made, load(tmp_path / "f"))
+
+
+def test_only_another_degree_is_written(fingerprint: Fingerprint, tmp_path: Path) -> None:
+    """Calibrations of before, which knew of none, keep their digest."""
+    for degree, told in ((2, None), (1, 1)):
+        save_calibration(whole(fingerprint, degree=degree), fingerprint, tmp_path / "f")
+        assert json.loads(read_tensors(tmp_path / "f")[0]["cae"])["calibration"].get("degree") == told
+
+
+@pytest.mark.parametrize("degree", [-1, 3, 2**70, 1.0, True, "1", None, [1]])
+def test_a_degree_that_is_none_is_refused(calibrated_file: Path, degree: object) -> None:
+    rewrite(calibrated_file, lambda told, _: told.update(degree=degree))
+    with pytest.raises(FingerprintError, match="its calibration is incomplete or malformed"):
+        load(calibrated_file)
+
+
+def test_a_score_that_these_models_cannot_have_is_refused(fingerprint: Fingerprint, tmp_path: Path) -> None:
+    few = toy_calibration(fingerprint, [1, 2, 3], score=Score.ADJUSTED)
+    for made in (few, toy_calibration(fingerprint, [1, 2, 3, 4], score=Score.ADJUSTED, parametric=True)):
+        save_calibration(made, fingerprint, tmp_path / "f")
+        with pytest.raises(FingerprintError, match=r"adjusted score takes (at least 4 references|no parametric)"):
+            load(tmp_path / "f")
 
 
 def test_a_calibration_without_surrogates_comes_back_whole(fingerprint: Fingerprint, tmp_path: Path) -> None:

@@ -397,6 +397,15 @@ def test_a_parametric_p_value_and_a_score_without_a_screen_are_refused(dispute: 
         dispute.regenerated(score=Score.LLR)
 
 
+def test_the_adjusted_score_decides_where_it_was_sealed(dispute: Dispute) -> None:
+    regeneration = dispute.regenerated(score=Score.ADJUSTED)
+    upheld, rejected = (judge(regeneration, opened(model)) for model in (dispute.copy, dispute.stranger))
+    assert (upheld.outcome, rejected.outcome) == ("upheld", "rejected")
+    assert upheld.verdict is not None
+    assert upheld.verdict.decision.score == Score.ADJUSTED
+    assert upheld.reason.startswith("adjusted score ")
+
+
 def test_a_screen_role_weighs_and_chooses(dispute: Dispute) -> None:
     def screening(members: Sequence[PoolMember]) -> tuple[PoolMember, ...]:
         return tuple(dataclasses.replace(member, role="screen") for member in members)

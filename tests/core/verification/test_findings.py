@@ -35,7 +35,7 @@ def one_more(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_table_and_report_tell_a_further_finding() -> None:
     verdict = ask(matching(FINGERPRINT, 12), FINGERPRINT, calibration=CALIBRATION)
     asked = len(verdict.answers)
-    assert as_json(verdict)["findings"] == {"answered": asked}
+    assert as_json(verdict)["findings"]["answered"] == asked
     assert ("answered", f"{asked} times") in {(fact.name, fact.value) for fact in verdict_facts(verdict)}
     rows = evidence_rows(Dossier(verdict, ("verdict.json", ""), ("fingerprint", "")))
     assert ("Answers", str(asked), "of any kind") in {(row.name, row.value, row.note) for row in rows}

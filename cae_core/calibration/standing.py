@@ -1,0 +1,140 @@
+"""Where a suspect stands among the calibration models: its rank by a score, in each group of references by itself.
+
+A p-value against "independent" is the largest of those that count, so that it is valid wherever any one of them is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Floats64, Labels
+from cae_core.statistics.ranks import rank_p_value
+from cae_core.statistics.score import Score
+from cae_core.statistics.thresholds import least_accused
+
+__all__ = ["Ranking", "Seen", "Standing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a suspect showed, as far as scores are made of it.
+
+    Attributes:
+        asked: int64 (a,), the examples that it was asked.
+        matches: bool (a,), to which of them it gives the source's label.
+        probed: int64 (b,), the benign probes that it was asked.
+        right: bool (b,), about which of them it is right.
+    """
+
+    asked: Labels
+    matches: NDArray[np.bool_]
+    probed: Labels
+    right: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """A suspect beside calibration models of one relation, by one score over the same images.
+
+    Attributes:
+        score: which one.
+        value: the suspect's.
+        rows: int64 (r,), which of the relation's models these are.
+        scores: float64 (r,), theirs.
+        high: whether it is asked if the value is unusually high, as among references; else unusually low.
+    """
+
+    score: Score
+    value: float
+    rows: Labels
+    scores: Floats64
+    high: bool = True
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def as_extreme(self) -> int:
+        """How many of the models score as high as the suspect, or as low; ties count."""
+        return int((self.scores >= self.value if self.high else self.scores <= self.value).sum())
+
+    @property
+    def p_value(self) -> float:
+        """How likely one more such model scores as extreme, by rank."""
+        sign = 1 if self.high else -1
+        return rank_p_value(sign * self.scores, sign * self.value)
+
+    @property
+    def exact_p_value(self) -> Fraction:
+        """The same without rounding: multiplied, 1/60 is to stay what it is."""
+        return Fraction(1 + self.as_extreme, len(self) + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a suspect stands among the calibration models.
+
+    Attributes:
+        references: every ranking among references that counts; the largest p decides.
+        surrogates: likewise among surrogates.
+        outside: whether the suspect's accuracy lies beyond those of references by which a score was adjusted, so that
+            the plain score counts as well.
+    """
+
+    references: tuple[Ranking, ...]
+    surrogates: tuple[Ranking, ...]
+    outside: bool = False
+
+    @property
+    def high(self) -> Ranking:
+        """The ranking among references that decides; of equal ones the first."""
+        return max(self.references, key=lambda ranking: ranking.p_value)
+
+    @property
+    def low(self) -> Ranking:
+        """The ranking among surrogates that decides."""
+        return max(self.surrogates, key=lambda ranking: ranking.p_value)
+
+    @property
+    def beside(self) -> Ranking:
+        """The ranking among surrogates by the score that decides an accusation."""
+        return next(ranking for ranking in self.surrogates if ranking.score == self.score)
+
+    @property
+    def score(self) -> Score:
+        """By which an accusation is decided."""
+        return self.high.score
+
+    @property
+    def value(self) -> float:
+        """The suspect's, by that score."""
+        return self.high.value
+
+    @property
+    def p_value(self) -> float:
+        """How likely an independent model scores this high, by rank."""
+        return self.high.p_value
+
+    @property
+    def p_value_surrogate(self) -> float:
+        """How likely a surrogate scores this low, by rank."""
+        return self.low.p_value
+
+    def threshold(self, asked: int, *, rate: float, parametric: bool) -> float | None:
+        """Return the least value of the deciding score with p <= rate, see `least_accused`; None where there is none.
+
+        An adjusted score is made of suspect and references together: there it is what this suspect would have had to
+        exceed, with the references' scores as they are beside it.
+        """
+        decides = [self.high] if self.score == Score.ADJUSTED else self.references
+        same = [ranking.scores for ranking in decides if ranking.score == self.score]
+        found = [least_accused(x, asked, fpr=rate, score=self.score, parametric=parametric) for x in same]
+        return _largest(found)
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
