@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +23,17 @@ class ImageSet:
         labels: int64 (n,), in ``0 .. c-1``.
         class_names: the c names, in the order of the labels.
         name: what the user called the data.
+        split: the part of the data set that was asked for, ``"train"``, ``"test"`` or ``"all"``; empty where unknown.
+        held_out: bool (n,), which images are of the test split, where training images are among them; None: no
+            difference is known.
     """
 
     images: NDArray[np.uint8]
     labels: Labels
     class_names: tuple[str, ...]
     name: str = field(default="", compare=False)
+    split: str = field(default="", compare=False)
+    held_out: NDArray[np.bool_] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_images(self.images)
@@ -46,7 +53,25 @@ class ImageSet:
     def subset(self, index: Sequence[int] | NDArray[np.int64]) -> "ImageSet":
         """Return the images at ``index``, in that order."""
         chosen = np.asarray(index, np.int64)
-        return ImageSet(self.images[chosen], self.labels[chosen], self.class_names, self.name)
+        held_out = None if self.held_out is None else self.held_out[chosen]
+        return ImageSet(
+            self.images[chosen], self.labels[chosen], self.class_names, self.name, self.split, held_out=held_out
+        )
+
+    def described(self) -> dict[str, Any]:
+        """Return how a generation names the data: name and SHA-256, and what it holds beside test images.
+
+        Of a set of both splits it names the SHA-256 of each by itself: whoever was trained on a split knows it by that.
+        """
+        named: dict[str, Any] = {"name": Path(self.name).name, "sha256": self.sha256()}
+        if self.split not in ("", "test"):
+            named["split"] = self.split
+        if self.held_out is not None:
+            parts = (("train", np.flatnonzero(~self.held_out)), ("test", np.flatnonzero(self.held_out)))
+            named["parts"] = [
+                {"split": split, "count": len(part), "sha256": self.subset(part).sha256()} for split, part in parts
+            ]
+        return named
 
     def sha256(self) -> str:
         """Return the SHA-256 over shape, images and labels."""

@@ -402,10 +402,12 @@ def _replayed(hearing: _Hearing) -> ClaimRerun | None:
         return None
     if options.sample < 1:
         raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
+    index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
+    if not len(index):  # no example is said to be the result of a search
+        return None
     members = claimed_members(claimed, hearing.pool.source, hearing.theirs, opened=hearing.opened)
     opening = stage(hearing.progress, "opening the claim's models")
     white_boxes = open_white_boxes(members, opened=hearing.opened, progress=opening)
-    index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
     return rerun_claim(claimed, white_boxes, index, progress=hearing.progress)
 
 

@@ -13,6 +13,7 @@ from cae_core.disputes.seal import Opening, Seal, parse_opening, parse_seal, poo
 from cae_core.errors import OptionError, VerdictError
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_fields
+from cae_core.fingerprint.example_kinds import BLEND, EXAMPLE_KINDS
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import plan_questions
 from cae_core.generation.settings import GenerationSettings, without_unused
@@ -169,9 +170,10 @@ class Consistency:
 
     Attributes:
         examples: how many there are.
-        within_eps: of them, within eps of their seeds.
+        within_eps: of them, within eps of their seeds; blends, which are changed by more, count as they are.
         source_label: of them, those to which the source gives the claimed label.
-        seeds_right: of their seeds, those to which the source gives the claimed true class.
+        seeds_right: of their seeds, those to which the source gives the claimed true class, or another where the
+            example is said to come from an error of the source.
     """
 
     examples: int
@@ -197,9 +199,14 @@ def check_consistency(fingerprint: Fingerprint, source: Model) -> Consistency:
         ModelError: the source cannot be asked.
     """
     ball = claimed_settings(fingerprint).ball()
+    within = ball.contains(fingerprint.images, fingerprint.seeds) | (fingerprint.example_kinds == BLEND.code)
+    right = source.predict(fingerprint.seeds).labels == fingerprint.ground_truth
     return Consistency(
         examples=len(fingerprint),
-        within_eps=int(ball.contains(fingerprint.images, fingerprint.seeds).sum()),
+        within_eps=int(within.sum()),
         source_label=int((source.predict(fingerprint.images).labels == fingerprint.labels).sum()),
-        seeds_right=int((source.predict(fingerprint.seeds).labels == fingerprint.ground_truth).sum()),
+        seeds_right=sum(
+            EXAMPLE_KINDS[kind].seed_right in (None, is_right)
+            for kind, is_right in zip(fingerprint.example_kinds.tolist(), right.tolist(), strict=True)
+        ),
     )

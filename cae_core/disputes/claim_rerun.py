@@ -17,6 +17,7 @@ from cae_core.dataset import ImageSet
 from cae_core.disputes.claim import claimed_settings
 from cae_core.disputes.seal import pool_digests
 from cae_core.errors import PoolError, VerdictError
+from cae_core.fingerprint.example_kinds import EXAMPLE_KINDS
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.generation.acceptance import accept
 from cae_core.generation.run_state import start_run
@@ -97,9 +98,10 @@ class ClaimRerun:
 
 
 def sample_examples(fingerprint: Fingerprint, count: int, *, nonce: bytes) -> NDArray[np.int64]:
-    """Draw the examples to replay, by the judge's nonce; all where there are fewer."""
-    drawn = np.random.default_rng(list(nonce)).permutation(len(fingerprint))[:count]
-    return np.sort(drawn).astype(np.int64)
+    """Draw the examples to replay, of those that were searched, by the judge's nonce; all where there are fewer."""
+    order = np.random.default_rng(list(nonce)).permutation(len(fingerprint))
+    searched = np.array([kind.searched for kind in EXAMPLE_KINDS])[fingerprint.example_kinds]
+    return np.sort(order[searched[order]][:count]).astype(np.int64)
 
 
 def claimed_members(

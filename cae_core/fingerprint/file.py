@@ -21,6 +21,7 @@ from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import check_complete, pack_tensors, unpack_tensors
+from cae_core.fingerprint.example_kinds import EXAMPLE_KINDS, NATURAL_ERROR
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
 from cae_core.fingerprint.provenance import check_provenance
 from cae_core.paths import StrPath
@@ -56,6 +57,9 @@ _TENSORS: dict[str, tuple[str, Sequence[str]]] = {  # name: dtype, shape (n exam
     "probe_images": ("uint8", "qhwk"),
     "probe_labels": ("int64", "q"),
 }
+
+_OPTIONAL: dict[str, tuple[str, Sequence[str]]] = {"example_kind": ("uint8", "n"), "seed_index": ("int64", "n")}
+"""Tensors of examples that files of before lack."""
 
 _LABELLED = (("images", "uint8", "hwk"), ("labels", "int64", ""))
 """The tensors of a further kind of image: name after the prefix, dtype, and shape after the number of images."""
@@ -103,6 +107,10 @@ class Fingerprint:
         origin: of the source its ``files``, as lines of ``sha256sum``, and its ``contract``, as a table and by its
             SHA-256; not part of the identity either, and empty in files of before.
         further: images of the kinds that never count in CAEAcc, by the kind's name; see `cae_core.fingerprint.kinds`.
+        example_kind: uint8 (n,), the code of each example's kind, see `cae_core.fingerprint.example_kinds`; None: all
+            are perturbed ones. Part of the identity where some are not.
+        seed_index: int64 (n,), the place of each example's seed in the data set that ``generation`` names; None in
+            files of before.
     """
 
     images: NDArray[np.uint8]
@@ -119,15 +127,30 @@ class Fingerprint:
     tools: dict[str, str]
     further: Mapping[str, LabelledImages] = field(default_factory=dict[str, LabelledImages])
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    example_kind: NDArray[np.uint8] | None = None
+    seed_index: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     @cached_property
     def id(self) -> str:
-        """SHA-256 over images, labels, ground truth and the canonical generation metadata."""
+        """SHA-256 over images, labels, ground truth, kinds where not all are perturbed, and the canonical metadata."""
         labels = (labels.astype("<i8") for labels in (self.labels, self.ground_truth))
-        return sha256_of(repr(self.images.shape), self.images, *labels, canonical_json(self.generation))
+        kinds = [] if self._told_kind is None else [self._told_kind]
+        return sha256_of(repr(self.images.shape), self.images, *labels, *kinds, canonical_json(self.generation))
+
+    @cached_property
+    def example_kinds(self) -> Labels:
+        """The code of each example's kind, int64 (n,); see `cae_core.fingerprint.example_kinds`."""
+        if self.example_kind is None:
+            return np.zeros(len(self), np.int64)
+        return self.example_kind.astype(np.int64)
+
+    @property
+    def _told_kind(self) -> NDArray[np.uint8] | None:
+        """The kinds as file and id tell them: only where some example is not perturbed, so that old ids stay."""
+        return self.example_kind if self.example_kind is not None and self.example_kind.any() else None
 
     @cached_property
     def content_sha256(self) -> str:
@@ -151,6 +174,8 @@ class Fingerprint:
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the tensors of its file, by name."""
         tensors: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _TENSORS}
+        optional = {"example_kind": self._told_kind, "seed_index": self.seed_index}
+        tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
         for kind in FURTHER:
             if len(self.of(kind)):
                 tensors |= {f"{kind.prefix}{name}": getattr(self.of(kind), name) for name, *_ in _LABELLED}
@@ -331,7 +356,7 @@ def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
 
 def _unpack(metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Fingerprint:
     return Fingerprint(
-        **cast("dict[str, Any]", {name: tensors[name] for name in _TENSORS}),
+        **cast("dict[str, Any]", {name: tensors[name] for name in (*_TENSORS, *_OPTIONAL) if name in tensors}),
         class_names=tuple(metadata["class_names"]),
         generation=metadata["generation"],
         tools=metadata["tools"],
@@ -366,7 +391,8 @@ def _check_tensors(tensors: dict[str, NDArray[Any]], path: Path) -> None:
         for kind in _present(tensors)
         for name, dtype, shape in _LABELLED
     }
-    for name, (dtype, letters) in {**_TENSORS, **further}.items():
+    optional = {name: form for name, form in _OPTIONAL.items() if name in tensors}
+    for name, (dtype, letters) in {**_TENSORS, **optional, **further}.items():
         if name not in tensors:
             raise FingerprintError(f"{path}: the tensor {name!r} is missing. Copy or generate the fingerprint again.")
         tensor = tensors[name]
@@ -396,3 +422,28 @@ def _check_values(fingerprint: Fingerprint, path: Path) -> None:
             )
     if (fingerprint.labels == fingerprint.ground_truth).any():
         raise FingerprintError(f"{path}: an example's label is its true class, which every good model answers.")
+    _check_kinds(fingerprint, path)
+
+
+def _check_kinds(fingerprint: Fingerprint, path: Path) -> None:
+    """Refuse kinds of examples that are unknown, or that the examples contradict, and seeds at no place."""
+    kinds = fingerprint.example_kinds
+    if kinds.max() >= len(EXAMPLE_KINDS):
+        raise FingerprintError(
+            f"{path}: this release knows examples of the kinds 0 to {len(EXAMPLE_KINDS) - 1}; found {kinds.max()}. "
+            "Use the release that wrote the file, or a later one."
+        )
+    natural = kinds == NATURAL_ERROR.code
+    if not np.array_equal(fingerprint.images[natural], fingerprint.seeds[natural]):
+        raise FingerprintError(
+            f"{path}: an example that is said to be an unchanged image is not its seed. Use the original file."
+        )
+    unsearched = np.isin(kinds, [kind.code for kind in EXAMPLE_KINDS if not kind.searched])
+    if fingerprint.steps[unsearched].any():
+        raise FingerprintError(
+            f"{path}: an example that is said to be no result of a search took steps. Use the original file."
+        )
+    if fingerprint.seed_index is not None and fingerprint.seed_index.min() < 0:
+        raise FingerprintError(
+            f"{path}: seed_index must be at least 0; found {fingerprint.seed_index.min()}. Use the original file."
+        )

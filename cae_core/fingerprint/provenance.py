@@ -31,6 +31,7 @@ def check_provenance(metadata: Mapping[str, Any]) -> None:
     read_field(generation, "settings", dict, {})
     for part in ("source", "data"):
         _check_texts(read_field(generation, part, dict, {}), part)
+    _check_data(generation.get("data", {}))
     accuracy = generation.get("source", {}).get("accuracy")
     if not isinstance(accuracy, int | float) or isinstance(accuracy, bool):  # its range is looked at with the others
         raise OptionError(f"source: accuracy must be a number; found {quoted(accuracy)}.")
@@ -47,6 +48,15 @@ def _check_texts(described: Mapping[str, Any], where: str) -> None:
             read_field(described, name, str, "")
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from error
+
+
+def _check_data(data: Mapping[str, Any]) -> None:
+    """Refuse a description of data whose split is no text, or whose parts are no counts and digests."""
+    read_field(data, "split", str, "")
+    for part in read_field(data, "parts", list[dict[str, Any]], []):
+        read_field(part, "split", str)
+        read_field(part, "count", int)
+        read_field(part, "sha256", str)
 
 
 def _check_tools(tools: Mapping[str, Any]) -> None:

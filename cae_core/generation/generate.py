@@ -20,25 +20,19 @@ from cae_core.files.digests import digest_of
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint, LabelledImages
 from cae_core.fingerprint.kinds import SOURCE_ERROR
+from cae_core.generation.beginning import begin
 from cae_core.generation.confirmation import confirmed_by_witnesses, witness_of
-from cae_core.generation.run_state import (
-    RunState,
-    load_checkpoint,
-    refuse_other_run,
-    save_checkpoint,
-    start_run,
-)
+from cae_core.generation.probes import draw_probes, probes_drawn_before
+from cae_core.generation.run_state import RunState, load_checkpoint, refuse_other_run, save_checkpoint
 from cae_core.generation.search import Search
-from cae_core.generation.seeds import SeedQueue, rank_seeds
+from cae_core.generation.seeds import SeedQueue
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.source_errors import choose_source_errors
-from cae_core.generation.white_boxes import WhiteBoxes, check_references
+from cae_core.generation.taken import taken_examples
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.progress import Progress, StageProgress, detail, say, silent, stage
 
 __all__ = ["GenerationResult", "generate", "generation_inputs", "refuse_other_inputs"]
-
-PROBES = 200
-"""Benign images that travel with a fingerprint; each verification draws some of them."""
 
 _SAVE_EVERY_S = 2.0
 """Least seconds between two checkpoints."""
@@ -109,29 +103,21 @@ def generate(
     state = load_checkpoint(checkpoint, run_id=run_id) if checkpoint is not None else None
     resumed_with = None if state is None else len(state.accepted)
     if state is None:
-        queue = rank_seeds(
-            white_boxes,
-            data,
-            ranking=settings.ranking,
-            seed=settings.seed,
-            progress=stage(progress, "ranking seeds"),
-        )
-        check_references(white_boxes, data, progress=stage(progress, "comparing models"))
-        state = start_run(queue, data.images.shape[1:])
+        state = begin(search, progress=progress)
     else:
-        found, tried = len(state.accepted), state.next_seed
+        found, tried = len(state.accepted) + len(state.unperturbed), state.seeds_tried
         say(progress, f"an interrupted run goes on: {found} of {settings.count} examples from {tried} seeds so far.")
     state = _search(search, state, checkpoint=checkpoint, run_id=run_id, progress=progress)
     if checkpoint is not None:  # the caller removes it once the fingerprint is safely written
         save_checkpoint(state, checkpoint, run_id=run_id)
-    if not len(state.accepted):
+    if not len(state.accepted) + len(state.unperturbed):
         if checkpoint is not None:  # this run was through, and would end no other way
             checkpoint.unlink(missing_ok=True)
         raise _without_examples(state, settings)
-    complete = len(state.accepted) >= settings.count
     fingerprint, dropped = _collect(search, state, inputs, progress)
+    complete = len(fingerprint) >= settings.count
     return GenerationResult(
-        fingerprint, state.next_seed, state.step, complete, state.unconfirmed, dropped, resumed_with
+        fingerprint, state.seeds_tried, state.step, complete, state.unconfirmed, dropped, resumed_with
     )
 
 
@@ -139,7 +125,7 @@ def generation_inputs(data: ImageSet, settings: GenerationSettings, provenance: 
     """Return what a generation starts from, as JSON holds it and as a fingerprint names it."""
     return {
         "settings": as_json(settings),
-        "data": {"name": Path(data.name).name, "sha256": data.sha256()},
+        "data": data.described(),
         **provenance,
     }
 
@@ -164,11 +150,10 @@ def _search(
     run_id: str,
     progress: Progress,
 ) -> RunState:
-    wanted = search.settings.count
     course = _Course(search, progress)
     due = -math.inf  # so that the ranking, which is not repeated, is saved at once
     try:
-        while len(state.accepted) < wanted:
+        while not search.finished(state):
             state = search.refill(state)
             if not len(state.position):
                 break
@@ -187,8 +172,8 @@ def _search(
 
 def _without_examples(state: RunState, settings: GenerationSettings) -> GenerationError:
     return GenerationError(
-        f"None of {state.next_seed} seeds became an example (tau {settings.tau:g}, eps {settings.eps:g}). Lower --tau, "
-        "raise --eps or --iterations, or add surrogates and references."
+        f"None of {state.seeds_tried} seeds became an example (tau {settings.tau:g}, eps {settings.eps:g}). "
+        "Lower --tau, raise --eps or --iterations, or add surrogates and references."
     )
 
 
@@ -207,30 +192,30 @@ class _Course:
         wanted, queue = self._settings.count, len(state.queue)
         seeds = queue if self._settings.max_seeds is None else min(queue, self._settings.max_seeds)
         best = max(self._best, float(state.accepted.conferrability.max(initial=0.0)))
+        found = len(state.accepted) + len(state.unperturbed)
         told = f"best conferrability {best:.3f}, wanted {self._settings.tau:g}" if best else "no label has turned yet"
-        detail(self._progress, "searching", f"{state.next_seed} of {seeds} seeds tried, step {state.step}, {told}")
-        self._progress("searching", min(len(state.accepted), wanted), wanted)
+        detail(self._progress, "searching", f"{state.seeds_tried} of {seeds} seeds tried, step {state.step}, {told}")
+        self._progress("searching", min(found, wanted), wanted)
 
 
 def _collect(search: Search, state: RunState, inputs: dict[str, Any], progress: Progress) -> tuple[Fingerprint, int]:
     """Return the fingerprint, and how many probes another implementation of a member's file did not confirm."""
-    data, accepted = search.data, state.accepted
-    first = np.argsort(accepted.position[: search.settings.count], kind="stable")
-    index = state.queue.index[accepted.position[first]]
-    drawn = _choose_probes(len(data), index, search.settings.seed)
+    data, settings, found = search.data, search.settings, taken_examples(search, state)
+    drawn = probes_drawn_before(data, settings)
+    drawn = drawn if len(drawn) else draw_probes(data, found.index, settings.seed)
     probes = drawn[_confirmed(search, data.images[drawn], stage(progress, "confirming probes"))]
     generation = {**inputs, "source": {**inputs["source"], "accuracy": state.queue.source_accuracy}}
-    errors = _choose_source_errors(search, state.queue, np.concatenate([index, probes]))
+    errors = _choose_source_errors(search, state.queue, np.concatenate([found.index, probes]))
     if len(errors):
         generation[SOURCE_ERROR.name] = errors.described()
     fingerprint = Fingerprint(
-        images=accepted.images[first],
-        seeds=data.images[index],
-        labels=accepted.labels[first],
-        ground_truth=data.labels[index],
-        conferrability=accepted.conferrability[first],
-        start_step=accepted.start_step[first],
-        steps=accepted.steps[first],
+        images=found.images,
+        seeds=data.images[found.index],
+        labels=found.labels,
+        ground_truth=data.labels[found.index],
+        conferrability=found.conferrability,
+        start_step=found.start_step,
+        steps=found.steps,
         probe_images=data.images[probes],
         probe_labels=data.labels[probes],
         class_names=data.class_names,
@@ -242,6 +227,8 @@ def _collect(search: Search, state: RunState, inputs: dict[str, Any], progress: 
             "python": platform.python_version(),
         },
         further={SOURCE_ERROR.name: errors} if len(errors) else {},
+        example_kind=found.kind if found.kind.any() else None,
+        seed_index=found.index,
     )
     return fingerprint, len(drawn) - len(probes)
 
@@ -270,12 +257,3 @@ def _choose_source_errors(search: Search, queue: SeedQueue, taken: NDArray[np.in
         queue, data.labels, settings.akh, references=references, without=taken, seed=settings.seed
     )
     return LabelledImages(data.images[index], labels)
-
-
-def _choose_probes(size: int, used: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Draw the benign probes at random, among images that are no seed of an example where there are enough."""
-    free = np.setdiff1d(np.arange(size, dtype=np.int64), used)
-    pool = free if len(free) >= PROBES else np.arange(size, dtype=np.int64)
-    # another stream than the one that orders the seeds
-    drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:PROBES]
-    return np.sort(pool[drawn])

@@ -14,12 +14,14 @@ from cae_core.errors import GenerationError
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import TensorFileError, pack_tensors, read_metadata, read_tensors
 from cae_core.generation.seeds import SeedQueue
+from cae_core.generation.unperturbed import Unperturbed
 from cae_core.method.adam import AdamState, init_adam
 
 __all__ = ["Accepted", "RunState", "load_checkpoint", "refuse_other_run", "save_checkpoint", "start_run"]
 
-_FORMAT = 2
-"""Of a checkpoint. Format 1, which did not name itself, lacks what was answered about every image of the data set."""
+_FORMAT = 3
+"""Of a checkpoint. Format 1, which did not name itself, lacks what was answered about every image of the data set;
+format 2 the kinds of examples."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Accepted:
         images: uint8 (n, h, w, k).
         labels: int64 (n,).
         conferrability: float32 (n,).
+        worth: float32 (n,), see `MemberGroups.worth`.
         start_step: int32 (n,).
         steps: int32 (n,).
     """
@@ -39,6 +42,7 @@ class Accepted:
     images: NDArray[np.uint8]
     labels: Labels
     conferrability: Floats32
+    worth: Floats32
     start_step: NDArray[np.int32]
     steps: NDArray[np.int32]
 
@@ -58,12 +62,14 @@ class RunState:
     Attributes:
         queue: the seeds.
         step: the global step, which decides the dropout masks.
-        next_seed: how many seeds have been taken from the queue.
+        next_seed: how many seeds have been taken from the queue, or passed over.
         position: int64 (b,), the queue position of each image in the active batch.
         start_step: int32 (b,), the global step at which each entered the batch.
         images: float32 (b, h, w, k), the images under search.
         adam: the optimiser's state of these images.
         accepted: the examples found.
+        unperturbed: examples that are not searched, more than are wanted.
+        skipped: how many seeds were passed over, because there were enough examples of their kind.
         unconfirmed: how many more there would be, had another implementation of a member's file answered the same.
     """
 
@@ -75,15 +81,24 @@ class RunState:
     images: Floats32
     adam: AdamState
     accepted: Accepted = field(repr=False)
+    unperturbed: Unperturbed = field(repr=False)
+    skipped: int = 0
     unconfirmed: int = 0
+
+    @property
+    def seeds_tried(self) -> int:
+        """How many seeds entered the search."""
+        return self.next_seed - self.skipped
 
 
 def start_run(queue: SeedQueue, image_shape: tuple[int, ...]) -> RunState:
     """Return the state before the first step: an empty batch, nothing accepted."""
     none64, none32 = np.zeros(0, np.int64), np.zeros(0, np.int32)
     empty = (0, *image_shape)
-    accepted = Accepted(none64, np.zeros(empty, np.uint8), none64, np.zeros(0, np.float32), none32, none32)
-    return RunState(queue, 0, 0, none64, none32, np.zeros(empty, np.float32), init_adam(empty), accepted)
+    none = np.zeros(0, np.float32)
+    accepted = Accepted(none64, np.zeros(empty, np.uint8), none64, none, none, none32, none32)
+    images, unperturbed = np.zeros(empty, np.float32), Unperturbed.none(image_shape)
+    return RunState(queue, 0, 0, none64, none32, images, init_adam(empty), accepted, unperturbed)
 
 
 def save_checkpoint(state: RunState, path: Path, *, run_id: str) -> None:
@@ -134,7 +149,7 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
         _check_queue(tensors)
         queue: dict[str, Any] = {f.name: tensors[f"queue.{f.name}"] for f in dataclasses.fields(SeedQueue)}
         return RunState(
-            queue=SeedQueue(**{**queue, "source_accuracy": queue["source_accuracy"].item()}),
+            queue=SeedQueue(**{**queue, **{name: queue[name].item() for name in ("source_accuracy", "errors")}}),
             step=tensors["step"].item(),
             next_seed=tensors["next_seed"].item(),
             position=tensors["position"],
@@ -142,6 +157,8 @@ def load_checkpoint(path: Path, *, run_id: str) -> RunState | None:
             images=tensors["images"],
             adam=AdamState(*(tensors[f"adam.{f.name}"] for f in dataclasses.fields(AdamState))),
             accepted=Accepted(*(tensors[f"accepted.{f.name}"] for f in dataclasses.fields(Accepted))),
+            unperturbed=Unperturbed(*(tensors[f"unperturbed.{f.name}"] for f in dataclasses.fields(Unperturbed))),
+            skipped=tensors["skipped"].item(),
             unconfirmed=tensors["unconfirmed"].item(),
         )
     except (OSError, KeyError, ValueError):  # a TensorFileError is one, and so is a shape that does not fit

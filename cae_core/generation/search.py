@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import Floats32, Floats64, as_unit_float
+from cae_core.arrays import Floats32, Floats64, Labels, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import ModelError
+from cae_core.fingerprint.example_kinds import EXAMPLE_KINDS, PERTURBED_ERROR
 from cae_core.generation.acceptance import accept
 from cae_core.generation.run_state import Accepted, RunState
+from cae_core.generation.selection import count_within
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.method.adam import AdamState, adam_step, init_adam
@@ -22,6 +24,9 @@ from cae_core.models import Ensemble
 from cae_core.progress import silent
 
 __all__ = ["Search"]
+
+_ENOUGH = 4
+"""Times the wanted examples, with which the search ends although some labels are short of their quota."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,28 @@ class Search:
         """Return the seeds, uint8 (n, h, w, k), at these positions of the queue."""
         return self.data.images[state.queue.index[position]]
 
+    def missing(self, state: RunState) -> int:
+        """Return how many examples the seeds whose turn it is have yet to give; at most 0: there are enough.
+
+        Seeds that the source gets wrong come first; those that it gets right give whatever there is not of other kinds.
+        """
+        if state.next_seed < state.queue.errors:
+            return self._wanted_errors - self._errors_found(state)
+        errors = min(self._wanted_errors, self._errors_found(state))
+        return self.settings.count - self._unsearched(state) - errors - self._right_found(state)
+
+    def finished(self, state: RunState) -> bool:
+        """Return whether there are as many examples as are wanted."""
+        return state.next_seed >= state.queue.errors and self.missing(state) <= 0
+
     def refill(self, state: RunState) -> RunState:
-        """Let new seeds take the places that are free in the batch."""
-        limit = len(state.queue) if self.settings.max_seeds is None else min(len(state.queue), self.settings.max_seeds)
-        room = min(self._places(state) - len(state.position), limit - state.next_seed)
+        """Let new seeds take the places that are free in the batch; after enough errors the other seeds begin."""
+        state = self._passed_over(state)
+        if self.missing(state) <= 0:
+            return state
+        end = state.queue.errors if state.next_seed < state.queue.errors else len(state.queue)
+        most = len(state.queue) if self.settings.max_seeds is None else self.settings.max_seeds
+        room = min(self._places(state) - len(state.position), end - state.next_seed, most - state.seeds_tried)
         if room <= 0:
             return state
         position = np.arange(state.next_seed, state.next_seed + room, dtype=np.int64)
@@ -77,10 +100,43 @@ class Search:
             ),
         )
 
+    def _passed_over(self, state: RunState) -> RunState:
+        """Pass over the errors that are left, in the queue and in the batch, once there are enough of them."""
+        errors = state.queue.errors
+        if self._errors_found(state) < self._wanted_errors:
+            return state
+        left = max(0, errors - state.next_seed)
+        passed = dataclasses.replace(state, next_seed=state.next_seed + left, skipped=state.skipped + left)
+        return _staying(passed, state.position >= errors)
+
+    @property
+    def _wanted_errors(self) -> int:
+        return self.settings.wanted()[PERTURBED_ERROR]
+
+    def _unsearched(self, state: RunState) -> int:
+        """Return how many examples need no search; of each kind at most those that are wanted."""
+        found = {kind: int((state.unperturbed.kind == kind.code).sum()) for kind in EXAMPLE_KINDS if not kind.searched}
+        return sum(min(count, self.settings.wanted()[kind]) for kind, count in found.items())
+
+    def _errors_found(self, state: RunState) -> int:
+        found = state.accepted.labels[state.accepted.position < state.queue.errors]
+        return self._counted(found, self._wanted_errors)
+
+    def _right_found(self, state: RunState) -> int:
+        found = state.accepted.labels[state.accepted.position >= state.queue.errors]
+        others = self._unsearched(state) + min(self._wanted_errors, self._errors_found(state))
+        return self._counted(found, self.settings.count - others)
+
+    def _counted(self, labels: Labels, wanted: int) -> int:
+        """Return how many examples count: of one label no more than its quota, until there are twice the wanted."""
+        if len(labels) >= _ENOUGH * wanted:
+            return len(labels)
+        return count_within(labels, self.settings.label_cap(wanted))
+
     def _places(self, state: RunState) -> int:
         """Return how many images are worth searching together: what is still missing, at the success rate so far."""
-        missing = self.settings.count - len(state.accepted)
-        finished = state.next_seed - len(state.position)
+        missing = self.missing(state)
+        finished = state.seeds_tried - len(state.position)
         worth = missing * finished // max(len(state.accepted), 1) + 1 if finished else self.settings.batch
         return min(self.settings.batch, max(worth, missing))
 
@@ -123,11 +179,7 @@ class Search:
         found, unconfirmed = self._judge(state, np.flatnonzero(due), seen)
         stay = ~(np.isin(state.position, [*found.position, *unconfirmed]) | spent)
         return dataclasses.replace(
-            state,
-            position=state.position[stay],
-            start_step=state.start_step[stay],
-            images=state.images[stay],
-            adam=AdamState(state.adam.first[stay], state.adam.second[stay], state.adam.steps[stay]),
+            _staying(state, stay),
             accepted=state.accepted.extended(found),
             unconfirmed=state.unconfirmed + len(unconfirmed),
         )
@@ -159,6 +211,7 @@ class Search:
             images[yes],
             judged.labels[yes],
             judged.conferrability[yes],
+            judged.worth[yes],
             state.start_step[index][yes],
             state.adam.steps[index][yes],
         )
@@ -172,3 +225,14 @@ class Search:
                 f"{self.white_boxes.name(culprit)}: answers NaN or infinity during the search. "
                 "Remove it from the pool, or search in float32 (--precision float32)."
             )
+
+
+def _staying(state: RunState, stay: NDArray[np.bool_]) -> RunState:
+    """Return the state with those images (b,) of the batch that ``stay``."""
+    return dataclasses.replace(
+        state,
+        position=state.position[stay],
+        start_step=state.start_step[stay],
+        images=state.images[stay],
+        adam=AdamState(state.adam.first[stay], state.adam.second[stay], state.adam.steps[stay]),
+    )

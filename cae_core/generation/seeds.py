@@ -1,6 +1,7 @@
 """Which images the search starts from, and which wrong label each is to reach.
 
-Only images that the source classifies correctly are seeds. They are ranked by the prior evidence for a wrong label
+Only images that the source classifies correctly are seeds, unless its errors are wanted too
+(`cae_core.generation.survey`). They are ranked by the prior evidence for a wrong label
 t, log((p_S + p_M) / 2)_t + log(1 - p_R)_t, where p_S and p_R are the mean softmax of the *generate* pools: an image
 that source and surrogates already half take for t, and references do not, needs the least change.
 """
@@ -18,7 +19,15 @@ from cae_core.models import Predictions
 from cae_core.progress import StageProgress, detail, silent
 from cae_core.statistics.intervals import clopper_pearson
 
-__all__ = ["SeedQueue", "rank_seeds", "wanted_labels"]
+__all__ = [
+    "SeedQueue",
+    "checked_accuracy",
+    "checked_probabilities",
+    "evidence_for",
+    "rank_seeds",
+    "seed_order",
+    "wanted_labels",
+]
 
 _TINY = 1e-12
 
@@ -29,12 +38,14 @@ class SeedQueue:
 
     Attributes:
         index: int64 (q,), positions in the data set.
-        original: int64 (q,), y0, the source's label, which is the ground truth too.
+        original: int64 (q,), y0, the label to leave: the ground truth, which the source gives all but the first
+            ``errors`` of them.
         wanted: int64 (q,), the wrong label with the most prior evidence.
         source_accuracy: of the source on the whole data set, 0 to 1.
         source_labels: int32 (n,), the source's label of every image of the data set; empty where the seeds were given
             and no image was asked to rank them.
         references_right: int32 (n,), how many references are right about each image; likewise.
+        errors: how many seeds, the first ones, the source gets wrong; the others it gets right.
     """
 
     index: Labels
@@ -43,6 +54,7 @@ class SeedQueue:
     source_accuracy: float
     source_labels: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     references_right: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    errors: int = 0
 
     def __len__(self) -> int:
         return len(self.index)
@@ -74,13 +86,13 @@ def rank_seeds(
         name = white_boxes.name(position)
         detail(progress, "ranking seeds", name)
         predictions = model.predict(data.images)
-        sums[relation] += _probabilities(predictions, name, classes)
-        accuracy.append(_checked_accuracy(predictions.labels, labels, classes, name, source=position == 0))
+        sums[relation] += checked_probabilities(predictions, name, classes)
+        accuracy.append(checked_accuracy(predictions.labels, labels, classes, name, source=position == 0))
         answers[position] = predictions.labels
         progress(position + 1, len(answers))
-    evidence = _evidence(sums, white_boxes, labels)
+    evidence = evidence_for(sums, white_boxes, labels)
     eligible = np.flatnonzero(answers[0] == labels)
-    order = _order(evidence[eligible], ranking=ranking, seed=seed)
+    order = seed_order(evidence[eligible], ranking=ranking, seed=seed)
     index = eligible[order].astype(np.int64)
     return SeedQueue(
         index=index,
@@ -107,8 +119,8 @@ def wanted_labels(white_boxes: WhiteBoxes, images: NDArray[np.uint8], labels: La
     """
     sums = np.zeros((3, len(images), classes))
     for position, (relation, model) in enumerate(zip(_relations(white_boxes), white_boxes.models, strict=True)):
-        sums[relation] += _probabilities(model.predict(images), white_boxes.name(position), classes)
-    return np.asarray(_evidence(sums, white_boxes, labels).argmax(axis=1), np.int64)
+        sums[relation] += checked_probabilities(model.predict(images), white_boxes.name(position), classes)
+    return np.asarray(evidence_for(sums, white_boxes, labels).argmax(axis=1), np.int64)
 
 
 def _relations(white_boxes: WhiteBoxes) -> list[int]:
@@ -116,7 +128,7 @@ def _relations(white_boxes: WhiteBoxes) -> list[int]:
     return [0] + [1] * len(white_boxes.surrogates) + [2] * len(white_boxes.references)
 
 
-def _evidence(sums: Floats64, white_boxes: WhiteBoxes, labels: Labels) -> Floats64:
+def evidence_for(sums: Floats64, white_boxes: WhiteBoxes, labels: Labels) -> Floats64:
     """Return the evidence for each label, (n, c), from the summed probabilities (3, n, c) of each relation."""
     p_m, p_s, p_r = sums[0], sums[1] / len(white_boxes.surrogates), sums[2] / len(white_boxes.references)
     evidence = np.log(np.maximum((p_s + p_m) / 2, _TINY)) + np.log(np.maximum(1 - p_r, _TINY))
@@ -124,13 +136,20 @@ def _evidence(sums: Floats64, white_boxes: WhiteBoxes, labels: Labels) -> Floats
     return np.asarray(evidence, np.float64)
 
 
-def _order(evidence: Floats64, *, ranking: str, seed: int) -> Labels:
+def seed_order(evidence: Floats64, *, ranking: str, seed: int) -> Labels:
+    """Return in which order seeds with this evidence (n, c) are tried, int64 (n,)."""
     if ranking == "random":
         return np.random.default_rng(seed).permutation(len(evidence))
     return np.argsort(-evidence.max(axis=1), kind="stable")
 
 
-def _probabilities(predictions: Predictions, name: str, classes: int) -> Floats64:
+def checked_probabilities(predictions: Predictions, name: str, classes: int) -> Floats64:
+    """Return the probabilities, float64 (n, c).
+
+    Raises:
+        ModelError: there are none, or they are no numbers.
+        PoolError: they are of other classes.
+    """
     if predictions.probabilities is None:
         raise ModelError(f"{name}: answers with labels only. A white box must give logits or probabilities.")
     if predictions.probabilities.shape[1] != classes:
@@ -143,7 +162,7 @@ def _probabilities(predictions: Predictions, name: str, classes: int) -> Floats6
     return predictions.probabilities.astype(np.float64)
 
 
-def _checked_accuracy(answers: Labels, labels: Labels, classes: int, name: str, *, source: bool) -> float:
+def checked_accuracy(answers: Labels, labels: Labels, classes: int, name: str, *, source: bool) -> float:
     """Return the accuracy, refused where even its upper limit is within a tenth of the way from chance to 1."""
     right = int((answers == labels).sum())
     useless = 1 / classes + 0.1 * (1 - 1 / classes)

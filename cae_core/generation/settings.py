@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from cae_core.errors import OptionError
+from cae_core.fingerprint.example_kinds import BLEND, NATURAL_ERROR, PERTURBED, PERTURBED_ERROR, ExampleKind
 from cae_core.method.adam import AdamForm
 from cae_core.method.ball import Ball
 from cae_core.method.objectives.objective import Objective
@@ -13,7 +14,7 @@ from cae_core.method.objectives.options import check_values
 from cae_core.method.objectives.table import OBJECTIVES, OPTIONS, ObjectiveOptions, objective_named, objectives_with
 from cae_core.models import Precision
 
-__all__ = ["PRESETS", "GenerationSettings", "without_unused"]
+__all__ = ["PRESETS", "PRESET_SPLITS", "GenerationSettings", "without_unused"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,13 @@ class GenerationSettings(ObjectiveOptions):
         akh: benign images wanted that the source gets wrong, see `cae_core.generation.source_errors`; they decide
             nothing.
         adam: ``"paper"``, or ``"keras"`` as the report's code computes it, see `cae_core.method.adam.AdamForm`.
+        errors: share of examples whose seed the source gets wrong, perturbed, in [0, 1]; see
+            `cae_core.fingerprint.example_kinds`. What the shares leave are perturbed images that it gets right.
+        natural: share of examples that are natural errors of the source, unchanged.
+        blends: share of examples that are two images put together.
+        blend_candidates: how many pairs of images are put together to choose from.
+        label_quota: largest share of the examples of one kind that one label may hold while others are available, in
+            (0, 1]; None: any.
     """
 
     eps: float
@@ -60,10 +68,15 @@ class GenerationSettings(ObjectiveOptions):
     precision: Precision = "float32"
     akh: int = 0
     adam: AdamForm = "paper"
+    errors: float = 0.0
+    natural: float = 0.0
+    blends: float = 0.0
+    blend_candidates: int = 20_000
+    label_quota: float | None = None
 
     def __post_init__(self) -> None:
         self.ball()
-        for name, low in (("count", 1), ("iterations", 1), ("batch", 1), ("check_every", 0), ("seed", 0), ("akh", 0)):
+        for name, low in _LEAST.items():
             if getattr(self, name) < low:
                 raise OptionError(f"{name} must be at least {low}; found {getattr(self, name)}.")
         if self.max_seeds is not None and self.max_seeds < 1:
@@ -74,8 +87,20 @@ class GenerationSettings(ObjectiveOptions):
         check_values(self)
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise OptionError(f"learning_rate must be above 0; found {self.learning_rate:g}.")
+        self._refuse_shares()
         self._refuse_unused()
         self.make_objective()
+
+    def _refuse_shares(self) -> None:
+        shares = {name: getattr(self, name) for name in ("errors", "natural", "blends")}
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise OptionError(f"{name} must lie in [0, 1]; found {share:g}.")
+        if sum(shares.values()) > 1 + _TINY:
+            told = ", ".join(f"{name} {share:g}" for name, share in shares.items())
+            raise OptionError(f"The shares of kinds of examples must add up to at most 1; found {told}. Lower one.")
+        if self.label_quota is not None and not 0 < self.label_quota <= 1:
+            raise OptionError(f"label_quota must lie in (0, 1]; found {self.label_quota:g}.")
 
     def _refuse_unused(self) -> None:
         used = objective_named(self.objective).options
@@ -97,6 +122,24 @@ class GenerationSettings(ObjectiveOptions):
             raise OptionError(f"There is no preset {preset!r}; there are {', '.join(PRESETS)}.")
         given = {name: value for name, value in changes.items() if value is not None}
         return cls(**{**without_unused({**PRESETS[preset], **given}), **given})
+
+    @property
+    def mixed(self) -> bool:
+        """Whether anything but perturbed images that the source gets right is wanted, or labels have a quota."""
+        return self.label_quota is not None or max(self.errors, self.natural, self.blends) > 0
+
+    def wanted(self) -> dict[ExampleKind, int]:
+        """Return how many examples of each kind are wanted; together they are ``count``."""
+        wanted, told, share = dict[ExampleKind, int](), 0, 0.0
+        for kind, own in ((NATURAL_ERROR, self.natural), (BLEND, self.blends), (PERTURBED_ERROR, self.errors)):
+            share += own
+            wanted[kind] = int(share * self.count + _TINY) - told
+            told += wanted[kind]
+        return {**wanted, PERTURBED: self.count - told}
+
+    def label_cap(self, count: int) -> int:
+        """Return how many of ``count`` examples one label may hold, at least 1."""
+        return count if self.label_quota is None else max(1, int(self.label_quota * count + _TINY))
 
     @property
     def step_size(self) -> float:
@@ -137,10 +180,24 @@ def _names() -> list[str]:
     return [*own[:after], *options, *own[after:]]
 
 
+_LEAST = {"count": 1, "iterations": 1, "batch": 1, "check_every": 0, "seed": 0, "akh": 0, "blend_candidates": 1}
+"""The least value of each whole number."""
+
+_TINY = 1e-9
+"""What sums of shares may be wrong by."""
+
 _ALWAYS = {"target", "w_confer", "w_adversarial", "w_transfer", "cap", "w_references"}
 """Options that every fingerprint names, whatever its objective; those of later objectives stand with their own only."""
 
-_LATER: dict[str, Any] = {"akh": 0, "adam": "paper"}
+_LATER: dict[str, Any] = {
+    "akh": 0,
+    "adam": "paper",
+    "errors": 0.0,
+    "natural": 0.0,
+    "blends": 0.0,
+    "blend_candidates": 20_000,
+    "label_quota": None,
+}
 """Settings that earlier fingerprints do not name, each with the value that it had for them."""
 
 _REPORT: dict[str, Any] = {
@@ -155,6 +212,8 @@ _REPORT: dict[str, Any] = {
     "adam": "keras",
 }
 
+_MIXED: dict[str, Any] = {"eps": 8 / 255, "natural": 1.0, "errors": 0.0, "blends": 0.0, "label_quota": 1 / 3}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"eps": 8 / 255},
     "report": _REPORT,  # the 2023 report's text: all iterations, then the filter
@@ -165,5 +224,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "iterations": 100,
         "tau": 0.85,
     },
+    "mixed": _MIXED,  # from everything that confers, see `cae_core.fingerprint.example_kinds`
 }
 """What each preset changes; the report's settings are kept so that its figures can be reproduced."""
+
+PRESET_SPLITS = {"mixed": "all"}
+"""The part of the data from which a preset takes its seeds, where it is not the test images."""

@@ -1,7 +1,7 @@
 """The white boxes of a generation: the source, its surrogates and the references, asked together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from cae_core.contract import contract_of
 from cae_core.dataset import ImageSet
 from cae_core.errors import PoolError
 from cae_core.generation.ensembles import build_ensemble
+from cae_core.generation.groups import MemberGroups
 from cae_core.loaders import runs_code
 from cae_core.models import DifferentiableModel, Ensemble, Precision
 from cae_core.pool.manifest import PoolMember
@@ -47,12 +48,14 @@ class WhiteBoxes:
         surrogates: derived from it, at least one.
         references: independently trained, at least one.
         names: of source, surrogates and references in this order, for messages; may be empty.
+        groups: of surrogates and references.
     """
 
     source: DifferentiableModel
     surrogates: Sequence[DifferentiableModel]
     references: Sequence[DifferentiableModel]
     names: Sequence[str] = ()
+    groups: MemberGroups = field(default_factory=MemberGroups)
 
     def __post_init__(self) -> None:
         for relation, members in (("surrogate", self.surrogates), ("reference", self.references)):
@@ -98,6 +101,7 @@ def open_white_boxes(
         ModelError: a member cannot be opened.
     """
     everyone, opened = members.everyone, opened or OpenPool()
+    groups = MemberGroups.of(members.surrogates, members.references)
     opened.expect(everyone, gradients=True)
     models: list[DifferentiableModel] = []
     for done, member in enumerate(everyone, start=1):
@@ -105,7 +109,8 @@ def open_white_boxes(
         models.append(opened.open_white_box(member, images=images).model)
         progress(done, len(everyone))
     boundary = 1 + len(members.surrogates)
-    return WhiteBoxes(models[0], models[1:boundary], models[boundary:], [member.name for member in everyone])
+    names = [member.name for member in everyone]
+    return WhiteBoxes(models[0], models[1:boundary], models[boundary:], names, groups)
 
 
 def provenance_of(members: GenerationMembers, *, opened: OpenPool | None = None) -> dict[str, Any]:
@@ -126,7 +131,8 @@ def provenance_of(members: GenerationMembers, *, opened: OpenPool | None = None)
             )
         seen[digest] = str(member.path)
         described = {"name": member.name, "sha256": digest, "kind": member.kind, "architecture": member.architecture}
-        described |= {"ancestor": member.ancestor} if member.ancestor else {}
+        related = {"ancestor": member.ancestor, "twin": member.twin}
+        described |= {name: text for name, text in related.items() if text}
         return described | ({"form": member.path.suffix.lower()} if runs_code(member.path) else {})
 
     return {

@@ -38,6 +38,7 @@ class PoolMember:
         architecture: in words.
         parent: file stem of the member that it was made from.
         ancestor: the pretrained weights that it descends from.
+        twin: file stem of the reference that was trained with its seed, architecture and images, on the truth.
         seed: of its training.
         accuracy: on the data set's test images, 0 to 1.
         sha256: of the file, where the manifest knows it.
@@ -53,6 +54,7 @@ class PoolMember:
     architecture: str = ""
     parent: str = ""
     ancestor: str = ""
+    twin: str = ""
     seed: int | None = None
     accuracy: float | None = None
     sha256: str | None = None
@@ -177,6 +179,8 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
         raise PoolError(f"{where}: {error}") from error
     if (row["role"] == "source") != (row["relation"] == "source"):
         raise PoolError(f'{where}: role and relation are both "source", or neither is.')
+    if row.get("twin") and row["relation"] != "surrogate":
+        raise PoolError(f"{where}: twin is said of a surrogate, and names a reference; this is a {row['relation']}.")
     own = row.get("contract", common)
     if own is not None and not fits(own, dict):
         raise PoolError(f"{where}: contract must be a table; found {quoted(own)}.")

@@ -72,6 +72,11 @@ def _declared() -> Iterable[Parameter]:
     yield _option("ranking", str, "Order of the seed images: screened or random.")
     yield _option("max_seeds", int, "Seed images that may be tried; default: all.")
     yield _option("precision", str, "Arithmetic of the search: float32 or bfloat16.")
+    yield _option("errors", float, "Share of examples that are perturbed errors of the source, 0 to 1.")
+    yield _option("natural", float, "Share of examples that are natural errors of the source, unchanged, 0 to 1.")
+    yield _option("blends", float, "Share of examples that are two images put together, 0 to 1.")
+    yield _option("blend_candidates", int, "Pairs of images that are put together to choose from.")
+    yield _option("label_quota", float, "Largest share of a kind's examples that one label may hold.")
     yield _option("akh", int, "Benign images to add that the source gets wrong and references get right.")
 
 

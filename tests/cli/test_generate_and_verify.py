@@ -132,6 +132,21 @@ def test_the_reports_presets_run(pool: Pool, tmp_path: Path, run_cae: Run, prese
     assert settings["target"] == {"report": "max", "report-code": "source"}[preset]
 
 
+def test_examples_of_several_kinds(pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+    """Seeds of both splits; the kinds are told, inspected, asked and judged as one."""
+    path = tmp_path / "f.safetensors"
+    options = ("--preset", "mixed", "--natural", "0.4", "--errors", "0.3", "--count", "10")
+    outcome = run_cae(*pool.generate_arguments(path, *options))
+    assert outcome.code == 0, outcome.err
+    assert "natural error: an unchanged image that the source gets wrong" in outcome.out
+    kinds = run_cae("inspect", path, "--json").json()["example_kinds"]
+    assert sum(kinds.values()) == 10
+    assert kinds["natural error"] >= 1
+    assert [part["split"] for part in load_fingerprint(path).generation["data"]["parts"]] == ["train", "test"]
+    verdict = run_cae("verify", "-s", pool.source, "-f", path, "--json").json()
+    assert (verdict["asked"], verdict["matches"]) == (10, 10)
+
+
 HEAVY = ("torch", "tensorflow", "keras", "onnx", "scipy", "sklearn", "rich", "numpy.ma", "numpy.random")
 NOT_OF_A_VERIFICATION = (
     *("akh", "search", "generation", "settings", "calibrating", "screening"),

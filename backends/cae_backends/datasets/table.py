@@ -4,6 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cae_backends.datasets import cifar, digits, idx, image_folder, imagenet32, npz
 from cae_backends.datasets.classes import choose_classes
 from cae_backends.datasets.download import PUBLISHED, fetch
@@ -17,7 +20,7 @@ from cae_core.reading import reading
 __all__ = ["READERS", "SPLITS", "open_data"]
 
 SPLITS = ("train", "test", "all")
-"""What a data set can be asked for; ``"all"`` is ``"train"`` followed by ``"test"``."""
+"""What a data set can be asked for; ``"all"``, or ``"both"``, is ``"train"`` followed by ``"test"``."""
 
 _LONGEST = 300
 """Letters of a path in a sentence."""
@@ -45,6 +48,7 @@ def open_data(spec: str | DataSpec, *, split: str = "test") -> ImageSet:
     Raises:
         DataError: an unknown name, option, split or format, a missing or broken file, or a data set without images.
     """
+    split = "all" if split == "both" else split
     if split not in SPLITS:
         raise DataError(f"A data set is split into {', '.join(SPLITS)}; found {split!r}.")
     asked = DataSpec.parse(spec) if isinstance(spec, str) else spec
@@ -53,6 +57,22 @@ def open_data(spec: str | DataSpec, *, split: str = "test") -> ImageSet:
 
 
 def _opened(asked: DataSpec, split: str) -> ImageSet:
+    data = dataclasses.replace(_prepared(asked, split), name=asked.source)
+    if split != "all":
+        return dataclasses.replace(data, split=split)
+    held_out = _held_out(data, _prepared(asked, "test"))
+    return data if held_out is None else dataclasses.replace(data, split=split, held_out=held_out)
+
+
+def _held_out(whole: ImageSet, test: ImageSet) -> NDArray[np.bool_] | None:
+    """Return which images are the test split, that is the last ones; None where the form knows no splits."""
+    first = len(whole) - len(test)
+    if first <= 0 or not np.array_equal(whole.images[first:], test.images):
+        return None
+    return np.arange(len(whole)) >= first
+
+
+def _prepared(asked: DataSpec, split: str) -> ImageSet:
     data = _read(asked, split)
     if asked.classes is not None:
         data = choose_classes(data, asked.classes, asked.seed)
@@ -60,7 +80,7 @@ def _opened(asked: DataSpec, split: str) -> ImageSet:
         raise DataError(f"{asked.source}: the data set holds no images.")
     if asked.size is not None:
         data = dataclasses.replace(data, images=resize_images(data.images, asked.size))
-    return dataclasses.replace(data, name=asked.source)
+    return data
 
 
 def _short(source: str) -> str:

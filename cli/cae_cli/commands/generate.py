@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cae_cli.example_facts import crowded_label, kinds_in_words, lacking_kinds
 from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.setting_options import CommandWithSettings, takes_settings
@@ -33,8 +34,12 @@ def run(
     surrogates: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     pool: Annotated[Path | None, typer.Option(help="Manifest; only its generate members are used.")] = None,
-    split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
-    preset: Annotated[str, typer.Option(help="Settings to start from: default, report or report-code.")] = "default",
+    split: Annotated[
+        str | None, typer.Option(help="Part of the data: train, test or both; default: the preset's, else test.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Settings to start from: default, report, report-code or mixed.")
+    ] = "default",
     output: Annotated[Path, typer.Option("--output", "-o", help="The fingerprint file.")] = Path(
         "fingerprint.safetensors"
     ),
@@ -58,7 +63,7 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.containment.limits import parse_limits
-    from cae_core.generation.settings import GenerationSettings
+    from cae_core.generation.settings import PRESET_SPLITS, GenerationSettings
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import generation_members
     from cae_core.workflows import checkpoint_of, generate_fingerprint
@@ -75,7 +80,7 @@ def run(
     )
     with interruptible(kept=checkpoint_of(output)), progress_bar() as progress:
         detail(progress, "reading images", data)
-        images = open_data(data, split=split)
+        images = open_data(data, split=split or PRESET_SPLITS.get(preset, "test"))
         result = generate_fingerprint(
             members, images, settings=chosen, output=output, opened=opened, replace=replace, progress=progress
         )
@@ -86,10 +91,13 @@ def run(
 
 
 def _summary(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> dict[str, Any]:
+    from cae_core.fingerprint.example_kinds import count_example_kinds
+
     return {
         "fingerprint": str(output),
         "id": result.fingerprint.id,
         "examples": len(result.fingerprint),
+        "example_kinds": count_example_kinds(result.fingerprint.example_kinds),
         "requested": settings.count,
         "complete": result.complete,
         "seeds_tried": result.seeds_tried,
@@ -107,6 +115,8 @@ def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Pa
         f"{visible(str(output))}: {len(fingerprint)} of {settings.count} examples from {result.seeds_tried} seeds "
         f"in {result.steps} steps (id {fingerprint.id[:12]})"
     )
+    if settings.mixed:
+        say(f"{kinds_in_words(fingerprint)}.")
     if settings.akh:
         found = len(fingerprint.of(SOURCE_ERROR))
         say(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")
@@ -115,5 +125,8 @@ def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Pa
             f"Dropped: {result.unconfirmed} examples and {result.unconfirmed_probes} probes to which a member's file, "
             "run by another implementation, gives another label."
         )
+    for odd in (lacking_kinds(fingerprint, settings), crowded_label(fingerprint)):
+        if odd:
+            complain(odd)
     if not result.complete:
         complain("Fewer than asked for: no seeds were left. Lower --tau, raise --eps, or give more data.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cae_cli.example_facts import kinds_in_words
 from cae_cli.options import Json, print_json
 from cae_cli.streams import say
 from cae_core.foreign_text import visible
@@ -44,6 +45,7 @@ def run(
     shown = {
         "id": facts["id"][:32],
         "examples": f"{facts['examples']} of {' x '.join(map(str, facts['geometry']))}",
+        "kinds of examples": kinds_in_words(subject.fingerprint),
         "largest change": f"{facts['largest_change']} of 255 levels",
         "conferrability": f"{facts['mean_conferrability']:.2f} on the generation pools: no result",
         "steps": f"{facts['mean_steps']:.0f} on average",
@@ -75,15 +77,18 @@ def _described(known: "Mapping[str, str]", *facts: str) -> str:
 def _describe(fingerprint: "Fingerprint") -> dict[str, Any]:
     import numpy as np
 
+    from cae_core.fingerprint.example_kinds import BLEND, count_example_kinds
     from cae_core.fingerprint.kinds import FURTHER
 
-    change = np.abs(fingerprint.images.astype(int) - fingerprint.seeds.astype(int))
+    searched = fingerprint.example_kinds != BLEND.code  # two images put together are no small change of one
+    change = np.abs(fingerprint.images[searched].astype(int) - fingerprint.seeds[searched].astype(int))
     counts = np.bincount(fingerprint.labels, minlength=len(fingerprint.class_names)).tolist()
     return {
         "id": fingerprint.id,
         "examples": len(fingerprint),
         "geometry": list(fingerprint.images.shape[1:]),
-        "largest_change": int(change.max()),
+        "example_kinds": count_example_kinds(fingerprint.example_kinds),
+        "largest_change": int(change.max(initial=0)),
         "mean_conferrability": float(fingerprint.conferrability.mean()),
         "mean_steps": float(fingerprint.steps.mean()),
         "labels": dict(zip(fingerprint.class_names, counts, strict=True)),

@@ -58,6 +58,23 @@ def refused(spec: Path | str, split: str = "test") -> str:
     return str(caught.value)
 
 
+def test_both_splits_tell_which_images_are_test_images() -> None:
+    both, test = open_data("digits", split="both"), open_data("digits", split="test")
+    assert both.sha256() == open_data("digits", split="all").sha256()
+    assert (both.split, test.split, test.held_out) == ("all", "test", None)
+    assert both.held_out is not None
+    np.testing.assert_array_equal(both.images[both.held_out], test.images)
+    assert both.described()["parts"][1] == {"split": "test", "count": len(test), "sha256": test.sha256()}
+
+
+def test_an_archive_knows_no_splits(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    np.savez(path, images=IMAGES, labels=LABELS)
+    whole = open_data(str(path), split="both")
+    assert (whole.split, whole.held_out) == ("", None)
+    assert whole.described() == open_data(str(path)).described()
+
+
 def test_digits_are_split_once_and_for_all() -> None:
     train, test, everything = (open_data("digits", split=split) for split in ("train", "test", "all"))
     assert (len(train), len(test), len(everything)) == (1198, 599, 1797)

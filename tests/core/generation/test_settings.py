@@ -176,10 +176,11 @@ def test_options_of_later_objectives_are_told_with_their_own_objective_only(monk
 def test_the_settings_are_json_and_come_back() -> None:
     foreign = {option.name for option in OPTIONS} - set(FIRST_OPTIONS)
     names = {field.name for field in dataclasses.fields(GenerationSettings)} - foreign
-    later = {"akh", "adam"}  # ids from before there were these stay as they are
+    shares = {"errors": 0.25, "natural": 0.25, "blends": 0.25, "blend_candidates": 7, "label_quota": 0.5}
+    later = {"akh", "adam", *shares}  # ids from before there were these stay as they are
     used: tuple[tuple[dict[str, Any], set[str]], ...] = (
-        ({"akh": 3, "adam": "keras"}, names),
-        ({"akh": 3}, names - {"adam"}),
+        ({"akh": 3, "adam": "keras", **shares}, names),
+        ({"akh": 3}, names - later | {"akh"}),
         ({}, names - later),
     )
     for changes, told in used:
