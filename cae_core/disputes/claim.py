@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+
 from cae_core.contract import contract_of
 from cae_core.disputes.seal import Opening, Seal, parse_opening, parse_seal, pool_digests
 from cae_core.errors import OptionError, VerdictError
@@ -201,12 +203,11 @@ def check_consistency(fingerprint: Fingerprint, source: Model) -> Consistency:
     ball = claimed_settings(fingerprint).ball()
     within = ball.contains(fingerprint.images, fingerprint.seeds) | (fingerprint.example_kinds == BLEND.code)
     right = source.predict(fingerprint.seeds).labels == fingerprint.ground_truth
+    expected = np.array([bool(kind.seed_right) for kind in EXAMPLE_KINDS])[fingerprint.example_kinds]
+    told = np.array([kind.seed_right is not None for kind in EXAMPLE_KINDS])[fingerprint.example_kinds]
     return Consistency(
         examples=len(fingerprint),
         within_eps=int(within.sum()),
         source_label=int((source.predict(fingerprint.images).labels == fingerprint.labels).sum()),
-        seeds_right=sum(
-            EXAMPLE_KINDS[kind].seed_right in (None, is_right)
-            for kind, is_right in zip(fingerprint.example_kinds.tolist(), right.tolist(), strict=True)
-        ),
+        seeds_right=int(((right == expected) | ~told).sum()),
     )

@@ -283,3 +283,18 @@ def test_a_source_that_is_asked_otherwise_than_it_was_sealed_is_refused(dispute:
     check_source_contract(claim, Asked(contract), origin="s.onnx")
     with pytest.raises(VerdictError, match=r"s\.onnx: the seal binds a source that is asked by the contract"):
         check_source_contract(claim, Asked(contract.replace(range=(0.0, 255.0))), origin="s.onnx")
+
+
+def test_kinds_of_examples_are_held_to_what_they_say(dispute: Dispute, claimed: Fingerprint) -> None:
+    """A source that is right about every seed does not err on those that are said to be errors."""
+    source = opened(dispute.source)
+    for code, seeds_right in ((0, 12), (1, 0), (3, 12)):
+        kinds = np.full(len(claimed), code, np.uint8)
+        found = check_consistency(dataclasses.replace(claimed, example_kind=kinds), source)
+        assert found.seeds_right == seeds_right, code
+
+
+def test_what_was_not_searched_is_not_searched_again(claimed: Fingerprint) -> None:
+    kinds = np.where(np.arange(len(claimed)) % 2, 2, 1).astype(np.uint8)
+    drawn = sample_examples(dataclasses.replace(claimed, example_kind=kinds), 100, nonce=NONCE)
+    assert drawn.tolist() == list(range(0, len(claimed), 2))
