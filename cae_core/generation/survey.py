@@ -254,8 +254,9 @@ def _promising(surrogates: PoolAnswers, errors: int, count: int) -> Labels:
     """
     most = max(_ERRORS_PER_EXAMPLE * count, _ERRORS_AT_LEAST)
     repeated = surrogates.given[:, :errors].mean(axis=0)
-    best: Labels = np.sort(np.argsort(-repeated, kind="stable")[:most]).astype(np.int64)
-    return np.concatenate([best, np.arange(errors, surrogates.given.shape[1])])
+    asked = np.arange(surrogates.given.shape[1]) >= errors
+    asked[np.argsort(-repeated, kind="stable")[:most]] = True
+    return np.flatnonzero(asked)
 
 
 def _candidates(
