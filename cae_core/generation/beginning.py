@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cae_core.fingerprint.example_kinds import NATURAL_ERROR
+from cae_core.fingerprint.example_kinds import BLEND, NATURAL_ERROR
+from cae_core.generation.blends import choose_blends
 from cae_core.generation.natural_errors import choose_natural_errors
 from cae_core.generation.probes import probes_drawn_before
 from cae_core.generation.run_state import RunState, start_run
@@ -31,10 +32,13 @@ def begin(search: Search, *, progress: Progress) -> RunState:
     check_references(white_boxes, data, progress=stage(progress, "comparing models"))
     # more than are wanted: they take the places of what a search does not find
     natural = choose_natural_errors(search, survey, settings.count if wanted[NATURAL_ERROR] else 0)
+    blending = stage(progress, "ranking blends")
+    blends = choose_blends(search, settings.count if wanted[BLEND] else 0, without=probes, progress=blending)
     taken = natural.examples.index[: wanted[NATURAL_ERROR]]
     queue = survey.queue(settings, data.labels, without=np.concatenate([probes, taken]))
     state = start_run(queue, data.images.shape[1:])
-    return replace(state, unperturbed=natural.examples, unconfirmed=natural.unconfirmed)
+    unperturbed = natural.examples.extended(blends.examples)
+    return replace(state, unperturbed=unperturbed, unconfirmed=natural.unconfirmed + blends.unconfirmed)
 
 
 def _of_right_seeds(search: Search, progress: Progress) -> RunState:

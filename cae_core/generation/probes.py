@@ -6,7 +6,7 @@ from cae_core.arrays import Labels
 from cae_core.dataset import ImageSet
 from cae_core.generation.settings import GenerationSettings
 
-__all__ = ["PROBES", "draw_probes", "probes_drawn_before"]
+__all__ = ["PROBES", "benign_places", "draw_probes", "probes_drawn_before"]
 
 PROBES = 200
 """Benign images that travel with a fingerprint; each verification draws some of them."""
@@ -21,7 +21,7 @@ def probes_drawn_before(data: ImageSet, settings: GenerationSettings) -> Labels:
     Where the source's errors become examples, probes that are drawn after them would leave out what the source gets
     wrong. So they are drawn first, and are no seeds, if there are images enough.
     """
-    if not settings.mixed or len(_benign(data)) < _MANY:
+    if not settings.mixed or len(benign_places(data)) < _MANY:
         return np.zeros(0, np.int64)
     return draw_probes(data, np.zeros(0, np.int64), settings.seed)
 
@@ -39,7 +39,7 @@ def draw_probes(data: ImageSet, used: Labels, seed: int) -> Labels:
     Returns:
         int64 (at most 200,), ascending.
     """
-    benign = _benign(data)
+    benign = benign_places(data)
     free = np.setdiff1d(benign, used)
     pool = free if len(free) >= PROBES else benign
     # another stream than the one that orders the seeds
@@ -47,6 +47,7 @@ def draw_probes(data: ImageSet, used: Labels, seed: int) -> Labels:
     return np.sort(pool[drawn])
 
 
-def _benign(data: ImageSet) -> Labels:
+def benign_places(data: ImageSet) -> Labels:
+    """Return the places of the images that are no training images, as far as it is known, int64."""
     every = np.arange(len(data), dtype=np.int64)
     return every if data.held_out is None else every[data.held_out]

@@ -25,7 +25,7 @@ from cae_core.generation.seeds import (
 from cae_core.generation.selection import nth_of_label
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import WhiteBoxes
-from cae_core.models import DifferentiableModel
+from cae_core.models import DifferentiableModel, Predictions
 from cae_core.progress import StageProgress, detail, silent
 
 __all__ = ["PoolAnswers", "SourceAnswers", "Survey", "ask_pool", "ask_source", "survey_images"]
@@ -160,8 +160,7 @@ def survey_images(
         ModelError: a member answers without probabilities.
     """
     classes = len(data.class_names)
-    detail(progress, _STAGE, white_boxes.name(0))
-    source = ask_source(white_boxes, data.images, classes=classes)
+    source = ask_source(white_boxes, data.images, classes=classes, progress=progress)
     benign = slice(None) if data.held_out is None else data.held_out
     accuracy = checked_accuracy(
         source.labels[benign], data.labels[benign], classes, white_boxes.name(0), source=True
@@ -192,14 +191,16 @@ def survey_images(
     )
 
 
-def ask_source(white_boxes: WhiteBoxes, images: NDArray[np.uint8], *, classes: int) -> SourceAnswers:
+def ask_source(
+    white_boxes: WhiteBoxes, images: NDArray[np.uint8], *, classes: int, progress: StageProgress = silent
+) -> SourceAnswers:
     """Ask the source.
 
     Raises:
         PoolError: it answers with another class count.
         ModelError: it answers without probabilities.
     """
-    labels, probabilities = _asked(white_boxes.source, images, white_boxes.name(0), classes)
+    labels, probabilities = _asked(white_boxes.source, images, white_boxes.name(0), classes, progress)
     top = np.sort(probabilities, axis=1)[:, -2:]
     with np.errstate(divide="ignore"):  # a rival may have probability 0
         margin = np.log(top[:, -1]) - np.log(top[:, 0])
@@ -236,8 +237,7 @@ def ask_pool(
     total, right = np.zeros((len(asked), classes)), np.zeros(len(asked), np.int64)
     for place, model in enumerate(models):
         name = white_boxes.name(first + place)
-        detail(progress, _STAGE, name)
-        answers, probabilities = _asked(model, asked.images, name, classes)
+        answers, probabilities = _asked(model, asked.images, name, classes, progress)
         if benign is not None:
             checked_accuracy(answers[benign], asked.labels[benign], classes, name, source=False)
         given[place] = probabilities[rows, labels]
@@ -254,9 +254,9 @@ def _promising(surrogates: PoolAnswers, errors: int, count: int) -> Labels:
     """
     most = max(_ERRORS_PER_EXAMPLE * count, _ERRORS_AT_LEAST)
     repeated = surrogates.given[:, :errors].mean(axis=0)
-    asked = np.arange(surrogates.given.shape[1]) >= errors
-    asked[np.argsort(-repeated, kind="stable")[:most]] = True
-    return np.flatnonzero(asked)
+    asked = np.ones(len(surrogates.right), np.bool_)
+    asked[np.argsort(-repeated, kind="stable")[most:]] = False
+    return np.flatnonzero(asked).astype(np.int64)
 
 
 def _candidates(
@@ -274,7 +274,12 @@ def _candidates(
     return np.concatenate([sure, right[np.sort(drawn)]]).astype(np.int64), len(sure)
 
 
-def _asked(model: DifferentiableModel, images: NDArray[np.uint8], name: str, classes: int) -> tuple[Labels, Floats64]:
-    parts = [model.predict(images[i : i + _ASKED_TOGETHER]) for i in range(0, len(images), _ASKED_TOGETHER)]
+def _asked(
+    model: DifferentiableModel, images: NDArray[np.uint8], name: str, classes: int, progress: StageProgress = silent
+) -> tuple[Labels, Floats64]:
+    parts: list[Predictions] = []
+    for start in range(0, len(images), _ASKED_TOGETHER):
+        detail(progress, _STAGE, f"{name}, {start} of {len(images)} images")
+        parts.append(model.predict(images[start : start + _ASKED_TOGETHER]))
     probabilities = [checked_probabilities(part, name, classes) for part in parts]
     return np.concatenate([part.labels for part in parts]), np.concatenate(probabilities)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cae_core.files.records import as_json
-from cae_core.fingerprint.kinds import KINDS
+from cae_core.fingerprint.example_kinds import EXAMPLE_KINDS
+from cae_core.fingerprint.kinds import EXAMPLE, KINDS
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.sequential_evidence import SequentialEvidence
@@ -81,7 +82,21 @@ def _matches(dossier: Dossier) -> Iterator[EvidenceRow]:
     if decision.score != Score.CAEACC:
         note = f"{decision.score.words}, in {decision.score.unit}, fixed beforehand"
         yield EvidenceRow("Score that decides", number(decision.value), note)
+    yield from _kinds(dossier)
     yield from _findings(dossier, "scores")
+
+
+def _kinds(dossier: Dossier) -> Iterator[EvidenceRow]:
+    """Yield the matches of each kind of example, where there are others than perturbed ones."""
+    answers, fingerprint = dossier.examination.answers.to(EXAMPLE), dossier.fingerprint
+    if not fingerprint.example_kinds.any():
+        return
+    kinds, match = fingerprint.example_kinds[answers.index], answers.labels == fingerprint.labels[answers.index]
+    for kind in EXAMPLE_KINDS:
+        own = match[kinds == kind.code]
+        if len(own):
+            note = f"{kind.words}; what decides is all kinds together"
+            yield EvidenceRow(f"Matches of kind {kind.name}", f"{int(own.sum())} of {len(own)}", note)
 
 
 def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:

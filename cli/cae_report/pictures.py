@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cae_core.fingerprint.example_kinds import BLEND
 from cae_core.fingerprint.file import Fingerprint
 from cae_report.tables import Example
 
@@ -34,8 +35,9 @@ class Picture:
 
 
 def draw_pictures(fingerprint: Fingerprint, examples: tuple[Example, ...]) -> tuple[Picture, ...]:
-    """Return a picture for each example, all with one gain: the largest that clips no change."""
-    largest = max((example.largest_change for example in examples), default=1)
+    """Return a picture for each example, all with one gain: the largest that clips no change but those of blends."""
+    blends = fingerprint.example_kinds == BLEND.code
+    largest = max((example.largest_change for example in examples if not blends[example.index]), default=1)
     gain = max(1, (_GREY - 1) // max(1, largest))
     return tuple(_picture(fingerprint, example.index, gain) for example in examples)
 

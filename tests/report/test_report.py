@@ -1,5 +1,6 @@
 """The report: what it says, that it says it alike each time, and what it refuses."""
 
+import dataclasses
 import json
 import os
 import re
@@ -486,3 +487,27 @@ def test_many_classes_become_a_table_that_fits_a_page(monkeypatch: pytest.Monkey
     assert matrix.truths == (5, 0, 2, 5)
     assert matrix.labels == (2, 5, 5, 0)
     assert max(shade for row in matrix.shades for shade in row) == 0.55
+
+
+def test_the_matches_of_each_kind_of_example_are_told_where_there_are_several(tmp_path: Path) -> None:
+    plain = colour_fingerprint()
+    natural = np.arange(60) < 25
+    mixed = dataclasses.replace(
+        plain,
+        images=np.where(natural[:, np.newaxis, np.newaxis, np.newaxis], plain.seeds, plain.images),
+        steps=np.where(natural, 0, plain.steps).astype(np.int32),
+        example_kind=np.where(natural, 2, 0).astype(np.uint8),
+    )
+    told = []
+    for name, fingerprint in (("plain", plain), ("mixed", mixed)):
+        (tmp_path / name).mkdir()
+        files = write_case(tmp_path / name, fingerprint=fingerprint)
+        rows = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0).evidence
+        told.append({row.name: row.value for row in rows if row.name.startswith("Matches")})
+    assert list(told[0]) == ["Matches"]
+    assert list(told[1]) == ["Matches", "Matches of kind perturbed", "Matches of kind natural error"]
+    (all_of_them, of), (perturbed, of_perturbed), (errors, of_errors) = (
+        map(int, value.split(" of ")) for value in told[1].values()
+    )
+    assert (of, of_perturbed, of_errors) == (60, 35, 25)
+    assert all_of_them == perturbed + errors

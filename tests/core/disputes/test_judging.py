@@ -26,6 +26,7 @@ from cae_core.disputes.seal import make_opening
 from cae_core.errors import OptionError, PoolError, VerdictError
 from cae_core.files.records import as_json, readable_json
 from cae_core.files.tensor_file import pack_tensors
+from cae_core.fingerprint.example_kinds import count_example_kinds
 from cae_core.fingerprint.file import Fingerprint, save_fingerprint
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
@@ -317,6 +318,24 @@ def test_the_nonce_decides_seed_and_images(dispute: Dispute, regeneration: Regen
         opened=ToyPool(),
     )
     assert other.fingerprint.id != regeneration.fingerprint.id
+
+
+def test_kinds_of_examples_of_the_claim_are_regenerated_from_the_judges_images(dispute: Dispute) -> None:
+    made = regenerate(
+        dispute.judge,
+        dispute.data,
+        settings=quick_settings(count=20, blends=0.25, natural=0.1, blend_candidates=4000),
+        calibration=CalibrationSettings(fpr=0.01),
+        nonce=NONCE,
+        opened=ToyPool(),
+    )
+    counts = count_example_kinds(made.fingerprint.example_kinds)
+    assert counts["blend"] == 5
+    assert sum(counts.values()) == 20
+    half = {image.tobytes() for image in draw_half(dispute.data, nonce=NONCE, count=20).images}
+    assert half >= {seed.tobytes() for seed in made.fingerprint.seeds}
+    assert judge(made, opened(dispute.copy)).outcome == "upheld"
+    assert judge(made, opened(dispute.stranger)).outcome != "upheld"
 
 
 def converted(folder: Path, member: PoolMember, name: str) -> PoolMember:
