@@ -87,7 +87,7 @@ def draw_pairs(data: ImageSet, count: int, *, seed: int, without: Labels) -> Lab
     # another stream than those of the order, the probes, the informing errors and the images that are asked
     drawn = np.random.default_rng([seed, 4]).integers(0, max(len(free), 1), (count if len(free) else 0, 2))
     pairs = free[drawn]
-    return pairs[data.labels[pairs[:, 0]] != data.labels[pairs[:, 1]]]
+    return np.asarray(pairs[data.labels[pairs[:, 0]] != data.labels[pairs[:, 1]]], np.int64)
 
 
 def blend_pairs(images: NDArray[np.uint8], pairs: Labels, *, seed: int) -> NDArray[np.uint8]:

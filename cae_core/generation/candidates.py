@@ -72,7 +72,8 @@ def preferred(labels: Labels, worth: Floats64, settings: GenerationSettings, kin
     order = order[worth[order] > 0]
     wanted = settings.wanted()[kind]
     first = pick(labels[order], wanted, settings.label_cap(wanted))
-    return order[np.concatenate([first, np.setdiff1d(np.arange(len(order)), first)])].astype(np.int64)
+    rest = np.setdiff1d(np.arange(len(order)), first)
+    return np.asarray(order[np.concatenate([first, rest])], np.int64)
 
 
 def confirm(search: Search, candidates: Candidates, most: int) -> Confirmed:
