@@ -12,7 +12,7 @@ from cae_core.files.fields import read_field
 __all__ = ["check_provenance"]
 
 _POOLS = ("surrogates", "references")
-_TEXTS = ("name", "sha256", "ancestor", "form")
+_TEXTS = ("name", "sha256", "ancestor", "twin", "form")
 
 
 def check_provenance(metadata: Mapping[str, Any]) -> None:
@@ -52,11 +52,20 @@ def _check_texts(described: Mapping[str, Any], where: str) -> None:
 
 def _check_data(data: Mapping[str, Any]) -> None:
     """Refuse a description of data whose split is no text, or whose parts are no counts and digests."""
-    read_field(data, "split", str, "")
-    for part in read_field(data, "parts", list[dict[str, Any]], []):
-        read_field(part, "split", str)
-        read_field(part, "count", int)
-        read_field(part, "sha256", str)
+    try:
+        read_field(data, "split", str, "")
+        counts = [_count_of(part) for part in read_field(data, "parts", list[dict[str, Any]], [])]
+    except OptionError as error:
+        raise OptionError(f"data: {error}") from error
+    if counts and min(counts) < 0:
+        raise OptionError(f"data: count must be a number of images; found {min(counts)}.")
+
+
+def _count_of(part: Mapping[str, Any]) -> int:
+    read_field(part, "split", str)
+    read_field(part, "sha256", str)
+    count: int = read_field(part, "count", int)
+    return count
 
 
 def _check_tools(tools: Mapping[str, Any]) -> None:

@@ -20,10 +20,14 @@ KNOWN: dict[str, Any] = {
     },
 }
 
+PART: dict[str, Any] = {"split": "train", "count": 5, "sha256": "00"}
+
 
 def test_what_this_project_writes_is_read_and_so_is_less() -> None:
     check_provenance(KNOWN)
     check_provenance({**KNOWN, "generation": {"source": {"accuracy": 1}}})
+    both = {"name": "digits", "sha256": "11", "split": "all", "parts": [PART, PART]}
+    check_provenance({**KNOWN, "generation": {"source": {"accuracy": 1}, "data": both}})
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,13 @@ def test_what_this_project_writes_is_read_and_so_is_less() -> None:
         ("generation.settings", ["x"], "settings must be a table"),
         ("generation.data", "digits", "data must be a table"),
         ("generation.data.name", 5, "data: name must be a text"),
+        ("generation.data.split", 5, "data: split must be a text"),
+        ("generation.data.parts", {"train": 5}, "data: parts must be a list, each item a table"),
+        ("generation.data.parts", [{"split": "train", "sha256": "00"}], "data: .*count"),
+        ("generation.data.parts", [PART | {"count": True}], "data: count must be of type int"),
+        ("generation.data.parts", [PART | {"count": -1}], "data: count must be a number of images; found -1"),
+        ("generation.data.parts", [PART | {"count": 10**30}], "data: count must be of type int"),
+        ("generation.data.parts", [PART | {"sha256": 5}], "data: sha256 must be a text"),
         ("generation.source", None, "source must be a table"),
         ("generation.source.sha256", 5, "source: sha256 must be a text"),
         ("generation.source.ancestor", {"a": [1]}, "source: ancestor must be a text"),
