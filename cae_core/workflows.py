@@ -5,7 +5,8 @@ The search is imported by the jobs that search: a verification starts without it
 
 import dataclasses
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from cae_core.contract import Contract
 from cae_core.errors import GenerationError
 from cae_core.files.outputs import FINGERPRINT, LEDGER, RUN_STATE, check_output
 from cae_core.files.records import read_record
-from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
+from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
 from cae_core.loaders import Device
 from cae_core.opening.model_files import ModelFiles, suspect_digest
 from cae_core.opening.party import Party
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "calibrate_fingerprint",
     "checkpoint_of",
+    "controls_of",
     "forget_checkpoint",
     "generate_fingerprint",
     "plan_suspect",
@@ -53,6 +55,11 @@ __all__ = [
 def checkpoint_of(output: StrPath) -> Path:
     """Return where an interrupted generation of ``output`` keeps its state."""
     return Path(output).with_name(Path(output).name + ".partial")
+
+
+def controls_of(output: StrPath) -> Path:
+    """Return the folder where a generation of ``output`` keeps the control sources' fingerprints until it is done."""
+    return Path(output).with_name(Path(output).name + ".controls")
 
 
 def forget_checkpoint(
@@ -72,11 +79,15 @@ def generate_fingerprint(
     *,
     settings: "GenerationSettings",
     output: StrPath,
+    controls: "Sequence[GenerationMembers]" = (),
     opened: "OpenPool | None" = None,
     replace: bool = False,
     progress: Progress = silent,
 ) -> "GenerationResult":
     """Open the pools, generate a fingerprint and write it to ``output``.
+
+    With ``controls``, the members of control sources, a fingerprint of each is made likewise, and their examples are
+    put into the same file; what is done of them is kept in `controls_of` the output until then.
 
     An interrupted run leaves its state beside ``output`` and goes on from there when it is called again with the same
     inputs; the state of another run is given up only with ``replace``. ``opened`` is what the job has hashed already,
@@ -85,9 +96,10 @@ def generate_fingerprint(
     Raises:
         GenerationError: the state of a run with other inputs is kept there.
         OptionError: ``output`` is one of the models, or a file of another kind; see `check_output`.
-        PoolError: a pool is empty, a file has changed, or one file plays two parts.
+        PoolError: a pool is empty, a file has changed, or one file plays two parts; or see `check_alike`.
         CaeError: see `generate`, `open_white_boxes` and `save_fingerprint`.
     """
+    from cae_core.generation.controls import check_alike, with_controls
     from cae_core.generation.generate import generate, refuse_other_inputs
     from cae_core.generation.white_boxes import open_white_boxes, origin_of, provenance_of
     from cae_core.pool.members import OpenPool
@@ -98,10 +110,14 @@ def generate_fingerprint(
     check_output(checkpoint_of(output), RUN_STATE, inputs=used)
     opened = opened or OpenPool()
     detail(progress, "opening models", "hashing their files")
+    check_alike(members, controls, opened=opened)
     provenance = provenance_of(members, opened=opened)
     checkpoint = checkpoint_of(output)
     if not replace:  # before anything takes long
         refuse_other_inputs(checkpoint, data, settings, provenance)
+    made = _control_fingerprints(
+        controls, data, settings=settings, folder=controls_of(output), opened=opened, replace=replace, progress=progress
+    )
     opening = stage(progress, "opening models")
     white_boxes = open_white_boxes(members, opened=opened, images=data.images, progress=opening)
     detail(progress, "preparing", "the models are put together for the search")
@@ -115,10 +131,44 @@ def generate_fingerprint(
         progress=progress,
     )
     origin = origin_of(members, white_boxes, opened=opened)
-    result = dataclasses.replace(result, fingerprint=dataclasses.replace(result.fingerprint, origin=origin))
+    fingerprint = dataclasses.replace(result.fingerprint, origin=origin)
+    result = dataclasses.replace(result, fingerprint=with_controls(fingerprint, made) if made else fingerprint)
     save_fingerprint(result.fingerprint, output)
     checkpoint.unlink(missing_ok=True)
+    if made:
+        shutil.rmtree(controls_of(output), ignore_errors=True)
     return result
+
+
+def _control_fingerprints(
+    controls: "Sequence[GenerationMembers]",
+    data: "ImageSet",
+    *,
+    settings: "GenerationSettings",
+    folder: Path,
+    opened: "OpenPool",
+    replace: bool,
+    progress: Progress,
+) -> list[Fingerprint]:
+    """Return each control source's fingerprint, made now or before an interruption; they are kept in ``folder``."""
+    from cae_core.generation.controls import control_settings, is_made_of
+    from cae_core.generation.white_boxes import provenance_of
+
+    if controls:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    made: list[Fingerprint] = []
+    for number, members in enumerate(controls, start=1):
+        detail(progress, "control sources", f"{number} of {len(controls)}: {members.source.name}")
+        own, path = control_settings(settings, number), folder / f"control-{number:02d}.safetensors"
+        provenance = provenance_of(members, opened=opened)
+        if path.exists() and is_made_of(load_fingerprint(path), data, own, provenance):
+            made.append(load_fingerprint(path))
+            continue
+        result = generate_fingerprint(
+            members, data, settings=own, output=path, opened=opened, replace=replace, progress=progress
+        )
+        made.append(result.fingerprint)
+    return made
 
 
 def calibrate_fingerprint(

@@ -9,10 +9,12 @@ import numpy as np
 from cae_core.arrays import Floats32, Labels
 from cae_core.calibration.adjusting import adjusted_in_vain
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.screening import check_keep, choose_examples, match_rates, match_weights
 from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
+from cae_core.fingerprint.control_sources import described_controls
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
 from cae_core.fingerprint.scores import scores_of
@@ -53,6 +55,7 @@ class CalibrationSettings:
         keep: examples to keep, chosen by the screen role; None: all on which its surrogates match more often than its
             references.
         degree: of the polynomial in benign accuracy that the adjusted score takes out.
+        null: the hypothesis that an accusation rejects, see `NullHypothesis`.
     """
 
     fpr: float = 0.05
@@ -61,16 +64,28 @@ class CalibrationSettings:
     parametric: bool = False
     keep: int | None = None
     degree: int = DEFAULT_DEGREE
+    null: str = NullHypothesis.REFERENCES
 
     def __post_init__(self) -> None:
         models_needed(self.fpr)
         models_needed(self.fnr)
+        null = NullHypothesis.named(self.null)
         if not self.score:
-            object.__setattr__(self, "score", Score.CAEACC if self.parametric else DEFAULT_SCORE)
+            counts = self.parametric or null.asks_controls
+            object.__setattr__(self, "score", Score.CAEACC if counts else DEFAULT_SCORE)
         Score.named(self.score)
         check_degree(self.degree)
         if self.parametric and self.score != Score.CAEACC:
             raise OptionError("A parametric p-value is a model of counts of matches; it takes --score caeacc.")
+        if null.asks_controls:
+            self._check_sources()
+
+    def _check_sources(self) -> None:
+        if self.parametric or self.score != Score.CAEACC or self.keep is not None:
+            raise OptionError(
+                f"--null {self.null} ranks the claimed source among sources that are treated alike: it takes --score "
+                "caeacc, without --parametric and --keep."
+            )
 
 
 @dataclass(frozen=True)
@@ -172,6 +187,11 @@ def calibrate(
     """
     screened = [[member for member in members.screen if member.relation == side] for side in ("surrogate", "reference")]
     _check_roles(len(members.references), [len(side) for side in screened], settings)
+    null = NullHypothesis.named(settings.null)
+    if null.asks_controls and not fingerprint.controls:
+        raise OptionError(
+            f"--null {null} takes control sources, and this fingerprint has none. Generate it with --control."
+        )
     if settings.keep is not None:
         check_keep(settings.keep, len(fingerprint))
     asker = _Asker(fingerprint, opened or OpenPool())
@@ -184,7 +204,9 @@ def calibrate(
     chosen, weights = np.ones(len(fingerprint), bool), None
     if members.screen:
         rates = match_rates(*(asker.group(side).matches(fingerprint) for side in screened))
-        chosen, weights = choose_examples(rates, settings.keep), match_weights(rates)
+        weights = match_weights(rates)
+        if not null.asks_controls:  # no example of the controls is left out either
+            chosen = choose_examples(rates, settings.keep)
     calibration = Calibration(
         fingerprint_id=fingerprint.id,
         score=_deciding_score(settings, fingerprint, len(members.references)),
@@ -197,6 +219,7 @@ def calibrate(
         surrogates=asker.group(members.surrogates),
         screen=asker.group(members.screen).models,
         fingerprint_sha256=fingerprint.content_sha256,
+        null=null,
         known=asker.known(),
         degree=settings.degree,
     )
@@ -212,7 +235,7 @@ def _deciding_score(settings: CalibrationSettings, fingerprint: Fingerprint, ref
 
 def _check_roles(references: int, screened: list[int], settings: CalibrationSettings) -> None:
     """Refuse what cannot be calibrated before any model is asked."""
-    least = LEAST_PARAMETRIC if settings.parametric else 1
+    least = LEAST_PARAMETRIC if settings.parametric else 0 if settings.null == NullHypothesis.SOURCES else 1
     if references < least:
         raise PoolError(
             f"A calibration takes at least {least} reference{'s' * (least > 1)} with the role calibrate; found "
@@ -291,10 +314,17 @@ class _Asker:
 
 def _makers(fingerprint: Fingerprint) -> dict[str, str]:
     """Return by its SHA-256 what each model is that the fingerprint says it was made with."""
+    generation = fingerprint.generation
+    parts = [
+        *(("source", generation.get("source")), ("surrogate", generation.get("surrogates"))),
+        ("reference", generation.get("references")),
+        *(("control source", control) for control in described_controls(generation)),
+        *(("control source's surrogate", control.get("surrogates")) for control in described_controls(generation)),
+    ]
     return {
         str(described["sha256"]): f"the {role} {described.get('name')} of the fingerprint"
-        for role, part in (("source", "source"), ("surrogate", "surrogates"), ("reference", "references"))
-        for described in _described(fingerprint.generation.get(part))
+        for role, part in parts
+        for described in _described(part)
     }
 
 

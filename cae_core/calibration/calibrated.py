@@ -58,6 +58,11 @@ class CalibratedFingerprint:
         return "" if self.calibration is None else calibration_digest(self.calibration)
 
     @property
+    def asks_controls(self) -> bool:
+        """Whether suspects are asked the control sources' examples, too."""
+        return self.calibration is not None and self.calibration.null.asks_controls
+
+    @property
     def chosen(self) -> NDArray[np.bool_]:
         """Which examples may be asked, bool (n,)."""
         return np.ones(len(self.fingerprint), bool) if self.calibration is None else self.calibration.chosen
@@ -110,10 +115,10 @@ class CalibratedFingerprint:
     def threshold(self) -> float | None:
         """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is.
 
-        None as well where it depends on the suspect, as by the adjusted score.
+        None as well where it depends on the suspect, as by the adjusted score or among control sources.
         """
         calibration, asked = self._calibrated(), np.flatnonzero(self.chosen)
-        if calibration.score == Score.ADJUSTED:
+        if calibration.score == Score.ADJUSTED or calibration.null.asks_controls:
             return None
         return least_accused(
             self.scores(calibration.references, asked, calibration.score),
@@ -123,8 +128,10 @@ class CalibratedFingerprint:
             parametric=calibration.parametric,
         )
 
-    def label_drift(self) -> LabelDrift:
-        """Return what the references answer to the chosen examples."""
+    def label_drift(self) -> LabelDrift | None:
+        """Return what the references answer to the chosen examples; None without references."""
+        if not len(self._calibrated().references):
+            return None
         asked = np.flatnonzero(self.chosen)
         return answer_shares(self._calibrated().references.answers[:, asked], self.fingerprint, asked)
 

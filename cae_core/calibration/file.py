@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from cae_core.arrays import sha256_of
 from cae_core.calibration.adjusting import adjusted_in_vain
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.errors import FingerprintError, OptionError, first_line, quoted
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field, read_fields
 from cae_core.fingerprint.file import Attachment, Fingerprint, FingerprintFile, save_fingerprint
-from cae_core.fingerprint.kinds import FURTHER
+from cae_core.fingerprint.kinds import CONTROL, FURTHER
 from cae_core.models import NO_ANSWER
 from cae_core.reading import reading
 from cae_core.statistics.adjustment import DEFAULT_DEGREE, DEGREES
@@ -31,7 +32,7 @@ CALIBRATION_FORMAT = 1
 
 _NAME = "calibration"
 _SETTINGS = ("fingerprint_id", "score", "fpr", "fnr", "parametric")
-_LATER: dict[str, Any] = {"degree": DEFAULT_DEGREE}
+_LATER: dict[str, Any] = {"degree": DEFAULT_DEGREE, "null": NullHypothesis.REFERENCES}
 """Settings that came later, with what was meant before; they stand in the file only where they differ from it."""
 
 _GROUPS = ("references", "surrogates")
@@ -122,6 +123,7 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
         fingerprint_sha256=_text(metadata.get("fingerprint_sha256", "")),
         degree=read_field(metadata, "degree", int, DEFAULT_DEGREE),
         score=Score.named(metadata["score"]),
+        null=NullHypothesis.named(metadata.get("null", "references")),
         screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
         weights=tensors.get("weights"),
@@ -177,15 +179,27 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
         weights.dtype == np.float64 and weights.shape == (2, n) and np.isfinite(weights).all()
     ):
         raise ValueError("weights")
-    if len(calibration.references) < (LEAST_PARAMETRIC if calibration.parametric else 1):
+    least = 0 if calibration.null == NullHypothesis.SOURCES else 1
+    if len(calibration.references) < (LEAST_PARAMETRIC if calibration.parametric else least):
         raise ValueError(f"{len(calibration.references)} references")
     for relation in _GROUPS:
         _check_group(getattr(calibration, relation), fingerprint, relation)
+    if calibration.null.asks_controls:
+        _check_controls(calibration, fingerprint)
     _check_known(calibration.known, fingerprint)
     groups = [group for group in (calibration.references, calibration.surrogates) if len(group)]
     for kind in FURTHER:
         if len({kind.name in group.further for group in groups}) > 1:
             raise ValueError(f"only one relation was asked the images {kind.words}")
+
+
+def _check_controls(calibration: Calibration, fingerprint: Fingerprint) -> None:
+    if not fingerprint.controls or calibration.score != Score.CAEACC or calibration.parametric:
+        raise ValueError("sources are ranked by CAEAcc, and take control sources")
+    if not calibration.chosen.all():
+        raise ValueError("some examples are left out of the claimed source's only")
+    if len(calibration.references) and CONTROL.name not in calibration.references.further:
+        raise ValueError("the references were not asked about the control sources")
 
 
 def _check_known(known: KnownModels, fingerprint: Fingerprint) -> None:

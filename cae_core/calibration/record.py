@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModels
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.errors import OptionError
 from cae_core.statistics.adjustment import DEFAULT_DEGREE
 from cae_core.statistics.score import Score
@@ -36,6 +37,7 @@ class Calibration:
         screen: the screen role's models, by which ``chosen`` and ``weights`` came about.
         fingerprint_sha256: of all that the fingerprint holds, see `Fingerprint.content_sha256`; empty in calibrations
             of before, which its id alone binds.
+        null: the hypothesis that an accusation rejects; fixed here.
         known: by what a suspect is known to be one of the models that were asked; empty in calibrations of before.
         degree: of the polynomial in benign accuracy that the adjusted score takes out.
     """
@@ -51,6 +53,7 @@ class Calibration:
     surrogates: Group
     screen: tuple[CalibrationModel, ...] = ()
     fingerprint_sha256: str = ""
+    null: NullHypothesis = NullHypothesis.REFERENCES
     known: KnownModels = field(default_factory=KnownModels, repr=False)
     degree: int = DEFAULT_DEGREE
 

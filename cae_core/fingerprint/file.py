@@ -4,6 +4,7 @@ No pickle anywhere: the file comes from the other party in a dispute. It is read
 name, and canonical JSON under the metadata key ``cae``. It is a secret and written with mode 0600.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,9 @@ from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import check_complete, pack_tensors, unpack_tensors
+from cae_core.fingerprint.control_sources import described_controls
 from cae_core.fingerprint.example_kinds import EXAMPLE_KINDS, NATURAL_ERROR
-from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER, KINDS, ImageKind
+from cae_core.fingerprint.kinds import BENIGN, CONTROL, EXAMPLE, FURTHER, KINDS, ImageKind
 from cae_core.fingerprint.provenance import check_provenance
 from cae_core.paths import StrPath
 from cae_core.reading import check_depth, read_limited, reading
@@ -107,6 +109,7 @@ class Fingerprint:
         origin: of the source its ``files``, as lines of ``sha256sum``, and its ``contract``, as a table and by its
             SHA-256; not part of the identity either, and empty in files of before.
         further: images of the kinds that never count in CAEAcc, by the kind's name; see `cae_core.fingerprint.kinds`.
+            Those of control sources are m n: n of the first, then n of the second, and so on.
         example_kind: uint8 (n,), the code of each example's kind, see `cae_core.fingerprint.example_kinds`; None: all
             are perturbed ones. Part of the identity where some are not.
         seed_index: int64 (n,), the place of each example's seed in the data set that ``generation`` names; None in
@@ -203,6 +206,17 @@ class Fingerprint:
         """Return where the images of ``kind`` stand in `all_images`."""
         first = sum(len(self.of(before)) for before in KINDS[: KINDS.index(kind)])
         return slice(first, first + len(self.of(kind)))
+
+    def first(self, n: int) -> "Fingerprint":
+        """Return the fingerprint with its first ``n`` examples only."""
+        of_examples = [name for name, (_, letters) in (_TENSORS | _OPTIONAL).items() if letters[0] == "n"]
+        held = {name: getattr(self, name) for name in of_examples}
+        return dataclasses.replace(self, **{name: x[:n] for name, x in held.items() if x is not None})
+
+    @property
+    def controls(self) -> int:
+        """How many control sources there are, m; see `cae_core.fingerprint.controls`."""
+        return len(self.of(CONTROL)) // len(self)
 
     @property
     def source_accuracy(self) -> float:
@@ -420,6 +434,12 @@ def _check_values(fingerprint: Fingerprint, path: Path) -> None:
             raise FingerprintError(
                 f"{path}: its images {kind.words} are not those that it was generated with. Use the original file."
             )
+    sources, control_images = len(described_controls(fingerprint.generation)), len(fingerprint.of(CONTROL))
+    if control_images != sources * len(fingerprint):
+        raise FingerprintError(
+            f"{path}: each of its {sources} control sources has as many images as there are examples, "
+            f"{len(fingerprint)}; found {control_images} in all. Use the original file."
+        )
     if (fingerprint.labels == fingerprint.ground_truth).any():
         raise FingerprintError(f"{path}: an example's label is its true class, which every good model answers.")
     _check_kinds(fingerprint, path)

@@ -7,7 +7,7 @@ says what its answers show (`cae_core.verification.findings`).
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BENIGN", "EXAMPLE", "FURTHER", "KINDS", "SOURCE_ERROR", "ImageKind"]
+__all__ = ["BENIGN", "CONTROL", "EXAMPLE", "FURTHER", "KINDS", "SOURCE_ERROR", "ImageKind"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,16 @@ SOURCE_ERROR = ImageKind(
 )
 """A benign image that the source gets wrong; its label is the wrong one (`cae_core.generation.source_errors`)."""
 
-KINDS = (EXAMPLE, BENIGN, SOURCE_ERROR)
+CONTROL = ImageKind(
+    name="control", prefix="control_", role="decides", words="for control sources", in_full="for control sources"
+)
+"""A conferrable adversarial example of a control source; its label is that source's (`cae_core.fingerprint.controls`).
+
+It is asked where the calibration declares a null hypothesis that ranks sources.
+"""
+
+KINDS = (EXAMPLE, BENIGN, SOURCE_ERROR, CONTROL)
 """All kinds, in the order of their rows."""
 
-FURTHER = tuple(kind for kind in KINDS if kind.role == "informs")
+FURTHER = tuple(kind for kind in KINDS if kind not in (EXAMPLE, BENIGN))
 """The kinds that a fingerprint may lack."""

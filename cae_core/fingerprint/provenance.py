@@ -8,6 +8,7 @@ from typing import Any
 
 from cae_core.errors import OptionError, quoted
 from cae_core.files.fields import read_field
+from cae_core.fingerprint.control_sources import described_controls
 
 __all__ = ["check_provenance"]
 
@@ -38,6 +39,9 @@ def check_provenance(metadata: Mapping[str, Any]) -> None:
     for pool in _POOLS:
         for member in read_field(generation, pool, list[dict[str, Any]], []):
             _check_texts(member, pool)
+    for control in described_controls(generation):
+        for member in (control, *read_field(control, "surrogates", list[dict[str, Any]], [])):
+            _check_texts(member, "controls")
     _check_tools(read_field(metadata, "tools", dict))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.kinds import BENIGN, FURTHER, KINDS, ImageKind
+from cae_core.fingerprint.kinds import BENIGN, CONTROL, FURTHER, KINDS, ImageKind
 
 __all__ = [
     "MIN_BENIGN",
@@ -62,6 +62,7 @@ def plan_questions(
     chosen: NDArray[np.bool_] | None = None,
     all_probes: bool = True,
     further: bool = True,
+    controls: bool = False,
 ) -> tuple[Question, ...]:
     """Return the questions in the order in which they are asked; the same arguments give the same plan.
 
@@ -74,6 +75,7 @@ def plan_questions(
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
         all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
         further: whether images that only inform are asked, where the fingerprint has any.
+        controls: whether the control sources' examples are asked as well, of each source as many as of the claimed one.
 
     Raises:
         OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
@@ -93,17 +95,18 @@ def plan_questions(
     examples = list(range(len(fingerprint))) if chosen is None else np.flatnonzero(chosen).tolist()
     drawn = sorted(_rows(fingerprint, BENIGN), key=lot)
     probes, more = drawn[:MIN_BENIGN], drawn[MIN_BENIGN:] if all_probes else []
-    informing = [sorted(_rows(fingerprint, kind), key=lot) for kind in FURTHER if further]
+    informing = [sorted(_rows(fingerprint, kind), key=lot) for kind in FURTHER if further and kind.role == "informs"]
+    sources = [examples, *(_of_each_control(fingerprint) if controls else ())]
     if max_queries is not None:
-        affordable = [k for k in range(len(examples) + 1) if _total(k, len(probes)) <= max_queries]
+        affordable = [k for k in range(len(examples) + 1) if _total(len(sources) * k, len(probes)) <= max_queries]
         room = affordable[-1] if affordable else 0
         least = min(MIN_EXAMPLES, len(examples))
         if room < least:
-            need = _total(least, len(probes))
+            need = _total(len(sources) * least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
-        examples = sorted(examples, key=lot)[:room]
-        more = _affordable(more, len(examples) + len(probes), max_queries)
-    once = examples + probes + more
+        sources = [sorted(rows, key=lot)[:room] for rows in sources]
+        more = _affordable(more, len(sources) * room + len(probes), max_queries)
+    once = [row for rows in sources for row in rows] + probes + more
     for rows in informing:
         once += rows if max_queries is None else _affordable(rows, len(once), max_queries)
     twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
@@ -111,7 +114,8 @@ def plan_questions(
     seen: set[int] = set()
     questions: list[Question] = []
     for _, index in order:
-        questions.append(Question(*places[index], index in seen))
+        kind, place = places[index]
+        questions.append(Question(kind, place, index in seen))
         seen.add(index)
     return tuple(questions)
 
@@ -141,9 +145,9 @@ def question_images(fingerprint: Fingerprint, questions: Sequence[Question]) -> 
 
 
 def count_queries(questions: Sequence[Question]) -> dict[str, int]:
-    """Return how many there are of each kind, by its name, repeats included; of kinds that inform only where any."""
+    """Return how many there are of each kind, by its name, repeats included; of the further kinds only where any."""
     counts = Counter(question.kind.name for question in questions)
-    return {kind.name: counts[kind.name] for kind in KINDS if counts[kind.name] or kind.role != "informs"}
+    return {kind.name: counts[kind.name] for kind in KINDS if counts[kind.name] or kind not in FURTHER}
 
 
 def queries_for(fingerprint: Fingerprint, examples: int) -> int:
@@ -152,7 +156,7 @@ def queries_for(fingerprint: Fingerprint, examples: int) -> int:
 
 
 def queries_for_all(fingerprint: Fingerprint, examples: int) -> int:
-    """Return the queries that so many examples take with all benign probes, and the repeats."""
+    """Return the queries that so many examples, of all sources, take with all benign probes and the repeats."""
     return _total(examples, len(fingerprint.probe_images))
 
 
@@ -164,6 +168,12 @@ def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
 def _rows(fingerprint: Fingerprint, kind: ImageKind) -> range:
     rows = fingerprint.rows(kind)
     return range(rows.start, rows.stop)
+
+
+def _of_each_control(fingerprint: Fingerprint) -> list[list[int]]:
+    """Return the rows of each control source's examples."""
+    rows, n = list(_rows(fingerprint, CONTROL)), len(fingerprint)
+    return [rows[start : start + n] for start in range(0, len(rows), n)]
 
 
 def _repeats(images: int) -> int:

@@ -1,5 +1,6 @@
 """Who plays which part in a job: from what a user names, or a manifest alone, to the members of each role."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ __all__ = [
     "GenerationMembers",
     "calibration_members",
     "collect_members",
+    "control_members",
     "generation_members",
     "select_members",
     "source_member",
@@ -121,6 +123,31 @@ def generation_members(
     return GenerationMembers(
         source=owner, surrogates=members(surrogates, "surrogate"), references=members(references, "reference")
     )
+
+
+def control_members(paths: Sequence[Path], *, references: Sequence[PoolMember]) -> list[GenerationMembers]:
+    """Return the members of the generation of each control source.
+
+    Args:
+        paths: manifests, each of one control source and its surrogates; or folders, of which every ``*/pool.toml`` is
+            one, by name.
+        references: the claimed source's, which a manifest without references of its own shares.
+
+    Raises:
+        PoolError: there is no such manifest, or one has no source.
+    """
+    found: list[GenerationMembers] = []
+    for path in paths:
+        manifests = sorted(path.glob("*/pool.toml")) if path.is_dir() else [path]
+        if not manifests:
+            raise PoolError(
+                f"{path}: holds no manifest of a control source (control-01/pool.toml, ...). `cae pool train` with "
+                "[controls] in the plan makes them; or name each manifest."
+            )
+        for manifest in manifests:
+            members = GenerationMembers.of_pool(read_pool(manifest))
+            found.append(members if members.references else dataclasses.replace(members, references=references))
+    return found
 
 
 def calibration_members(

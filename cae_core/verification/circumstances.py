@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.kinds import BENIGN
@@ -138,7 +139,7 @@ def of_the_benign_check(reason: str | None) -> Doubt | None:
 
 def _extrapolation(subject: CalibratedFingerprint, benign: Answered, options: VerificationOptions) -> str | None:
     calibration = subject.calibration
-    if calibration is None:
+    if calibration is None or calibration.null == NullHypothesis.SOURCES:  # which holds for a suspect of any kind
         return None
     right = np.asarray(benign.labels == subject.fingerprint.probe_labels[benign.index])
     if deciding_score(calibration, options) == Score.ADJUSTED:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.standing import Standing
 from cae_core.statistics.ranks import models_needed
@@ -84,14 +85,16 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
     calibration, standing, sides = examination.subject.calibration, examination.standing, examination.sides
     if calibration is None or standing is None or sides is None:
         return _by_the_literature(examination)
-    asked, circumstances = len(examination.matches), examination.circumstances
+    asked, circumstances, controls = len(examination.matches), examination.circumstances, examination.controls
     told, factor = sides if circumstances.two_sided else None, examination.options.factor
     outcome, reason, remedy = limited(*_by_rank(calibration, standing, asked, told, evidence), circumstances)
     return Decision(
         verdict=outcome,
         reason=reason,
         remedy=remedy,
-        threshold=standing.threshold(asked, rate=calibration.fpr / factor, parametric=calibration.parametric),
+        threshold=standing.threshold(asked, rate=calibration.fpr / factor, parametric=calibration.parametric)
+        if controls is None
+        else controls.threshold(calibration.fpr / factor),
         origin=evidence["independent"].origin,
         score=standing.score,
         value=standing.value,
@@ -145,7 +148,8 @@ def _by_rank(
     """Return outcome, reason and remedy by the ranks; ``sides`` is None where copies cannot keep from accusing."""
     independent, surrogate = evidence["independent"], evidence["surrogate"]
     name, p, p_surrogate = standing.score.words, independent.p_value, surrogate.p_value
-    if p <= calibration.fpr and sides is not None and sides.below_all_copies:
+    # among sources any suspect is at home: there is no third kind, which the references lack
+    if p <= calibration.fpr and sides is not None and sides.below_all_copies and sides.null != NullHypothesis.SOURCES:
         reason = (
             f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} (p = {p:.4f} and {p_surrogate:.4f})"
         )
@@ -168,13 +172,21 @@ def _high(name: str, standing: Standing, evidence: Evidence) -> str:
 
 
 def _p_in_words(evidence: Evidence) -> str:
+    average = "; the rate averages over sources" if evidence.null.asks_controls else ""
     if evidence.p_value == evidence.p_once:
-        return f"p = {evidence.p_value:.4f}"
-    return f"p = {evidence.p_value:.4f}, multiplied from {evidence.p_once:.4f} for earlier verifications"
+        return f"p = {evidence.p_value:.4f}{average}"
+    return f"p = {evidence.p_value:.4f}, multiplied from {evidence.p_once:.4f} for earlier verifications{average}"
 
 
 def reached_by(evidence: Evidence) -> str:
-    """Return in words how many independent models score as high."""
+    """Return in words how many independent models score as high, or how many sources are matched as often."""
+    if evidence.null == NullHypothesis.SOURCES:
+        return f"reached with {evidence.as_extreme} of {evidence.models} control sources"
+    if evidence.null == NullHypothesis.TWO_WAY:
+        return (
+            "reached, after what model and source have in common with all, by "
+            f"{evidence.as_extreme} of {evidence.models} other pairs of a model and a source"
+        )
     return f"reached by {evidence.as_extreme} of {evidence.models} independent models"
 
 
@@ -202,6 +214,8 @@ def _other_side_of_low(sides: Sides | None, p: float) -> str:
 
 
 def _above(sides: Sides) -> str:
+    if sides.null.asks_controls:
+        return f"high ({sides.high})"
     if not sides.as_high:
         return f"above all {sides.references} references"
     return f"reached by {sides.as_high} of {sides.references} references"
@@ -211,6 +225,13 @@ def _below_all(sides: Sides) -> str:
     return f"and below all {sides.surrogates} known copies, so that it fits neither kind"
 
 
+_RANKED_AMONG = {
+    NullHypothesis.REFERENCES: "references",
+    NullHypothesis.SOURCES: "control sources",
+    NullHypothesis.TWO_WAY: "other pairs of a model and a source",
+}
+
+
 def _between(
     calibration: Calibration, standing: Standing, asked: int, evidence: Mapping[Null, Evidence]
 ) -> tuple[str, str]:
@@ -218,7 +239,7 @@ def _between(
     lacking: list[str] = []
     needed: list[str] = []
     for relation, models, rate in (
-        ("references", len(standing.high), calibration.fpr),
+        (_RANKED_AMONG[calibration.null], evidence["independent"].models, calibration.fpr),
         ("surrogates", len(standing.low), calibration.fnr),
     ):
         least = LEAST_PARAMETRIC if calibration.parametric else models_needed(rate)
@@ -230,7 +251,8 @@ def _between(
     if evidence["independent"].p_once <= calibration.fpr or evidence["surrogate"].p_once <= calibration.fnr:
         return f"{between}, each multiplied for earlier verifications of this suspect", ASK_ALL
     if lacking:
-        return f"{between}; {' and '.join(lacking)}", f"Calibrate with {' and '.join(needed)} (`cae calibrate --plan`)."
+        verb = "Generate and calibrate" if calibration.null.asks_controls else "Calibrate"
+        return f"{between}; {' and '.join(lacking)}", f"{verb} with {' and '.join(needed)} (`cae calibrate --plan`)."
     if asked < calibration.chosen.sum():
         return between, "Ask more examples (raise --max-queries)."
     return between, "Make a fingerprint with larger pools, or with more examples."

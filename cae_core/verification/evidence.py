@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.standing import Ranking, Standing
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC, as_counts
@@ -29,6 +30,7 @@ class Evidence:
             the verifications before this one, see `VerificationOptions.factor`.
         p_once: the same had it been verified once.
         origin: by ``rank``, or by a ``parametric`` model, which gives no bound.
+        null: among what the suspect is ranked; where among sources, ``models`` counts these, or pairs with them.
     """
 
     models: int
@@ -36,6 +38,7 @@ class Evidence:
     p_value: float
     p_once: float
     origin: Origin
+    null: NullHypothesis = NullHypothesis.REFERENCES
 
 
 def evidence_of(examination: Examination) -> dict[Null, Evidence]:
@@ -45,13 +48,15 @@ def evidence_of(examination: Examination) -> dict[Null, Evidence]:
         return {}
     (independent, independent_once), (surrogate, surrogate_once) = _p_values(examination, calibration, standing)
     origin: Origin = "parametric" if calibration.parametric else "rank"
+    as_high, references = sides.controls if sides.null.asks_controls else (sides.as_high, sides.references)
     return {
         "independent": Evidence(
-            models=sides.references,
-            as_extreme=sides.as_high,
+            models=references,
+            as_extreme=as_high,
             p_value=independent,
             p_once=independent_once,
             origin=origin,
+            null=sides.null,
         ),
         "surrogate": Evidence(
             models=sides.surrogates,
@@ -69,7 +74,9 @@ def _p_values(examination: Examination, calibration: Calibration, standing: Stan
     if examination.sequential is not None:
         sides = zip((calibration.fpr, calibration.fnr), examination.sequential.log_e, strict=True)
         return [(_at_the_stop(rate, log_e, factor), _at_the_stop(rate, log_e)) for rate, log_e in sides]
-    if calibration.parametric:
+    if examination.controls is not None:
+        once = examination.controls.p_value, standing.p_value_surrogate
+    elif calibration.parametric:
         once = _parametric(standing, len(examination.matches))
     else:
         once = standing.p_value, standing.p_value_surrogate

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.standing import Seen, Standing
 from cae_core.fingerprint.answers import FirstAnswers, first_answers
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.method.caeacc import CAEAcc, cae_accuracy
 from cae_core.verification.circumstances import Circumstances, circumstances_of
+from cae_core.verification.control_standing import ControlStanding, control_standing
 from cae_core.verification.deciding_score import deciding_score
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.sequential_evidence import SequentialEvidence
@@ -33,6 +35,8 @@ class Sides:
         as_low: of them, those that score at most as high as the suspect.
         exact: False in sequential mode: there the ends of the suspect's interval are compared, the lower one with the
             references and the upper one with the copies, so that these are the models that *may* score so.
+        null: the hypothesis that decides.
+        controls: where it ranks sources: how many pairs, or control sources, are as extreme, and of how many.
     """
 
     references: int
@@ -40,6 +44,8 @@ class Sides:
     surrogates: int
     as_low: int
     exact: bool = True
+    null: NullHypothesis = NullHypothesis.REFERENCES
+    controls: tuple[int, int] = (0, 0)
 
     @property
     def below_all_copies(self) -> bool:
@@ -48,7 +54,12 @@ class Sides:
 
     @property
     def high(self) -> str:
-        """The references' side in words."""
+        """The independent side in words."""
+        as_extreme, of = self.controls
+        if self.null == NullHypothesis.SOURCES:
+            return f"{as_extreme} of {of} control sources {'is' if as_extreme == 1 else 'are'} matched as often"
+        if self.null == NullHypothesis.TWO_WAY:
+            return f"{as_extreme} of {of} other pairs of a model and a source {self._stand(as_extreme)} as high"
         return f"{self.as_high} of {self.references} independent models {self._score(self.as_high)} as high"
 
     @property
@@ -68,9 +79,12 @@ class Sides:
             return "may score"
         return "scores" if models == 1 else "score"
 
+    def _stand(self, pairs: int) -> str:
+        return "stands" if pairs == 1 else "stand"
+
     def json_fields(self) -> dict[str, object]:
-        """See `JsonFields`."""
-        return {name: value for name, value in vars(self).items() if name != "exact"}
+        """See `JsonFields`: the calibration models; what control sources show is a finding."""
+        return {name: value for name, value in vars(self).items() if name not in ("exact", "null", "controls")}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +103,7 @@ class Examination:
         sequential: of the sequential mode; None otherwise.
         standing: among the calibration models by the deciding score; None where uncalibrated.
         sides: how many of them score as high, and as low; None where uncalibrated.
+        controls: among control sources; None where none was asked about.
     """
 
     subject: CalibratedFingerprint = field(repr=False)
@@ -102,6 +117,7 @@ class Examination:
     sequential: SequentialEvidence | None
     standing: Standing | None = field(repr=False)
     sides: Sides | None
+    controls: ControlStanding | None = field(default=None, repr=False)
 
     @cached_property
     def compared(self) -> Labels:
@@ -145,6 +161,10 @@ def examine(
         caeacc = CAEAcc(caeacc.matches, caeacc.asked, *sequential.interval)
     right = benign.labels == fingerprint.probe_labels[benign.index]
     standing = _standing(subject, options, _seen(answers, matches, right), _compared(subject, answers, sequential))
+    controls = control_standing(subject, answers)
+    sides = None if standing is None else _sides(standing, caeacc, exact=sequential is None)
+    if sides is not None and controls is not None:
+        sides = dataclasses.replace(sides, null=controls.null, controls=controls.as_extreme)
     return Examination(
         subject=subject,
         options=options,
@@ -156,7 +176,8 @@ def examine(
         circumstances=circumstances_of(subject, answers, options),
         sequential=sequential,
         standing=standing,
-        sides=None if standing is None else _sides(standing, caeacc, exact=sequential is None),
+        sides=sides,
+        controls=controls,
     )
 
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
+from cae_core.fingerprint.control_sources import described_controls
 from cae_core.statistics.adjustment import outside_hull
 from cae_core.statistics.intervals import binomial_tail
 
@@ -101,5 +103,8 @@ def unrepresented_ancestor(subject: CalibratedFingerprint) -> str:
     An innocent suspect with that ancestor is no further draw from references of which some have another, or none.
     """
     ancestor = str(subject.fingerprint.generation["source"].get("ancestor", ""))
+    if subject.calibration is not None and subject.calibration.null == NullHypothesis.SOURCES:
+        controls = described_controls(subject.fingerprint.generation)  # whatever they share, the suspect may share
+        return "" if all(control.get("ancestor", "") == ancestor for control in controls) else ancestor
     models = () if subject.calibration is None else subject.calibration.references.models
     return "" if models and all(model.ancestor == ancestor for model in models) else ancestor

@@ -4,11 +4,12 @@ They are known by the SHA-256 of their files and, where the calibration keeps th
 judged: a copy of it, file or answers, is the plainest case of all, and the verdict says that it is the source itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import OptionError, PoolError
+from cae_core.fingerprint.control_sources import CONTROLS, described_controls
 from cae_core.fingerprint.scores import same_scores
 from cae_core.verification.occasion import Likeness
 from cae_core.verification.recorder import Scores, as_array
@@ -78,10 +79,10 @@ def source_by_scores(subject: CalibratedFingerprint, name: str, scores: Scores) 
 def _known_files(subject: CalibratedFingerprint) -> Iterator[tuple[str, str]]:
     """Yield SHA-256 and description of each model of the generation, and of the calibration."""
     generation, calibration = subject.fingerprint.generation, subject.calibration
-    for part, relation in (("surrogates", "surrogate"), ("references", "reference")):
-        rows: object = generation.get(part)
-        for row in cast("Sequence[object]", rows if isinstance(rows, list) else []):
-            yield _sha256(row), f"the {relation} {_name(row)} that the fingerprint was made with"
+    yield from _makers(generation, (("surrogates", "surrogate"), ("references", "reference")))
+    yield from _makers(generation, ((CONTROLS, "control source"),))
+    for control in described_controls(generation):
+        yield from _makers(control, (("surrogates", "control source's surrogate"),))
     if calibration is None:
         return
     for group, relation in ((calibration.references, "reference"), (calibration.surrogates, "surrogate")):
@@ -90,6 +91,13 @@ def _known_files(subject: CalibratedFingerprint) -> Iterator[tuple[str, str]]:
     for known in calibration.known.models:
         if known.relation != "source":
             yield known.sha256, _words(known.name, known.relation, known.role)
+
+
+def _makers(described: Mapping[str, Any], parts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for part, relation in parts:
+        rows: object = described.get(part)
+        for row in cast("Sequence[object]", rows if isinstance(rows, list) else []):
+            yield _sha256(row), f"the {relation} {_name(row)} that the fingerprint was made with"
 
 
 def _words(name: str, relation: str, role: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from cae_core.arrays import Floats32, Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.containment.record import UNCONTAINED, Containment
-from cae_core.errors import ModelError
+from cae_core.errors import ModelError, OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import (
@@ -110,9 +110,15 @@ def plan_verification(
         chosen=subject.chosen,
         all_probes=options.all_probes,
         further=not options.sequential,
+        controls=subject.asks_controls,
     )
     if not options.sequential:
         return VerificationPlan(questions=questions)
+    if subject.asks_controls:
+        raise OptionError(
+            "--sequential stops by the references' answers, and this calibration ranks sources, all of which are asked "
+            "alike. Leave it out, or limit the queries with --max-queries."
+        )
     from cae_core.verification.sequential import out_of_reach, start_sequential
 
     run = start_sequential(subject, factor=factor_of(options.verifications))
@@ -127,7 +133,8 @@ def order_matters(subject: CalibratedFingerprint, options: VerificationOptions) 
     """
     if options.sequential or not options.all_probes:
         return True
-    everything = queries_for_all(subject.fingerprint, int(subject.chosen.sum()))
+    sources = 1 + subject.fingerprint.controls if subject.asks_controls else 1
+    everything = queries_for_all(subject.fingerprint, sources * int(subject.chosen.sum()))
     return options.max_queries is not None and options.max_queries < everything
 
 
@@ -371,11 +378,11 @@ def _parts(places: Sequence[int]) -> Iterator[list[int]]:
 def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> tuple[str, ...]:
     if subject.calibration is None:
         return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
-    told, third = of_another_score(subject.calibration, options), subject.label_drift().third
-    if third > _MUCH_DRIFT:
+    told, drifted = of_another_score(subject.calibration, options), subject.label_drift()
+    if drifted is not None and drifted.third > _MUCH_DRIFT:
         drift = (
-            f"label drift: on {third:.0%} of the examples the references answer neither the truth nor the source's "
-            "label, so that a missing match tells less"
+            f"label drift: on {drifted.third:.0%} of the examples the references answer neither the truth nor the "
+            "source's label, so that a missing match tells less"
         )
         return (*told, drift)
     return told

@@ -19,6 +19,7 @@ def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | Non
     calibration = subject.calibration
     if calibration is None:
         return None
+    drift = subject.label_drift()
     return {
         **asdict(calibration.behind()),
         "sha256": subject.content_sha256,
@@ -30,23 +31,33 @@ def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | Non
             relation: sorted(group.matches(subject.fingerprint)[:, subject.chosen].sum(axis=1).tolist())
             for relation, group in (("references", calibration.references), ("surrogates", calibration.surrogates))
         },
-        "label_drift": asdict(subject.label_drift()),
+        "label_drift": None if drift is None else asdict(drift),
+        **({"null": calibration.null.value} if calibration.null.asks_controls else {}),
+        **({"controls": subject.fingerprint.controls} if calibration.null.asks_controls else {}),
     }
 
 
 def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str]:
     """Return names and values for people, of what `describe_calibration` returns; ``examples`` in the fingerprint."""
     threshold, drift = described["threshold"], described["label_drift"]
+    answered = (
+        ""
+        if drift is None
+        else (f"the truth {drift['truth']:.0%}, the source's label {drift['match']:.0%}, another {drift['third']:.0%}")
+    )
+    ranked = {
+        "sources": f"by rank among {described.get('controls')} control sources, by the suspect's own matches",
+        "two-way": f"by rank among the references' and the suspect's matches with {described.get('controls')} control "
+        "sources and the claimed one",
+    }
     return {
         "examples asked": f"{described['examples_chosen']} of {examples}",
         "decided by": described["score"] + (", parametric: model-based, no bound" if described["parametric"] else ""),
-        "threshold": _threshold(described["score"], threshold),
+        "threshold": ranked[described["null"]] if "null" in described else _threshold(described["score"], threshold),
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
         "screened by": f"{described['screen']} models" if described["screen"] else "none",
-        "references answer": (
-            f"the truth {drift['truth']:.0%}, the source's label {drift['match']:.0%}, another {drift['third']:.0%}"
-        ),
+        **({"references answer": answered} if answered else {}),
     }
 
 

@@ -106,7 +106,7 @@ def _side(sides: Sides | None, side: Literal["high", "low"]) -> str:
 
 def _source(verdict: Verdict) -> str:
     return {
-        "rank": "by rank among the references",
+        "rank": f"by rank among {'the references' if verdict.examination.controls is None else 'sources'}",
         "parametric": "parametric: model-based, no bound",
         "literature": "literature; no error rate stands behind it",
     }[verdict.decision.origin]

@@ -11,6 +11,7 @@ from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_report.dossier import Dossier
+from cae_report.sources import SOURCES_THRESHOLD, ranked_among
 from cae_report.text import contract_in_words, counted, number, percent
 
 __all__ = ["EvidenceRow", "evidence_rows"]
@@ -108,11 +109,14 @@ def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:
         if decision.score == Score.CAEACC and decision.origin != "literature":
             n = len(dossier.examination.compared)
             value += f", {round(decision.threshold * n)} matches of {n}"
-    yield EvidenceRow("Threshold", value, f"{decision.origin}: {_THRESHOLDS[decision.origin]}")
+    among = ranked_among(dossier)
+    fixed_by = SOURCES_THRESHOLD if among else _THRESHOLDS[decision.origin]
+    yield EvidenceRow("Threshold", value, f"{decision.origin}: {fixed_by}")
     if decision.p_value is None:
         yield EvidenceRow("p-value", "none", "there is no calibration, hence no rate behind the threshold")
     elif calibration is not None:
         how = _how(dossier, len(calibration.references), "reference", lambda run: run.level_surrogate)
+        how = f"by rank among {among}, ties against the accuser, an average over sources" if among else how
         note = f"against an independent model: {how}; an average over calibrations, no probability of guilt"
         yield EvidenceRow("p-value", number(decision.p_value), note)
     if decision.p_value_surrogate is not None and calibration is not None:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.verification.options import EARLIER_RULES
 from cae_report.dossier import Dossier
+from cae_report.sources import limit_of_sources
 from cae_report.text import counted, percent
 
 __all__ = ["Limit", "what_is_not_proven"]
@@ -30,13 +32,16 @@ def what_is_not_proven(dossier: Dossier) -> tuple[Limit, ...]:
 
 def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
     decision, calibration = dossier.verdict.decision, dossier.calibration
+    controls = dossier.examination.controls
+    if controls is not None and calibration is not None:
+        yield Limit(*limit_of_sources(controls, calibration.fpr))
     if calibration is None:
         yield Limit(
             "An error rate",
             "The verdict is uncalibrated. Its threshold comes from the literature and was not measured on models of "
             "this task; how often it accuses an innocent model, or misses a copy, is unknown.",
         )
-    else:
+    elif controls is None or controls.null != NullHypothesis.SOURCES:
         kinds = ", ".join(calibration.references.kinds())
         yield Limit(
             "Anything of models unlike the references",

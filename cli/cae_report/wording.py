@@ -3,6 +3,7 @@
 from cae_core.calibration.groups import Group
 from cae_core.statistics.score import Score
 from cae_report.dossier import Dossier
+from cae_report.sources import rank_in_words, sources_in_words
 from cae_report.text import counted, percent
 
 __all__ = ["method_in_words", "replay_in_words", "verdict_in_words"]
@@ -59,6 +60,8 @@ def _comparison(dossier: Dossier) -> str:
             if accused
             else f"that is below the literature's rule of thumb, {limit}"
         )
+    if accused and dossier.examination.controls is not None:
+        return rank_in_words(dossier.examination.controls, calibration.fpr)
     group, other = calibration.references, calibration.surrogates
     if not accused:
         group, other = other, group
@@ -92,6 +95,8 @@ def _models(count: int, *, independent: bool) -> str:
 def _other_side(dossier: Dossier, other: Group, *, accused: bool) -> str:
     """Return how many models of the other kind are as extreme the other way; empty where there are none."""
     sides = dossier.examination.sides
+    if sides is not None and sides.null.asks_controls:
+        return f", {sides.high}"
     if sides is None or not len(other):
         return ""
     alike = sides.as_low if accused else sides.as_high
@@ -133,7 +138,8 @@ def method_in_words(dossier: Dossier) -> tuple[str, ...]:
         f"without the source, and {counted(surrogates, 'surrogate')}, models made from it. None of them had a part "
         "in making the fingerprint."
     )
-    return fingerprint, questions, calibration
+    sources = sources_in_words(dossier)
+    return (fingerprint, questions, *([sources] if sources else []), calibration)
 
 
 def replay_in_words(dossier: Dossier) -> tuple[str, ...]:

@@ -7,13 +7,19 @@ from cae_core.verification.findings.adjusted_score import adjusted_score
 from cae_core.verification.findings.finding import Finding
 from cae_core.verification.findings.other_scores import other_scores
 from cae_core.verification.findings.repeated_errors import repeated_errors
+from cae_core.verification.findings.source_ranks import source_ranks
 
 __all__ = ["FINDINGS", "findings_of"]
 
-FINDINGS: tuple[Callable[[Examination], Finding], ...] = (other_scores, adjusted_score, repeated_errors)
+FINDINGS: tuple[Callable[[Examination], Finding], ...] = (other_scores, adjusted_score, repeated_errors, source_ranks)
 """The functions that find something; each gets the whole examination."""
+
+
+_WHERE_USED = ("controls",)
+"""Keys of findings that are told of only where they find something."""
 
 
 def findings_of(examination: Examination) -> tuple[Finding, ...]:
     """Return what ``examination`` shows for information."""
-    return tuple(find(examination) for find in FINDINGS)
+    found = (find(examination) for find in FINDINGS)
+    return tuple(finding for finding in found if finding.value is not None or finding.key not in _WHERE_USED)

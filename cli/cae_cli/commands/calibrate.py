@@ -36,6 +36,9 @@ def run(
     degree: Annotated[
         int, typer.Option(help="Of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2.")
     ] = DEFAULT_DEGREE,
+    null: Annotated[
+        str, typer.Option(help="What an accusation rejects: references, sources or two-way (docs/verdicts.md).")
+    ] = "references",
     keep: Annotated[int | None, typer.Option(help="Number of examples to keep, chosen by the screen role.")] = None,
     parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
@@ -61,7 +64,9 @@ def run(
     from cae_core.pool.roles import calibration_members
     from cae_core.workflows import calibrate_fingerprint
 
-    settings = CalibrationSettings(fpr=fpr, fnr=fnr, score=score or "", parametric=parametric, keep=keep, degree=degree)
+    settings = CalibrationSettings(
+        fpr=fpr, fnr=fnr, score=score or "", parametric=parametric, keep=keep, degree=degree, null=null
+    )
     opened = OpenPool(device=device, limits=parse_limits(limits))
     members = calibration_members(
         surrogates=surrogates or [], references=references or [], pool=pool, trusted=trusted, opened=opened

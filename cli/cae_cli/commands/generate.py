@@ -34,6 +34,10 @@ def run(
     surrogates: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     pool: Annotated[Path | None, typer.Option(help="Manifest; only its generate members are used.")] = None,
+    control: Annotated[
+        list[Path] | None,
+        typer.Option(help="Manifest of a control source, or a folder of such; repeatable (docs/verdicts.md)."),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Part of the data: train, test or both; default: the preset's, else test.")
     ] = None,
@@ -65,8 +69,8 @@ def run(
     from cae_core.containment.limits import parse_limits
     from cae_core.generation.settings import PRESET_SPLITS, GenerationSettings
     from cae_core.pool.members import OpenPool
-    from cae_core.pool.roles import generation_members
-    from cae_core.workflows import checkpoint_of, generate_fingerprint
+    from cae_core.pool.roles import control_members, generation_members
+    from cae_core.workflows import checkpoint_of, controls_of, generate_fingerprint
 
     chosen = GenerationSettings.from_preset(preset, **settings)
     opened = OpenPool(device=device, limits=parse_limits(limits))
@@ -78,11 +82,20 @@ def run(
         trusted=trusted,
         opened=opened,
     )
-    with interruptible(kept=checkpoint_of(output)), progress_bar() as progress:
+    controls = control_members(control or [], references=members.references)
+    kept = controls_of(output) if controls else checkpoint_of(output)
+    with interruptible(kept=kept), progress_bar() as progress:
         detail(progress, "reading images", data)
         images = open_data(data, split=split or PRESET_SPLITS.get(preset, "test"))
         result = generate_fingerprint(
-            members, images, settings=chosen, output=output, opened=opened, replace=replace, progress=progress
+            members,
+            images,
+            settings=chosen,
+            output=output,
+            controls=controls,
+            opened=opened,
+            replace=replace,
+            progress=progress,
         )
     if json:
         print_json(_summary(result, chosen, output))
@@ -104,6 +117,7 @@ def _summary(result: "GenerationResult", settings: "GenerationSettings", output:
         "steps": result.steps,
         "source_accuracy": result.fingerprint.source_accuracy,
         "akh": len(result.fingerprint.of(SOURCE_ERROR)),
+        **({"controls": result.fingerprint.controls} if result.fingerprint.controls else {}),
         "unconfirmed": result.unconfirmed,
         "unconfirmed_probes": result.unconfirmed_probes,
     }
@@ -120,6 +134,8 @@ def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Pa
     if settings.akh:
         found = len(fingerprint.of(SOURCE_ERROR))
         say(f"{found} of {settings.akh} images that the source gets wrong and most references do not.")
+    if fingerprint.controls:
+        say(f"{fingerprint.controls} control sources, with {len(fingerprint)} examples each.")
     if result.unconfirmed or result.unconfirmed_probes:
         complain(
             f"Dropped: {result.unconfirmed} examples and {result.unconfirmed_probes} probes to which a member's file, "

@@ -191,6 +191,7 @@ def test_label_drift_is_of_the_chosen_examples_and_sums_to_1() -> None:
     references = dataclasses.replace(group, answers=answers)
     calibration = dataclasses.replace(toy_calibration(TEN, [0]), references=references, chosen=EXAMPLES < 5)
     drift = paired(TEN, calibration).label_drift()
+    assert drift is not None
     assert [drift.truth, drift.match, drift.third] == pytest.approx([4 / 10, 4 / 10, 2 / 10])
     assert drift.truth + drift.match + drift.third == pytest.approx(1)
 

@@ -1,0 +1,117 @@
+"""Where a suspect's match with the claimed source stands among its matches with control sources."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cae_core.arrays import Floats64, Labels
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.null_hypothesis import NullHypothesis
+from cae_core.fingerprint.answers import FirstAnswers
+from cae_core.fingerprint.kinds import CONTROL, EXAMPLE
+from cae_core.statistics.source_ranks import (
+    least_matches_by_sources,
+    least_matches_two_way,
+    source_rank_p_value,
+    two_way_as_extreme,
+)
+
+__all__ = ["ControlStanding", "control_standing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlStanding:
+    """A suspect's match rates with all sources, and the references'.
+
+    Attributes:
+        null: the hypothesis that decides.
+        asked: how many examples of each source were asked.
+        rates: float64 (m + 1,), the suspect's, with the claimed source first.
+        references: float64 (r, m + 1), the references' over the same examples.
+    """
+
+    null: NullHypothesis
+    asked: int
+    rates: Floats64 = field(repr=False)
+    references: Floats64 = field(repr=False)
+
+    @property
+    def sources(self) -> int:
+        """How many control sources there are, m."""
+        return len(self.rates) - 1
+
+    @property
+    def matched_as_often(self) -> int:
+        """How many of them the suspect matches at least as often as the claimed one."""
+        return int((self.rates[1:] >= self.rates[0]).sum())
+
+    @property
+    def p_sources(self) -> float:
+        """The source rank."""
+        return source_rank_p_value(self.rates)
+
+    @property
+    def pairs(self) -> int:
+        """How many other pairs of a model and a source there are, (r + 1)(m + 1) - 1; 0 without references."""
+        return self._table.size - 1 if len(self.references) else 0
+
+    @property
+    def pairs_as_high(self) -> int:
+        """Of them, those that stand at least as high after what model and source have in common with all."""
+        return two_way_as_extreme(self._table) if self.pairs else 0
+
+    @property
+    def p_two_way(self) -> float | None:
+        """The two-way rank; None without references."""
+        return (1 + self.pairs_as_high) / (1 + self.pairs) if self.pairs else None
+
+    @property
+    def as_extreme(self) -> tuple[int, int]:
+        """By the hypothesis that decides: how many are at least as extreme, and of how many."""
+        if self.null == NullHypothesis.TWO_WAY:
+            return self.pairs_as_high, self.pairs
+        return self.matched_as_often, self.sources
+
+    @property
+    def p_value(self) -> float:
+        """By the hypothesis that decides."""
+        as_extreme, of = self.as_extreme
+        return (1 + as_extreme) / (1 + of)
+
+    def threshold(self, fpr: float) -> float | None:
+        """Return the least match rate with the claimed source that gives p <= fpr beside the others; None: none."""
+        if self.null == NullHypothesis.TWO_WAY:
+            least = least_matches_two_way(self._table, self.asked, fpr) if self.pairs else None
+        else:
+            least = least_matches_by_sources(self.rates[1:], self.asked, fpr)
+        return None if least is None else least / self.asked
+
+    @property
+    def _table(self) -> Floats64:
+        return np.vstack([self.rates, self.references])
+
+
+def control_standing(subject: CalibratedFingerprint, answers: FirstAnswers) -> ControlStanding | None:
+    """Return it; None where no control source was asked about.
+
+    Args:
+        subject: that was asked.
+        answers: of the suspect; to as many examples of each source.
+    """
+    calibration, controls = subject.calibration, answers.to(CONTROL)
+    if calibration is None or not subject.asks_controls or not len(controls):
+        return None
+    fingerprint, examples = subject.fingerprint, answers.to(EXAMPLE)
+    kept = calibration.references.further.get(CONTROL.name, np.zeros((0, len(fingerprint.of(CONTROL))), np.int64))
+    given = np.vstack([controls.labels, kept[:, controls.index]])
+    matches = given == fingerprint.of(CONTROL).labels[controls.index]
+    of_claimed = np.vstack([examples.labels, calibration.references.answers[:, examples.index]])[: len(matches)]
+    rates = _rates(matches, controls.index // len(fingerprint), fingerprint.controls)
+    claimed = (of_claimed == fingerprint.labels[examples.index]).mean(axis=1, keepdims=True, dtype=np.float64)
+    table = np.hstack([claimed, rates])
+    return ControlStanding(null=calibration.null, asked=len(examples), rates=table[0], references=table[1:])
+
+
+def _rates(matches: Labels | np.ndarray[tuple[int, ...], np.dtype[np.bool_]], of: Labels, sources: int) -> Floats64:
+    """Return float64 (r, m), the share of the ``matches`` (r, a) on the images of each source, ``of`` (a,)."""
+    return np.stack([matches[:, of == source].mean(axis=1, dtype=np.float64) for source in range(sources)], axis=1)

@@ -1,0 +1,66 @@
+"""Each rank that the answers to control sources give: the declared one decides, the others are only shown."""
+
+from collections.abc import Iterator
+
+from cae_core.calibration.null_hypothesis import NullHypothesis
+from cae_core.statistics.ranks import rank_p_value
+from cae_core.verification.control_standing import ControlStanding
+from cae_core.verification.examination import Examination
+from cae_core.verification.findings.finding import Finding, Line
+
+__all__ = ["source_ranks"]
+
+
+def source_ranks(examination: Examination) -> Finding:
+    """Return the suspect's match rate with every source, and p by each null hypothesis that can be ranked."""
+    controls = examination.controls
+    if controls is None:
+        return Finding(key="controls", value=None)
+    p_references = _p_references(controls)
+    value = {
+        "null": controls.null.value,
+        "sources": controls.sources,
+        "rates": controls.rates.tolist(),
+        "as_often": controls.matched_as_often,
+        "p_sources": controls.p_sources,
+        "p_two_way": controls.p_two_way,
+        "p_references": p_references,
+    }
+    return Finding(key="controls", value=value, lines=tuple(_lines(controls, p_references)), section="scores")
+
+
+def _p_references(controls: ControlStanding) -> float | None:
+    """Return the rank among the references; None without any."""
+    if not len(controls.references):
+        return None
+    return rank_p_value(controls.references[:, 0], float(controls.rates[0]))
+
+
+def _lines(controls: ControlStanding, p_references: float | None) -> Iterator[Line]:
+    others = controls.rates[1:]
+    yield _line(
+        controls,
+        NullHypothesis.SOURCES,
+        f"{controls.matched_as_often} of {controls.sources} control sources matched as often "
+        f"({others.min():.3f} to {others.max():.3f})",
+        controls.p_sources,
+    )
+    if controls.p_two_way is not None:
+        pairs = f"{controls.pairs_as_high} of {controls.pairs} other pairs of a model and a source as high"
+        yield _line(controls, NullHypothesis.TWO_WAY, pairs, controls.p_two_way)
+    if p_references is not None:
+        as_high = int((controls.references[:, 0] >= controls.rates[0]).sum())
+        ranked = f"{as_high} of {len(controls.references)} references as high"
+        yield _line(controls, NullHypothesis.REFERENCES, ranked, p_references)
+
+
+def _line(controls: ControlStanding, null: NullHypothesis, found: str, p: float) -> Line:
+    decides = null == controls.null
+    note = "this decides; the rate is an average over sources" if decides else "for information; it decides nothing"
+    return Line(
+        label=f"by {null.value}",
+        text=f"{found}, p = {p:.4g}  ({note})",
+        title=f"Rank by {null.value}",
+        shown=f"{found}, p-value {p:.3g}",
+        note=note,
+    )

@@ -1,0 +1,63 @@
+"""What the report says where a suspect is ranked among sources, and not, or not only, among references."""
+
+from cae_core.calibration.null_hypothesis import NullHypothesis
+from cae_core.verification.control_standing import ControlStanding
+from cae_report.dossier import Dossier
+from cae_report.text import counted, percent
+
+__all__ = ["SOURCES_THRESHOLD", "limit_of_sources", "rank_in_words", "ranked_among", "sources_in_words"]
+
+SOURCES_THRESHOLD = (
+    "the least score that is an accusation at the rate asked for, given the suspect's match with controls"
+)
+
+
+def rank_in_words(controls: ControlStanding, fpr: float) -> str:
+    """Return why the suspect is accused, in a clause for people who do not know the method."""
+    as_extreme, of = controls.as_extreme
+    if controls.null == NullHypothesis.SOURCES:
+        found = (
+            f"it does so as often with {as_extreme} of {counted(of, 'other source')} that were trained like this one"
+        )
+        kind = "independent models, of whatever kind,"
+    else:
+        found = (
+            f"after what models and sources have in common {as_extreme} of {of} other pairs of an independently "
+            "trained model and a source stand as high"
+        )
+        kind = "independent models like the references"
+    return f"{found}, and at most {percent(fpr)} of {kind} are wrongly accused by this procedure, averaged over sources"
+
+
+def ranked_among(dossier: Dossier) -> str:
+    """Return among what the p-value is a rank; empty where among references alone."""
+    controls = dossier.examination.controls
+    if controls is None:
+        return ""
+    control_sources = counted(controls.sources, "control source")
+    if controls.null == NullHypothesis.SOURCES:
+        return control_sources
+    models = counted(len(controls.references), "reference")
+    return f"pairs of {models} or the suspect with {control_sources} or the claimed one"
+
+
+def sources_in_words(dossier: Dossier) -> str:
+    """Return how control sources enter, in two sentences; empty where they do not."""
+    controls = dossier.examination.controls
+    if controls is None:
+        return ""
+    return (
+        f"The owner also trained {counted(controls.sources, 'control source')} by the claimed source's own recipe, and "
+        "made images of each in the same way. The suspect was asked as many of each: a model that derives from none of "
+        "them cannot tell which one is claimed."
+    )
+
+
+def limit_of_sources(controls: ControlStanding, fpr: float) -> tuple[str, str]:
+    """Return title and text of what the rate does not hold for."""
+    text = (
+        f"The rate of false accusations, {percent(fpr)}, is an average over sources that are made alike, of which the "
+        f"claimed one and {counted(controls.sources, 'control')} are draws. For this very source it may be higher. "
+        "That the controls were made by its recipe, on the same data and with as many surrogates, is the owner's word."
+    )
+    return "Anything of a source unlike its controls", text

@@ -1,0 +1,93 @@
+"""From control sources' manifests to a verdict by rank among sources, by the command line alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cae_backends.datasets import open_data
+from cae_core.fingerprint.file import load_fingerprint
+from cae_core.opening.opened import open_model
+from tests.cli.conftest import Pool, Run, fit_quickly, member_table, run_quietly, write_onnx
+from tests.cli.test_bad_input import assert_one_sentence
+
+
+@pytest.fixture(scope="module")
+def controls(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three control sources with as many surrogates as the claimed one; their manifests name no references."""
+    folder, data = tmp_path_factory.mktemp("controls"), open_data("digits", split="train")
+    owner = data.subset(np.random.default_rng(7).permutation(len(data))[:300])
+    noise = np.random.default_rng(3).normal(0, 60, owner.images.shape)
+    queries = np.concatenate([owner.images, np.clip(owner.images + noise, 0, 255).astype(np.uint8)])
+    for number in range(1, 4):
+        own = folder / f"control-{number:02}"
+        write_onnx(own / "source.onnx", fit_quickly(700 + number, owner.images, owner.labels))
+        answers = open_model(str(own / "source.onnx")).predict(queries).labels
+        tables = [member_table(own / "source.onnx", "source", "source")]
+        for copy in range(len(list(pool.surrogates.iterdir()))):
+            path = own / f"copy-{copy}.onnx"
+            write_onnx(path, fit_quickly(800 + 10 * number + copy, queries, answers))
+            tables.append(member_table(path, "generate", "surrogate"))
+        (own / "pool.toml").write_text("\n\n".join(tables))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranked(pool: Pool, controls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fingerprint with control sources, calibrated by them alone: three support a rate of 25 %."""
+    path = tmp_path_factory.mktemp("ranked") / "fingerprint.safetensors"
+    run_quietly([*pool.generate_arguments(path, "--count", "8"), "--control", str(controls)])
+    run_quietly(["calibrate", "-f", str(path), "--null", "sources", "--fpr", "0.25"])
+    return path
+
+
+def test_one_file_holds_every_source(ranked: Path) -> None:
+    fingerprint = load_fingerprint(ranked)
+    assert (fingerprint.controls, len(fingerprint.further["control"])) == (3, 3 * len(fingerprint))
+    assert [control["name"] for control in fingerprint.generation["controls"]] == ["source"] * 3
+    assert len({control["sha256"] for control in fingerprint.generation["controls"]}) == 3
+    assert sorted(path.name for path in ranked.parent.iterdir()) == [ranked.name]
+
+
+def test_a_copy_is_accused_and_another_model_is_not(ranked: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
+    for suspect, accused in ((pool.copy, True), (pool.other, False)):
+        arguments = ("-s", suspect, "-f", ranked, "--trusted", "--nonce", "00" * 16)
+        told = run_cae("verify", *arguments, "--ledger", tmp_path / "ledger", "--json")
+        verdict = told.json()
+        assert (verdict["verdict"] == "surrogate") == accused, verdict["reason"]
+        assert verdict["queries"]["control"] >= 3 * verdict["asked"]
+        assert verdict["findings"]["controls"]["null"] == "sources"
+        (tmp_path / "verdict.json").write_text(told.out)
+        page = run_cae(
+            "report", "--verdict", tmp_path / "verdict.json", "-f", ranked, "-o", tmp_path / f"{accused}.html"
+        )
+        assert page.code == 0, page.err
+        text = (tmp_path / f"{accused}.html").read_text()
+        assert "trained 3 control sources by the claimed" in text
+        assert "Anything of a source unlike its controls" in text
+        assert "Anything of models unlike the references" not in text
+        assert ("with 0 of 3 other sources" in text) == accused
+        again = run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", ranked)
+        assert again.code == 0, again.err
+
+
+def test_a_dry_run_counts_every_sources_questions(ranked: Path, pool: Pool, run_cae: Run) -> None:
+    told = run_cae("verify", "-s", pool.copy, "-f", ranked, "--dry-run")
+    assert "for control sources" in told.out + told.err
+    few = run_cae("verify", "-s", pool.copy, "-f", ranked, "--dry-run", "--max-queries", "60")
+    assert_one_sentence(few, code=2)
+    assert "takes at least" in few.err
+
+
+def test_a_control_with_fewer_surrogates_is_refused(pool: Pool, controls: Path, tmp_path: Path, run_cae: Run) -> None:
+    tables = (controls / "control-01" / "pool.toml").read_text().split("\n\n")
+    (tmp_path / "pool.toml").write_text("\n\n".join(tables[:-1]))
+    told = run_cae(*pool.generate_arguments(tmp_path / "f.safetensors"), "--control", tmp_path / "pool.toml")
+    assert_one_sentence(told)
+    assert "equal numbers" in told.err
+
+
+def test_sources_are_not_ranked_without_any(fingerprint: Path, tmp_path: Path, run_cae: Run) -> None:
+    told = run_cae("calibrate", "-f", fingerprint, "--null", "sources", "-o", tmp_path / "f.safetensors")
+    assert_one_sentence(told, code=2)
+    assert "--control" in told.err

@@ -1,0 +1,214 @@
+"""A suspect ranked among sources: every source is asked alike, the declared null decides, the others only inform."""
+
+import dataclasses
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from cae_cli.verdict_facts import verdict_facts
+from cae_core.calibration.null_hypothesis import NullHypothesis
+from cae_core.errors import OptionError, PoolError
+from cae_core.files.records import as_json
+from cae_core.fingerprint.kinds import CONTROL, EXAMPLE
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.replay import replay_verdict
+from cae_core.verification.verdict import Suspect
+from cae_core.verification.verify import order_matters, plan_verification, verify
+from tests.core.sources import answering, calibrated_by, toy_sources
+from tests.core.suspects import NONCE, ask
+from tests.core.toys import paired, toy_calibration, toy_fingerprint
+
+SOURCES, TWO_WAY, REFERENCES = NullHypothesis.SOURCES, NullHypothesis.TWO_WAY, NullHypothesis.REFERENCES
+NINETEEN = toy_sources(19)
+FOUR = toy_sources(4)
+NONE = np.zeros((0, 20))
+
+
+def two_way_by_hand(table: list[list[float]]) -> float:
+    """Another implementation, cell by cell."""
+    grown = [[np.arcsin(rate**0.5) for rate in row] for row in table]
+    rows, columns = len(grown), len(grown[0])
+    of_row = [sum(row) / columns for row in grown]
+    of_column = [sum(row[j] for row in grown) / rows for j in range(columns)]
+    left = [[grown[i][j] - of_row[i] - of_column[j] for j in range(columns)] for i in range(rows)]
+    as_high = [cell >= left[0][0] - 1e-12 for row in left for cell in row]
+    return float(np.mean(as_high))
+
+
+class TestBySources:
+    def test_nineteen_controls_and_no_reference_accuse_at_5_percent(self) -> None:
+        calibration = calibrated_by(NINETEEN, SOURCES, NONE)
+        verdict = ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration)
+        assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 20)
+        assert "0 of 19 control sources" in verdict.decision.reason
+        assert "the rate averages over sources" in verdict.decision.reason
+        assert verdict.decision.threshold == pytest.approx(9 / 20)
+
+    def test_a_tie_goes_against_the_accuser(self) -> None:
+        calibration = calibrated_by(NINETEEN, SOURCES, NONE)
+        verdict = ask(answering(NINETEEN, [9, *[8] * 18, 9]), NINETEEN, calibration=calibration)
+        assert (verdict.decision.verdict, verdict.decision.p_value) == ("inconclusive", 2 / 20)
+
+    def test_references_are_shown_and_decide_nothing(self) -> None:
+        """Every reference matches the claimed source always, and none of them is asked about."""
+        rates = np.hstack([np.ones((30, 1)), np.zeros((30, 19))])
+        calibration = calibrated_by(NINETEEN, SOURCES, rates)
+        verdict = ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration)
+        assert verdict.decision.verdict == "surrogate"
+        found = as_json(verdict)["findings"]["controls"]
+        assert (found["p_sources"], found["p_references"]) == (1 / 20, 1.0)
+
+    def test_copies_that_score_higher_do_not_keep_from_accusing(self) -> None:
+        """The suspect may be of any kind, so that it is none that the references lack."""
+        calibration = calibrated_by(NINETEEN, SOURCES, NONE, surrogates=[18] * 19)
+        assert (
+            ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration).decision.verdict == "surrogate"
+        )
+
+    def test_the_independent_side_is_by_surrogates(self) -> None:
+        calibration = calibrated_by(NINETEEN, SOURCES, NONE, surrogates=[18] * 19)
+        verdict = ask(answering(NINETEEN, [4, *[8] * 19]), NINETEEN, calibration=calibration)
+        assert (verdict.decision.verdict, verdict.decision.p_value_surrogate) == ("independent", 1 / 20)
+
+    def test_too_few_controls_are_told_of(self) -> None:
+        calibration = calibrated_by(FOUR, SOURCES, np.zeros((0, 5)))
+        verdict = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibration)
+        assert verdict.decision.verdict == "inconclusive"
+        assert "4 control sources cannot support a rate of 0.05" in verdict.decision.reason
+        assert "at least 19 control sources" in verdict.decision.remedy
+
+
+class TestTwoWay:
+    random = np.random.default_rng(3)
+    rates = np.round(random.uniform(0.1, 0.5, (19, 5)) * 20) / 20
+
+    @pytest.mark.parametrize("counts", [[12, 3, 4, 5, 6], [9, 9, 9, 9, 9], [14, 10, 2, 3, 12]])
+    def test_it_is_the_rank_of_the_residual(self, counts: list[int]) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, self.rates)
+        verdict = ask(answering(FOUR, counts), FOUR, calibration=calibration)
+        own = [[count / 20 for count in counts], *self.rates.tolist()]
+        assert verdict.decision.p_value == pytest.approx(two_way_by_hand(own))
+        assert (two_way_by_hand(own) <= 0.05) == (verdict.decision.verdict == "surrogate")
+
+    def test_nineteen_and_four_support_1_percent(self) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.01)
+        verdict = ask(answering(FOUR, [20, 1, 1, 1, 1]), FOUR, calibration=calibration)
+        assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 100)
+        assert "0 of 99 other pairs of a model and a source" in verdict.decision.reason
+
+    def test_the_threshold_is_the_least_that_accuses(self) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, self.rates)
+        for counts in ([12, 3, 4, 5, 6], [5, 4, 4, 4, 4]):
+            threshold = ask(answering(FOUR, counts), FOUR, calibration=calibration).decision.threshold
+            assert threshold is not None
+            least = round(threshold * 20)
+            for own, outcome in ((least, True), (least - 1, False)):
+                verdict = ask(answering(FOUR, [own, *counts[1:]]), FOUR, calibration=calibration)
+                assert (verdict.decision.p_value or 1) <= 0.05 or not outcome
+                assert (verdict.decision.verdict == "surrogate") == outcome
+
+
+class TestWhatIsAsked:
+    def test_as_many_of_each_source_whatever_the_budget(self) -> None:
+        calibration = calibrated_by(FOUR, SOURCES, np.zeros((0, 5)))
+        subject = paired(FOUR, calibration)
+        for budget, each in ((None, 20), (130, 14), (111, 11)):
+            options = VerificationOptions(max_queries=budget)
+            plan = plan_verification(subject, suspect_sha256="ab", options=options, nonce=NONCE)
+            first = [question for question in plan.questions if not question.repeat]
+            of_source = Counter(q.index // 20 for q in first if q.kind == CONTROL)
+            assert of_source == dict.fromkeys(range(4), each)
+            assert sum(q.kind == EXAMPLE for q in first) == each
+            assert budget is None or len(plan.questions) <= budget
+        with pytest.raises(OptionError, match="at least 105 queries"):
+            plan_verification(subject, suspect_sha256="ab", options=VerificationOptions(max_queries=104))
+
+    def test_they_stand_among_the_others_in_one_order(self) -> None:
+        calibration = calibrated_by(FOUR, SOURCES, np.zeros((0, 5)))
+        questions = plan_verification(paired(FOUR, calibration), suspect_sha256="ab", nonce=NONCE).questions
+        places = [place for place, question in enumerate(questions) if question.kind == CONTROL]
+        assert 0.4 < np.mean(places) / len(questions) < 0.6
+        assert max(places) - min(places) > 0.9 * len(questions)
+
+    def test_a_budget_is_ranked_by_what_was_asked(self) -> None:
+        calibration = calibrated_by(NINETEEN, SOURCES, NONE)
+        verdict = ask(
+            answering(NINETEEN, [20, *[0] * 19]),
+            NINETEEN,
+            calibration=calibration,
+            options=VerificationOptions(max_queries=350),
+        )
+        assert verdict.caeacc.asked < 20
+        assert verdict.decision.p_value == 1 / 20
+
+    def test_nothing_is_asked_where_references_decide(self) -> None:
+        calibration = calibrated_by(FOUR, REFERENCES, np.zeros((19, 5)))
+        plan = plan_verification(paired(FOUR, calibration), suspect_sha256="ab", nonce=NONCE)
+        assert CONTROL.name not in plan.queries
+
+    def test_sequential_is_refused_in_one_sentence(self) -> None:
+        subject = paired(FOUR, calibrated_by(FOUR, SOURCES, np.zeros((0, 5))))
+        with pytest.raises(OptionError, match="--sequential"):
+            plan_verification(subject, suspect_sha256="ab", options=VerificationOptions(sequential=True))
+
+    def test_an_order_matters_only_below_all_sources_questions(self) -> None:
+        subject = paired(FOUR, calibrated_by(FOUR, SOURCES, np.zeros((0, 5))))
+        everything = len(plan_verification(subject, suspect_sha256="ab").questions)
+        assert not order_matters(subject, VerificationOptions(max_queries=everything))
+        assert order_matters(subject, VerificationOptions(max_queries=everything - 1))
+
+
+class TestWhatIsTold:
+    def test_all_ranks_and_which_decides(self) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, TestTwoWay.rates)
+        verdict = ask(answering(FOUR, [12, 3, 4, 5, 6]), FOUR, calibration=calibration)
+        found = as_json(verdict)["findings"]["controls"]
+        assert (found["null"], found["sources"], found["as_often"]) == ("two-way", 4, 0)
+        assert found["rates"] == pytest.approx([0.6, 0.15, 0.2, 0.25, 0.3])
+        assert found["p_sources"] == pytest.approx(1 / 5)
+        assert found["p_references"] == pytest.approx((1 + (TestTwoWay.rates[:, 0] >= 0.6).sum()) / 20)
+        facts = {fact.name: fact.value for fact in verdict_facts(verdict)}
+        assert "this decides" in facts["by two-way"]
+        assert "decides nothing" in facts["by sources"]
+        assert "decides nothing" in facts["by references"]
+
+    def test_files_without_controls_tell_nothing_of_them(self) -> None:
+        plain = toy_fingerprint()
+        verdict = ask(answering(plain, [12]), plain, calibration=toy_calibration(plain, range(10)))
+        assert "controls" not in json.dumps(as_json(verdict))
+
+    @pytest.mark.parametrize("null", [SOURCES, TWO_WAY])
+    def test_a_record_is_derived_again(self, null: NullHypothesis) -> None:
+        calibration = calibrated_by(FOUR, null, TestTwoWay.rates)
+        verdict = ask(answering(FOUR, [12, 3, 4, 5, 6]), FOUR, calibration=calibration)
+        told = json.loads(json.dumps(as_json(verdict)))
+        assert replay_verdict(told, paired(FOUR, calibration)).differences == ()
+        place = next(
+            i for i, question in enumerate(verdict.examination.transcript.questions) if question.kind == CONTROL
+        )
+        answer = told["answers"][place]
+        own = FOUR.of(CONTROL).labels[answer["index"]]
+        answer["label"] = int(own if answer["label"] != own else (own + 1) % 10)
+        assert "findings" in replay_verdict(told, paired(FOUR, calibration)).differences
+
+    def test_a_control_source_is_no_suspect(self) -> None:
+        subject = paired(FOUR, calibrated_by(FOUR, SOURCES, np.zeros((0, 5))))
+        suspect = answering(FOUR, [0, 20, 0, 0, 0])
+        for name in ("control-0", "thief of control-0"):
+            digest = f"digest of {name}" if name == "control-0" else "digest of a thief of control-0"
+            with pytest.raises(PoolError, match="control source"):
+                verify(suspect, subject, named=Suspect(name="x.onnx", sha256=digest), nonce=NONCE)
+
+
+def test_no_accuracy_is_outside_where_references_do_not_decide() -> None:
+    rates = np.full((19, 5), 0.3)
+    for null, extrapolated in ((SOURCES, False), (TWO_WAY, True)):
+        calibration = calibrated_by(FOUR, null, rates)
+        wrong = np.zeros_like(calibration.references.right)
+        calibration = dataclasses.replace(
+            calibration, references=dataclasses.replace(calibration.references, right=wrong)
+        )
+        verdict = ask(answering(FOUR, [12, 3, 4, 5, 6]), FOUR, calibration=calibration)
+        assert verdict.decision.extrapolated == extrapolated
