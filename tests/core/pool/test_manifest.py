@@ -85,6 +85,8 @@ def test_members_are_selected_by_role_and_relation(tmp_path: Path) -> None:
         (model(relation="copy"), "relation must be one of source, surrogate, reference; found 'copy'"),
         (model(role="source"), 'role and relation are both "source", or neither is'),
         (model(relation="source"), 'role and relation are both "source", or neither is'),
+        (model(relation="reference", more='twin = "a"'), "twin is said of a surrogate, .* this is a reference"),
+        (model(more="twin = 3"), "twin cannot be 3"),
         (model(more='colour = "red"'), "unknown field 'colour'; known are accuracy, ancestor"),
         (model(more="seed = true"), "seed cannot be True"),
         (model(more="accuracy = false"), "accuracy cannot be False"),
