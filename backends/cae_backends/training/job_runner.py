@@ -138,6 +138,7 @@ def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: Stage
         snapshots=job.snapshot_epochs,
         progress=progress,
         weights=start,
+        images_seed=job.images_seed,
         adopted=_adopts(task),
     )
 

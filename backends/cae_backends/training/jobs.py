@@ -52,6 +52,7 @@ class PoolJob:
         origin: a model file that is there already, instead of a training; for the source only.
         trusted: whether the ``origin`` is one's own file, so that a form whose opening runs code may be opened.
         weights: pretrained ones that a network trained from scratch starts from; None: random ones.
+        images_seed: draws the recipe's share of the images instead of the seed; None: the seed does.
     """
 
     name: str
@@ -67,6 +68,7 @@ class PoolJob:
     origin: Path | None = None
     trusted: bool = False
     weights: Pretrained | None = None
+    images_seed: int | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -214,6 +216,8 @@ def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
     """
     fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": job.recipe.identity()}
     del fields["weights"], fields["trusted"]  # consent changes no result
+    if job.images_seed is None:
+        del fields["images_seed"]
     if job.weights is not None:
         fields["weights"] = job.weights.identity
     inputs = {"job": fields, "data": data, "parent": parent, "version": _TRAINING_VERSION}

@@ -4,6 +4,7 @@
     foreign = "other.npz"                 # only where a group of members says queries = "foreign"
     seed = 0
     trainer = "torch"                     # of every member that does not say otherwise
+    controls = 19                         # control sources, each with the generate surrogates' like
 
     [source]
     architecture = "cnn-small"
@@ -26,12 +27,14 @@ count adds members and leaves those that are there as they are.
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from cae_backends.training.adoption import find_adopter
+from cae_backends.training.control_jobs import control_jobs
 from cae_backends.training.jobs import PoolJob, check_jobs
 from cae_backends.training.kinds.record import Estimator, Kind
 from cae_backends.training.kinds.scratch import SOURCE as SOURCE_KIND
@@ -60,10 +63,10 @@ SOURCE = "source"
 _LARGEST = 1 << 20
 """Bytes of a plan at most."""
 
-_MOST, _MOST_SNAPSHOTS = 10_000, 1000
-"""Members of a plan, and snapshots of one of them."""
+_MOST, _MOST_SNAPSHOTS, _MOST_CONTROLS = 10_000, 1000, 999
+"""Members of a plan, snapshots of one of them, and control sources."""
 
-_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "source", "recipe", "members")
+_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "controls", "source", "recipe", "members")
 _SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "trusted", "changes", "weights")
 _GROUP_FIELDS = (
     "name",
@@ -87,11 +90,13 @@ class Plan:
         data: as `open_data` takes it; empty where the plan does not say.
         foreign: likewise, images that thieves with foreign queries ask about.
         jobs: the members, the source first.
+        controls: of each control source its jobs, the source first.
     """
 
     data: str
     foreign: str
     jobs: tuple[PoolJob, ...]
+    controls: tuple[tuple[PoolJob, ...], ...] = ()
 
     def shortened(self, *, epochs: int | None = None, share: float = 1.0) -> "Plan":
         """Return the plan with at most so many ``epochs`` for each member, on this further share of the images."""
@@ -100,7 +105,10 @@ class Plan:
             most = recipe.epochs if epochs is None else min(epochs, recipe.epochs)
             return replace(recipe, epochs=most, average=min(recipe.average, most), share=recipe.share * share)
 
-        return replace(self, jobs=tuple(replace(job, recipe=short(job.recipe)) for job in self.jobs))
+        def shortly(jobs: Iterable[PoolJob]) -> tuple[PoolJob, ...]:
+            return tuple(replace(job, recipe=short(job.recipe)) for job in jobs)
+
+        return replace(self, jobs=shortly(self.jobs), controls=tuple(map(shortly, self.controls)))
 
 
 def member_seed(seed: int, name: str) -> int:
@@ -151,14 +159,16 @@ def parse_plan(table: Mapping[str, Any], *, origin: str, folder: Path = Path()) 
         check_fields(table, _PLAN_FIELDS, origin)
         reader = _Reader(table, origin, folder)
         jobs = tuple(itertools.islice(reader.jobs(), _MOST + 1))
-    if len(jobs) > _MOST:
+    controls = reader.controls(jobs) if len(jobs) <= _MOST else ()
+    if len(jobs) + sum(map(len, controls)) > _MOST:
         raise PoolError(f"{origin}: a plan has at most {_MOST} members. Make several pools of it.")
     try:
-        check_jobs(jobs)
+        for pool in (jobs, *controls):
+            check_jobs(pool)
     except PoolError as error:
         raise PoolError(f"{origin}: {error}") from error
     data, foreign = (plan_field(table, name, origin, default="") for name in ("data", "foreign"))
-    return Plan(data=data, foreign=foreign, jobs=jobs)
+    return Plan(data=data, foreign=foreign, jobs=jobs, controls=controls)
 
 
 class _Reader:
@@ -200,6 +210,24 @@ class _Reader:
                 raise PoolError(f"{self._origin}: two groups of members are called {name!r}. Give one another name.")
             seen.add(name)
             yield from self._group(group, name, source)
+
+    def controls(self, jobs: Sequence[PoolJob]) -> tuple[tuple[PoolJob, ...], ...]:
+        """Return the jobs of each control source, given those of the pool."""
+        count = self._table.get("controls", 0)
+        if not fits(count, int) or not 0 <= count <= _MOST_CONTROLS:
+            raise PoolError(
+                f"{self._origin}: controls is a number of control sources, at most {_MOST_CONTROLS}; found "
+                f"{quoted(count)}."
+            )
+        if count and jobs[0].origin is not None:
+            raise PoolError(
+                f"{self._origin}: control sources are trained by the source's recipe, which a file does not tell. Give "
+                "[source] an architecture and a recipe, or leave controls out."
+            )
+        if count and not any(job.relation == "surrogate" and job.role == "generate" for job in jobs):
+            raise PoolError(f"{self._origin}: control sources have surrogates like the generate ones; there are none.")
+        numbers = range(1, count + 1)
+        return tuple(control_jobs(jobs, number, seed_of=partial(member_seed, self._seed)) for number in numbers)
 
     def _source(self) -> PoolJob:
         where, table = f"{self._origin}: source", self._table.get("source")

@@ -76,6 +76,7 @@ def run(
 
     On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
     """
+    from cae_backends.training.control_pools import train_controls
     from cae_backends.training.pool_jobs import train_pool
 
     instead = {
@@ -106,8 +107,19 @@ def run(
                 replace=replace,
                 progress=stage(progress, "training"),
             )
+            train_controls(
+                made.controls,
+                images,
+                pool,
+                workers=workers,
+                crew=lambda: _crew(cluster, resource or []),
+                device=device,
+                replace=replace,
+                progress=lambda number: stage(progress, f"training control source {number} of {len(made.controls)}"),
+            )
     seconds = time.perf_counter() - start
-    counts = Counter((job.role, job.relation, job.kind) for job in made.jobs)
+    counts = Counter[tuple[str, str, str]]((job.role, job.relation, job.kind) for job in made.jobs)
+    counts += Counter(("control", job.relation, job.kind) for jobs in made.controls for job in jobs)
     if json:
         rows = [{"role": r, "relation": s, "kind": k, "jobs": n} for (r, s, k), n in counts.items()]
         print_json({"pool": str(pool), "jobs": rows, "seconds": None if dry_run else round(seconds, 3)})
@@ -116,7 +128,7 @@ def run(
 
     print_rows(["role", "relation", "kind", "jobs#"], [[*key, str(count)] for key, count in counts.items()])
     if not dry_run:
-        say(f"\n{visible(str(pool))}: {len(made.jobs)} jobs are done; this run took {seconds:.0f} s.")
+        say(f"\n{visible(str(pool))}: {counts.total()} jobs are done; this run took {seconds:.0f} s.")
 
 
 def _plan(plan: Path | None, instead: dict[str, Any], *, seed: int | None) -> "Plan":

@@ -1,15 +1,19 @@
 """Plans: what they mean, that more of the same changes nothing that is there, and what is refused."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cae_backends.datasets import open_data
 from cae_backends.training.jobs import job_digest
+from cae_backends.training.kinds.setup import Setup
 from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.plans import parse_plan, read_plan
 from cae_backends.training.pretrained import Pretrained
+from cae_backends.training.trainers import find_trainer
 from cae_core.errors import CaeError, PoolError
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "pools"
@@ -54,6 +58,69 @@ def test_a_higher_count_leaves_the_others_as_they_are() -> None:
     assert set(few) < set(many)
     other = parse_plan(table(seed=1), origin="p").jobs
     assert not {job.seed for job in few} & {job.seed for job in other}
+
+
+class TestControls:
+    def test_each_has_the_sources_recipe_and_the_generate_surrogates_with_seeds_of_its_own(self) -> None:
+        reference = {"kind": "independent", "recipes": ["fast"], "architectures": ["mlp"], "count": {"generate": 2}}
+        plan = parse_plan(table(controls=2, members=[*table()["members"], reference]), origin="p")
+        assert plan.jobs == parse_plan(table(members=[*table()["members"], reference]), origin="p").jobs
+        originals = [job for job in plan.jobs if job.role == "source" or "generate-hard" in job.name]
+        for number, jobs in enumerate(plan.controls, start=1):
+            prefix = f"control-0{number}-"
+            assert [job.name for job in jobs] == [prefix + job.name for job in originals]
+            assert [job.images_seed for job in jobs] == [originals[0].seed] + [None] * 5
+            for mine, original in zip(jobs, originals, strict=True):
+                same: dict[str, Any] = {
+                    "name": original.name,
+                    "seed": original.seed,
+                    "parent": original.parent,
+                    "images_seed": None,
+                }
+                assert replace(mine, **same) == original
+            assert {job.parent for job in jobs[1:]} == {prefix + "source"}
+        seeds = [job.seed for jobs in (plan.jobs, *plan.controls) for job in jobs]
+        assert len(set(seeds)) == len(seeds)
+
+    def test_the_images_are_drawn_as_the_sources_are(self) -> None:
+        changed = {"architecture": "mlp", "recipe": "digits", "changes": {"share": 0.5}}
+        plan = parse_plan(table(controls=1, source=changed), origin="p")
+        source, control = plan.jobs[0], plan.controls[0][0]
+        portions = [
+            Setup(
+                trainer=find_trainer("torch"),
+                data=open_data("digits", split="train"),
+                architecture=job.architecture,
+                seed=job.seed,
+                recipe=job.recipe,
+                images_seed=job.images_seed,
+            ).portion()
+            for job in (source, control, replace(control, images_seed=None))
+        ]
+        assert portions[0].sha256() == portions[1].sha256() != portions[2].sha256()
+        digests = {job_digest(job, data="", parent="") for job in (control, replace(control, images_seed=None))}
+        assert len(digests) == 2
+
+    def test_they_are_shortened_too(self) -> None:
+        plan = parse_plan(table(controls=1), origin="p").shortened(epochs=1)
+        assert {job.recipe.epochs for job in plan.controls[0]} == {1}
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"controls": -1}, "at most 999"),
+            ({"controls": 1000}, "at most 999"),
+            ({"controls": True}, "at most 999"),
+            ({"controls": "19"}, "at most 999"),
+            ({"controls": 999, "members": [table()["members"][0] | {"count": {"generate": 11}}]}, "at most 10000"),
+            ({"controls": 1, "members": []}, "there are none"),
+            ({"controls": 1, "source": {"file": "pyproject.toml"}}, "which a file does not tell"),
+        ],
+    )
+    def test_what_makes_no_controls_is_refused(self, changes: dict[str, Any], message: str) -> None:
+        changes = changes | ({"members": []} if "source" in changes else {})
+        with pytest.raises(PoolError, match=message):
+            parse_plan(table(**changes), origin="p", folder=EXAMPLES.parents[1])
 
 
 def test_snapshots_only_where_independence_does_not_matter() -> None:

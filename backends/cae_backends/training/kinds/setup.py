@@ -34,6 +34,7 @@ class Setup:
         snapshots: epochs after which the weights are kept.
         progress: called after each epoch.
         weights: pretrained ones that a fresh network starts from, see `Trainer.build`.
+        images_seed: draws the share of the data instead; None: the seed does.
         adopted: whether the source is the network of a file, which the trainer cannot build.
     """
 
@@ -47,6 +48,7 @@ class Setup:
     snapshots: Collection[int] = ()
     progress: StageProgress | None = None
     weights: PretrainedWeights = None
+    images_seed: int | None = None
     adopted: bool = False
 
     def fresh(self) -> Network:
@@ -80,7 +82,8 @@ class Setup:
         return self.queries if self.recipe.share == 1 else self.queries[self._chosen(len(self.queries))]
 
     def _chosen(self, count: int) -> NDArray[np.int64]:
-        order = np.random.default_rng(self.seed).permutation(count)
+        seed = self.seed if self.images_seed is None else self.images_seed
+        order = np.random.default_rng(seed).permutation(count)
         return order[: max(2, round(self.recipe.share * count))]
 
     def fit(
