@@ -14,6 +14,7 @@ from cae_core.calibration.groups import Group
 from cae_core.calibration.standing import Ranking, Seen
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.adjustment import adjusted_scores, outside_hull, predicted_scores
+from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.score import Score
 
 __all__ = ["LEAST_PROBES", "Adjustment", "adjusted_in_vain", "rates_by_kind"]
@@ -50,6 +51,7 @@ class Adjustment:
         rows: int64 (r,), which of them count.
         seen: what the suspect showed.
         degree: of the polynomial in benign accuracy.
+        exposure: of these references.
     """
 
     fingerprint: Fingerprint = field(repr=False)
@@ -57,6 +59,7 @@ class Adjustment:
     rows: Labels
     seen: Seen
     degree: int
+    exposure: Exposure = Exposure.UNKNOWN
 
     @property
     def outside(self) -> bool:
@@ -68,7 +71,13 @@ class Adjustment:
         rates, accuracy = self._measured(self.references, self.rows)
         together = np.column_stack([rates, self._rates]), np.append(accuracy, self._accuracy)
         scores = adjusted_scores(*together, self.degree)
-        return Ranking(score=Score.ADJUSTED, value=float(scores[-1]), rows=self.rows, scores=scores[:-1])
+        return Ranking(
+            score=Score.ADJUSTED,
+            value=float(scores[-1]),
+            rows=self.rows,
+            scores=scores[:-1],
+            exposure=self.exposure,
+        )
 
     def among_surrogates(self, surrogates: Group) -> Ranking:
         """Rank the suspect by how far it and each surrogate lies from what the references alone lead to expect."""
@@ -82,8 +91,14 @@ class Adjustment:
             accuracies=np.append(their_accuracy, self._accuracy),
             degree=self.degree,
         )
-        value = float(scores[-1])
-        return Ranking(score=Score.ADJUSTED, value=value, rows=everyone, scores=scores[:-1], high=False)
+        return Ranking(
+            score=Score.ADJUSTED,
+            value=float(scores[-1]),
+            rows=everyone,
+            scores=scores[:-1],
+            high=False,
+            exposure=self.exposure,
+        )
 
     @property
     def _accuracy(self) -> float:
@@ -95,8 +110,7 @@ class Adjustment:
 
     @property
     def _kinds(self) -> Labels:
-        kinds = getattr(self.fingerprint, "example_kinds", np.zeros(len(self.fingerprint), np.int64))
-        return np.asarray(kinds, np.int64)[self.seen.asked]
+        return self.fingerprint.example_kinds[self.seen.asked]
 
     def _measured(self, group: Group, rows: Labels) -> tuple[Floats64, Floats64]:
         """Return match rates by kind (k, r) and accuracies (r,) over what the suspect was asked."""

@@ -19,12 +19,14 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
 from cae_core.fingerprint.scores import scores_of
 from cae_core.models import Predictions
+from cae_core.pool.exposure import exposure_of
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.pool.seen_outputs import SeenOutputs
 from cae_core.progress import StageProgress, detail, silent
 from cae_core.statistics.adjustment import DEFAULT_DEGREE, check_degree
+from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import DEFAULT_SCORE, Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
@@ -56,6 +58,7 @@ class CalibrationSettings:
             references.
         degree: of the polynomial in benign accuracy that the adjusted score takes out.
         null: the hypothesis that an accusation rejects, see `NullHypothesis`.
+        exposure: which groups of references count, those by what they saw of the seeds: by default all, the largest p.
     """
 
     fpr: float = 0.05
@@ -65,6 +68,7 @@ class CalibrationSettings:
     keep: int | None = None
     degree: int = DEFAULT_DEGREE
     null: str = NullHypothesis.REFERENCES
+    exposure: str = ExposureRule.LARGEST
 
     def __post_init__(self) -> None:
         models_needed(self.fpr)
@@ -75,16 +79,18 @@ class CalibrationSettings:
             object.__setattr__(self, "score", Score.CAEACC if counts else DEFAULT_SCORE)
         Score.named(self.score)
         check_degree(self.degree)
+        ExposureRule.named(self.exposure)
         if self.parametric and self.score != Score.CAEACC:
             raise OptionError("A parametric p-value is a model of counts of matches; it takes --score caeacc.")
         if null.asks_controls:
             self._check_sources()
 
     def _check_sources(self) -> None:
-        if self.parametric or self.score != Score.CAEACC or self.keep is not None:
+        assumes = ExposureRule.named(self.exposure).assumed is not None
+        if self.parametric or self.score != Score.CAEACC or self.keep is not None or assumes:
             raise OptionError(
                 f"--null {self.null} ranks the claimed source among sources that are treated alike: it takes --score "
-                "caeacc, without --parametric and --keep."
+                "caeacc, without --parametric, --keep and --exposure."
             )
 
 
@@ -207,6 +213,7 @@ def calibrate(
         weights = match_weights(rates)
         if not null.asks_controls:  # no example of the controls is left out either
             chosen = choose_examples(rates, settings.keep)
+    references = asker.group(members.references)
     calibration = Calibration(
         fingerprint_id=fingerprint.id,
         score=_deciding_score(settings, fingerprint, len(members.references)),
@@ -215,13 +222,14 @@ def calibrate(
         parametric=settings.parametric,
         chosen=chosen,
         weights=weights,
-        references=asker.group(members.references),
+        references=references,
         surrogates=asker.group(members.surrogates),
         screen=asker.group(members.screen).models,
         fingerprint_sha256=fingerprint.content_sha256,
         null=null,
         known=asker.known(),
         degree=settings.degree,
+        exposure=_exposure_rule(settings, references),
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 
@@ -231,6 +239,21 @@ def _deciding_score(settings: CalibrationSettings, fingerprint: Fingerprint, ref
     if score == Score.ADJUSTED and adjusted_in_vain(len(fingerprint.probe_images), references, settings.degree):
         return Score.CAEACC
     return score
+
+
+def _exposure_rule(settings: CalibrationSettings, references: Group) -> ExposureRule:
+    """Return which groups count; where no manifest says what the references saw, they are one, as ever."""
+    rule = ExposureRule.named(settings.exposure)
+    exposures = [model.exposure for model in references.models]
+    if rule.assumed is None:
+        apart = any(exposures) and not NullHypothesis.named(settings.null).asks_controls
+        return rule if apart else ExposureRule.ONE_GROUP
+    if not rule.groups(exposures):
+        raise PoolError(
+            f"No reference of the role calibrate is {rule.assumed.words.replace('its', 'the')}, as --exposure {rule} "
+            "takes them. Say in the manifest what each was trained on (trained_on), or leave --exposure out."
+        )
+    return rule
 
 
 def _check_roles(references: int, screened: list[int], settings: CalibrationSettings) -> None:
@@ -296,7 +319,7 @@ class _Asker:
         found = [by_path[member.path] for member in members]
         labels = np.array([asked.labels for asked in found], np.int64).reshape(-1, len(self.images))
         return Group(
-            models=tuple(_described_model(asked) for asked in found),
+            models=tuple(_described_model(asked, fingerprint) for asked in found),
             answers=labels[:, fingerprint.rows(EXAMPLE)],
             right=labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels,
             further={k.name: labels[:, fingerprint.rows(k)] for k in FURTHER if len(fingerprint.of(k))},
@@ -378,7 +401,7 @@ def _refuse_useless(asked: AskedModel, fingerprint: Fingerprint) -> None:
         raise PoolError(f"{asked.member.path}: {reason} Correct its contract, or remove it.")
 
 
-def _described_model(asked: AskedModel) -> CalibrationModel:
+def _described_model(asked: AskedModel, fingerprint: Fingerprint) -> CalibrationModel:
     member = asked.member
     return CalibrationModel(
         name=member.name,
@@ -386,6 +409,8 @@ def _described_model(asked: AskedModel) -> CalibrationModel:
         kind=member.kind,
         architecture=member.architecture,
         ancestor=member.ancestor,
+        recipe=member.recipe,
+        exposure=exposure_of(member, fingerprint),
     )
 
 

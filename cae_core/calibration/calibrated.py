@@ -1,5 +1,6 @@
 """What suspects are examined by: a fingerprint with the calibration that belongs to it, read once and hashed once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +13,11 @@ from cae_core.calibration.adjusting import Adjustment
 from cae_core.calibration.file import calibration_digest, save_calibration, unpack_calibration
 from cae_core.calibration.groups import Group, LabelDrift, answer_shares
 from cae_core.calibration.record import Calibration
-from cae_core.calibration.standing import Ranking, Seen, Standing
+from cae_core.calibration.standing import Ranking, Seen, Standing, largest
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.fingerprint.file import Fingerprint, FingerprintFile, save_fingerprint
 from cae_core.paths import StrPath
+from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import least_accused
 
@@ -84,33 +86,50 @@ class CalibratedFingerprint:
         """
         calibration = self._calibrated()
         which = calibration.score if score is None else score
-        if which != Score.ADJUSTED:
-            return Standing(
-                references=(self._high(seen, which, compared),), surrogates=(self._low(seen, which, compared),)
-            )
-        adjustment = Adjustment(
-            fingerprint=self.fingerprint,
-            references=calibration.references,
-            rows=np.arange(len(calibration.references)),
-            seen=seen,
-            degree=calibration.degree,
-        )
-        high, low = [adjustment.among_references()], [adjustment.among_surrogates(calibration.surrogates)]
-        if adjustment.outside:
-            high.append(self._high(seen, Score.CAEACC, compared))
-            low.append(self._low(seen, Score.CAEACC, compared))
-        return Standing(references=tuple(high), surrogates=tuple(low), outside=adjustment.outside)
+        groups = calibration.reference_groups()
+        if which == Score.ADJUSTED:
+            return self._adjusted(seen, groups)
+        high = (self._high(seen, which, group, compared) for group in groups.items())
+        return Standing(references=tuple(high), surrogates=(self._low(seen, which, compared),))
 
-    def _high(self, seen: Seen, score: Score, compared: Labels | None) -> Ranking:
-        return self._ranking(self._calibrated().references, seen, score, compared, high=True)
+    def _adjusted(self, seen: Seen, groups: Mapping[Exposure, Labels]) -> Standing:
+        calibration = self._calibrated()
+        high: list[Ranking] = []
+        low: list[Ranking] = []
+        outside = False
+        for exposure, rows in groups.items():
+            adjustment = Adjustment(
+                fingerprint=self.fingerprint,
+                references=calibration.references,
+                rows=rows,
+                seen=seen,
+                degree=calibration.degree,
+                exposure=exposure,
+            )
+            high.append(adjustment.among_references())
+            low.append(adjustment.among_surrogates(calibration.surrogates))
+            if adjustment.outside:
+                outside = True
+                high.append(self._high(seen, Score.CAEACC, (exposure, rows), None))
+        if outside:
+            low.append(self._low(seen, Score.CAEACC, None))
+        return Standing(references=tuple(high), surrogates=tuple(low), outside=outside)
+
+    def _high(self, seen: Seen, score: Score, among: tuple[Exposure, Labels], compared: Labels | None) -> Ranking:
+        scores = self._scores(self._calibrated().references, seen, score, compared)[among[1]]
+        value = self._value(seen, score)
+        return Ranking(score=score, value=value, rows=among[1], scores=scores, exposure=among[0])
 
     def _low(self, seen: Seen, score: Score, compared: Labels | None) -> Ranking:
-        return self._ranking(self._calibrated().surrogates, seen, score, compared, high=False)
+        scores = self._scores(self._calibrated().surrogates, seen, score, compared)
+        value = self._value(seen, score)
+        return Ranking(score=score, value=value, rows=np.arange(len(scores)), scores=scores, high=False)
 
-    def _ranking(self, group: Group, seen: Seen, score: Score, compared: Labels | None, *, high: bool) -> Ranking:
-        value = self._calibrated().scored(seen.matches[np.newaxis], seen.asked, score)
-        scores = self.scores(group, seen.asked if compared is None else compared, score)
-        return Ranking(score=score, value=float(value[0]), rows=np.arange(len(group)), scores=scores, high=high)
+    def _value(self, seen: Seen, score: Score) -> float:
+        return float(self._calibrated().scored(seen.matches[np.newaxis], seen.asked, score)[0])
+
+    def _scores(self, group: Group, seen: Seen, score: Score, compared: Labels | None) -> Floats64:
+        return self.scores(group, seen.asked if compared is None else compared, score)
 
     def threshold(self) -> float | None:
         """Return the least deciding score, over all chosen examples, that is called a surrogate; None: none is.
@@ -120,12 +139,16 @@ class CalibratedFingerprint:
         calibration, asked = self._calibrated(), np.flatnonzero(self.chosen)
         if calibration.score == Score.ADJUSTED or calibration.null.asks_controls:
             return None
-        return least_accused(
-            self.scores(calibration.references, asked, calibration.score),
-            len(asked),
-            fpr=calibration.fpr,
-            score=calibration.score,
-            parametric=calibration.parametric,
+        scores = self.scores(calibration.references, asked, calibration.score)
+        return largest(
+            least_accused(
+                scores[rows],
+                len(asked),
+                fpr=calibration.fpr,
+                score=calibration.score,
+                parametric=calibration.parametric,
+            )
+            for rows in calibration.reference_groups().values()
         )
 
     def label_drift(self) -> LabelDrift | None:

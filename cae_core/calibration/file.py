@@ -23,6 +23,7 @@ from cae_core.fingerprint.kinds import CONTROL, FURTHER
 from cae_core.models import NO_ANSWER
 from cae_core.reading import reading
 from cae_core.statistics.adjustment import DEFAULT_DEGREE, DEGREES
+from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
@@ -32,7 +33,11 @@ CALIBRATION_FORMAT = 1
 
 _NAME = "calibration"
 _SETTINGS = ("fingerprint_id", "score", "fpr", "fnr", "parametric")
-_LATER: dict[str, Any] = {"degree": DEFAULT_DEGREE, "null": NullHypothesis.REFERENCES}
+_LATER: dict[str, Any] = {
+    "degree": DEFAULT_DEGREE,
+    "null": NullHypothesis.REFERENCES,
+    "exposure": ExposureRule.ONE_GROUP,
+}
 """Settings that came later, with what was meant before; they stand in the file only where they differ from it."""
 
 _GROUPS = ("references", "surrogates")
@@ -98,13 +103,13 @@ def _pack(calibration: Calibration, digest: str = "") -> Attachment:
     metadata |= {
         name: getattr(calibration, name) for name, before in _LATER.items() if getattr(calibration, name) != before
     }
-    metadata["screen"] = [dataclasses.asdict(model) for model in calibration.screen]
+    metadata["screen"] = [model.described() for model in calibration.screen]
     tensors: dict[str, NDArray[Any]] = {"chosen": calibration.chosen.astype(np.uint8)}
     if calibration.weights is not None:
         tensors["weights"] = calibration.weights
     for relation in _GROUPS:
         group: Group = getattr(calibration, relation)
-        metadata[relation] = [dataclasses.asdict(model) for model in group.models]
+        metadata[relation] = [model.described() for model in group.models]
         tensors[f"{relation}.answers"] = group.answers
         tensors[f"{relation}.right"] = group.right.astype(np.uint8)
         tensors |= {f"{relation}.{name}": answers for name, answers in group.further.items() if answers.size}
@@ -124,6 +129,7 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
         degree=read_field(metadata, "degree", int, DEFAULT_DEGREE),
         score=Score.named(metadata["score"]),
         null=NullHypothesis.named(metadata.get("null", "references")),
+        exposure=ExposureRule.named(_text(metadata.get("exposure", ""))),
         screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
         weights=tensors.get("weights"),
@@ -164,13 +170,7 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
     n, weights = len(fingerprint), calibration.weights
     if calibration.score == Score.LLR and (weights is None or calibration.parametric):
         raise ValueError("the score llr takes weights, and no parametric p-value")
-    if calibration.score == Score.ADJUSTED and calibration.parametric:
-        raise ValueError("the adjusted score takes no parametric p-value")
-    if calibration.degree not in DEGREES:
-        raise ValueError(f"degree {calibration.degree}")
-    in_vain = adjusted_in_vain(len(fingerprint.probe_images), len(calibration.references), calibration.degree)
-    if calibration.score == Score.ADJUSTED and in_vain:
-        raise ValueError(in_vain)
+    _check_adjusting(calibration, fingerprint)
     if not (0 < calibration.fpr < 1 and 0 < calibration.fnr < 1):
         raise ValueError(f"rates {calibration.fpr}, {calibration.fnr}")
     if calibration.chosen.shape != (n,) or not calibration.chosen.any():
@@ -182,6 +182,8 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
     least = 0 if calibration.null == NullHypothesis.SOURCES else 1
     if len(calibration.references) < (LEAST_PARAMETRIC if calibration.parametric else least):
         raise ValueError(f"{len(calibration.references)} references")
+    if not calibration.reference_groups():
+        raise ValueError(f"no reference has the exposure {calibration.exposure}")
     for relation in _GROUPS:
         _check_group(getattr(calibration, relation), fingerprint, relation)
     if calibration.null.asks_controls:
@@ -196,10 +198,24 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
 def _check_controls(calibration: Calibration, fingerprint: Fingerprint) -> None:
     if not fingerprint.controls or calibration.score != Score.CAEACC or calibration.parametric:
         raise ValueError("sources are ranked by CAEAcc, and take control sources")
+    if calibration.exposure != ExposureRule.ONE_GROUP:
+        raise ValueError("where sources are ranked, references are one group")
     if not calibration.chosen.all():
         raise ValueError("some examples are left out of the claimed source's only")
     if len(calibration.references) and CONTROL.name not in calibration.references.further:
         raise ValueError("the references were not asked about the control sources")
+
+
+def _check_adjusting(calibration: Calibration, fingerprint: Fingerprint) -> None:
+    if calibration.degree not in DEGREES:
+        raise ValueError(f"degree {calibration.degree}")
+    if calibration.score != Score.ADJUSTED:
+        return
+    if calibration.parametric:
+        raise ValueError("the adjusted score takes no parametric p-value")
+    in_vain = adjusted_in_vain(len(fingerprint.probe_images), len(calibration.references), calibration.degree)
+    if in_vain:
+        raise ValueError(in_vain)
 
 
 def _check_known(known: KnownModels, fingerprint: Fingerprint) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Floats64, Labels
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.statistics.exposure import Exposure
 
 __all__ = ["CalibrationModel", "Group", "KnownModel", "KnownModels", "LabelDrift", "answer_shares", "third_labels"]
 
@@ -23,6 +24,8 @@ class CalibrationModel:
         kind: how it was made, in words.
         architecture: in words.
         ancestor: the pretrained weights that it descends from; empty where none.
+        recipe: how it was trained, in words; empty in calibrations of before.
+        exposure: to the seeds of the examples; unknown in calibrations of before.
     """
 
     name: str
@@ -30,6 +33,13 @@ class CalibrationModel:
     kind: str = ""
     architecture: str = ""
     ancestor: str = ""
+    recipe: str = ""
+    exposure: Exposure = Exposure.UNKNOWN
+
+    def described(self) -> dict[str, str]:
+        """Return it as the file tells it: what came later only where it is known."""
+        later = ("recipe", "exposure")
+        return {name: str(value) for name, value in vars(self).items() if value or name not in later}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from cae_core.calibration.groups import CalibrationModel, Group, KnownModels
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.errors import OptionError
 from cae_core.statistics.adjustment import DEFAULT_DEGREE
+from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.statistics.score import Score
 
 __all__ = ["Calibration", "ModelsBehind"]
@@ -40,6 +41,7 @@ class Calibration:
         null: the hypothesis that an accusation rejects; fixed here.
         known: by what a suspect is known to be one of the models that were asked; empty in calibrations of before.
         degree: of the polynomial in benign accuracy that the adjusted score takes out.
+        exposure: which groups of references count; fixed here.
     """
 
     fingerprint_id: str
@@ -56,6 +58,17 @@ class Calibration:
     null: NullHypothesis = NullHypothesis.REFERENCES
     known: KnownModels = field(default_factory=KnownModels, repr=False)
     degree: int = DEFAULT_DEGREE
+    exposure: ExposureRule = ExposureRule.ONE_GROUP
+
+    def reference_groups(self) -> dict[Exposure, Labels]:
+        """Return which references count, int64 (r_g,), by the group that each belongs to; see `ExposureRule`."""
+        groups = self.exposure.groups([model.exposure for model in self.references.models])
+        return {exposure: np.array(rows, np.int64) for exposure, rows in groups.items()}
+
+    @property
+    def counted(self) -> Labels:
+        """Which references count, int64 (r,), ascending."""
+        return np.sort(np.concatenate(list(self.reference_groups().values())))
 
     def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
         """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.

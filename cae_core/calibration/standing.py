@@ -3,7 +3,7 @@
 A p-value against "independent" is the largest of those that count, so that it is valid wherever any one of them is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
+from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import least_accused
 
-__all__ = ["Ranking", "Seen", "Standing"]
+__all__ = ["Ranking", "Seen", "Standing", "largest"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class Ranking:
         rows: int64 (r,), which of the relation's models these are.
         scores: float64 (r,), theirs.
         high: whether it is asked if the value is unusually high, as among references; else unusually low.
+        exposure: of the references that it is ranked among, or adjusted by; unknown where they are not told apart.
     """
 
     score: Score
@@ -52,6 +54,7 @@ class Ranking:
     rows: Labels
     scores: Floats64
     high: bool = True
+    exposure: Exposure = Exposure.UNKNOWN
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -87,6 +90,13 @@ class Standing:
     references: tuple[Ranking, ...]
     surrogates: tuple[Ranking, ...]
     outside: bool = False
+
+    @property
+    def among(self) -> str:
+        """Which references decide, in words after a noun and a space; empty where all are one group."""
+        if len({ranking.exposure for ranking in self.references}) < 2:
+            return ""
+        return f" {self.high.exposure.words}"
 
     @property
     def high(self) -> Ranking:
@@ -132,9 +142,11 @@ class Standing:
         decides = [self.high] if self.score == Score.ADJUSTED else self.references
         same = [ranking.scores for ranking in decides if ranking.score == self.score]
         found = [least_accused(x, asked, fpr=rate, score=self.score, parametric=parametric) for x in same]
-        return _largest(found)
+        return largest(found)
 
 
-def _largest(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return max(known) if len(known) == len(values) else None
+def largest(thresholds: Iterable[float | None]) -> float | None:
+    """Return the threshold of several groups that all have to be exceeded; None where one of them has none."""
+    found = list(thresholds)
+    known = [threshold for threshold in found if threshold is not None]
+    return max(known) if known and len(known) == len(found) else None

@@ -35,6 +35,8 @@ def describe_models(
     architecture: str = "",
     parent: str = "",
     ancestor: str = "",
+    recipe: str = "",
+    exposure: str = "",
     contract: Contract | None = None,
     trusted: bool = False,
 ) -> list[ManifestRow]:
@@ -49,6 +51,8 @@ def describe_models(
         architecture: in words.
         parent: file stem of the member that they were made from.
         ancestor: the pretrained weights that they descend from.
+        recipe: how they were trained, in words that models of one recipe share.
+        exposure: to the seeds of fingerprints, see `PoolMember`.
         contract: where the files have none.
         trusted: whether the files are one's own: they then run in their user's process, and a form whose opening runs
             code may be opened.
@@ -67,6 +71,8 @@ def describe_models(
         "architecture": architecture,
         "parent": parent,
         "ancestor": ancestor,
+        "recipe": recipe,
+        "exposure": exposure,
         "contract": None if contract is None else _table(contract),
     }
     rows: list[ManifestRow] = [

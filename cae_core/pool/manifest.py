@@ -15,6 +15,7 @@ from cae_core.errors import OptionError, PoolError, quoted
 from cae_core.files.fields import check_known, fits, read_field
 from cae_core.opening.model_files import ModelFiles
 from cae_core.paths import StrPath
+from cae_core.pool.trained_on import TrainedOn, parse_trained_on
 from cae_core.reading import parse_toml, read_limited, reading
 
 __all__ = ["Pool", "PoolMember", "Relation", "Role", "parse_member", "parse_pool", "read_pool"]
@@ -40,6 +41,9 @@ class PoolMember:
         ancestor: the pretrained weights that it descends from.
         twin: file stem of the reference that was trained with its seed, architecture and images, on the truth.
         seed: of its training.
+        recipe: how it was trained, in words that models of one recipe share.
+        trained_on: the images of its training; None: unknown.
+        exposure: to the seeds of fingerprints, ``"all"``, ``"partly"`` or ``"none"``, where that is known otherwise.
         accuracy: on the data set's test images, 0 to 1.
         sha256: of the file, where the manifest knows it.
         contract: where the manifest gives one; else the file's own applies.
@@ -56,6 +60,9 @@ class PoolMember:
     ancestor: str = ""
     twin: str = ""
     seed: int | None = None
+    recipe: str = ""
+    trained_on: TrainedOn | None = None
+    exposure: Literal["", "all", "partly", "none"] = ""
     accuracy: float | None = None
     sha256: str | None = None
     contract: Contract | None = None
@@ -185,7 +192,7 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
     if own is not None and not fits(own, dict):
         raise PoolError(f"{where}: contract must be a table; found {quoted(own)}.")
     contract = parse_contract(own, origin=where, folder=manifest.parent) if own else None
-    values = {k: v for k, v in row.items() if k not in ("path", "contract")}
+    values = {k: v for k, v in row.items() if k not in ("path", "contract", "trained_on")}
     accuracy = values.get("accuracy")
     if isinstance(accuracy, int | float) and not 0 <= accuracy <= 1:
         raise PoolError(f"{where}: accuracy must lie in [0, 1]; found {quoted(accuracy)}.")
@@ -197,7 +204,17 @@ def parse_member(row: Mapping[str, Any], manifest: Path, common: object = None) 
             f"{where}: trusted = true is said of one file, so its sha256 must stand beside it. "
             "`cae pool add --trusted` writes both."
         )
-    return PoolMember(path=manifest.parent / path, contract=contract, **values)
+    trained_on = _trained_on(row, manifest.parent, where)
+    return PoolMember(path=manifest.parent / path, contract=contract, trained_on=trained_on, **values)
+
+
+def _trained_on(row: Mapping[str, Any], folder: Path, where: str) -> TrainedOn | None:
+    if "trained_on" not in row:
+        return None
+    try:
+        return parse_trained_on(row["trained_on"], folder)
+    except OptionError as error:
+        raise PoolError(f"{where}: {error}") from error
 
 
 def _check_disjoint(members: Sequence[PoolMember], manifest: Path) -> None:

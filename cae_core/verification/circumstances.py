@@ -142,11 +142,13 @@ def _extrapolation(subject: CalibratedFingerprint, benign: Answered, options: Ve
     if calibration is None or calibration.null == NullHypothesis.SOURCES:  # which holds for a suspect of any kind
         return None
     right = np.asarray(benign.labels == subject.fingerprint.probe_labels[benign.index])
+    references = calibration.references.right[:, benign.index]
     if deciding_score(calibration, options) == Score.ADJUSTED:
-        return beyond_the_fit(right, calibration.references.right[:, benign.index])
+        found = (beyond_the_fit(right, references[rows]) for rows in calibration.reference_groups().values())
+        return next((sentence for sentence in found if sentence is not None), None)
     if options.rule == 1:
         return outside_range(right, benign_range(calibration, benign.index))
-    return unlike_references(right, calibration.references.right[:, benign.index])
+    return unlike_references(right, references[calibration.counted])
 
 
 def of_extrapolation(sentence: str | None) -> Doubt | None:

@@ -168,7 +168,7 @@ def _high(name: str, standing: Standing, evidence: Evidence) -> str:
             f"{name} {standing.value:.2f} is higher than a beta-binomial model of the references allows "
             f"(p = {evidence.p_value:.4f})"
         )
-    return f"{name} {standing.value:.2f} is {reached_by(evidence)} ({_p_in_words(evidence)})"
+    return f"{name} {standing.value:.2f} is {reached_by(evidence)}{standing.among} ({_p_in_words(evidence)})"
 
 
 def _p_in_words(evidence: Evidence) -> str:
@@ -239,7 +239,7 @@ def _between(
     lacking: list[str] = []
     needed: list[str] = []
     for relation, models, rate in (
-        (_RANKED_AMONG[calibration.null], evidence["independent"].models, calibration.fpr),
+        (_RANKED_AMONG[calibration.null] + standing.among, evidence["independent"].models, calibration.fpr),
         ("surrogates", len(standing.low), calibration.fnr),
     ):
         least = LEAST_PARAMETRIC if calibration.parametric else models_needed(rate)

@@ -27,7 +27,7 @@ def benign_range(calibration: Calibration, probed: Labels) -> tuple[float, float
     """
     if not len(calibration.references) or not len(probed):
         return None
-    accuracy = calibration.references.accuracy(probed)
+    accuracy = calibration.references.accuracy(probed)[calibration.counted]
     return float(accuracy.min()), float(accuracy.max())
 
 

@@ -104,20 +104,26 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
         )
     n, rates = int(calibration.chosen.sum()), (calibration.fpr, calibration.fnr)
     references, surrogates = (
-        np.sort(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1))
+        group.matches(fingerprint)[:, calibration.chosen].sum(axis=1)
         for group in (calibration.references, calibration.surrogates)
     )
-    rank, rank_surrogate = (
-        exceeded_rank(len(counts), rate / 2) for counts, rate in zip((references, surrogates), rates, strict=True)
-    )
+    groups = [np.sort(references[rows]) for rows in calibration.reference_groups().values()]
+    references, k0 = max(((counts, _k0(counts, rates[0], n)) for counts in groups), key=lambda found: found[1])
+    surrogates, rank_surrogate = np.sort(surrogates), exceeded_rank(len(surrogates), rates[1] / 2)
     test = SequentialTest(
         examples=n,
-        k0=int(references[-rank]) if rank else n,  # n: can never be exceeded
+        k0=k0,
         k1=int(surrogates[rank_surrogate - 1]) if rank_surrogate else None,
         fpr=calibration.fpr / 2 / factor,
         fnr=calibration.fnr / 2 / factor,
     )
     return SequentialRun(fingerprint.labels, test, test.start(), (references, surrogates), rates)
+
+
+def _k0(counts: Labels, fpr: float, n: int) -> int:
+    """Return the count that models of a group, with ``counts`` (r,) ascending, may have; n: can never be exceeded."""
+    rank = exceeded_rank(len(counts), fpr / 2)
+    return int(counts[-rank]) if rank else n
 
 
 def out_of_reach(run: SequentialRun, fingerprint: Fingerprint, questions: Sequence[Question]) -> tuple[str, ...]:
@@ -236,13 +242,13 @@ def _remedy(seen: SequentialEvidence, asked: int, calibration: Calibration | Non
 def _needed(calibration: Calibration) -> str:
     """Return what the rates would take where the calibration models are too few; empty otherwise."""
     sides = (
-        (calibration.references, calibration.fpr, "references"),
-        (calibration.surrogates, calibration.fnr, "surrogates"),
+        (min(map(len, calibration.reference_groups().values())), calibration.fpr, "references"),
+        (len(calibration.surrogates), calibration.fnr, "surrogates"),
     )
     return " and ".join(
         f"at least {models_needed(rate / 2)} {relation}"
-        for group, rate, relation in sides
-        if not exceeded_rank(len(group), rate / 2)
+        for models, rate, relation in sides
+        if not exceeded_rank(models, rate / 2)
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cae_core.arrays import Floats32, Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.record import Calibration
 from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.errors import ModelError, OptionError
 from cae_core.fingerprint.file import Fingerprint
@@ -378,7 +379,8 @@ def _parts(places: Sequence[int]) -> Iterator[list[int]]:
 def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> tuple[str, ...]:
     if subject.calibration is None:
         return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
-    told, drifted = of_another_score(subject.calibration, options), subject.label_drift()
+    told = of_another_score(subject.calibration, options) + _assumed(subject.calibration)
+    drifted = subject.label_drift()
     if drifted is not None and drifted.third > _MUCH_DRIFT:
         drift = (
             f"label drift: on {drifted.third:.0%} of the examples the references answer neither the truth nor the "
@@ -386,6 +388,13 @@ def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> t
         )
         return (*told, drift)
     return told
+
+
+def _assumed(calibration: Calibration) -> tuple[str, ...]:
+    exposure = calibration.exposure.assumed
+    if exposure is None:
+        return ()
+    return (f"assumed, and for the accuser to show: the suspect, if independent, was {exposure.words}",)
 
 
 def check_labels(labels: Labels, fingerprint: Fingerprint, name: str) -> None:

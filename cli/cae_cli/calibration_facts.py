@@ -5,6 +5,8 @@ from typing import Any
 
 from cae_cli.verdict_facts import describe_models
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.record import Calibration
+from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 
@@ -27,6 +29,7 @@ def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | Non
         "parametric": calibration.parametric,
         **({"degree": calibration.degree} if calibration.score == Score.ADJUSTED else {}),
         "threshold": subject.threshold(),
+        **_exposure(calibration),
         "matches": {
             relation: sorted(group.matches(subject.fingerprint)[:, subject.chosen].sum(axis=1).tolist())
             for relation, group in (("references", calibration.references), ("surrogates", calibration.surrogates))
@@ -35,6 +38,13 @@ def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | Non
         **({"null": calibration.null.value} if calibration.null.asks_controls else {}),
         **({"controls": subject.fingerprint.controls} if calibration.null.asks_controls else {}),
     }
+
+
+def _exposure(calibration: Calibration) -> dict[str, Any]:
+    if calibration.exposure == ExposureRule.ONE_GROUP:
+        return {}
+    groups = {exposure.value: len(rows) for exposure, rows in calibration.reference_groups().items()}
+    return {"exposure": {"rule": calibration.exposure.value, "references": groups}}
 
 
 def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str]:
@@ -56,9 +66,20 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
         "threshold": ranked[described["null"]] if "null" in described else _threshold(described["score"], threshold),
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
+        **_exposure_lines(described),
         "screened by": f"{described['screen']} models" if described["screen"] else "none",
         **({"references answer": answered} if answered else {}),
     }
+
+
+def _exposure_lines(described: dict[str, Any]) -> dict[str, str]:
+    if "exposure" not in described:
+        return {}
+    groups, rule = described["exposure"]["references"], ExposureRule.named(described["exposure"]["rule"])
+    listed = ", ".join(f"{count} {Exposure(name).words}" for name, count in groups.items())
+    if rule.assumed is None:
+        return {"by exposure": f"{listed}; the largest p counts" if len(groups) > 1 else listed}
+    return {"by exposure": f"{listed}; it is assumed that an independent suspect was, too: that is for you to show"}
 
 
 def _threshold(score: str, threshold: float | None) -> str:

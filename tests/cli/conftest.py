@@ -219,6 +219,8 @@ def calibrated(fingerprint: Path, calibration_pool: CalibrationPool, tmp_path_fa
         str(fingerprint),
         "--fpr",
         "0.2",
+        "--score",
+        "caeacc",
         "--fnr",
         "0.2",
         "--output",

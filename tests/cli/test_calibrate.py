@@ -16,7 +16,7 @@ from tests.cli.test_bad_input import assert_one_sentence, linear_graph
 
 Run = Callable[..., Outcome]
 
-RATES = ("--fpr", "0.2", "--fnr", "0.2")
+RATES = ("--fpr", "0.2", "--fnr", "0.2", "--score", "caeacc")
 
 
 def converted(path: Path, target: Path) -> Path:
@@ -229,7 +229,7 @@ class TestRefusals:
         [
             (("--score", "llr"), "weighed by a screen role, and there is none"),
             (("--keep", "5"), "chosen by a screen role, and there is none"),
-            (("--score", "auc"), "score must be one of caeacc, llr; found 'auc'"),
+            (("--score", "auc"), "score must be one of caeacc, llr, adjusted; found 'auc'"),
             (("--fpr", "0"), "An error rate must lie between 0 and 1; found 0.0"),
             (("--fnr", "1.5"), "An error rate must lie between 0 and 1; found 1.5"),
             (("--parametric", "--score", "llr"), "it takes --score caeacc"),

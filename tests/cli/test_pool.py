@@ -233,9 +233,12 @@ class TestListAndCheck:
         assert outcome.code == 0
         assert f"{changed}: the file has changed" in outcome.err
 
-    def test_check_measures(self, trained: Path, run_cae: Run) -> None:
-        outcome = run_cae("pool", "check", "--pool", trained, "--data", "digits", "--json")
+    def test_check_measures(self, trained: Path, fingerprint: Path, run_cae: Run) -> None:
+        outcome = run_cae("pool", "check", "--pool", trained, "--data", "digits", "-f", fingerprint, "--json")
         assert outcome.code == 0, outcome.err
+        assert {(group["role"], group["exposure"], group["unknown"]) for group in outcome.json()["support"]} == {
+            ("test", "none", 0)  # whose test images the fingerprint was made of
+        }
         models = outcome.json()["models"]
         assert models[0]["agreement"] == 1.0
         assert models[3]["agreement"] > 0.98  # 8-bit weights

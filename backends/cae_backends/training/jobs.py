@@ -53,6 +53,7 @@ class PoolJob:
         trusted: whether the ``origin`` is one's own file, so that a form whose opening runs code may be opened.
         weights: pretrained ones that a network trained from scratch starts from; None: random ones.
         images_seed: draws the recipe's share of the images instead of the seed; None: the seed does.
+        recipe_name: what the plan calls the recipe; empty where there is no plan.
     """
 
     name: str
@@ -69,6 +70,7 @@ class PoolJob:
     trusted: bool = False
     weights: Pretrained | None = None
     images_seed: int | None = None
+    recipe_name: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -215,7 +217,7 @@ def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
         parent: digest of the parent's weights (or of the `origin`), or empty.
     """
     fields = dataclasses.asdict(job) | {"origin": job.origin is not None, "recipe": job.recipe.identity()}
-    del fields["weights"], fields["trusted"]  # consent changes no result
+    del fields["weights"], fields["trusted"], fields["recipe_name"]  # neither consent nor a name changes a result
     if job.images_seed is None:
         del fields["images_seed"]
     if job.weights is not None:

@@ -295,6 +295,7 @@ class _Reader:
                 seed=member_seed(self._seed, member),
                 parent=SOURCE if kind.relation == "surrogate" else "",
                 recipe=self._recipe(recipe, table, where),
+                recipe_name=recipe,
                 trainer=trainer,
                 queries=queries,
                 snapshots=snapshots if role in ("generate", "screen") else 0,

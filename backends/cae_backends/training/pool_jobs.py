@@ -88,7 +88,7 @@ def train_pool(
                 raise
     if run.failures:
         raise PoolError(_summary(run.failures, inventory)) from next(iter(run.failures.values()))
-    write_members(manifest, [(job, inventory.records[job.name]) for job in jobs], store, data.test)
+    write_members(manifest, [(job, inventory.records[job.name]) for job in jobs], store, data)
     return manifest
 
 

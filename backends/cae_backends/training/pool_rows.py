@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cae_backends.training.jobs import PoolJob, ancestor_of
-from cae_backends.training.pool_store import PoolStore, Record
-from cae_core.dataset import ImageSet
+from cae_backends.training.pool_store import PoolData, PoolStore, Record
+from cae_backends.training.training_images import TrainingImages
 from cae_core.files.digests import sha256_of_file
 from cae_core.files.exclusion import exclusive
 from cae_core.files.outputs import MANIFEST, ONNX_MODEL, OutputKind, check_output
@@ -52,25 +52,30 @@ def _check_models(places: Iterable[Path], store: PoolStore, manifest: Path, used
         check_output(path, kind, inputs=inputs)
 
 
-def write_members(manifest: Path, made: Sequence[tuple[PoolJob, Record]], store: PoolStore, test: ImageSet) -> None:
+def write_members(manifest: Path, made: Sequence[tuple[PoolJob, Record]], store: PoolStore, data: PoolData) -> None:
     """Write what the jobs have made into the manifest, and after it what was added from elsewhere.
 
     Args:
         manifest: the file; its added members stay.
         made: finished jobs, in the manifest's order.
         store: of the manifest's folder.
-        test: images by which one model is told from another.
+        data: on which they were trained; by the test images one model is told from another.
 
     Raises:
         PoolError: a model was added in one role and made in another, or stands there twice.
         StorageError: the folder cannot be written.
     """
     jobs = {job.name: job for job, _ in made}
-    rows = [row for job, record in made for row in _rows(job, record, store, ancestor=ancestor_of(job, jobs))]
+    images = TrainingImages.of(data)
+    rows = [
+        row
+        for job, record in made
+        for row in _rows(job, record, store, ancestor=ancestor_of(job, jobs), trained_on=images.seen_by(job))
+    ]
     with exclusive(manifest):  # what is added between reading and writing would be lost
         added = foreign_rows(manifest, trained=store.known_models(), rows=rows)
         if added:
-            check_added(_members(rows, manifest), _members(added, manifest), test)
+            check_added(_members(rows, manifest), _members(added, manifest), data.test)
         write_manifest(manifest, [*rows, *added])
 
 
@@ -79,7 +84,9 @@ def _members(rows: Iterable[ManifestRow], manifest: Path) -> list[PoolMember]:
     return [parse_member({**row, "path": str(row["path"])}, manifest) for row in given]
 
 
-def _rows(job: PoolJob, record: Record, store: PoolStore, *, ancestor: str) -> list[ManifestRow]:
+def _rows(
+    job: PoolJob, record: Record, store: PoolStore, *, ancestor: str, trained_on: ManifestRow | None
+) -> list[ManifestRow]:
     """Return the ``[[model]]`` tables of a job's members."""
     kinds = [job.kind, *(f"{job.kind}, epoch {epoch} of {job.recipe.epochs}" for epoch in job.snapshot_epochs)]
     paths = store.model_paths(job)
@@ -93,6 +100,8 @@ def _rows(job: PoolJob, record: Record, store: PoolStore, *, ancestor: str) -> l
             "parent": job.parent,
             "ancestor": ancestor,
             "seed": job.seed if job.origin is None else None,
+            "recipe": job.recipe_name,
+            "trained_on": trained_on,
             "accuracy": round(accuracy, 6),
             "sha256": digest,
             # what was trained here is one's own, the source of a plan only by the plan's word

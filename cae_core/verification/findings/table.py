@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from cae_core.verification.examination import Examination
 from cae_core.verification.findings.adjusted_score import adjusted_score
+from cae_core.verification.findings.exposure_groups import exposure_groups
 from cae_core.verification.findings.finding import Finding
 from cae_core.verification.findings.other_scores import other_scores
 from cae_core.verification.findings.repeated_errors import repeated_errors
@@ -11,7 +12,13 @@ from cae_core.verification.findings.source_ranks import source_ranks
 
 __all__ = ["FINDINGS", "findings_of"]
 
-FINDINGS: tuple[Callable[[Examination], Finding], ...] = (other_scores, adjusted_score, repeated_errors, source_ranks)
+FINDINGS: tuple[Callable[[Examination], Finding], ...] = (
+    other_scores,
+    adjusted_score,
+    exposure_groups,
+    repeated_errors,
+    source_ranks,
+)
 """The functions that find something; each gets the whole examination."""
 
 

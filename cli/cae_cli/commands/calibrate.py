@@ -39,6 +39,13 @@ def run(
     null: Annotated[
         str, typer.Option(help="What an accusation rejects: references, sources or two-way (docs/verdicts.md).")
     ] = "references",
+    exposure: Annotated[
+        str,
+        typer.Option(
+            help="References that count, by how many of the fingerprint's images they were trained on: largest (the "
+            "largest p over all groups), all, partly or none."
+        ),
+    ] = "largest",
     keep: Annotated[int | None, typer.Option(help="Number of examples to keep, chosen by the screen role.")] = None,
     parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
@@ -65,7 +72,14 @@ def run(
     from cae_core.workflows import calibrate_fingerprint
 
     settings = CalibrationSettings(
-        fpr=fpr, fnr=fnr, score=score or "", parametric=parametric, keep=keep, degree=degree, null=null
+        fpr=fpr,
+        fnr=fnr,
+        score=score or "",
+        parametric=parametric,
+        keep=keep,
+        degree=degree,
+        null=null,
+        exposure=exposure,
     )
     opened = OpenPool(device=device, limits=parse_limits(limits))
     members = calibration_members(

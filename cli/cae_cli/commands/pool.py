@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cae_core.dataset import ImageSet
     from cae_core.pool.check import MemberReport
     from cae_core.pool.manifest import PoolMember
+    from cae_core.pool.support import GroupSupport
 
 __all__ = ["add", "app", "check", "list_members"]
 
@@ -65,6 +66,9 @@ def check(
     data: DataName,
     pool: PoolPath = DEFAULT_POOL,
     split: Split = "test",
+    fingerprint: Annotated[
+        Path | None, typer.Option("--fingerprint", "-f", help="Also say which rates the references support for it.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
@@ -80,8 +84,10 @@ def check(
     from cae_core.pool.check import refuse_problems
     from cae_core.pool.manifest import read_pool
 
-    reports = _check(read_pool(pool).members, _images(data, split), device, limits)
-    _show(reports, every=every, json=json)
+    members = read_pool(pool).members
+    support = None if fingerprint is None else _supported(members, fingerprint)
+    reports = _check(members, _images(data, split), device, limits)
+    _show(reports, every=every, json=json, support=support)
     refuse_problems(reports, str(pool))
 
 
@@ -99,6 +105,10 @@ def add(
     architecture: Annotated[str, typer.Option(help="Architecture of the models, in words.")] = "",
     parent: Annotated[str, typer.Option(help="File stem of the member that the models were made from.")] = "",
     ancestor: Annotated[str, typer.Option(help="Pretrained weights that the models descend from.")] = "",
+    recipe: Annotated[str, typer.Option(help="How the models were trained, in words that one recipe shares.")] = "",
+    exposure: Annotated[
+        str, typer.Option(help="How many of a fingerprint's images they were trained on: all, partly or none.")
+    ] = "",
     contract: Annotated[
         str | None, typer.Option(help="Contract where the files have none: a TOML file, or inline; see verify.")
     ] = None,
@@ -127,6 +137,8 @@ def add(
         architecture=architecture,
         parent=parent,
         ancestor=ancestor,
+        recipe=recipe,
+        exposure=exposure,
         contract=None if contract is None else read_contract(contract),
         trusted=trusted,
     )
@@ -157,10 +169,43 @@ def _asking() -> Iterator[StageProgress]:
         yield stage(progress, "asking models")
 
 
-def _show(reports: "Sequence[MemberReport]", *, every: bool, json: bool) -> None:
+def _supported(members: "Sequence[PoolMember]", fingerprint: Path) -> "list[GroupSupport]":
+    from cae_core.fingerprint.file import load_fingerprint
+    from cae_core.pool.support import supported
+
+    return supported(members, load_fingerprint(fingerprint))
+
+
+def _show(
+    reports: "Sequence[MemberReport]", *, every: bool, json: bool, support: "list[GroupSupport] | None" = None
+) -> None:
     if json:
-        print_json({"models": reports})
+        print_json({"models": reports} | ({} if support is None else {"support": support}))
         return
+    _show_members(reports, every=every)
+    if support is not None:
+        _show_support(support)
+
+
+def _show_support(support: "list[GroupSupport]") -> None:
+    from cae_cli.render import print_rows
+
+    columns = ["role", "references", "models#", "least rate#", "recipes#", "architectures#"]
+    rows = [
+        [
+            group.role,
+            group.exposure.words + (f" ({group.unknown} of them unknown)" if group.unknown else ""),
+            str(group.models),
+            f"{group.least_rate:.3g}",
+            str(group.recipes),
+            str(group.architectures),
+        ]
+        for group in support
+    ]
+    print_rows(columns, rows, title="What the references support")
+
+
+def _show_members(reports: "Sequence[MemberReport]", *, every: bool) -> None:
     if every or len(reports) <= _SHOWN_ONE_BY_ONE:
         from cae_cli.render import print_rows
 

@@ -28,6 +28,7 @@ from cae_core.errors import DataError, PoolError
 from cae_core.files.digests import sha256_of_file
 from cae_core.pool.manifest import read_pool
 from cae_core.pool.manifest_writing import append_rows
+from cae_core.pool.trained_on import TrainedOn
 from tests.backends.blobs import SHAPE, blobs
 from tests.backends.installing import install
 
@@ -180,6 +181,30 @@ class TestTrainPool:
             assert member.contract == Contract(
                 layout="NCHW", range=(0.0, 1.0), output="logits", channels="GRAY", size=(8, 8)
             )
+
+    def test_the_manifest_says_what_each_was_trained_on(self, tmp_path: Path) -> None:
+        half = replace(SHORT, share=0.5)
+        jobs = [
+            job("source", "source", recipe=half, recipe_name="owner"),
+            *(job("all"), job("half", recipe=half, seed=9), job("tuned", "fine-tuned")),
+            job("thief", "hard labels", queries="foreign"),
+        ]
+        data = PoolData(DATA.train, DATA.test, blobs(40, seed=7).images)
+        train(tmp_path, jobs, data)
+        found = {member.name: member for member in read_pool(tmp_path / "pool.toml").members}
+        own: dict[str, Any] = {
+            "data": DATA.train.sha256(),
+            "count": len(DATA.train),
+            "apart_from": (DATA.test.sha256(),),
+        }
+        assert found["all"].trained_on == TrainedOn(**own)
+        assert found["half"].trained_on == TrainedOn(**own, share=0.5, seed=9)
+        assert (found["source"].recipe, found["all"].recipe) == ("owner", "")
+        assert found["tuned"].trained_on is None  # its parent's images are not its own
+        thief = found["thief"].trained_on
+        assert thief is not None
+        assert (thief.count, thief.apart_from) == (40, (DATA.test.sha256(), DATA.train.sha256()))
+        assert thief.data not in thief.apart_from
 
     def test_second_run_starts_no_worker(self, tmp_path: Path) -> None:
         assert sorted(train(tmp_path).made) == sorted(job.name for job in JOBS)
@@ -416,6 +441,7 @@ class TestDigest:
         before = "85ccf9c0dc0352c0e7f2ccf69ce05a70b57c9b44e61e30bdb30380f54fe24e9f"  # made before `l2` was there
         assert job_digest(plain, data="d", parent="") == before
         assert job_digest(replace(plain, recipe=Recipe(l2=1e-4)), data="d", parent="") != before
+        assert job_digest(replace(plain, recipe_name="own"), data="d", parent="") == before
 
     def test_pretrained_weights_count_by_their_content(self) -> None:
         weights = {

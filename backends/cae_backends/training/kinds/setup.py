@@ -13,6 +13,7 @@ from cae_backends.training.fitting import Targets, fit
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Network, Trainer, Weights
 from cae_core.dataset import ImageSet
+from cae_core.pool.trained_on import trained_share
 from cae_core.preprocessing import mean_image_contract, per_channel_contract
 from cae_core.progress import StageProgress
 
@@ -83,8 +84,7 @@ class Setup:
 
     def _chosen(self, count: int) -> NDArray[np.int64]:
         seed = self.seed if self.images_seed is None else self.images_seed
-        order = np.random.default_rng(seed).permutation(count)
-        return order[: max(2, round(self.recipe.share * count))]
+        return trained_share(count, self.recipe.share, seed)
 
     def fit(
         self,

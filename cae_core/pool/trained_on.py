@@ -1,0 +1,136 @@
+"""On which images a model was trained, as a manifest says it: a data set, and which part of its images.
+
+```toml
+[[model]]
+path = "theirs.onnx"
+trained_on = { data = "cifar10", share = 0.5, seed = 1, count = 50000 }
+```
+
+The data set is named as `open_data` does, or by the SHA-256 of its images and labels. Its part is a random share, as
+`cae pool train` draws it (``numpy.random.default_rng(seed).permutation(count)``, the first ``share`` of it, at least
+two images), a file of ``indices``, or all of it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cae_core.arrays import Labels
+from cae_core.errors import OptionError, quoted
+from cae_core.files.fields import check_known, read_field
+from cae_core.reading import read_limited, reading
+
+__all__ = ["TrainedOn", "parse_trained_on", "trained_share"]
+
+_LARGEST = 1 << 28
+"""Bytes of a file of indices at most: 30 million images."""
+
+_MOST = 1 << 25
+"""Images of a data set at most."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """The images that a model was trained on.
+
+    Attributes:
+        data: name of the data set, or the SHA-256 of its images and labels, see `ImageSet.sha256`.
+        split: of a data set that is named, the part: ``"train"``, ``"test"`` or ``"all"``.
+        count: how many images the data set has; 0 where unknown.
+        share: of them, which share was drawn, in (0, 1].
+        seed: by which it was drawn.
+        indices: a file of their places instead, an integer array (k,) as ``.npy``; None: the share.
+        apart_from: SHA-256 of data sets of which the model saw no image, such as the test images.
+    """
+
+    data: str
+    split: str = "train"
+    count: int = 0
+    share: float = 1.0
+    seed: int = 0
+    indices: Path | None = None
+    apart_from: tuple[str, ...] = ()
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether the data set is named by its SHA-256."""
+        return _SHA256.fullmatch(self.data) is not None
+
+    def saw(self, places: Labels) -> NDArray[np.bool_]:
+        """Return bool (k,): which of the images at these ``places`` (k,) of the data set the model was trained on.
+
+        Raises:
+            OptionError: the file of indices cannot be read, or is none.
+        """
+        if self.indices is not None:
+            return np.isin(places, _indices(self.indices))
+        if self.share == 1:
+            return np.ones(len(places), bool)
+        return np.isin(places, trained_share(self.count, self.share, self.seed))
+
+
+def trained_share(count: int, share: float, seed: int) -> Labels:
+    """Return the places (k,) of a random share of ``count`` images, at least two of them."""
+    return np.random.default_rng(seed).permutation(count)[: max(2, round(share * count))]
+
+
+def parse_trained_on(table: object, folder: Path) -> TrainedOn:
+    """Make one of a manifest's table.
+
+    Args:
+        table: the fields.
+        folder: where a relative path of ``indices`` starts from.
+
+    Raises:
+        OptionError: a field is unknown, missing or wrong.
+    """
+    if not isinstance(table, Mapping):
+        raise OptionError(f'trained_on must be a table, such as {{ data = "cifar10" }}; found {quoted(table)}.')
+    fields = cast("Mapping[str, Any]", table)
+    check_known(fields, ("data", "split", "count", "share", "seed", "indices", "all", "apart_from"))
+    share, indices = read_field(fields, "share", float, 1.0), read_field(fields, "indices", str, "")
+    count, seed = read_field(fields, "count", int, 0), read_field(fields, "seed", int, 0)
+    if not 0 < share <= 1 or not 0 <= count <= _MOST or seed < 0:
+        raise OptionError("trained_on: share lies in (0, 1], count in 0 .. 2^25, and seed is not negative.")
+    if read_field(fields, "all", bool, default=False) and (indices or share < 1):
+        raise OptionError("trained_on: all = true leaves no share and no indices. Leave one of them out.")
+    if share < 1 and not (count or indices):
+        raise OptionError("trained_on: which images a share is depends on their number; give count beside share.")
+    return TrainedOn(
+        data=_named(fields),
+        split=read_field(fields, "split", str, "train"),
+        count=count,
+        share=share,
+        seed=seed,
+        indices=folder / indices if indices else None,
+        apart_from=tuple(read_field(fields, "apart_from", list[str], [])),
+    )
+
+
+def _named(fields: Mapping[str, Any]) -> str:
+    data: str = read_field(fields, "data", str)
+    if not data:
+        raise OptionError("trained_on: data names no data set.")
+    return data
+
+
+def _indices(path: Path) -> Labels:
+    with reading(path, OptionError, fault="the indices of trained_on are refused", unread="they cannot be read"):
+        content = read_limited(path, _LARGEST)
+        found = _array(content)
+        if found.ndim != 1 or found.dtype.kind not in "iu" or (found < 0).any():
+            raise ValueError(f"places are integers (k,) of at least 0; found {found.dtype} {found.shape}")
+    return np.asarray(found, np.int64)
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    import io
+
+    return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
