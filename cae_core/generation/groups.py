@@ -7,8 +7,9 @@ references answers like the source accuses every innocent model of that group. S
 
 where p_S and p_R are softmax of surrogates and references, mean_g is the mean of p_R[y*] over the n_g references of a
 group and mean the mean over all of them: what two or three references say by chance is drawn towards what all say. The
-groups are those by architecture and by kind. Where a surrogate has a *twin*, a reference of its seed, architecture and
-images that learned the truth of them, their difference leaves only what came from the source; its mean counts as much.
+groups are those by architecture, by kind, by recipe, and by the images that they were trained on. Where a surrogate has
+a *twin*, a reference of its seed, architecture and images that learned the truth of them, their difference leaves only
+what came from the source; its mean counts as much.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class MemberGroups:
         Raises:
             PoolError: a surrogate's twin is not among the references.
         """
-        labels = tuple(x.architecture for x in references), tuple(x.kind for x in references)
+        labels = tuple(zip(*(_attributes(reference) for reference in references), strict=True))
         place = {member.name: index for index, member in enumerate(references)}
         paired = [(index, member) for index, member in enumerate(surrogates) if member.twin]
         for _, member in paired:
@@ -84,3 +85,11 @@ class MemberGroups:
             return gap
         own, other = (np.array(places) for places in zip(*self.twins, strict=True))
         return np.asarray((gap + (surrogates[own] - references[other]).mean(axis=0)) / 2, np.float64)
+
+
+def _attributes(reference: PoolMember) -> tuple[str, ...]:
+    """Return by what a reference belongs to groups; a manifest that lacks one says nothing by it."""
+    trained = reference.trained_on
+    # without the seed of a random share, which would make a group of each model
+    images = "" if trained is None else repr((trained.data, trained.split, trained.share, str(trained.indices or "")))
+    return reference.architecture, reference.kind, reference.recipe, reference.exposure, images

@@ -10,6 +10,7 @@ from cae_core.arrays import Floats64
 from cae_core.errors import PoolError
 from cae_core.generation.groups import MemberGroups
 from cae_core.pool.manifest import PoolMember
+from cae_core.pool.trained_on import TrainedOn
 
 RANDOM = np.random.default_rng(4)
 SURROGATES, REFERENCES = RANDOM.uniform(size=(3, 7)), RANDOM.uniform(size=(5, 7))
@@ -48,6 +49,28 @@ def test_the_worst_group_of_any_attribute_counts() -> None:
     np.testing.assert_allclose(groups.worst(REFERENCES), worst_by_hand())
     expected = [sum(SURROGATES[:, n]) / 3 - worst_by_hand()[n] for n in range(7)]
     np.testing.assert_allclose(groups.worth(SURROGATES, REFERENCES), expected)
+
+
+def test_models_trained_on_the_same_images_are_a_group_whatever_the_seed_of_their_share() -> None:
+    halves = [TrainedOn(data="cifar10", share=0.5, seed=seed) for seed in (1, 2)]
+    whole = TrainedOn(data="cifar10")
+    trained = (*halves, whole, None, None)
+    members = [
+        dataclasses.replace(m, trained_on=t, architecture="", kind="") for m, t in zip(MEMBERS, trained, strict=True)
+    ]
+    assert [mask.tolist() for mask in MemberGroups.of(STOLEN[:1], members).masks] == [
+        [True] * 5,
+        [True, True, False, False, False],
+        [False, False, True, False, False],
+        [False, False, False, True, True],
+    ]
+
+
+@pytest.mark.parametrize("attribute", ["recipe", "exposure"])
+def test_recipe_and_exposure_make_groups(attribute: str) -> None:
+    plain = [dataclasses.replace(m, architecture="", kind="") for m in MEMBERS]
+    members = [dataclasses.replace(m, **{attribute: "all" if i < 2 else "none"}) for i, m in enumerate(plain)]
+    assert [mask.sum() for mask in MemberGroups.of(STOLEN[:1], members).masks] == [5, 2, 3]
 
 
 def test_without_groups_all_references_are_one() -> None:
