@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ def test_models_trained_on_the_same_images_are_a_group_whatever_the_seed_of_thei
 @pytest.mark.parametrize("attribute", ["recipe", "exposure"])
 def test_recipe_and_exposure_make_groups(attribute: str) -> None:
     plain = [dataclasses.replace(m, architecture="", kind="") for m in MEMBERS]
-    members = [dataclasses.replace(m, **{attribute: "all" if i < 2 else "none"}) for i, m in enumerate(plain)]
+    told: list[dict[str, Any]] = [{attribute: "all" if i < 2 else "none"} for i in range(5)]
+    members = [dataclasses.replace(member, **own) for member, own in zip(plain, told, strict=True)]
     assert [mask.sum() for mask in MemberGroups.of(STOLEN[:1], members).masks] == [5, 2, 3]
 
 
