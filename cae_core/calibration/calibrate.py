@@ -246,7 +246,7 @@ def _exposure_rule(settings: CalibrationSettings, references: Group) -> Exposure
     rule = ExposureRule.named(settings.exposure)
     exposures = [model.exposure for model in references.models]
     if rule.assumed is None:
-        apart = any(exposures) and not NullHypothesis.named(settings.null).asks_controls
+        apart = any(exposures) and settings.null != NullHypothesis.SOURCES
         return rule if apart else ExposureRule.ONE_GROUP
     if not rule.groups(exposures):
         raise PoolError(

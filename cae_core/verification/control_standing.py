@@ -94,6 +94,9 @@ class ControlStanding:
 def control_standing(subject: CalibratedFingerprint, answers: FirstAnswers) -> ControlStanding | None:
     """Return it; None where no control source was asked about.
 
+    Where references of several exposures count, it is beside the group that gives the largest p: it is valid if the
+    suspect is like any one of them.
+
     Args:
         subject: that was asked.
         answers: of the suspect; to as many examples of each source.
@@ -109,7 +112,12 @@ def control_standing(subject: CalibratedFingerprint, answers: FirstAnswers) -> C
     rates = _rates(matches, controls.index // len(fingerprint), fingerprint.controls)
     claimed = (of_claimed == fingerprint.labels[examples.index]).mean(axis=1, keepdims=True, dtype=np.float64)
     table = np.hstack([claimed, rates])
-    return ControlStanding(null=calibration.null, asked=len(examples), rates=table[0], references=table[1:])
+    groups = calibration.reference_groups().values() if len(kept) else [np.zeros(0, np.int64)]
+    found = [
+        ControlStanding(null=calibration.null, asked=len(examples), rates=table[0], references=table[1:][rows])
+        for rows in groups
+    ]
+    return max(found, key=lambda standing: standing.p_value)
 
 
 def _rates(matches: Labels | np.ndarray[tuple[int, ...], np.dtype[np.bool_]], of: Labels, sources: int) -> Floats64:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,11 @@ def _given(labels: Labels, counts: Sequence[int], n: int) -> Labels:
 
 
 def calibrated_by(
-    fingerprint: Fingerprint, null: NullHypothesis, rates: Floats64, surrogates: Sequence[int] = (), fpr: float = 0.05
+    fingerprint: Fingerprint,
+    null: NullHypothesis,
+    rates: Floats64,
+    surrogates: Sequence[int] = (),
+    **changes: Any,  # noqa: ANN401
 ) -> Calibration:
     """Return a calibration on references with these match rates (r, m + 1), the claimed source's first.
 
@@ -74,7 +79,7 @@ def calibrated_by(
     """
     n = len(fingerprint)
     counts = np.rint(np.asarray(rates).reshape(-1, 1 + fingerprint.controls) * n).astype(int)
-    made = toy_calibration(fingerprint, counts[:, 0].tolist(), surrogates, null=null, fpr=fpr)
+    made = toy_calibration(fingerprint, counts[:, 0].tolist(), surrogates, null=null, **changes)
     labels = fingerprint.of(CONTROL).labels
     answers = {
         "references": [_given(labels, row[1:].tolist(), n) for row in counts],

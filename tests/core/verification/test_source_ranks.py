@@ -12,6 +12,7 @@ from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.errors import OptionError, PoolError
 from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import CONTROL, EXAMPLE
+from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
 from cae_core.verification.verdict import Suspect
@@ -108,6 +109,24 @@ class TestTwoWay:
                 verdict = ask(answering(FOUR, [own, *counts[1:]]), FOUR, calibration=calibration)
                 assert (verdict.decision.p_value or 1) <= 0.05 or not outcome
                 assert (verdict.decision.verdict == "surrogate") == outcome
+
+    def test_of_references_of_several_exposures_the_largest_p_counts(self) -> None:
+        """The last nine match the claimed source far more often than any other, so that no residual stands out."""
+        rates = self.rates.copy()
+        rates[10:, 0] = 0.95
+        counts = [12, 3, 4, 5, 6]
+        calibration = calibrated_by(FOUR, TWO_WAY, rates, exposure=ExposureRule.LARGEST)
+        models = [
+            dataclasses.replace(model, exposure=Exposure.ALL if row < 10 else Exposure.NONE)
+            for row, model in enumerate(calibration.references.models)
+        ]
+        references = dataclasses.replace(calibration.references, models=tuple(models))
+        calibration = dataclasses.replace(calibration, references=references)
+        own = [count / 20 for count in counts]
+        by_group = [two_way_by_hand([own, *rates[rows].tolist()]) for rows in (slice(0, 10), slice(10, 19))]
+        assert by_group[0] < by_group[1]
+        verdict = ask(answering(FOUR, counts), FOUR, calibration=calibration)
+        assert verdict.decision.p_value == pytest.approx(by_group[1])
 
 
 class TestWhatIsAsked:
