@@ -12,10 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
-from cae_core.errors import GenerationError
+from cae_core.errors import GenerationError, OptionError
 from cae_core.files.outputs import FINGERPRINT, LEDGER, RUN_STATE, check_output
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
@@ -46,6 +49,7 @@ __all__ = [
     "controls_of",
     "forget_checkpoint",
     "generate_fingerprint",
+    "generate_from_log",
     "plan_suspect",
     "replay_file",
     "verify_suspect",
@@ -138,6 +142,83 @@ def generate_fingerprint(
     if made:
         shutil.rmtree(controls_of(output), ignore_errors=True)
     return result
+
+
+def generate_from_log(
+    members: "GenerationMembers",
+    controls: "Sequence[GenerationMembers]",
+    log: "ImageSet",
+    data: "ImageSet",
+    *,
+    date: str,
+    settings: "GenerationSettings",
+    output: StrPath,
+    logs_tried: int = 1,
+    opened: "OpenPool | None" = None,
+    progress: StageProgress = silent,
+) -> Fingerprint:
+    """Choose examples of the source and of its controls from a query log, and write them to ``output``.
+
+    Args:
+        members: of which the source counts; a log takes neither surrogates nor references.
+        controls: of the control sources, likewise.
+        log: the images that were asked; the labels do not count.
+        data: labelled benign images.
+        date: on which the log's digest was fixed, such as 2026-05-31.
+        settings: ``count`` and ``seed`` count.
+        output: the fingerprint's file.
+        logs_tried: how many logs were tried, this one included.
+        opened: what the job has hashed already.
+        progress: called with the sources asked and their number.
+
+    Raises:
+        OptionError: no control source, no such date, images of another size, or see `check_output`.
+        GenerationError: the log has too few images on which a source stands alone.
+        CaeError: see `check_alike`, and as models are opened and asked.
+    """
+    from cae_core.generation.controls import check_alike, with_controls
+    from cae_core.generation.query_log import (
+        accuracies,
+        choose_from_log,
+        distinct,
+        fingerprint_from_log,
+        log_of,
+        told_by,
+    )
+    from cae_core.generation.white_boxes import provenance_of
+    from cae_core.pool.members import OpenPool
+
+    if not controls:
+        raise OptionError("A query log is judged by control sources, and there are none. Name them with --control.")
+    opened = opened or OpenPool()
+    everyone = [dataclasses.replace(each, surrogates=(), references=()) for each in (members, *controls)]
+    check_output(Path(output), FINGERPRINT, inputs=[each.source.path for each in everyone])
+    described = log_of(log.images, date=date, logs_tried=logs_tried)
+    check_alike(everyone[0], everyone[1:], opened=opened)
+    images = distinct(log.images)
+    told: list[NDArray[np.float64]] = []
+    right: list[float] = []
+    for done, each in enumerate(everyone, start=1):
+        detail(progress, "asking sources", each.source.name)
+        model = opened.open(each.source).model
+        told.append(told_by(model, images, len(data.class_names)))
+        right += accuracies([model], data)
+        progress(done, len(everyone))
+    made = [
+        fingerprint_from_log(
+            images,
+            chosen,
+            data,
+            log=described,
+            settings=settings,
+            provenance=provenance_of(each, opened=opened),
+            accuracy=accuracy,
+        )
+        for each, chosen, accuracy in zip(everyone, choose_from_log(np.stack(told), settings.count), right, strict=True)
+    ]
+    fingerprint = with_controls(made[0], made[1:])
+    save_fingerprint(fingerprint, Path(output))
+    return fingerprint
 
 
 def _control_fingerprints(

@@ -191,9 +191,14 @@ def calibrate(
             examples than there are.
         ModelError: a model cannot be opened or asked.
     """
+    null = NullHypothesis.named(settings.null)
+    if fingerprint.query_log is not None and null != NullHypothesis.SOURCES:
+        raise OptionError(
+            "This fingerprint is of a query log, whose images references may have seen with other labels: it takes "
+            "--null sources."
+        )
     screened = [[member for member in members.screen if member.relation == side] for side in ("surrogate", "reference")]
     _check_roles(len(members.references), [len(side) for side in screened], settings)
-    null = NullHypothesis.named(settings.null)
     if null.asks_controls and not fingerprint.controls:
         raise OptionError(
             f"--null {null} takes control sources, and this fingerprint has none. Generate it with --control."

@@ -84,6 +84,11 @@ def seal_file(
         check_output(path, RECORD, inputs=[Path(fingerprint)])
     subject = load_calibrated(fingerprint)
     loaded, calibration = subject.fingerprint, subject.calibration
+    if loaded.query_log is not None:
+        raise VerdictError(
+            f"{fingerprint}: a fingerprint of a query log cannot be sealed: a judge makes examples of his own from the "
+            "source, and has no log. Seal one of the source's own examples."
+        )
     opening = make_opening(
         loaded,
         score=DEFAULT_SCORE if calibration is None else calibration.score,

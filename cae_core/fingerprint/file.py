@@ -26,6 +26,7 @@ from cae_core.fingerprint.control_sources import described_controls
 from cae_core.fingerprint.example_kinds import EXAMPLE_KINDS, NATURAL_ERROR
 from cae_core.fingerprint.kinds import BENIGN, CONTROL, EXAMPLE, FURTHER, KINDS, ImageKind
 from cae_core.fingerprint.provenance import check_provenance
+from cae_core.fingerprint.query_log import QueryLog
 from cae_core.paths import StrPath
 from cae_core.reading import check_depth, read_limited, reading
 
@@ -217,6 +218,11 @@ class Fingerprint:
     def controls(self) -> int:
         """How many control sources there are, m; see `cae_core.fingerprint.controls`."""
         return len(self.of(CONTROL)) // len(self)
+
+    @property
+    def query_log(self) -> QueryLog | None:
+        """The query log that the examples are images of; None where they are of none."""
+        return QueryLog.of(self.generation)
 
     @property
     def source_accuracy(self) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from cae_core.errors import OptionError, quoted
 from cae_core.files.fields import read_field
 from cae_core.fingerprint.control_sources import described_controls
+from cae_core.fingerprint.query_log import QueryLog
 
 __all__ = ["check_provenance"]
 
@@ -42,6 +43,7 @@ def check_provenance(metadata: Mapping[str, Any]) -> None:
     for control in described_controls(generation):
         for member in (control, *read_field(control, "surrogates", list[dict[str, Any]], [])):
             _check_texts(member, "controls")
+    QueryLog.of(generation)
     _check_tools(read_field(metadata, "tools", dict))
 
 

@@ -98,6 +98,7 @@ def circumstances_of(
     adjusted = calibration is not None and deciding_score(calibration, options) == Score.ADJUSTED
     found = (
         _of_benign_images(subject, benign),
+        _of_a_query_log(subject),
         None if options.allow_extrapolation or adjusted else of_extrapolation(extrapolation),
         of_evasion(evasion),
     )
@@ -121,6 +122,21 @@ def _of_benign_images(subject: CalibratedFingerprint, benign: Answered) -> Doubt
         source_accuracy=fingerprint.source_accuracy,
     )
     return of_the_benign_check(reason)
+
+
+def _of_a_query_log(subject: CalibratedFingerprint) -> Doubt | None:
+    """Return the doubt about examples of a query log that are not ranked among sources."""
+    calibration = subject.calibration
+    if subject.fingerprint.query_log is None or (calibration and calibration.null == NullHypothesis.SOURCES):
+        return None
+    return Doubt(
+        blocks=frozenset({"surrogate", "independent", "inconclusive"}),
+        reason="the examples are of a query log, which judges by rank among sources alone",
+        remedy="Calibrate with --null sources.",
+        judge_remedy="Calibrate with --null sources.",
+        alone=True,
+        judge_alone=True,
+    )
 
 
 def of_the_benign_check(reason: str | None) -> Doubt | None:

@@ -28,12 +28,14 @@ class ControlStanding:
         asked: how many examples of each source were asked.
         rates: float64 (m + 1,), the suspect's, with the claimed source first.
         references: float64 (r, m + 1), the references' over the same examples.
+        logs_tried: how many query logs were tried, by which p is multiplied; 1 where the examples are of none.
     """
 
     null: NullHypothesis
     asked: int
     rates: Floats64 = field(repr=False)
     references: Floats64 = field(repr=False)
+    logs_tried: int = 1
 
     @property
     def sources(self) -> int:
@@ -76,10 +78,11 @@ class ControlStanding:
     def p_value(self) -> float:
         """By the hypothesis that decides."""
         as_extreme, of = self.as_extreme
-        return (1 + as_extreme) / (1 + of)
+        return min(1.0, self.logs_tried * (1 + as_extreme) / (1 + of))
 
     def threshold(self, fpr: float) -> float | None:
         """Return the least match rate with the claimed source that gives p <= fpr beside the others; None: none."""
+        fpr /= self.logs_tried
         if self.null == NullHypothesis.TWO_WAY:
             least = least_matches_two_way(self._table, self.asked, fpr) if self.pairs else None
         else:
@@ -113,8 +116,15 @@ def control_standing(subject: CalibratedFingerprint, answers: FirstAnswers) -> C
     claimed = (of_claimed == fingerprint.labels[examples.index]).mean(axis=1, keepdims=True, dtype=np.float64)
     table = np.hstack([claimed, rates])
     groups = calibration.reference_groups().values() if len(kept) else [np.zeros(0, np.int64)]
+    log = fingerprint.query_log
     found = [
-        ControlStanding(null=calibration.null, asked=len(examples), rates=table[0], references=table[1:][rows])
+        ControlStanding(
+            null=calibration.null,
+            asked=len(examples),
+            rates=table[0],
+            references=table[1:][rows],
+            logs_tried=1 if log is None else log.logs_tried,
+        )
         for rows in groups
     ]
     return max(found, key=lambda standing: standing.p_value)

@@ -379,7 +379,7 @@ def _parts(places: Sequence[int]) -> Iterator[list[int]]:
 def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> tuple[str, ...]:
     if subject.calibration is None:
         return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
-    told = of_another_score(subject.calibration, options) + _assumed(subject.calibration)
+    told = of_another_score(subject.calibration, options) + _assumed(subject.calibration) + _of_the_log(subject)
     drifted = subject.label_drift()
     if drifted is not None and drifted.third > _MUCH_DRIFT:
         drift = (
@@ -395,6 +395,19 @@ def _assumed(calibration: Calibration) -> tuple[str, ...]:
     if exposure is None:
         return ()
     return (f"assumed, and for the accuser to show: the suspect, if independent, was {exposure.words}",)
+
+
+def _of_the_log(subject: CalibratedFingerprint) -> tuple[str, ...]:
+    """Return in a sentence what a verdict by a query log takes for granted; none where there is no log."""
+    log = subject.fingerprint.query_log
+    if log is None:
+        return ()
+    tried = f"; p is multiplied by the {log.logs_tried} logs that were tried" if log.logs_tried > 1 else ""
+    sentence = (
+        f"the examples are of a query log whose digest is said to be of {log.date}: the verdict holds if the suspect "
+        f"was first accessed later, and if the log was not chosen in response to the source's answers{tried}"
+    )
+    return (sentence,)
 
 
 def check_labels(labels: Labels, fingerprint: Fingerprint, name: str) -> None:

@@ -79,6 +79,36 @@ def test_a_dry_run_counts_every_sources_questions(ranked: Path, pool: Pool, run_
     assert "takes at least" in few.err
 
 
+def test_a_thief_of_a_query_log_is_accused(pool: Pool, controls: Path, tmp_path: Path, run_cae: Run) -> None:
+    random = np.random.default_rng(4)
+    data = open_data("digits", split="train")
+    log = np.clip(data.images + random.normal(0, 70, data.images.shape), 0, 255).astype(np.uint8)
+    np.savez(tmp_path / "log.npz", images=log, labels=data.labels)
+    path = tmp_path / "log.safetensors"
+    arguments = ("--source", pool.source, "--control", controls, "--trusted", "--data", "digits", "-o", path)
+    made = run_cae(
+        "generate", *arguments, "--queries", tmp_path / "log.npz", "--log-date", "2026-01-31", "--count", "40", "--json"
+    )
+    assert made.code == 0, made.err
+    assert (made.json()["controls"], made.json()["queries"]["count"]) == (3, len(log))
+    assert run_cae("calibrate", "-f", path, "--null", "sources", "--fpr", "0.25").code == 0
+    answers = open_model(str(pool.source)).predict(log).labels
+    write_onnx(tmp_path / "thief.onnx", fit_quickly(900, log, answers))
+    write_onnx(tmp_path / "honest.onnx", fit_quickly(901, log, data.labels))
+    found = {}
+    for name in ("thief", "honest"):
+        verdict = run_cae("verify", "-s", tmp_path / f"{name}.onnx", "-f", path, "--trusted", "--json").json()
+        found[name] = verdict["findings"]["controls"]["rates"]
+        assert any("query log" in warning for warning in verdict["warnings"])
+        if name == "thief":
+            assert verdict["verdict"] == "surrogate", verdict["reason"]
+    assert found["thief"][0] > max(found["thief"][1:]) + 0.2
+    assert abs(found["honest"][0] - np.mean(found["honest"][1:])) < 0.2
+    refused = run_cae("generate", *arguments, "--queries", tmp_path / "log.npz")
+    assert_one_sentence(refused, code=2)
+    assert "2026-05-31" in refused.err
+
+
 def test_a_control_with_fewer_surrogates_is_refused(pool: Pool, controls: Path, tmp_path: Path, run_cae: Run) -> None:
     tables = (controls / "control-01" / "pool.toml").read_text().split("\n\n")
     (tmp_path / "pool.toml").write_text("\n\n".join(tables[:-1]))

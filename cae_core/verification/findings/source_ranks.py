@@ -25,6 +25,7 @@ def source_ranks(examination: Examination) -> Finding:
         "p_sources": controls.p_sources,
         "p_two_way": controls.p_two_way,
         "p_references": p_references,
+        **({"logs_tried": controls.logs_tried} if controls.logs_tried > 1 else {}),
     }
     return Finding(key="controls", value=value, lines=tuple(_lines(controls, p_references)), section="scores")
 

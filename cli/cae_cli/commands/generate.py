@@ -12,9 +12,10 @@ from cae_cli.setting_options import CommandWithSettings, takes_settings
 from cae_cli.streams import complain, say
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.foreign_text import visible
-from cae_core.progress import detail
+from cae_core.progress import detail, stage
 
 if TYPE_CHECKING:
+    from cae_core.fingerprint.file import Fingerprint
     from cae_core.generation.generate import GenerationResult
     from cae_core.generation.settings import GenerationSettings
 
@@ -38,6 +39,16 @@ def run(
         list[Path] | None,
         typer.Option(help="Manifest of a control source, or a folder of such; repeatable (docs/verdicts.md)."),
     ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(help="Query log: images that the source was asked, as --data; with --control and --log-date."),
+    ] = None,
+    log_date: Annotated[
+        str, typer.Option(help="With --queries: when the log's digest was fixed, such as 2026-05-31.")
+    ] = "",
+    logs_tried: Annotated[
+        int, typer.Option(help="With --queries: how many logs were tried, this one included; p is multiplied by it.")
+    ] = 1,
     split: Annotated[
         str | None, typer.Option(help="Part of the data: train, test or both; default: the preset's, else test.")
     ] = None,
@@ -70,7 +81,7 @@ def run(
     from cae_core.generation.settings import PRESET_SPLITS, GenerationSettings
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import control_members, generation_members
-    from cae_core.workflows import checkpoint_of, controls_of, generate_fingerprint
+    from cae_core.workflows import checkpoint_of, controls_of, generate_fingerprint, generate_from_log
 
     chosen = GenerationSettings.from_preset(preset, **settings)
     opened = OpenPool(device=device, limits=parse_limits(limits))
@@ -83,6 +94,23 @@ def run(
         opened=opened,
     )
     controls = control_members(control or [], references=members.references)
+    if queries is not None:
+        with progress_bar() as progress:
+            detail(progress, "reading images", queries)
+            made = generate_from_log(
+                members,
+                controls,
+                open_data(queries, split="all"),
+                open_data(data, split=split or "test"),
+                date=log_date,
+                settings=chosen,
+                output=output,
+                logs_tried=logs_tried,
+                opened=opened,
+                progress=stage(progress, "asking sources"),
+            )
+        _tell_log(made, output, json=json)
+        return
     kept = controls_of(output) if controls else checkpoint_of(output)
     with interruptible(kept=kept), progress_bar() as progress:
         detail(progress, "reading images", data)
@@ -101,6 +129,21 @@ def run(
         print_json(_summary(result, chosen, output))
     else:
         _tell(result, chosen, output)
+
+
+def _tell_log(fingerprint: "Fingerprint", output: Path, *, json: bool) -> None:
+    log = fingerprint.query_log
+    if json:
+        told = None if log is None else log.described()
+        found = {"examples": len(fingerprint), "controls": fingerprint.controls, "queries": told}
+        print_json({"fingerprint": str(output), "id": fingerprint.id, **found})
+        return
+    say(
+        f"{visible(str(output))}: {len(fingerprint)} images of the log for each of {1 + fingerprint.controls} sources "
+        f"(id {fingerprint.id[:12]})"
+    )
+    if log is not None:
+        say(f"The log's digest is {log.sha256}; keep it with its date, {log.date}.")
 
 
 def _summary(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> dict[str, Any]:
