@@ -7,7 +7,9 @@ sign of independence.
 from cae_core.arrays import Labels
 from cae_core.statistics.intervals import clopper_pearson
 
-__all__ = ["check_benign"]
+__all__ = ["benign_settled", "check_benign"]
+
+_CONFIDENCE = 0.99
 
 
 def check_benign(answers: Labels, labels: Labels, *, classes: int, source_accuracy: float) -> str | None:
@@ -27,9 +29,31 @@ def check_benign(answers: Labels, labels: Labels, *, classes: int, source_accura
     if (answers == answers[0]).all() and (labels != labels[0]).any():
         what = "no usable answer" if answers[0] < 0 else f"always the class {answers[0]}"
         return f"it gives {what} on {asked} benign images; are its input range, layout and outputs right?"
-    if clopper_pearson(right, asked, 0.99)[1] < (1 / classes + source_accuracy) / 2:
+    if clopper_pearson(right, asked, _CONFIDENCE)[1] < _halfway(classes, source_accuracy):
         return (
             f"accuracy {right / asked:.0%} on {asked} benign images, where the source has {source_accuracy:.0%}; "
             "is the input range right?"
         )
     return None
+
+
+def benign_settled(answers: Labels, labels: Labels, *, classes: int, source_accuracy: float) -> bool:
+    """Return whether further probes would hardly change what `check_benign` says: the 99 % interval has left halfway.
+
+    Where it always gives the same answer, more are asked: of a few images most can be of one class.
+
+    Args:
+        answers: see `check_benign`, as of the others; at least one.
+        labels: the ground truth.
+        classes: c.
+        source_accuracy: 0 to 1.
+    """
+    low, high = clopper_pearson(int((answers == labels).sum()), len(labels), _CONFIDENCE)
+    halfway = _halfway(classes, source_accuracy)
+    failing = check_benign(answers, labels, classes=classes, source_accuracy=source_accuracy) is not None
+    return high < halfway or (low >= halfway and not failing)
+
+
+def _halfway(classes: int, source_accuracy: float) -> float:
+    """Return the accuracy halfway between chance and the source's."""
+    return (1 / classes + source_accuracy) / 2

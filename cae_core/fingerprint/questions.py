@@ -7,7 +7,7 @@ four; so the nonce is recorded, and in a dispute it is the judge's.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,16 @@ from cae_core.fingerprint.kinds import BENIGN, CONTROL, FURTHER, KINDS, ImageKin
 
 __all__ = [
     "MIN_BENIGN",
+    "MIN_EXAMPLES",
     "Question",
     "asking_order",
     "count_queries",
+    "draws",
     "plan_questions",
     "queries_for",
     "queries_for_all",
     "question_images",
+    "repeats_of",
 ]
 
 MIN_BENIGN = 50
@@ -81,12 +84,7 @@ def plan_questions(
         OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
             the benign probes and the repeats.
     """
-    common = hashlib.sha256(f"{fingerprint.id}|{suspect_sha256}|{nonce.hex()}|".encode())
-
-    def key(index: int, mark: str = "") -> bytes:
-        draw = common.copy()
-        draw.update(f"{index}{mark}".encode())
-        return draw.digest()
+    key = draws(fingerprint, suspect_sha256=suspect_sha256, nonce=nonce)
 
     def lot(index: int) -> bytes:  # another draw than the order's: else all chosen probes would come early
         return key(index, "|chosen")
@@ -109,7 +107,7 @@ def plan_questions(
     once = [row for rows in sources for row in rows] + probes + more
     for rows in informing:
         once += rows if max_queries is None else _affordable(rows, len(once), max_queries)
-    twice = sorted(once, key=lambda index: key(index, "|again"))[: _repeats(len(once))]
+    twice = sorted(once, key=lambda index: key(index, "|again"))[: repeats_of(len(once))]
     order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])
     seen: set[int] = set()
     questions: list[Question] = []
@@ -118,6 +116,18 @@ def plan_questions(
         questions.append(Question(kind, place, index in seen))
         seen.add(index)
     return tuple(questions)
+
+
+def draws(fingerprint: Fingerprint, *, suspect_sha256: str, nonce: bytes) -> Callable[..., bytes]:
+    """Return the draw of an image, by its row among all images, and for what it is drawn; see `plan_questions`."""
+    common = hashlib.sha256(f"{fingerprint.id}|{suspect_sha256}|{nonce.hex()}|".encode())
+
+    def key(index: int, mark: str = "") -> bytes:
+        draw = common.copy()
+        draw.update(f"{index}{mark}".encode())
+        return draw.digest()
+
+    return key
 
 
 def asking_order(questions: Sequence[Question]) -> list[int]:
@@ -176,10 +186,10 @@ def _of_each_control(fingerprint: Fingerprint) -> list[list[int]]:
     return [rows[start : start + n] for start in range(0, len(rows), n)]
 
 
-def _repeats(images: int) -> int:
+def repeats_of(images: int) -> int:
     """Return how many of ``images`` are asked twice, 5 %, to notice answers that change."""
     return -(-images * 5 // 100)
 
 
 def _total(examples: int, probes: int) -> int:
-    return examples + probes + _repeats(examples + probes)
+    return examples + probes + repeats_of(examples + probes)

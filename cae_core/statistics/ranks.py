@@ -7,6 +7,7 @@ Vovk, Gammerman & Shafer 2005, section 2.2). Nothing about the scores is assumed
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,22 @@ from cae_core.errors import OptionError
 if TYPE_CHECKING:
     from fractions import Fraction
 
-__all__ = ["exceeded_rank", "models_needed", "rank_p_value"]
+__all__ = ["Among", "exceeded_rank", "models_needed", "rank_p_value"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Among:
+    """How a score stands among known models.
+
+    Attributes:
+        models: r.
+        as_extreme: of them, those that score at least as high, ties included.
+        p_value: (1 + as_extreme) / (r + 1).
+    """
+
+    models: int
+    as_extreme: int
+    p_value: float
 
 
 def rank_p_value(null_scores: Sequence[float] | NDArray[np.float64], score: float) -> float:

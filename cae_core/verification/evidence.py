@@ -16,7 +16,7 @@ from cae_core.verification.examination import Examination
 __all__ = ["Evidence", "Null", "Origin", "evidence_of"]
 
 Null: TypeAlias = Literal["independent", "surrogate"]
-Origin: TypeAlias = Literal["rank", "parametric", "literature"]
+Origin: TypeAlias = Literal["rank", "path", "parametric", "literature"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Evidence:
         p_value: how likely a model of that kind scores so, over calibrations and suspects together; multiplied for
             the verifications before this one, see `VerificationOptions.factor`.
         p_once: the same had it been verified once.
-        origin: by ``rank``, or by a ``parametric`` model, which gives no bound.
+        origin: by ``rank``, by that of the ``path``, or by a ``parametric`` model, which gives no bound.
         null: among what the suspect is ranked; where among sources, ``models`` counts these, or pairs with them.
     """
 
@@ -47,7 +47,7 @@ def evidence_of(examination: Examination) -> dict[Null, Evidence]:
     if calibration is None or standing is None or sides is None:
         return {}
     (independent, independent_once), (surrogate, surrogate_once) = _p_values(examination, calibration, standing)
-    origin: Origin = "parametric" if calibration.parametric else "rank"
+    origin: Origin = "path" if examination.path is not None else "parametric" if calibration.parametric else "rank"
     as_high, references = sides.controls if sides.null.asks_controls else (sides.as_high, sides.references)
     return {
         "independent": Evidence(
@@ -74,7 +74,9 @@ def _p_values(examination: Examination, calibration: Calibration, standing: Stan
     if examination.sequential is not None:
         sides = zip((calibration.fpr, calibration.fnr), examination.sequential.log_e, strict=True)
         return [(_at_the_stop(rate, log_e, factor), _at_the_stop(rate, log_e)) for rate, log_e in sides]
-    if examination.controls is not None:
+    if examination.path is not None:
+        once = examination.path.high.p_value, examination.path.low.p_value
+    elif examination.controls is not None:
         once = examination.controls.p_value, standing.p_value_surrogate
     elif calibration.parametric:
         once = _parametric(standing, len(examination.matches))

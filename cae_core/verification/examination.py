@@ -18,6 +18,7 @@ from cae_core.verification.circumstances import Circumstances, circumstances_of
 from cae_core.verification.control_standing import ControlStanding, control_standing
 from cae_core.verification.deciding_score import deciding_score
 from cae_core.verification.options import VerificationOptions
+from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.transcript import Transcript
 
@@ -100,7 +101,8 @@ class Examination:
         right: bool (b,), which of the benign probes asked it classifies correctly.
         caeacc: over the examples asked; in sequential mode its interval is the confidence sequence.
         circumstances: what limits a verdict.
-        sequential: of the sequential mode; None otherwise.
+        sequential: of the sequential mode by an e-process; None otherwise.
+        path: of the sequential mode by path ranks; None otherwise.
         standing: among the calibration models by the deciding score; None where uncalibrated.
         sides: how many of them score as high, and as low; None where uncalibrated.
         controls: among control sources; None where none was asked about.
@@ -115,6 +117,7 @@ class Examination:
     caeacc: CAEAcc
     circumstances: Circumstances
     sequential: SequentialEvidence | None
+    path: PathEvidence | None = None
     standing: Standing | None = field(repr=False)
     sides: Sides | None
     controls: ControlStanding | None = field(default=None, repr=False)
@@ -133,6 +136,11 @@ class Examination:
         return _seen(self.answers, self.matches, self.right)
 
     @property
+    def stopped(self) -> SequentialEvidence | PathEvidence | None:
+        """What a mode that asks one by one has seen; None where all was asked at once."""
+        return self.sequential or self.path
+
+    @property
     def benign_accuracy(self) -> float:
         """On the benign probes asked, 0 to 1."""
         return float(self.right.mean())
@@ -144,6 +152,7 @@ def examine(
     options: VerificationOptions,
     *,
     sequential: SequentialEvidence | None = None,
+    path: PathEvidence | None = None,
 ) -> Examination:
     """Derive the facts from what was asked and answered. The first answer to each image counts.
 
@@ -152,17 +161,19 @@ def examine(
         transcript: of the whole verification.
         options: with which it was asked.
         sequential: of the sequential mode, once it has observed the answers.
+        path: likewise by path ranks.
     """
     fingerprint, answers = subject.fingerprint, first_answers(transcript.questions, transcript.labels)
     examples, benign = answers.to(EXAMPLE), answers.to(BENIGN)
     matches = examples.labels == fingerprint.labels[examples.index]
     caeacc = cae_accuracy(examples.labels, fingerprint.labels[examples.index])
-    if sequential is not None:
-        caeacc = CAEAcc(caeacc.matches, caeacc.asked, *sequential.interval)
+    stopped = sequential or path
+    if stopped is not None:
+        caeacc = CAEAcc(caeacc.matches, caeacc.asked, *stopped.interval)
     right = benign.labels == fingerprint.probe_labels[benign.index]
     standing = _standing(subject, options, _seen(answers, matches, right), _compared(subject, answers, sequential))
     controls = control_standing(subject, answers)
-    sides = None if standing is None else _sides(standing, caeacc, exact=sequential is None)
+    sides = _sides(standing, caeacc, path, exact=sequential is None)
     if sides is not None and controls is not None:
         sides = dataclasses.replace(sides, null=controls.null, controls=controls.as_extreme)
     return Examination(
@@ -175,6 +186,7 @@ def examine(
         caeacc=caeacc,
         circumstances=circumstances_of(subject, answers, options),
         sequential=sequential,
+        path=path,
         standing=standing,
         sides=sides,
         controls=controls,
@@ -199,8 +211,17 @@ def _standing(
     return subject.standing(seen, score=deciding_score(subject.calibration, options), compared=compared)
 
 
-def _sides(standing: Standing, caeacc: CAEAcc, *, exact: bool) -> Sides:
+def _sides(standing: Standing | None, caeacc: CAEAcc, path: PathEvidence | None, *, exact: bool) -> Sides | None:
     """Count the calibration models that score so; in sequential mode by the end of the interval nearer to them."""
+    if standing is None:
+        return None
+    if path is not None:
+        return Sides(
+            references=path.high.models,
+            as_high=path.high.as_extreme,
+            surrogates=path.low.models,
+            as_low=path.low.as_extreme,
+        )
     high, low = standing.high, standing.low
     if not exact:
         high, low = dataclasses.replace(high, value=caeacc.low), dataclasses.replace(low, value=caeacc.high)

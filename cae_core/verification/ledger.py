@@ -180,6 +180,7 @@ def begin_entry(
         "nonce_given": nonce is not None,
         "sequential": options.sequential,
         "max_queries": options.max_queries,
+        **({"beacon": options.beacon, "beacon_time": options.beacon_time} if options.beacon else {}),
         "calibration": _calibration(subject),
         "runtime": getattr(model, "runtime", None),
         "tool": f"cae-fingerprint {release.__version__}",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cae_core.errors import OptionError
+from cae_core.verification.beacon import check_beacon
 
 __all__ = ["DEFAULT", "EARLIER_RULES", "RULE", "VerificationOptions", "factor_of"]
 
@@ -31,6 +32,9 @@ class VerificationOptions:
         verifications: how many of this suspect this is, those included from which one could have been chosen; a
             ledger counts them. Each one after the first doubles p. 1 where no order could be chosen: all was asked.
         recognised: how many more there were that only the answers showed to be of this suspect.
+        beacon: value of a public beacon in hexadecimal digits, which the order of the sequential mode follows from; it
+            then stops by path ranks. Empty: by an e-process, in the nonce's order.
+        beacon_time: when it was published, ISO 8601; empty without a beacon.
     """
 
     sequential: bool = False
@@ -40,6 +44,8 @@ class VerificationOptions:
     rule: int = RULE
     verifications: int = 1
     recognised: int = 0
+    beacon: str = ""
+    beacon_time: str = ""
 
     def __post_init__(self) -> None:
         if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
@@ -49,6 +55,9 @@ class VerificationOptions:
             raise OptionError(
                 f"There are the rules {earlier} and {RULE}; found {self.rule}. A later release may know it."
             )
+        check_beacon(self.beacon, self.beacon_time, sequential=self.sequential)
+        if self.beacon and self.rule == 1:
+            raise OptionError("Rule 1 knows no beacons. Leave the beacon out, or take a later rule.")
         if self.verifications < 1 or self.recognised < 0:
             raise OptionError(
                 "The verifications of a suspect are counted from 1, this one included, and those recognised from 0; "
@@ -70,7 +79,7 @@ class VerificationOptions:
         return {name: value for name, value in vars(self).items() if name not in _BEFORE or _BEFORE[name] != value}
 
 
-_BEFORE = {"rule": 1, "verifications": 1, "recognised": 0}
+_BEFORE = {"rule": 1, "verifications": 1, "recognised": 0, "beacon": "", "beacon_time": ""}
 """Of each field that came later, its value in the records of before."""
 
 _MOST_DOUBLINGS = 60

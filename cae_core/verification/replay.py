@@ -17,6 +17,7 @@ from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.questions import Question
 from cae_core.reading import reading
+from cae_core.verification.beacon import check_beacon_time, moment
 from cae_core.verification.occasion import Occasion, recorded_occasion
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
@@ -120,6 +121,7 @@ def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Repl
         # the same fingerprint may stand in another file by now
         used = dataclasses.replace(subject, sha256=digest)
         verdict = _derived(labels, used, named=suspect, options=options, nonce=nonce)
+        occasion = _occasion(record, options)
     except (OptionError, ModelError) as error:  # options and labels of which no verdict can have come
         raise VerdictError(f"The record was edited, or made by another calibration: {error}") from error
     questions = [(q.kind.name, q.index, q.repeat) for q in verdict.examination.transcript.questions]
@@ -132,11 +134,24 @@ def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Repl
         containment = recorded_containment(record.get("containment"))
     except ValueError as error:
         raise VerdictError(f"This is no verdict as `cae verify --json` prints it ({error}).") from error
-    verdict = dataclasses.replace(verdict, occasion=recorded_occasion(record), containment=containment)
+    verdict = dataclasses.replace(verdict, occasion=occasion, containment=containment)
     derived: dict[str, Any] = as_json(verdict)
     derived |= _found_then(derived.get("findings"), record.get("findings"))
     names = (set(derived) | set(record)) - _NOT_DERIVED
     return Replay(verdict, tuple(sorted(name for name in names if not _same(derived.get(name), record.get(name)))))
+
+
+def _occasion(record: Mapping[str, Any], options: VerificationOptions) -> Occasion | None:
+    """Return what the record says of the occasion; a beacon is not later than it.
+
+    Raises:
+        OptionError: it is later.
+        VerdictError: see `recorded_occasion`.
+    """
+    occasion = recorded_occasion(record)
+    if occasion is not None and options.beacon_time:
+        check_beacon_time(options.beacon_time, moment(occasion.date))
+    return occasion
 
 
 def _suspect(told: Mapping[str, Any]) -> Suspect:

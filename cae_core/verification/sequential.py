@@ -5,7 +5,7 @@ references), the other for the e-process that says whether the suspect's count e
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.record import Calibration
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.kinds import EXAMPLE
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import Question, queries_for
 from cae_core.method.caeacc import CAEAcc
 from cae_core.statistics.e_process import SequentialState, SequentialTest, running_confidence_sequence
@@ -64,6 +64,20 @@ class SequentialRun:
             self._matches.append(match)
             state = self.state
             self._trace.append((state.asked, state.matches, state.log_e_surrogate, state.log_e_independent))
+
+    def blocks(self, questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
+        """Yield one question after the other until it is decided, and then what the other checks need.
+
+        These are the benign probes that are left, and the repeats of what was asked.
+        """
+        for place, question in enumerate(questions):
+            if self.state.outcome is not None:
+                asked = {earlier.index for earlier in questions[:place] if earlier.kind == EXAMPLE}
+                left = [q for q in questions[place:] if q.kind == BENIGN or q.index in asked]
+                if left:
+                    yield left
+                return
+            yield [question]
 
     def evidence(self) -> SequentialEvidence:
         """Return what was seen so far."""

@@ -14,6 +14,7 @@ from cae_core.verification.evidence import Evidence, Null
 from cae_core.verification.examination import Examination
 from cae_core.verification.findings.finding import Finding
 from cae_core.verification.occasion import Occasion
+from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.transcript import Answer
 
@@ -169,8 +170,13 @@ class Verdict:
 
     @property
     def sequential(self) -> SequentialEvidence | None:
-        """Of the sequential mode; None otherwise."""
+        """Of the sequential mode by an e-process; None otherwise."""
         return self.examination.sequential
+
+    @property
+    def path(self) -> PathEvidence | None:
+        """Of the sequential mode by path ranks; None otherwise."""
+        return self.examination.path
 
     @property
     def repeated(self) -> Repeated | None:
@@ -219,6 +225,7 @@ class Verdict:
             "warnings": self.warnings,
             "calibration": None if self.behind is None else {**vars(self.behind), "sha256": subject.content_sha256},
             "sequential": self.sequential,
+            **({} if self.path is None else {"path": self.path}),
             **({} if self.repeated is None else {"repeated": self.repeated}),
             "earlier": self.earlier,
             "containment": self.containment,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cae_core import clock
 from cae_core.arrays import Floats32, Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.record import Calibration
 from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.errors import ModelError, OptionError
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import (
     Question,
     asking_order,
@@ -25,6 +25,7 @@ from cae_core.fingerprint.questions import (
 )
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
+from cae_core.verification.beacon import beacon_nonce, check_beacon_time
 from cae_core.verification.deciding_score import of_another_score
 from cae_core.verification.decision import decide
 from cae_core.verification.evidence import evidence_of
@@ -33,12 +34,15 @@ from cae_core.verification.findings.table import findings_of
 from cae_core.verification.known_models import refuse_known_file, source_by_file, source_by_scores
 from cae_core.verification.occasion import Occasion
 from cae_core.verification.options import DEFAULT, VerificationOptions, factor_of
+from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.recorder import Recorder, Scores, scores_told
+from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 
-if TYPE_CHECKING:
-    from cae_core.verification.sequential import SequentialRun  # loaded where it is asked for
+if TYPE_CHECKING:  # each is loaded where it is asked for
+    from cae_core.verification.path import PathRun
+    from cae_core.verification.sequential import SequentialRun
 
 __all__ = [
     "Memory",
@@ -70,7 +74,7 @@ class VerificationPlan:
     """
 
     questions: tuple[Question, ...]
-    run: "SequentialRun | None" = None
+    run: "SequentialRun | PathRun | None" = None
     out_of_reach: tuple[str, ...] = ()
 
     @property
@@ -97,12 +101,19 @@ def plan_verification(
         subject: whose examples and probes are asked.
         suspect_sha256: of the suspect's file, else of its name.
         options: see `VerificationOptions`.
-        nonce: decides the order; how many questions there are does not depend on it.
+        nonce: decides the order; how many questions there are does not depend on it. Empty: unknown as yet.
 
     Raises:
         OptionError: the budget is too small, or the sequential mode is asked for where another score decides, or
-            where it could decide nothing whatever the answers are.
+            where it could decide nothing whatever the answers are; or the nonce does not follow from the beacon.
     """
+    if options.sequential and subject.asks_controls:
+        raise OptionError(
+            "--sequential stops by the references' answers, and this calibration ranks sources, all of which are asked "
+            "alike. Leave it out, or limit the queries with --max-queries."
+        )
+    if options.beacon:
+        return _along_a_path(subject, suspect_sha256, options, nonce)
     questions = plan_questions(
         subject.fingerprint,
         suspect_sha256=suspect_sha256,
@@ -115,16 +126,22 @@ def plan_verification(
     )
     if not options.sequential:
         return VerificationPlan(questions=questions)
-    if subject.asks_controls:
-        raise OptionError(
-            "--sequential stops by the references' answers, and this calibration ranks sources, all of which are asked "
-            "alike. Leave it out, or limit the queries with --max-queries."
-        )
     from cae_core.verification.sequential import out_of_reach, start_sequential
 
     run = start_sequential(subject, factor=factor_of(options.verifications))
     beyond = out_of_reach(run, subject.fingerprint, questions) if options.rule > 1 else ()
     return VerificationPlan(questions=questions, run=run, out_of_reach=beyond)
+
+
+def _along_a_path(
+    subject: CalibratedFingerprint, suspect_sha256: str, options: VerificationOptions, nonce: bytes
+) -> VerificationPlan:
+    from cae_core.verification.path import start_path
+
+    if nonce not in (b"", beacon_nonce(options.beacon, calibration=subject.content_sha256, suspect=suspect_sha256)):
+        raise OptionError("The nonce does not follow from this beacon, this calibration and this suspect.")
+    run, beyond = start_path(subject, suspect_sha256=suspect_sha256, nonce=nonce, options=options)
+    return VerificationPlan(questions=run.order.questions, run=run, out_of_reach=beyond)
 
 
 def order_matters(subject: CalibratedFingerprint, options: VerificationOptions) -> bool:
@@ -176,7 +193,7 @@ def verify(
         subject: the fingerprint, and its calibration where it has one; without one the literature's threshold applies.
         named: who the suspect is.
         options: see `VerificationOptions`.
-        nonce: 16 random bytes where None; the verdict says whether it was given.
+        nonce: 16 random bytes where None; the verdict says whether it was given. With a beacon it follows.
         case: a name for the case, which the verdict bears.
         self_check: whether the suspect is meant to be the source itself.
         refuse_known: whether a model by which suspects are judged is refused, see `cae_core.verification.known_models`.
@@ -185,14 +202,14 @@ def verify(
         progress: called with the queries done and the most that there can be.
 
     Raises:
-        OptionError: see `plan_verification`.
+        OptionError: see `plan_verification`; or a nonce is given beside a beacon, or the beacon is not out yet.
         PoolError: the suspect is a model that made the fingerprint or its calibration.
         ModelError: the suspect answers another number of labels than it was asked, classes that do not exist, or
             scores in the place of labels.
     """
     if refuse_known:
         refuse_known_file(subject, named.name, named.sha256)
-    given, nonce = nonce is not None, secrets.token_bytes(16) if nonce is None else nonce
+    given, nonce = nonce is not None, _nonce(subject, named.sha256, options, nonce)
     plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
     if memory is not None:
         memory.asking(nonce, plan)
@@ -206,6 +223,17 @@ def verify(
     verdict = conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
     occasion = Occasion.of(suspect, nonce_given=given, case=case, is_source=source, self_check=self_check)
     return dataclasses.replace(verdict, earlier=earlier, occasion=occasion, containment=containment)
+
+
+def _nonce(
+    subject: CalibratedFingerprint, suspect_sha256: str, options: VerificationOptions, given: bytes | None
+) -> bytes:
+    if not options.beacon:
+        return secrets.token_bytes(16) if given is None else given
+    if given is not None:
+        raise OptionError("A nonce and a beacon cannot both decide the order. Leave the nonce out.")
+    check_beacon_time(options.beacon_time, clock.utc_now())
+    return beacon_nonce(options.beacon, calibration=subject.content_sha256, suspect=suspect_sha256)
 
 
 def _heard(
@@ -269,8 +297,7 @@ def interrogate(plan: VerificationPlan, put: Callable[[Sequence[Question], int],
         put: given questions, and how many were put before, returns the labels, int64, in the order of the questions.
     """
     transcript = Transcript()
-    blocks = iter([plan.questions]) if plan.run is None else _until_decided(plan.questions, plan.run)
-    for block in blocks:
+    for block in [plan.questions] if plan.run is None else plan.run.blocks(plan.questions):
         given = put(block, len(transcript))
         transcript.record(block, given)
         if plan.run is not None:
@@ -298,14 +325,21 @@ def conclude(
         nonce: that decided the order.
     """
     run = plan.run
-    examination = examine(subject, transcript, options, sequential=None if run is None else run.evidence())
-    evidence = evidence_of(examination)
-    if run is None:
-        decision = decide(examination, evidence)
-    else:
+    seen = None if run is None else run.evidence()
+    path = seen if isinstance(seen, PathEvidence) else None
+    sequential = seen if isinstance(seen, SequentialEvidence) else None
+    examination = examine(subject, transcript, options, sequential=sequential, path=path)
+    evidence, warnings = evidence_of(examination), _warnings(subject, options) + plan.out_of_reach
+    if path is not None:
+        from cae_core.verification.path_decision import decide_path, of_few_probes
+
+        decision, warnings = decide_path(examination, evidence), warnings + of_few_probes(examination)
+    elif sequential is not None:
         from cae_core.verification.sequential import decide_sequential
 
         decision = decide_sequential(examination, evidence)
+    else:
+        decision = decide(examination, evidence)
     return Verdict(
         suspect=named,
         nonce=nonce.hex(),
@@ -313,23 +347,8 @@ def conclude(
         evidence=evidence,
         decision=decision,
         findings=findings_of(examination),
-        warnings=_warnings(subject, options) + plan.out_of_reach,
+        warnings=warnings,
     )
-
-
-def _until_decided(questions: Sequence[Question], run: "SequentialRun") -> Iterator[Sequence[Question]]:
-    """Yield one question after the other until the run has decided, and then what the other checks need.
-
-    These are the benign probes that are left, and the repeats of what was asked.
-    """
-    for place, question in enumerate(questions):
-        if run.state.outcome is not None:
-            asked = {earlier.index for earlier in questions[:place] if earlier.kind == EXAMPLE}
-            left = [q for q in questions[place:] if q.kind == BENIGN or q.index in asked]
-            if left:
-                yield left
-            return
-        yield [question]
 
 
 def _ask(

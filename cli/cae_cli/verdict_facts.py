@@ -10,6 +10,7 @@ from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
 from cae_core.verification.examination import Sides
 from cae_core.verification.occasion import Occasion
+from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.verdict import Verdict
 from cae_report.text import contract_in_words
@@ -56,6 +57,7 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     yield from _identity(verdict)
     yield from _containment(verdict)
     yield Fact("nonce", _nonce(verdict))
+    yield Fact("beacon", _beacon(verdict))
     yield Fact("fingerprint", verdict.examination.subject.fingerprint.id[:16])
     yield Fact("suspect SHA-256", visible(verdict.suspect.sha256[:16]))
     yield from _occasion(verdict.occasion)
@@ -78,7 +80,7 @@ def _findings(verdict: Verdict, section: Literal["scores", "asked"]) -> Iterator
 
 
 def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
-    decision, caeacc, sequential = verdict.decision, verdict.caeacc, verdict.sequential
+    decision, caeacc, sequential = verdict.decision, verdict.caeacc, verdict.sequential or verdict.path
     yield "CAEAcc", f"{caeacc.value:.3f}  ({caeacc.matches} of {caeacc.asked} examples)"
     over = "over examples, not over models"
     if sequential is not None:
@@ -86,7 +88,8 @@ def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
     yield "95 % interval", f"{caeacc.low:.3f} to {caeacc.high:.3f}  ({over})"
     if decision.score != Score.CAEACC:
         yield "decided by", f"{decision.score.words}, {decision.value:.4g}"
-    value = NO_THRESHOLD if decision.threshold is None else f"{decision.threshold:.4g}"
+    threshold = decision.threshold if verdict.path is None else verdict.path.threshold
+    value = NO_THRESHOLD if threshold is None else f"{threshold:.4g}"
     yield "threshold", f"{value}  ({_source(verdict)})"
     if decision.p_value is None:
         yield "p-value", "none: uncalibrated"
@@ -107,6 +110,7 @@ def _side(sides: Sides | None, side: Literal["high", "low"]) -> str:
 def _source(verdict: Verdict) -> str:
     return {
         "rank": f"by rank among {'the references' if verdict.examination.controls is None else 'sources'}",
+        "path": "of the lower limit of the match rate along the path, by rank among the references' paths",
         "parametric": "parametric: model-based, no bound",
         "literature": "literature; no error rate stands behind it",
     }[verdict.decision.origin]
@@ -123,6 +127,8 @@ def _origin(verdict: Verdict) -> Iterator[tuple[str, str]]:
             yield "screened", f"{chosen} examples, chosen by {behind.screen} models that are in no threshold"
     if verdict.sequential is not None:
         yield "sequential", _sequential(verdict.sequential, verdict.caeacc.asked)
+    if verdict.path is not None:
+        yield "sequential", _along_the_path(verdict.path, verdict.caeacc.asked)
 
 
 def describe_models(count: int, kinds: dict[str, int]) -> str:
@@ -141,6 +147,19 @@ def _sequential(evidence: SequentialEvidence, asked: int) -> str:
         else "none is called independent: too few surrogates",
     ]
     return f"{asked} of {evidence.examples} examples asked; {'; '.join(sides)}"
+
+
+def _along_the_path(path: PathEvidence, asked: int) -> str:
+    """Return how far the path came; each limit is of the rate of matches, or of other answers."""
+    sides = [
+        f"the {limit} reached {reached:.3g}, and {outcome} takes "
+        + ("more models" if needed is None else f"more than {needed:.3g}")
+        for limit, outcome, reached, needed in (
+            ("lower limit of the match rate", "surrogate", path.score, path.threshold),
+            ("one of the other answers", "independent", path.score_independent, path.threshold_independent),
+        )
+    ]
+    return f"{asked} of {path.examples} examples asked; {'; '.join(sides)}"
 
 
 def _benign(verdict: Verdict) -> str:
@@ -183,7 +202,14 @@ def _identity(verdict: Verdict) -> Iterator[Fact]:
 
 def _nonce(verdict: Verdict) -> str:
     occasion = verdict.occasion
+    if verdict.examination.options.beacon:
+        return f"{verdict.nonce}  (follows from calibration, suspect and beacon)"
     return verdict.nonce + ("" if occasion is None else "  (given)" if occasion.nonce_given else "  (drawn)")
+
+
+def _beacon(verdict: Verdict) -> str:
+    options = verdict.examination.options
+    return f"{options.beacon} of {visible(options.beacon_time)}" if options.beacon else ""
 
 
 def _occasion(occasion: Occasion | None) -> Iterator[Fact]:

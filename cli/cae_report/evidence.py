@@ -9,6 +9,7 @@ from cae_core.fingerprint.example_kinds import EXAMPLE_KINDS
 from cae_core.fingerprint.kinds import EXAMPLE, KINDS
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
+from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_report.dossier import Dossier
 from cae_report.sources import SOURCES_THRESHOLD, ranked_among
@@ -17,6 +18,8 @@ from cae_report.text import contract_in_words, counted, number, percent
 __all__ = ["EvidenceRow", "evidence_rows"]
 
 _THRESHOLDS = {
+    "path": "the lower limit of the match rate along the path that is an accusation at the rate asked for, by ranks "
+    "among the paths of the calibration references in the suspect's order",
     "rank": "the least score that is an accusation at the rate asked for, by ranks among the calibration references",
     "parametric": "the least score that is an accusation by a beta-binomial model of the references: no bound",
     "literature": "a rule of thumb; it carries no error rate and does not travel between tasks",
@@ -78,7 +81,7 @@ def _matches(dossier: Dossier) -> Iterator[EvidenceRow]:
     yield EvidenceRow(
         "95 % interval of CAEAcc",
         f"{number(caeacc.low)} to {number(caeacc.high)}",
-        f"over examples, not over models; {how if dossier.examination.sequential else 'Clopper-Pearson'}",
+        f"over examples, not over models; {how if dossier.examination.stopped else 'Clopper-Pearson'}",
     )
     if decision.score != Score.CAEACC:
         note = f"{decision.score.words}, in {decision.score.unit}, fixed beforehand"
@@ -101,14 +104,15 @@ def _kinds(dossier: Dossier) -> Iterator[EvidenceRow]:
 
 
 def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:
-    decision, calibration = dossier.verdict.decision, dossier.calibration
-    if decision.threshold is None:
+    decision, calibration, path = dossier.verdict.decision, dossier.calibration, dossier.examination.path
+    threshold = decision.threshold if path is None else path.threshold
+    if threshold is None:
         value = NO_THRESHOLD
     else:
-        value = number(decision.threshold)
-        if decision.score == Score.CAEACC and decision.origin != "literature":
+        value = number(threshold)
+        if decision.score == Score.CAEACC and decision.origin not in ("literature", "path"):
             n = len(dossier.examination.compared)
-            value += f", {round(decision.threshold * n)} matches of {n}"
+            value += f", {round(threshold * n)} matches of {n}"
     among = ranked_among(dossier)
     fixed_by = SOURCES_THRESHOLD if among else _THRESHOLDS[decision.origin]
     yield EvidenceRow("Threshold", value, f"{decision.origin}: {fixed_by}")
@@ -130,6 +134,8 @@ def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:
         yield EvidenceRow("Rate of missed surrogates", percent(calibration.fnr), note)
     if dossier.examination.sequential is not None:
         yield _stopping(dossier.examination.sequential, dossier.examination.caeacc.asked)
+    if path is not None:
+        yield _along_the_path(path, dossier.examination.caeacc.asked)
 
 
 def _how(dossier: Dossier, models: int, relation: str, level: Callable[[SequentialEvidence], float]) -> str:
@@ -140,6 +146,8 @@ def _how(dossier: Dossier, models: int, relation: str, level: Callable[[Sequenti
         return f"{half} for the count that {group} may have, and 1/E for the order of the examples, at most 1"
     if dossier.verdict.decision.origin == "parametric":
         return f"by a beta-binomial model of {group}, model-based, no bound"
+    if dossier.examination.path is not None:
+        return f"by rank among the paths of {group} in the suspect's order, ties against the accuser"
     return f"by rank among {group}, ties against the accuser"
 
 
@@ -150,6 +158,12 @@ def _stopping(sequential: SequentialEvidence, asked: int) -> EvidenceRow:
     outcome = sequential.outcome or "neither"
     value = f"{outcome} after {asked} of {counted(sequential.examples, 'example')}"
     return EvidenceRow("Sequential mode", value, f"asked until it is settled whether all of them match {rule}")
+
+
+def _along_the_path(path: PathEvidence, asked: int) -> EvidenceRow:
+    value = f"{path.outcome or 'neither'} after {asked} of {counted(path.examples, 'example')}"
+    reached = f"the lower limit of the match rate reached {number(path.score)}, of the other answers' rate"
+    return EvidenceRow("Sequential mode", value, f"{reached} {number(path.score_independent)}")
 
 
 def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
@@ -184,6 +198,10 @@ def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
 
 
 def _nonce(dossier: Dossier) -> EvidenceRow:
+    options = dossier.examination.options
+    if options.beacon:
+        note = f"follows from calibration, suspect and the beacon of {options.beacon_time}, {options.beacon}"
+        return EvidenceRow("Nonce", dossier.verdict.nonce, note)
     note = "with the fingerprint's id and the suspect's SHA-256 it fixes the order of the questions"
     occasion = dossier.verdict.occasion
     if occasion is not None:

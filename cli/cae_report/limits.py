@@ -73,6 +73,12 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
             "No evidence of derivation was found, or not enough. A copy that was retrained on few answers, or whose "
             "answers are disturbed on purpose, can match as seldom as an independent model.",
         )
+    if dossier.examination.options.beacon:
+        yield Limit(
+            "That nobody chose the order",
+            "It follows from calibration, suspect and a public random number. That both were fixed before that number "
+            "was out, and that it was named beforehand, is the word of whoever ran the test.",
+        )
     yield _ancestor(dossier)
 
 
@@ -108,7 +114,7 @@ def _of_every_verdict(dossier: Dossier) -> Iterator[Limit]:
     )
     reach = (
         "over many more examples made in the same way"
-        if dossier.examination.sequential is None
+        if dossier.examination.stopped is None
         else "over all examples of this fingerprint"
     )
     yield Limit(

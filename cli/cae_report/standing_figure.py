@@ -81,7 +81,7 @@ def _standing_in_words(dossier: Dossier, scores: dict[str, list[float]]) -> str:
     for relation, found in scores.items():
         span = f"from {number(min(found))} to {number(max(found))}" if len(found) > 1 else f"at {number(found[0])}"
         parts.append(f"{counted(len(found), relation)} {span}.")
-    if scores and dossier.examination.sequential is not None:
+    if scores and dossier.examination.stopped is not None:
         n = len(dossier.examination.compared)
         parts.append(f"The suspect was asked {counted(caeacc.asked, 'example')}, the calibration models {n}.")
     return " ".join(parts)

@@ -65,7 +65,9 @@ def _comparison(dossier: Dossier) -> str:
     group, other = calibration.references, calibration.surrogates
     if not accused:
         group, other = other, group
-    models = _models(len(group), independent=accused)
+    path = dossier.examination.path
+    count = len(group) if path is None else (path.high if accused else path.low).models
+    models = _models(count, independent=accused)
     if decision.origin == "parametric":
         doubt = f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
         return doubt if dossier.examination.sides is None else f"{doubt}; {dossier.examination.sides.words}"
@@ -83,6 +85,8 @@ def _comparison(dossier: Dossier) -> str:
         how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by {by}"
     else:
         how = f"{'does' if alike == 1 else 'do'} so as {'often' if accused else 'seldom'}"
+    if path is not None:
+        how += " at some point of the same order"
     return f"{perhaps}{alike} of {models} {how}{_other_side(dossier, other, accused=accused)}, and {rate}"
 
 
@@ -111,6 +115,8 @@ def _as_extreme(dossier: Dossier, *, accused: bool) -> int:
     sequential, standing = dossier.examination.sequential, dossier.examination.standing
     if standing is None:
         return 0
+    if dossier.examination.path is not None and dossier.examination.sides is not None:
+        return dossier.examination.sides.as_high if accused else dossier.examination.sides.as_low
     ranking = standing.high if accused else standing.low
     if sequential is not None:
         counts = (ranking.scores * sequential.examples).round()

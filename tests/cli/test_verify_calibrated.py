@@ -110,6 +110,31 @@ class TestVerdicts:
         assert few["sequential"]["examples"] == 20
         assert few["interval"] == few["sequential"]["interval"]
 
+    def test_with_a_beacon_the_order_follows_and_fewer_are_asked(
+        self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "400")
+        (tmp_path / "pulse").write_text(f"0x{'0AF1' * 16}\n")
+        dated = ("--sequential", "--beacon", tmp_path / "pulse", "--beacon-time", "2026-05-01T12:00Z")
+        options = ("-s", pool.source, "-f", own, ALLOWED, *dated)
+        planned = run_cae("verify", *options, "--dry-run", "--json").json()
+        few = run_cae("verify", *options, "--json").json()
+        assert (few["verdict"], few["threshold"]["provenance"]) == ("surrogate", "path")
+        assert (few["options"]["beacon"], few["options"]["beacon_time"]) == ("0af1" * 16, "2026-05-01T12:00Z")
+        assert few["path"]["outcome"] == "surrogate"
+        assert few["queries"]["benign"] < 50
+        assert sum(few["queries"].values()) < planned["total"]
+        (tmp_path / "few.json").write_text(json.dumps(few))
+        text = run_cae("verify", "--replay", tmp_path / "few.json", "-f", own).out
+        for words in (
+            *("the recorded answers give the recorded verdict", "(follows from calibration, suspect and beacon)"),
+            *(f"{'0af1' * 16} of 2026-05-01T12:00Z", "by rank among the references' paths"),
+            *("of 20 examples asked; the lower limit of the match rate reached", "was seen on"),
+        ):
+            assert words in text, words
+        outcome = run_cae("verify", *options[:-2])
+        assert_one_sentence(outcome, "found a value alone. Give its time too", code=2)
+
     def test_a_broken_suspect_is_inconclusive(self, own: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
         model = onnx.load(pool.copy)
         helper.set_model_props(model, {**CONTRACT, "cae.range": "-255..0"})

@@ -182,7 +182,7 @@ def write_case(
         load_calibrated(files.fingerprint),
         named=Suspect(name=suspect, sha256="ab" * 32),
         options=options,
-        nonce=NONCE,
+        nonce=None if options.beacon else NONCE,
     )
     files.verdict.write_text(json.dumps(as_json(verdict)))
     return files

@@ -21,7 +21,7 @@ def other_scores(examination: Examination) -> Finding:
 
 def _p_values(examination: Examination) -> dict[Score, tuple[float, float]]:
     subject, calibration = examination.subject, examination.subject.calibration
-    if calibration is None or examination.sequential is not None:
+    if calibration is None or examination.stopped is not None:
         return {}
     found: dict[Score, tuple[float, float]] = {}
     for score in (Score.CAEACC, Score.LLR):  # the adjusted one came later, see `adjusted_score`

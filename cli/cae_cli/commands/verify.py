@@ -53,6 +53,14 @@ def run(
             parser=parse_nonce, metavar="HEX", help="Decides the order; default: drawn after all else is recorded."
         ),
     ] = None,
+    beacon: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT|FILE",
+            help="With --sequential: value of a public beacon, later than calibration and suspect; the order follows.",
+        ),
+    ] = "",
+    beacon_time: Annotated[str, typer.Option(metavar="DATE", help="When it was published (ISO 8601).")] = "",
     case: Annotated[str, typer.Option(help="A name for the case, which verdict, report and ledger bear.")] = "",
     self_check: Annotated[
         bool, typer.Option("--self-check", help="The suspect is the source's own file, and is meant to be.")
@@ -80,8 +88,9 @@ def run(
     "inconclusive".
 
     All benign images of the fingerprint are asked, as far as --max-queries allows, and 50 with --sequential. With
-    either of the two, each earlier verification that the ledger knows of doubles p. A model that made the fingerprint
-    or its calibration is refused as a suspect.
+    either of the two, each earlier verification that the ledger knows of doubles p. With --sequential and --beacon the
+    order follows from a public random number, so that half as many references and fewer images are enough. A model
+    that made the fingerprint or its calibration is refused as a suspect.
 
     The suspect runs in a process of its own, without network and files where the system allows it.
 
@@ -89,6 +98,7 @@ def run(
     """
     from cae_core.containment.limits import parse_limits
     from cae_core.contract import read_contract
+    from cae_core.verification.beacon import read_beacon
     from cae_core.verification.options import VerificationOptions
     from cae_core.verification.remembered import UnrecordedVerdict
     from cae_core.workflows import verify_suspect
@@ -103,7 +113,9 @@ def run(
     elif suspect is None or replay is not None:
         raise typer.BadParameter("name either the suspect, or a verdict with --replay", param_hint="--suspect")
     elif dry_run:
-        planned = VerificationOptions(sequential=sequential, max_queries=max_queries)
+        planned = VerificationOptions(
+            sequential=sequential, max_queries=max_queries, beacon=read_beacon(beacon), beacon_time=beacon_time
+        )
         _plan(suspect, fingerprint, planned, cost=cost, json=json)
         return
     else:
@@ -112,6 +124,8 @@ def run(
             max_queries=max_queries,
             allow_extrapolation=allow_extrapolation,
             claimed_accuracy=claimed_accuracy,
+            beacon=read_beacon(beacon),
+            beacon_time=beacon_time,
         )
         try:
             with progress_bar() as progress:

@@ -30,6 +30,8 @@ SURROGATES = [40 + i % 15 for i in range(39)]
 RANK = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)
 WEIGHTS = np.random.default_rng(3).normal(size=(2, 60))
 
+PATH = {"sequential": True, "beacon": "0af1" * 16, "beacon_time": "2026-05-01T12:00Z"}
+
 Record = dict[str, Any]
 
 
@@ -40,7 +42,7 @@ def record(calibration: Calibration | None, matches: int = 35, **options: Any) -
         dataclasses.replace(paired(FINGERPRINT, calibration), sha256="ef"),
         named=Suspect(name="x.onnx", sha256="ab"),
         options=VerificationOptions(**options),
-        nonce=NONCE,
+        nonce=None if "beacon" in options else NONCE,
     )
     told: Record = json.loads(json.dumps(as_json(verdict)))
     return told
@@ -54,6 +56,9 @@ MODES: dict[str, tuple[Calibration | None, dict[str, Any]]] = {
     "parametric": (dataclasses.replace(RANK, parametric=True), {}),
     "sequential": (RANK, {"sequential": True}),
     "sequential, uncalibrated": (None, {"sequential": True}),
+    "path": (RANK, PATH),
+    "path, screened": (dataclasses.replace(RANK, weights=WEIGHTS, chosen=np.arange(60) % 3 > 0), PATH),
+    "path budget": (RANK, {**PATH, "max_queries": 40}),
     "budget": (RANK, {"max_queries": 80}),
     "sequential budget": (RANK, {"sequential": True, "max_queries": 70}),
     "claim": (RANK, {"claimed_accuracy": 1}),
