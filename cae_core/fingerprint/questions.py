@@ -73,8 +73,8 @@ def plan_questions(
         fingerprint: whose examples and probes are asked.
         suspect_sha256: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
-        max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out at
-            random, decided by the nonce as well, until it is met.
+        max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out until
+            it is met: at random, decided by the nonce as well, but for examples of mixed kinds, whose best are kept.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
         all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
         further: whether images that only inform are asked, where the fingerprint has any.
@@ -102,7 +102,9 @@ def plan_questions(
         if room < least:
             need = _total(len(sources) * least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
-        sources = [sorted(rows, key=lot)[:room] for rows in sources]
+        best = _best(fingerprint)
+        preferred = lot if best is None else lambda row: best[_own_place(fingerprint, row)]
+        sources = [sorted(rows, key=preferred)[:room] for rows in sources]
         more = _affordable(more, len(sources) * room + len(probes), max_queries)
     once = [row for rows in sources for row in rows] + probes + more
     for rows in informing:
@@ -173,6 +175,27 @@ def queries_for_all(fingerprint: Fingerprint, examples: int) -> int:
 def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
     """Return as many of ``images`` as the budget allows beside ``others``, repeats included."""
     return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
+
+
+def _best(fingerprint: Fingerprint) -> list[tuple[float, int]] | None:
+    """Return for each example how late a budget comes to it, the kinds in proportion; None: by lot, as before kinds.
+
+    Within each kind of `cae_core.fingerprint.example_kinds` the file has the better examples first.
+    """
+    kinds = fingerprint.example_kinds
+    if not kinds.any():
+        return None
+    share = np.empty(len(kinds))
+    for kind in np.unique(kinds):
+        rows = np.flatnonzero(kinds == kind)
+        share[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return list(zip(share.tolist(), range(len(kinds)), strict=True))
+
+
+def _own_place(fingerprint: Fingerprint, row: int) -> int:
+    """Return the place of an example among those of its source, the claimed one or a control."""
+    start = _rows(fingerprint, CONTROL).start
+    return row if row < len(fingerprint) else (row - start) % len(fingerprint)
 
 
 def _rows(fingerprint: Fingerprint, kind: ImageKind) -> range:

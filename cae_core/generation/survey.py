@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats64, Labels
 from cae_core.dataset import ImageSet
 from cae_core.fingerprint.example_kinds import PERTURBED, PERTURBED_ERROR
+from cae_core.generation.probes import benign_places
 from cae_core.generation.seeds import (
     SeedQueue,
     checked_accuracy,
@@ -167,7 +168,7 @@ def survey_images(
         source.labels[benign], data.labels[benign], classes, white_boxes.name(0), source=True
     )  # fmt: skip
     progress(1, len(white_boxes.models))
-    index, errors = _candidates(source, data.labels, settings, without)
+    index, errors = _candidates(source, data, settings, without)
 
     def ask(relation: Literal["surrogates", "references"]) -> PoolAnswers:
         asked, benign = data.subset(index), slice(errors, None)
@@ -261,14 +262,15 @@ def _promising(surrogates: PoolAnswers, errors: int, count: int) -> Labels:
 
 
 def _candidates(
-    source: SourceAnswers, truth: Labels, settings: GenerationSettings, without: Labels
+    source: SourceAnswers, data: ImageSet, settings: GenerationSettings, without: Labels
 ) -> tuple[Labels, int]:
     """Return the places of the images about which the pools are asked, and how many of them are errors."""
     free = source.labels >= 0
     free[without] = False
-    wrong = np.flatnonzero(free & (source.labels != truth))
+    wrong = np.flatnonzero(free & (source.labels != data.labels))
     sure = np.sort(wrong[np.argsort(-source.margin[wrong], kind="stable")[:_MOST_ERRORS]])
-    right = np.flatnonzero(free & (source.labels == truth))
+    right = np.flatnonzero(free & (source.labels == data.labels))
+    right = np.intersect1d(right, benign_places(data))  # what was learned by heart says little of a model
     most = max(_RIGHT_PER_EXAMPLE * settings.wanted()[PERTURBED], _RIGHT_AT_LEAST)
     # another stream than those of the order, the probes and the source's errors that only inform
     drawn = np.random.default_rng([settings.seed, 3]).permutation(len(right))[:most]

@@ -44,5 +44,5 @@ class Score(StrEnum):
         return cls(name)
 
 
-DEFAULT_SCORE = Score.CAEACC
+DEFAULT_SCORE = Score.ADJUSTED
 """The one that decides where a calibration names none."""

@@ -98,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     pool = read_pool(options.pool)
     fingerprint = _fingerprint(pool, options)
-    study = Study(fingerprint, _ask(pool, fingerprint, options.suspects, options.output))
+    study = Study(fingerprint, ask_members(pool, fingerprint, options.suspects, options.output))
     screen = pool.select(role="screen") if options.suspects == "test" else ()
     calibrations = _Calibrations(pool, fingerprint, screen)
     report = [
@@ -128,7 +128,7 @@ def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
     return load_fingerprint(path)
 
 
-def _ask(pool: Pool, fingerprint: Fingerprint, role: Role, folder: Path) -> list[tuple[PoolMember, Remembered]]:
+def ask_members(pool: Pool, fingerprint: Fingerprint, role: Role, folder: Path) -> list[tuple[PoolMember, Remembered]]:
     """Ask every suspect every image once; a second run takes the answers that the first has kept."""
     path = folder / f"answers-{role}.npz"
     members = pool.select(role=role)

@@ -53,7 +53,7 @@ def run(
         str | None, typer.Option(help="Part of the data: train, test or both; default: the preset's, else test.")
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="Settings to start from: default, report, report-code or mixed.")
+        str, typer.Option(help="Settings to start from: default, perturbed, report or report-code.")
     ] = "default",
     output: Annotated[Path, typer.Option("--output", "-o", help="The fingerprint file.")] = Path(
         "fingerprint.safetensors"

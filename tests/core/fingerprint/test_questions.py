@@ -1,5 +1,6 @@
 """The order of the questions: reproducible from the nonce, and telling nothing to the suspect."""
 
+import dataclasses
 import hashlib
 from collections import Counter
 
@@ -124,3 +125,19 @@ def test_the_images_are_those_of_the_questions() -> None:
     for image, question in zip(images, questions, strict=True):
         source = BIG.images if question.kind == EXAMPLE else BIG.probe_images
         np.testing.assert_array_equal(image, source[question.index])
+
+
+@pytest.mark.parametrize("counts", [{2: 100}, {0: 60, 2: 40}, {0: 1, 1: 9, 3: 90}])
+def test_a_budget_keeps_the_best_of_each_kind_in_proportion(counts: dict[int, int]) -> None:
+    kinds = np.repeat(list(counts), list(counts.values())).astype(np.uint8)
+    mixed = dataclasses.replace(BIG, example_kind=kinds)
+    for nonce in NONCES[:5]:
+        asked = {q.index for q in plan(nonce, fingerprint=mixed, budget=100) if q.kind == EXAMPLE}
+        assert len(asked) == 45  # beside 50 probes and 5 repeats
+        for kind, count in counts.items():
+            rows = np.flatnonzero(kinds == kind)
+            own = asked & set(rows.tolist())
+            assert own == set(rows[: len(own)].tolist())  # the first of the file are the best
+            assert abs(len(own) - 0.45 * count) <= 1
+        everything = {q.index for q in plan(nonce, fingerprint=mixed) if q.kind == EXAMPLE}
+        assert len(everything) == 100

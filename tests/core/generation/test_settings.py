@@ -83,7 +83,7 @@ def test_the_reports_presets_are_its_text_and_its_code() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(OptionError, match="no preset 'fast'; there are default, report, report-code"):
+    with pytest.raises(OptionError, match="no preset 'fast'; there are default, perturbed, report, report-code"):
         GenerationSettings.from_preset("fast")
 
 
