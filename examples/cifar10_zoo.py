@@ -25,7 +25,7 @@ from cae_core.workflows import generate_fingerprint, verify_suspect
 
 RADII = {"8/255": 8 / 255, "0.025": 0.025}
 WAYS: dict[str, dict[str, Any]] = {
-    "default": {"preset": "default", "max_seeds": 1000},
+    "default": {"preset": "perturbed", "max_seeds": 1000},
     "report": {"preset": "report", "max_seeds": 200},
     "report, tau 0.5": {"preset": "report", "tau": 0.5, "max_seeds": 200},
 }

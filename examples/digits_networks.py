@@ -167,7 +167,7 @@ def fingerprint_and_verify(
             references=members(references, "reference"),
         ),
         data,
-        settings=GenerationSettings.from_preset("default", eps=48 / 255, count=50, tau=0.5),
+        settings=GenerationSettings.from_preset("perturbed", eps=48 / 255, count=50, tau=0.5),
         output=output,
         opened=OpenPool(device="cpu", foreign=lambda _: False),  # they were trained here
     )

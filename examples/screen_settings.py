@@ -61,7 +61,7 @@ def _parse(variant: str) -> dict[str, Any]:
 def _line(
     white_boxes: WhiteBoxes, data: ImageSet, screen: Sequence[tuple[str, Model]], eps: float, changes: dict[str, Any]
 ) -> str:
-    settings = GenerationSettings.from_preset("default", eps=eps, **changes)
+    settings = GenerationSettings.from_preset("perturbed", eps=eps, **changes)
     try:
         result = generate(white_boxes, data, settings, provenance={"source": {}})
     except GenerationError:

@@ -15,6 +15,7 @@ from cae_core.calibration.screening import check_keep, choose_examples, match_ra
 from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.control_sources import described_controls
+from cae_core.fingerprint.example_kinds import NATURAL_ERROR
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, FURTHER
 from cae_core.fingerprint.scores import scores_of
@@ -28,7 +29,7 @@ from cae_core.progress import StageProgress, detail, silent
 from cae_core.statistics.adjustment import DEFAULT_DEGREE, check_degree
 from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.ranks import exceeded_rank, models_needed
-from cae_core.statistics.score import DEFAULT_SCORE, Score
+from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "CalibrationSettings",
     "calibrate",
     "plan_calibration",
+    "wanted_score",
 ]
 
 _SOURCE_MATCHES = 0.9
@@ -51,8 +53,9 @@ class CalibrationSettings:
     Attributes:
         fpr: rate of false accusations, in (0, 1).
         fnr: rate of surrogates called independent, in (0, 1).
-        score: that decides; empty: the default, see `DEFAULT_SCORE`, or CAEAcc with a parametric p-value. The adjusted
-            score gives way to CAEAcc where it cannot be had, see `adjusted_in_vain`.
+        score: that decides; empty: the adjusted one where images that the source gets wrong as they are decide, since
+            less accurate models match those more often; else CAEAcc, and always with a parametric p-value or control
+            sources. The adjusted score gives way to CAEAcc where it cannot be had, see `adjusted_in_vain`.
         parametric: take the p-value from a beta-binomial model: no bound, and labelled so.
         keep: examples to keep, chosen by the screen role; None: all on which its surrogates match more often than its
             references.
@@ -74,10 +77,10 @@ class CalibrationSettings:
         models_needed(self.fpr)
         models_needed(self.fnr)
         null = NullHypothesis.named(self.null)
-        if not self.score:
-            counts = self.parametric or null.asks_controls
-            object.__setattr__(self, "score", Score.CAEACC if counts else DEFAULT_SCORE)
-        Score.named(self.score)
+        if not self.score and (self.parametric or null.asks_controls):
+            object.__setattr__(self, "score", Score.CAEACC)
+        if self.score:
+            Score.named(self.score)
         check_degree(self.degree)
         ExposureRule.named(self.exposure)
         if self.parametric and self.score != Score.CAEACC:
@@ -239,8 +242,15 @@ def calibrate(
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 
 
+def wanted_score(settings: CalibrationSettings, fingerprint: Fingerprint) -> Score:
+    """Return the score that the settings name, or what they leave to the kinds of the examples."""
+    if settings.score:
+        return Score.named(settings.score)
+    return Score.ADJUSTED if NATURAL_ERROR.code in fingerprint.example_kinds else Score.CAEACC
+
+
 def _deciding_score(settings: CalibrationSettings, fingerprint: Fingerprint, references: int) -> Score:
-    score = Score.named(settings.score)
+    score = wanted_score(settings, fingerprint)
     if score == Score.ADJUSTED and adjusted_in_vain(len(fingerprint.probe_images), references, settings.degree):
         return Score.CAEACC
     return score

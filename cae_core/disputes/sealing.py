@@ -14,7 +14,7 @@ from cae_core.files.outputs import RECORD, check_output
 from cae_core.files.records import as_json, read_record, readable_json
 from cae_core.files.storage import creating, write_new
 from cae_core.paths import StrPath
-from cae_core.statistics.score import DEFAULT_SCORE
+from cae_core.statistics.score import Score
 
 __all__ = ["Sealed", "opening_of", "seal_file", "signature_of"]
 
@@ -91,7 +91,7 @@ def seal_file(
         )
     opening = make_opening(
         loaded,
-        score=DEFAULT_SCORE if calibration is None else calibration.score,
+        score=Score.CAEACC if calibration is None else calibration.score,
         fpr=fpr if fpr is not None else 0.05 if calibration is None else calibration.fpr,
         max_queries=max_queries,
         claimant=claimant,

@@ -73,8 +73,8 @@ def plan_questions(
         fingerprint: whose examples and probes are asked.
         suspect_sha256: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
-        max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out until
-            it is met: at random, decided by the nonce as well, but for examples of mixed kinds, whose best are kept.
+        max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out
+            until it is met: at random, decided by the nonce as well, but of mixed kinds of examples the best are kept.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
         all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
         further: whether images that only inform are asked, where the fingerprint has any.

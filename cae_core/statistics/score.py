@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from cae_core.errors import OptionError
 
-__all__ = ["DEFAULT_SCORE", "Score"]
+__all__ = ["Score"]
 
 
 class Score(StrEnum):
@@ -42,7 +42,3 @@ class Score(StrEnum):
         if name not in tuple(cls):
             raise OptionError(f"score must be one of {', '.join(cls)}; found {name!r}.")
         return cls(name)
-
-
-DEFAULT_SCORE = Score.ADJUSTED
-"""The one that decides where a calibration names none."""

@@ -149,7 +149,7 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
     manifest = _train(folder / _MANIFEST, workers=workers, progress=progress)
     pool = read_pool(manifest)
     fingerprint = folder / _FINGERPRINT
-    settings = GenerationSettings.from_preset("default", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
+    settings = GenerationSettings.from_preset("perturbed", eps=parse_eps(DEMO_EPS), tau=DEMO_TAU)
     generate_fingerprint(
         GenerationMembers.of_pool(pool),
         open_data("digits", split="test"),

@@ -237,7 +237,7 @@ def _regenerated(setting: Setting, claim: Claim, source: PoolMember) -> Regenera
 
 def _settings(*, seed: int, max_seeds: int | None = None) -> GenerationSettings:
     return GenerationSettings.from_preset(
-        "default", eps=EPS, tau=TAU, count=EXAMPLES, seed=seed, max_seeds=max_seeds, batch=EXAMPLES
+        "perturbed", eps=EPS, tau=TAU, count=EXAMPLES, seed=seed, max_seeds=max_seeds, batch=EXAMPLES
     )
 
 

@@ -117,7 +117,7 @@ def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
     path = options.output / "fingerprint.safetensors"
     if not path.exists():
         settings = GenerationSettings.from_preset(
-            "default", eps=float(options.eps), tau=options.tau, count=options.count, seed=options.seed
+            "perturbed", eps=float(options.eps), tau=options.tau, count=options.count, seed=options.seed
         )
         generate_fingerprint(
             GenerationMembers.of_pool(pool),

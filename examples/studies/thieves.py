@@ -3,8 +3,8 @@
     python examples/studies/thieves.py --pool cifar10/pool.toml --data cifar-10-batches-py --output thieves
 
 The fingerprint comes from the *generate* members with the default settings, the ranks from the *calibrate* members. The
-*test* members are asked every image once; their answers are kept in ``OUTPUT/answers-test.npz``, and tables and figure are
-made of them. ``--suspects screen`` rehearses on the screen members and leaves the test role alone.
+*test* members are asked every image once; their answers are kept in ``OUTPUT/answers-test.npz``, and tables and figure
+are made of them. ``--suspects screen`` rehearses on the screen members and leaves the test role alone.
 
 Every verdict is made by `cae_core.verification.verify.verify` from the kept answers. Queries are all that a suspect
 was asked: examples, benign probes and repeats.
@@ -15,13 +15,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
-from cae_backends.datasets import open_data
-from held_out_verdicts import Remembered, ask_members
 
-from cae_core.arrays import Floats64
+from cae_backends.datasets import open_data
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.record import Calibration
@@ -36,6 +33,7 @@ from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
 from cae_core.workflows import generate_fingerprint
+from held_out_verdicts import Remembered, ask_members
 
 PRESET = "default"
 BUDGETS = (100, 300, None)
@@ -94,7 +92,9 @@ def main() -> None:
     calibration = calibrate(fingerprint, members, settings=CalibrationSettings(score=options.score)).calibration
     judged = _judge(pool, fingerprint, calibration, options)
     rates = _rates(calibration)
-    text = "\n\n".join([_areas(judged, rates), *(_families(judged, rate) for rate in rates), _each(judged, rates)]) + "\n"
+    text = (
+        "\n\n".join([_areas(judged, rates), *(_families(judged, rate) for rate in rates), _each(judged, rates)]) + "\n"
+    )
     (options.output / f"thieves-{options.suspects}.md").write_text(text)
     _draw(judged, rates, options.output / f"thieves-{options.suspects}.png")
     print(text)
@@ -118,12 +118,15 @@ def _rates(calibration: Calibration) -> list[float]:
     return [rate for rate in (0.05,) if count >= models_needed(rate)] + [1 / (count + 1)]
 
 
-def _judge(
-    pool: Pool, fingerprint: Fingerprint, calibration: Calibration, options: argparse.Namespace
-) -> list[Judged]:
+def _judge(pool: Pool, fingerprint: Fingerprint, calibration: Calibration, options: argparse.Namespace) -> list[Judged]:
     suspects = ask_members(pool, fingerprint, options.suspects, options.output)
-    accuracies = [float((model.predict(fingerprint.probe_images).labels == fingerprint.probe_labels).mean()) for _, model in suspects]
-    usual = np.median([a for a, (member, _) in zip(accuracies, suspects, strict=True) if member.relation == "reference"])
+    accuracies = [
+        float((model.predict(fingerprint.probe_images).labels == fingerprint.probe_labels).mean())
+        for _, model in suspects
+    ]
+    usual = np.median(
+        [a for a, (member, _) in zip(accuracies, suspects, strict=True) if member.relation == "reference"]
+    )
     return [
         Judged(
             member,
@@ -170,7 +173,7 @@ def _queries(judged: Sequence[Judged], budget: int | None, rate: float) -> int:
 
 def _areas(judged: Sequence[Judged], rates: Sequence[float]) -> str:
     lines = [
-        f"ROC AUC, with a 95 % interval over {BOOTSTRAPS} draws with replacement of groups of one kind and architecture:",
+        f"ROC AUC, with a 95 % interval over {BOOTSTRAPS} draws of groups of one kind and architecture:",
         "",
         "| queries in all | examples | working thieves | all thieves | CAEAcc alone, working thieves |",
         "| --- | --- | --- | --- | --- |",
@@ -214,7 +217,10 @@ def _families(judged: Sequence[Judged], rate: float) -> str:
     rows["references"] = [one for one in judged if one.family == "references"]
     for name, members in rows.items():
         if members:
-            cells = [_counted(members, budget, rate, interval=name in ("working thieves", "references")) for budget in BUDGETS]
+            cells = [
+                _counted(members, budget, rate, interval=name in ("working thieves", "references"))
+                for budget in BUDGETS
+            ]
             lines.append(f"| {name} | {len(members)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -267,16 +273,23 @@ def _draw(judged: Sequence[Judged], rates: Sequence[float], path: Path) -> None:
     for place, name in enumerate(reversed(present)):
         values = [_value_of(one, rates) for one in judged if one.family == name]
         spread = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [0.0]
-        strip.plot(values, np.add(place, spread), "o", markersize=4, color="tab:blue" if name == "references" else "tab:red")
+        strip.plot(
+            values, np.add(place, spread), "o", markersize=4, color="tab:blue" if name == "references" else "tab:red"
+        )
     strip.set_yticks(range(len(present)), list(reversed(present)))
     strip.set_xlabel("score over all examples")
     for budget in reversed(BUDGETS):
         found = {
             side: np.array([_value(one.verdicts[budget, rates[0]], _score(one, rates)) for one in judged if keep(one)])
-            for side, keep in (("thieves", lambda one: one.working and one.family != "references"), ("references", lambda one: one.family == "references"))
+            for side, keep in (
+                ("thieves", lambda one: one.working and one.family != "references"),
+                ("references", lambda one: one.family == "references"),
+            )
         }
         edges = np.append(np.inf, np.sort(np.concatenate(list(found.values())))[::-1])
-        accused, innocent = ([float((x >= edge).mean()) for edge in edges] for x in (found["thieves"], found["references"]))
+        accused, innocent = (
+            [float((x >= edge).mean()) for edge in edges] for x in (found["thieves"], found["references"])
+        )
         roc.step(innocent, accused, where="post", label=f"{_queries(judged, budget, rates[0])} queries")
     roc.set_xlabel("references accused")
     roc.set_ylabel("working thieves accused")

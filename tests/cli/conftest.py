@@ -65,7 +65,9 @@ class Pool:
             "--trusted",  # they were made here, and run in the process of the tests
             *("--source", str(self.source), "--surrogates", str(self.surrogates)),
             *("--references", str(self.references), "--data", "digits", "--eps", "48/255", "--count", "20"),
-            *("--iterations", "30", "--tau", "0.5", "--output", str(output), *more),
+            *("--iterations", "30", "--tau", "0.5", "--output", str(output)),
+            *(("--preset", "perturbed") if "--preset" not in more else ()),  # examples that take a search
+            *more,
         ]
 
 

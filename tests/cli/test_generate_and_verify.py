@@ -135,7 +135,7 @@ def test_the_reports_presets_run(pool: Pool, tmp_path: Path, run_cae: Run, prese
 def test_examples_of_several_kinds(pool: Pool, tmp_path: Path, run_cae: Run) -> None:
     """Seeds of both splits; the kinds are told, inspected, asked and judged as one."""
     path = tmp_path / "f.safetensors"
-    options = ("--natural", "0.4", "--errors", "0.3", "--count", "10")
+    options = ("--preset", "default", "--natural", "0.4", "--errors", "0.3", "--count", "10")
     outcome = run_cae(*pool.generate_arguments(path, *options))
     assert outcome.code == 0, outcome.err
     assert "natural error: an unchanged image that the source gets wrong" in outcome.out

@@ -10,7 +10,6 @@ from cae_cli.progress import progress_bar
 from cae_cli.streams import say
 from cae_core.progress import stage
 from cae_core.statistics.adjustment import DEFAULT_DEGREE
-from cae_core.statistics.score import DEFAULT_SCORE
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
@@ -30,7 +29,8 @@ def run(
     score: Annotated[
         str | None,
         typer.Option(
-            help=f"Score that decides: caeacc, adjusted or llr.  [default: {DEFAULT_SCORE}; parametric: caeacc]"
+            help="Score that decides: caeacc, adjusted or llr.  [default: adjusted where natural errors are examples, "
+            "else caeacc]"
         ),
     ] = None,
     degree: Annotated[
@@ -103,9 +103,10 @@ def run(
 def _other_score(subject: "CalibratedFingerprint", settings: "CalibrationSettings") -> str:
     """Return why another score decides than the one that was asked for; empty where none does."""
     from cae_core.calibration.adjusting import adjusted_in_vain
+    from cae_core.calibration.calibrate import wanted_score
 
     calibration = subject.calibration
-    if calibration is None or calibration.score == settings.score:
+    if calibration is None or calibration.score == wanted_score(settings, subject.fingerprint):
         return ""
     return adjusted_in_vain(len(subject.fingerprint.probe_images), len(calibration.references), settings.degree)
 

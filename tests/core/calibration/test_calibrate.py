@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cae_core.arrays import Images, Labels
-from cae_core.calibration.calibrate import CalibrationSettings, calibrate, plan_calibration
+from cae_core.calibration.calibrate import CalibrationSettings, calibrate, plan_calibration, wanted_score
 from cae_core.calibration.record import Calibration
 from cae_core.errors import ModelError, OptionError, PoolError
 from cae_core.files.records import as_json
@@ -19,7 +19,7 @@ from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember, Relation, Role
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
-from cae_core.statistics.score import DEFAULT_SCORE, Score
+from cae_core.statistics.score import Score
 from tests.core.suspects import matching, table
 from tests.core.toys import toy_fingerprint
 
@@ -415,9 +415,16 @@ class TestRolesAndOptions:
         found = run(shelf, shelf.many([1, 2, 3, 4][:references], "other"), score="adjusted")
         assert (found.score, found.degree) == (decides, 2)
 
+    @pytest.mark.parametrize(("kind", "decides"), [(0, "caeacc"), (1, "caeacc"), (2, "adjusted")])
+    def test_natural_errors_are_adjusted_by_default(self, shelf: Shelf, kind: int, decides: str) -> None:
+        kinds = np.zeros(len(shelf.fingerprint), np.uint8)
+        kinds[-1] = kind
+        mixed = replace(shelf.fingerprint, example_kind=kinds)
+        assert wanted_score(CalibrationSettings(), mixed) == decides
+        assert wanted_score(CalibrationSettings(score="llr"), mixed) == "llr"
+
     def test_a_parametric_p_value_is_of_counts_by_default(self) -> None:
         assert CalibrationSettings(parametric=True).score == "caeacc"
-        assert CalibrationSettings().score == DEFAULT_SCORE
 
 
 class TestPlan:
