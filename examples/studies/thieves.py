@@ -120,6 +120,10 @@ def _rates(calibration: Calibration) -> list[float]:
 
 def _judge(pool: Pool, fingerprint: Fingerprint, calibration: Calibration, options: argparse.Namespace) -> list[Judged]:
     suspects = ask_members(pool, fingerprint, options.suspects, options.output)
+    subjects = {
+        rate: CalibratedFingerprint(fingerprint=fingerprint, calibration=dataclasses.replace(calibration, fpr=rate))
+        for rate in _rates(calibration)
+    }
     accuracies = [
         float((model.predict(fingerprint.probe_images).labels == fingerprint.probe_labels).mean())
         for _, model in suspects
@@ -133,26 +137,19 @@ def _judge(pool: Pool, fingerprint: Fingerprint, calibration: Calibration, optio
             accuracy,
             accuracy >= WORKING * usual,
             {
-                (budget, rate): _verdict(member, model, fingerprint, calibration, budget, rate)
+                (budget, rate): _verdict(member, model, subject, budget=budget)
                 for budget in BUDGETS
-                for rate in _rates(calibration)
+                for rate, subject in subjects.items()
             },
         )
         for accuracy, (member, model) in zip(accuracies, suspects, strict=True)
     ]
 
 
-def _verdict(
-    member: PoolMember,
-    model: Remembered,
-    fingerprint: Fingerprint,
-    calibration: Calibration,
-    budget: int | None,
-    rate: float,
-) -> Verdict:
+def _verdict(member: PoolMember, model: Remembered, subject: CalibratedFingerprint, *, budget: int | None) -> Verdict:
     return verify(
         model,
-        CalibratedFingerprint(fingerprint=fingerprint, calibration=dataclasses.replace(calibration, fpr=rate)),
+        subject,
         named=Suspect(name=member.name, sha256=member.sha256 or member.name),
         options=VerificationOptions(max_queries=budget),
         nonce=bytes(16),
@@ -279,17 +276,11 @@ def _draw(judged: Sequence[Judged], rates: Sequence[float], path: Path) -> None:
     strip.set_yticks(range(len(present)), list(reversed(present)))
     strip.set_xlabel("score over all examples")
     for budget in reversed(BUDGETS):
-        found = {
-            side: np.array([_value(one.verdicts[budget, rates[0]], _score(one, rates)) for one in judged if keep(one)])
-            for side, keep in (
-                ("thieves", lambda one: one.working and one.family != "references"),
-                ("references", lambda one: one.family == "references"),
-            )
-        }
-        edges = np.append(np.inf, np.sort(np.concatenate(list(found.values())))[::-1])
-        accused, innocent = (
-            [float((x >= edge).mean()) for edge in edges] for x in (found["thieves"], found["references"])
-        )
+        value = {one.member.name: _value(one.verdicts[budget, rates[0]], _score(one, rates)) for one in judged}
+        thieves = [value[one.member.name] for one in judged if one.working and one.family != "references"]
+        innocents = [value[one.member.name] for one in judged if one.family == "references"]
+        edges = [np.inf, *sorted((*thieves, *innocents), reverse=True)]
+        accused, innocent = ([np.mean(np.array(x) >= edge) for edge in edges] for x in (thieves, innocents))
         roc.step(innocent, accused, where="post", label=f"{_queries(judged, budget, rates[0])} queries")
     roc.set_xlabel("references accused")
     roc.set_ylabel("working thieves accused")

@@ -169,9 +169,7 @@ def _summary(result: "GenerationResult", settings: "GenerationSettings", output:
 def _tell(result: "GenerationResult", settings: "GenerationSettings", output: Path) -> None:
     fingerprint = result.fingerprint
     searched = f" from {result.seeds_tried} seeds in {result.steps} steps" if result.steps else ""
-    say(
-        f"{visible(str(output))}: {len(fingerprint)} of {settings.count} examples{searched} (id {fingerprint.id[:12]})"
-    )
+    say(f"{visible(str(output))}: {len(fingerprint)} of {settings.count} examples{searched} (id {fingerprint.id[:12]})")
     if settings.mixed:
         say(f"{kinds_in_words(fingerprint)}.")
     if settings.akh:
