@@ -27,6 +27,7 @@ __all__ = [
     "plan_questions",
     "queries_for",
     "queries_for_all",
+    "queries_for_examples",
     "question_images",
     "repeats_of",
 ]
@@ -170,6 +171,11 @@ def queries_for(fingerprint: Fingerprint, examples: int) -> int:
 def queries_for_all(fingerprint: Fingerprint, examples: int) -> int:
     """Return the queries that so many examples, of all sources, take with all benign probes and the repeats."""
     return _total(examples, len(fingerprint.probe_images))
+
+
+def queries_for_examples(examples: int, probes: int) -> int:
+    """Return the queries that so many examples, of all sources, and benign probes take, with the repeats."""
+    return _total(examples, probes)
 
 
 def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:

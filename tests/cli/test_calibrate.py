@@ -142,6 +142,11 @@ class TestPlan:
                 "best": 0.1,
                 "exceeded": 0,
             },
+            "nulls": [
+                {"null": "references", "references": 99, "controls": 0, "models": 99, "queries": 315},
+                {"null": "sources", "references": 0, "controls": 99, "models": 594, "queries": 10710},
+                {"null": "two-way", "references": 24, "controls": 3, "models": 42, "queries": 630},
+            ],
         }
         text = run_cae("calibrate", "--plan", *folders(calibration_pool), "--fpr", "0.01").out
         for words in ("99", "199", "39", "90 more references are needed", "10 more surrogates are needed"):
@@ -149,7 +154,7 @@ class TestPlan:
 
     def test_enough_models_are_no_reproach(self, calibration_pool: CalibrationPool, run_cae: Run) -> None:
         text = run_cae("calibrate", "--plan", "--pool", calibration_pool.manifest, *RATES).out
-        assert "more" not in text
+        assert "needed for a rate" not in text
 
     def test_it_takes_neither_models_nor_a_fingerprint(self, run_cae: Run, tmp_path: Path) -> None:
         outcome = run_cae("calibrate", "--plan", "-f", tmp_path / "none", "--json")

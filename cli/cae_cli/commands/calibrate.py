@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_SURROGATES, _EXAMPLES, _PROBES = 5, 100, 200
+"""Of each control source where the pool names no *generate* surrogates, and what `cae generate` makes by default."""
+
 
 def run(
     *,
@@ -86,7 +89,9 @@ def run(
         surrogates=surrogates or [], references=references or [], pool=pool, trusted=trusted, opened=opened
     )
     if plan:
-        _show_plan(settings, len(members.references), len(members.surrogates), json=json)
+        made_with = sum(member.relation == "surrogate" for member in members.generation)
+        at_hand = {"references": len(members.references), "surrogates": len(members.surrogates)}
+        _show_plan(settings, at_hand, generating=made_with or _SURROGATES, json=json)
         return
     with progress_bar() as progress:
         calibrated = calibrate_fingerprint(
@@ -111,15 +116,17 @@ def _other_score(subject: "CalibratedFingerprint", settings: "CalibrationSetting
     return adjusted_in_vain(len(subject.fingerprint.probe_images), len(calibration.references), settings.degree)
 
 
-def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int, *, json: bool) -> None:
+def _show_plan(settings: "CalibrationSettings", at_hand: dict[str, int], *, generating: int, json: bool) -> None:
     from cae_core.calibration.calibrate import plan_calibration
+    from cae_core.calibration.null_plan import plan_nulls
 
     plans = {
-        "references": plan_calibration(settings.fpr, references),
-        "surrogates": plan_calibration(settings.fnr, surrogates),
+        "references": plan_calibration(settings.fpr, at_hand["references"]),
+        "surrogates": plan_calibration(settings.fnr, at_hand["surrogates"]),
     }
+    nulls = plan_nulls(settings.fpr, surrogates=generating, examples=_EXAMPLES, probes=_PROBES)
     if json:
-        print_json(plans)
+        print_json({**plans, "nulls": nulls})
         return
     from cae_cli.render import print_rows
 
@@ -143,6 +150,12 @@ def _show_plan(settings: "CalibrationSettings", references: int, surrogates: int
     for relation, plan in plans.items():
         if plan.models < plan.needed:
             say(f"{plan.needed - plan.models} more {relation} are needed for a rate of {plan.rate:g}.")
+    print_rows(
+        ("--null", "references#", "control sources#", "models to train#", "queries of a suspect#"),
+        [(p.null.value, str(p.references), str(p.controls), str(p.models), str(p.queries)) for p in nulls],
+        title=f"What a rate of {settings.fpr:g} takes, with {generating} surrogates for each control source, "
+        f"{_EXAMPLES} examples and {_PROBES} benign images",
+    )
 
 
 def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, json: bool) -> None:
