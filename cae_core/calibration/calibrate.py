@@ -31,6 +31,7 @@ from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
+from cae_core.statistics.unit import Unit
 
 __all__ = [
     "AskedModel",
@@ -61,6 +62,7 @@ class CalibrationSettings:
             references.
         degree: of the polynomial in benign accuracy that the adjusted score takes out.
         null: the hypothesis that an accusation rejects, see `NullHypothesis`.
+        unit: what counts as one draw among the references: model, recipe, architecture, or group, the larger p of both.
         exposure: which groups of references count, those by what they saw of the seeds: by default all, the largest p.
     """
 
@@ -72,6 +74,7 @@ class CalibrationSettings:
     degree: int = DEFAULT_DEGREE
     null: str = NullHypothesis.REFERENCES
     exposure: str = ExposureRule.LARGEST
+    unit: str = Unit.MODEL
 
     def __post_init__(self) -> None:
         models_needed(self.fpr)
@@ -83,17 +86,19 @@ class CalibrationSettings:
             Score.named(self.score)
         check_degree(self.degree)
         ExposureRule.named(self.exposure)
-        if self.parametric and self.score != Score.CAEACC:
-            raise OptionError("A parametric p-value is a model of counts of matches; it takes --score caeacc.")
+        if self.parametric and (self.score != Score.CAEACC or Unit.named(self.unit) != Unit.MODEL):
+            raise OptionError(
+                "A parametric p-value is a model of counts of matches; it takes --score caeacc and --unit model."
+            )
         if null.asks_controls:
             self._check_sources()
 
     def _check_sources(self) -> None:
-        assumes = ExposureRule.named(self.exposure).assumed is not None
+        assumes = ExposureRule.named(self.exposure).assumed is not None or self.unit != Unit.MODEL
         if self.parametric or self.score != Score.CAEACC or self.keep is not None or assumes:
             raise OptionError(
                 f"--null {self.null} ranks the claimed source among sources that are treated alike: it takes --score "
-                "caeacc, without --parametric, --keep and --exposure."
+                "caeacc, without --parametric, --keep, --unit and --exposure."
             )
 
 
@@ -238,6 +243,7 @@ def calibrate(
         known=asker.known(),
         degree=settings.degree,
         exposure=_exposure_rule(settings, references),
+        unit=Unit.named(settings.unit),
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 

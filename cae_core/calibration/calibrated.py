@@ -1,6 +1,7 @@
 """What suspects are examined by: a fingerprint with the calibration that belongs to it, read once and hashed once."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from cae_core.arrays import Floats64, Labels
 from cae_core.calibration.adjusting import Adjustment
 from cae_core.calibration.file import calibration_digest, save_calibration, unpack_calibration
 from cae_core.calibration.groups import Group, LabelDrift, answer_shares
+from cae_core.calibration.leaving_out import KindPower, power_of
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.standing import Ranking, Seen, Standing, largest
 from cae_core.errors import FingerprintError, OptionError
@@ -19,7 +21,7 @@ from cae_core.fingerprint.file import Fingerprint, FingerprintFile, save_fingerp
 from cae_core.paths import StrPath
 from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.score import Score
-from cae_core.statistics.thresholds import least_accused
+from cae_core.statistics.unit import Unit
 
 __all__ = ["CalibratedFingerprint", "load_calibrated", "save_calibrated"]
 
@@ -71,7 +73,7 @@ class CalibratedFingerprint:
 
     def scores(self, group: Group, asked: Labels, score: Score) -> Floats64:
         """Return the scores (r,) of a group's models over the examples ``asked`` (a,)."""
-        return self._calibrated().scored(group.matches(self.fingerprint)[:, asked], asked, score)
+        return self.calibrated.scored(group.matches(self.fingerprint)[:, asked], asked, score)
 
     def standing(self, seen: Seen, *, score: Score | None = None, compared: Labels | None = None) -> Standing:
         """Place a suspect among the calibration models.
@@ -84,16 +86,16 @@ class CalibratedFingerprint:
             score: the deciding one where None.
             compared: int64, the examples over which the calibration models are scored; those asked where None.
         """
-        calibration = self._calibrated()
+        calibration = self.calibrated
         which = calibration.score if score is None else score
         groups = calibration.reference_groups()
         if which == Score.ADJUSTED:
             return self._adjusted(seen, groups)
-        high = (self._high(seen, which, group, compared) for group in groups.items())
-        return Standing(references=tuple(high), surrogates=(self._low(seen, which, compared),))
+        high = [self._high(seen, which, group, compared) for group in groups.items()]
+        return Standing(references=self._by_units(high), surrogates=(self._low(seen, which, compared),))
 
     def _adjusted(self, seen: Seen, groups: Mapping[Exposure, Labels]) -> Standing:
-        calibration = self._calibrated()
+        calibration = self.calibrated
         high: list[Ranking] = []
         low: list[Ranking] = []
         outside = False
@@ -113,20 +115,31 @@ class CalibratedFingerprint:
                 high.append(self._high(seen, Score.CAEACC, (exposure, rows), None))
         if outside:
             low.append(self._low(seen, Score.CAEACC, None))
-        return Standing(references=tuple(high), surrogates=tuple(low), outside=outside)
+        return Standing(references=self._by_units(high), surrogates=tuple(low), outside=outside)
+
+    def _by_units(self, rankings: Iterable[Ranking]) -> tuple[Ranking, ...]:
+        """Return each ranking among references by each attribute that makes a unit."""
+        calibration = self.calibrated
+        if calibration.unit == Unit.MODEL:
+            return tuple(rankings)
+        return tuple(
+            dataclasses.replace(ranking, unit=unit, units=calibration.units(unit, ranking.rows))
+            for ranking in rankings
+            for unit in calibration.unit.attributes
+        )
 
     def _high(self, seen: Seen, score: Score, among: tuple[Exposure, Labels], compared: Labels | None) -> Ranking:
-        scores = self._scores(self._calibrated().references, seen, score, compared)[among[1]]
+        scores = self._scores(self.calibrated.references, seen, score, compared)[among[1]]
         value = self._value(seen, score)
         return Ranking(score=score, value=value, rows=among[1], scores=scores, exposure=among[0])
 
     def _low(self, seen: Seen, score: Score, compared: Labels | None) -> Ranking:
-        scores = self._scores(self._calibrated().surrogates, seen, score, compared)
+        scores = self._scores(self.calibrated.surrogates, seen, score, compared)
         value = self._value(seen, score)
         return Ranking(score=score, value=value, rows=np.arange(len(scores)), scores=scores, high=False)
 
     def _value(self, seen: Seen, score: Score) -> float:
-        return float(self._calibrated().scored(seen.matches[np.newaxis], seen.asked, score)[0])
+        return float(self.calibrated.scored(seen.matches[np.newaxis], seen.asked, score)[0])
 
     def _scores(self, group: Group, seen: Seen, score: Score, compared: Labels | None) -> Floats64:
         return self.scores(group, seen.asked if compared is None else compared, score)
@@ -136,29 +149,38 @@ class CalibratedFingerprint:
 
         None as well where it depends on the suspect, as by the adjusted score or among control sources.
         """
-        calibration, asked = self._calibrated(), np.flatnonzero(self.chosen)
+        calibration, asked = self.calibrated, np.flatnonzero(self.chosen)
         if calibration.score == Score.ADJUSTED or calibration.null.asks_controls:
             return None
-        scores = self.scores(calibration.references, asked, calibration.score)
-        return largest(
-            least_accused(
-                scores[rows],
-                len(asked),
-                fpr=calibration.fpr,
-                score=calibration.score,
-                parametric=calibration.parametric,
-            )
-            for rows in calibration.reference_groups().values()
+        scores, score = self.scores(calibration.references, asked, calibration.score), calibration.score
+        rankings = (
+            Ranking(score=score, value=0.0, rows=rows, scores=scores[rows], exposure=exposure)
+            for exposure, rows in calibration.reference_groups().items()
         )
+        return largest(
+            ranking.threshold(len(asked), rate=calibration.fpr, parametric=calibration.parametric)
+            for ranking in self._by_units(rankings)
+        )
+
+    @cached_property
+    def power(self) -> tuple[KindPower, ...]:
+        """How many of its own surrogates of each kind it would accuse, see `power_of`."""
+        return power_of(self)
 
     def label_drift(self) -> LabelDrift | None:
         """Return what the references answer to the chosen examples; None without references."""
-        if not len(self._calibrated().references):
+        if not len(self.calibrated.references):
             return None
         asked = np.flatnonzero(self.chosen)
-        return answer_shares(self._calibrated().references.answers[:, asked], self.fingerprint, asked)
+        return answer_shares(self.calibrated.references.answers[:, asked], self.fingerprint, asked)
 
-    def _calibrated(self) -> Calibration:
+    @property
+    def calibrated(self) -> Calibration:
+        """The calibration.
+
+        Raises:
+            OptionError: there is none.
+        """
         if self.calibration is None:
             raise OptionError("This fingerprint is not calibrated. Calibrate it (`cae calibrate`).")
         return self.calibration

@@ -26,6 +26,7 @@ from cae_core.statistics.adjustment import DEFAULT_DEGREE, DEGREES
 from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
+from cae_core.statistics.unit import Unit
 
 __all__ = ["CALIBRATION_FORMAT", "calibration_digest", "save_calibration", "unpack_calibration"]
 
@@ -37,6 +38,7 @@ _LATER: dict[str, Any] = {
     "degree": DEFAULT_DEGREE,
     "null": NullHypothesis.REFERENCES,
     "exposure": ExposureRule.ONE_GROUP,
+    "unit": Unit.MODEL,
 }
 """Settings that came later, with what was meant before; they stand in the file only where they differ from it."""
 
@@ -129,6 +131,7 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
         degree=read_field(metadata, "degree", int, DEFAULT_DEGREE),
         score=Score.named(metadata["score"]),
         null=NullHypothesis.named(metadata.get("null", "references")),
+        unit=Unit.named(_text(metadata.get("unit", Unit.MODEL.value))),
         exposure=ExposureRule.named(_text(metadata.get("exposure", ""))),
         screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
@@ -171,6 +174,8 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
     if calibration.score == Score.LLR and (weights is None or calibration.parametric):
         raise ValueError("the score llr takes weights, and no parametric p-value")
     _check_adjusting(calibration, fingerprint)
+    if calibration.unit != Unit.MODEL and calibration.parametric:
+        raise ValueError("a parametric p-value is of models")
     if not (0 < calibration.fpr < 1 and 0 < calibration.fnr < 1):
         raise ValueError(f"rates {calibration.fpr}, {calibration.fnr}")
     if calibration.chosen.shape != (n,) or not calibration.chosen.any():
@@ -198,7 +203,7 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
 def _check_controls(calibration: Calibration, fingerprint: Fingerprint) -> None:
     if not fingerprint.controls or calibration.score != Score.CAEACC or calibration.parametric:
         raise ValueError("sources are ranked by CAEAcc, and take control sources")
-    if calibration.exposure != ExposureRule.ONE_GROUP:
+    if calibration.exposure != ExposureRule.ONE_GROUP or calibration.unit != Unit.MODEL:
         raise ValueError("where sources are ranked, references are one group")
     if not calibration.chosen.all():
         raise ValueError("some examples are left out of the claimed source's only")

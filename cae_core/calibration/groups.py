@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats32, Floats64, Labels
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.exposure import Exposure
+from cae_core.statistics.unit import Unit
 
 __all__ = ["CalibrationModel", "Group", "KnownModel", "KnownModels", "LabelDrift", "answer_shares", "third_labels"]
 
@@ -35,6 +36,12 @@ class CalibrationModel:
     ancestor: str = ""
     recipe: str = ""
     exposure: Exposure = Exposure.UNKNOWN
+
+    def in_common(self, unit: Unit) -> tuple[str, ...]:
+        """Return what it has in common with the models that count as one with it."""
+        if unit == Unit.RECIPE:
+            return self.kind, self.recipe
+        return (self.architecture,) if unit == Unit.ARCHITECTURE else (self.name, self.sha256)
 
     def described(self) -> dict[str, str]:
         """Return it as the file tells it: what came later only where it is known."""
@@ -90,6 +97,16 @@ class Group:
 
     def __len__(self) -> int:
         return len(self.models)
+
+    def subset(self, rows: Labels) -> "Group":
+        """Return some of the models (k,), in that order."""
+        places: list[int] = rows.tolist()
+        return Group(
+            models=tuple(self.models[row] for row in places),
+            answers=self.answers[rows],
+            right=self.right[rows],
+            further={name: answers[rows] for name, answers in self.further.items()},
+        )
 
     def matches(self, fingerprint: Fingerprint) -> NDArray[np.bool_]:
         """Return bool (r, n): which answers are the source's labels."""

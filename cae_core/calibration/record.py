@@ -17,6 +17,7 @@ from cae_core.errors import OptionError
 from cae_core.statistics.adjustment import DEFAULT_DEGREE
 from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.statistics.score import Score
+from cae_core.statistics.unit import Unit
 
 __all__ = ["Calibration", "ModelsBehind"]
 
@@ -42,6 +43,7 @@ class Calibration:
         known: by what a suspect is known to be one of the models that were asked; empty in calibrations of before.
         degree: of the polynomial in benign accuracy that the adjusted score takes out.
         exposure: which groups of references count; fixed here.
+        unit: what counts as one draw among the references; fixed here.
     """
 
     fingerprint_id: str
@@ -59,11 +61,19 @@ class Calibration:
     known: KnownModels = field(default_factory=KnownModels, repr=False)
     degree: int = DEFAULT_DEGREE
     exposure: ExposureRule = ExposureRule.ONE_GROUP
+    unit: Unit = Unit.MODEL
 
     def reference_groups(self) -> dict[Exposure, Labels]:
         """Return which references count, int64 (r_g,), by the group that each belongs to; see `ExposureRule`."""
         groups = self.exposure.groups([model.exposure for model in self.references.models])
         return {exposure: np.array(rows, np.int64) for exposure, rows in groups.items()}
+
+    def units(self, unit: Unit, rows: Labels) -> Labels:
+        """Return the number of the unit that each of these references (r,) belongs to, int64 (r,)."""
+        numbers: dict[tuple[str, ...], int] = {}
+        places: list[int] = rows.tolist()
+        found = (self.references.models[row].in_common(unit) for row in places)
+        return np.array([numbers.setdefault(own, len(numbers)) for own in found], np.int64)
 
     @property
     def counted(self) -> Labels:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
 from cae_core.statistics.exposure import Exposure
+from cae_core.statistics.group_ranks import exceeded_score, group_p_value
 from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.score import Score
-from cae_core.statistics.thresholds import least_accused
+from cae_core.statistics.thresholds import just_above, least_accused
+from cae_core.statistics.unit import Unit
 
 __all__ = ["Ranking", "Seen", "Standing", "largest"]
 
@@ -47,6 +49,8 @@ class Ranking:
         scores: float64 (r,), theirs.
         high: whether it is asked if the value is unusually high, as among references; else unusually low.
         exposure: of the references that it is ranked among, or adjusted by; unknown where they are not told apart.
+        unit: what counts as one draw.
+        units: int64 (r,), to which one each of the models belongs; None: each is one.
     """
 
     score: Score
@@ -55,9 +59,16 @@ class Ranking:
     scores: Floats64
     high: bool = True
     exposure: Exposure = Exposure.UNKNOWN
+    unit: Unit = Unit.MODEL
+    units: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def draws(self) -> int:
+        """How many units there are."""
+        return len(self) if self.units is None else len(np.unique(self.units))
 
     @property
     def as_extreme(self) -> int:
@@ -68,12 +79,24 @@ class Ranking:
     def p_value(self) -> float:
         """How likely one more such model scores as extreme, by rank."""
         sign = 1 if self.high else -1
+        if self.units is not None:
+            return float(self.exact_p_value)
         return rank_p_value(sign * self.scores, sign * self.value)
 
     @property
     def exact_p_value(self) -> Fraction:
         """The same without rounding: multiplied, 1/60 is to stay what it is."""
+        if self.units is not None:
+            sign = 1 if self.high else -1
+            return group_p_value(sign * self.scores, sign * self.value, self.units)
         return Fraction(1 + self.as_extreme, len(self) + 1)
+
+    def threshold(self, asked: int, *, rate: float, parametric: bool = False) -> float | None:
+        """Return the least value with p <= rate among models that must not score high; None where there is none."""
+        if self.units is None:
+            return least_accused(self.scores, asked, fpr=rate, score=self.score, parametric=parametric)
+        exceeded = exceeded_score(self.scores, self.units, rate)
+        return None if exceeded is None else just_above(exceeded, asked, self.score)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +117,20 @@ class Standing:
     @property
     def among(self) -> str:
         """Which references decide, in words after a noun and a space; empty where all are one group."""
-        if len({ranking.exposure for ranking in self.references}) < 2:
+        several = len({ranking.exposure for ranking in self.references}) > 1
+        return f" {self.high.exposure.words}" if several else ""
+
+    @property
+    def counted_as(self) -> str:
+        """How they are counted, in a clause; empty where each is one draw."""
+        if self.high.unit == Unit.MODEL:
             return ""
-        return f" {self.high.exposure.words}"
+        return f", in {self.high.draws} {self.high.unit.plural} that count as one each"
+
+    def accuses(self, rate: float) -> bool:
+        """Return whether the ranks accuse: the references' does, and the suspect is not below every known copy."""
+        below_all = len(self.low) > 0 and self.low.as_extreme == 0
+        return self.p_value <= rate and not below_all
 
     @property
     def high(self) -> Ranking:
@@ -140,9 +174,8 @@ class Standing:
         exceed, with the references' scores as they are beside it.
         """
         decides = [self.high] if self.score == Score.ADJUSTED else self.references
-        same = [ranking.scores for ranking in decides if ranking.score == self.score]
-        found = [least_accused(x, asked, fpr=rate, score=self.score, parametric=parametric) for x in same]
-        return largest(found)
+        same = (ranking for ranking in decides if ranking.score == self.score)
+        return largest(ranking.threshold(asked, rate=rate, parametric=parametric) for ranking in same)
 
 
 def largest(thresholds: Iterable[float | None]) -> float | None:

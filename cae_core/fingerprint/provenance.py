@@ -14,7 +14,7 @@ from cae_core.fingerprint.query_log import QueryLog
 __all__ = ["check_provenance"]
 
 _POOLS = ("surrogates", "references")
-_TEXTS = ("name", "sha256", "ancestor", "twin", "form")
+_TEXTS = ("name", "sha256", "ancestor", "twin", "recipe", "form")
 
 
 def check_provenance(metadata: Mapping[str, Any]) -> None:

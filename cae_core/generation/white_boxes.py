@@ -131,7 +131,7 @@ def provenance_of(members: GenerationMembers, *, opened: OpenPool | None = None)
             )
         seen[digest] = str(member.path)
         described = {"name": member.name, "sha256": digest, "kind": member.kind, "architecture": member.architecture}
-        related = {"ancestor": member.ancestor, "twin": member.twin}
+        related = {"ancestor": member.ancestor, "twin": member.twin, "recipe": member.recipe}
         described |= {name: text for name, text in related.items() if text}
         return described | ({"form": member.path.suffix.lower()} if runs_code(member.path) else {})
 

@@ -6,7 +6,7 @@ from cae_core.arrays import Floats64
 from cae_core.statistics.ranks import exceeded_rank
 from cae_core.statistics.score import Score
 
-__all__ = ["LEAST_PARAMETRIC", "NO_THRESHOLD", "as_counts", "least_accused"]
+__all__ = ["LEAST_PARAMETRIC", "NO_THRESHOLD", "as_counts", "just_above", "least_accused"]
 
 LEAST_PARAMETRIC = 2
 """Models that a beta-binomial model of their counts takes."""
@@ -42,7 +42,11 @@ def least_accused(references: Floats64, asked: int, *, fpr: float, score: Score,
     k = exceeded_rank(len(references), fpr)
     if not k:
         return None
-    exceeded = float(np.sort(references)[-k])
+    return just_above(float(np.sort(references)[-k]), asked, score)
+
+
+def just_above(exceeded: float, asked: int, score: Score) -> float | None:
+    """Return the least value of a score, over ``asked`` examples, that is larger; None where there is none."""
     if score != Score.CAEACC:
         return float(np.nextafter(exceeded, np.inf))
     least = round(exceeded * asked) + 1

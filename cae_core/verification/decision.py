@@ -15,6 +15,7 @@ from cae_core.calibration.standing import Standing
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
+from cae_core.statistics.unit import Unit
 from cae_core.verification.circumstances import Circumstances
 from cae_core.verification.evidence import Evidence, Null, Origin
 from cae_core.verification.examination import Examination, Sides
@@ -168,7 +169,8 @@ def _high(name: str, standing: Standing, evidence: Evidence) -> str:
             f"{name} {standing.value:.2f} is higher than a beta-binomial model of the references allows "
             f"(p = {evidence.p_value:.4f})"
         )
-    return f"{name} {standing.value:.2f} is {reached_by(evidence)}{standing.among} ({_p_in_words(evidence)})"
+    models = f"{reached_by(evidence)}{standing.among}{standing.counted_as}"
+    return f"{name} {standing.value:.2f} is {models} ({_p_in_words(evidence)})"
 
 
 def _p_in_words(evidence: Evidence) -> str:
@@ -232,6 +234,13 @@ _RANKED_AMONG = {
 }
 
 
+def _ranked_among(calibration: Calibration, standing: Standing, evidence: Evidence) -> tuple[str, int]:
+    """Return among what the suspect is ranked, in words, and how many of that there are."""
+    if standing.high.unit == Unit.MODEL:
+        return _RANKED_AMONG[calibration.null] + standing.among, evidence.models
+    return f"{standing.high.unit.plural} of references{standing.among}", standing.high.draws
+
+
 def _between(
     calibration: Calibration, standing: Standing, asked: int, evidence: Mapping[Null, Evidence]
 ) -> tuple[str, str]:
@@ -239,7 +248,7 @@ def _between(
     lacking: list[str] = []
     needed: list[str] = []
     for relation, models, rate in (
-        (_RANKED_AMONG[calibration.null] + standing.among, evidence["independent"].models, calibration.fpr),
+        (*_ranked_among(calibration, standing, evidence["independent"]), calibration.fpr),
         ("surrogates", len(standing.low), calibration.fnr),
     ):
         least = LEAST_PARAMETRIC if calibration.parametric else models_needed(rate)

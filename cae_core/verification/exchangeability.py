@@ -12,12 +12,10 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.control_sources import described_controls
+from cae_core.statistics.accuracies import unlike_all
 from cae_core.statistics.adjustment import outside_hull
-from cae_core.statistics.intervals import binomial_tail
 
 __all__ = ["benign_range", "beyond_the_fit", "outside_range", "unlike_references", "unrepresented_ancestor"]
-
-_SIDE = 0.025  # of a two-sided test at 5 %
 
 
 def benign_range(calibration: Calibration, probed: Labels) -> tuple[float, float] | None:
@@ -43,24 +41,13 @@ def unlike_references(right: NDArray[np.bool_], references: NDArray[np.bool_]) -
         right: bool (q,), whether the suspect is right about each probe that it was asked.
         references: bool (r, q), likewise the references; with none, or without a probe, nothing can be said.
     """
-    if not references.size:
-        return None
-    worse, better = (references & ~right).sum(axis=1), (right & ~references).sum(axis=1)
-    if not (_all_significant(worse, better) or _all_significant(better, worse)):
+    if not unlike_all(right, references):
         return None
     accuracies, accuracy = references.mean(axis=1, dtype=np.float64), float(right.mean(dtype=np.float64))
     return (
         f"its accuracy on the benign images, {accuracy:.0%}, is outside the {accuracies.min():.0%} to "
         f"{accuracies.max():.0%} of the calibration references by more than chance, so that they say nothing about "
         "such a model"
-    )
-
-
-def _all_significant(more: NDArray[np.int64], less: NDArray[np.int64]) -> bool:
-    """Return whether of each pair of counts the first is significantly the larger one."""
-    return all(
-        binomial_tail(first, first + second, 0.5) <= _SIDE
-        for first, second in sorted(set(zip(more.tolist(), less.tolist(), strict=True)))
     )
 
 

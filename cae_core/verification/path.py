@@ -22,6 +22,7 @@ from cae_core.statistics.e_process import running_confidence_sequence
 from cae_core.statistics.path_ranks import PathState, PathTest, path_scores
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
+from cae_core.statistics.unit import Unit
 from cae_core.verification.deciding_score import deciding_score
 from cae_core.verification.options import VerificationOptions, factor_of
 from cae_core.verification.path_evidence import PathEvidence
@@ -152,6 +153,11 @@ def _calibrated(subject: CalibratedFingerprint, options: VerificationOptions) ->
         raise OptionError(
             f"The sequential mode counts matches, and {what} decides in this calibration, which cannot stop early. "
             "Calibrate with --score caeacc and without --parametric, or leave --sequential out."
+        )
+    if calibration.unit != Unit.MODEL:
+        raise OptionError(
+            f"Path ranks are of models, and this calibration counts {calibration.unit.value}s as one draw each. Ask "
+            "without a beacon, or without --sequential, or calibrate with --unit model."
         )
     return calibration
 

@@ -19,6 +19,7 @@ from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import Question, queries_for
 from cae_core.method.caeacc import CAEAcc
 from cae_core.statistics.e_process import SequentialState, SequentialTest, running_confidence_sequence
+from cae_core.statistics.group_ranks import exceeded_score
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
 from cae_core.verification.decision import ASK_ALL, LITERATURE_THRESHOLD, NEITHER_KIND, Decision, Outcome, limited
@@ -121,8 +122,12 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
         group.matches(fingerprint)[:, calibration.chosen].sum(axis=1)
         for group in (calibration.references, calibration.surrogates)
     )
-    groups = [np.sort(references[rows]) for rows in calibration.reference_groups().values()]
-    references, k0 = max(((counts, _k0(counts, rates[0], n)) for counts in groups), key=lambda found: found[1])
+    groups = [
+        (references[rows], calibration.units(unit, rows))
+        for rows in calibration.reference_groups().values()
+        for unit in calibration.unit.attributes
+    ]
+    references, k0 = max(((counts, _k0(counts, units, rates[0], n)) for counts, units in groups), key=lambda x: x[1])
     surrogates, rank_surrogate = np.sort(surrogates), exceeded_rank(len(surrogates), rates[1] / 2)
     test = SequentialTest(
         examples=n,
@@ -134,10 +139,10 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
     return SequentialRun(fingerprint.labels, test, test.start(), (references, surrogates), rates)
 
 
-def _k0(counts: Labels, fpr: float, n: int) -> int:
-    """Return the count that models of a group, with ``counts`` (r,) ascending, may have; n: can never be exceeded."""
-    rank = exceeded_rank(len(counts), fpr / 2)
-    return int(counts[-rank]) if rank else n
+def _k0(counts: Labels, units: Labels, fpr: float, n: int) -> int:
+    """Return the count that models of a group may have, which has ``counts`` (r,); n: it can never be exceeded."""
+    exceeded = exceeded_score(counts.astype(np.float64), units, fpr / 2)
+    return n if exceeded is None else int(exceeded)
 
 
 def out_of_reach(run: SequentialRun, fingerprint: Fingerprint, questions: Sequence[Question]) -> tuple[str, ...]:
@@ -253,10 +258,16 @@ def _remedy(seen: SequentialEvidence, asked: int, calibration: Calibration | Non
     return " ".join(ways) or "Make a fingerprint with larger pools."
 
 
+def _fewest(calibration: Calibration) -> int:
+    """Return how many units there are in the smallest group of references."""
+    groups, units = calibration.reference_groups().values(), calibration.unit.attributes
+    return min(len(set(calibration.units(unit, rows).tolist())) for rows in groups for unit in units)
+
+
 def _needed(calibration: Calibration) -> str:
     """Return what the rates would take where the calibration models are too few; empty otherwise."""
     sides = (
-        (min(map(len, calibration.reference_groups().values())), calibration.fpr, "references"),
+        (_fewest(calibration), calibration.fpr, "references"),
         (len(calibration.surrogates), calibration.fnr, "surrogates"),
     )
     return " and ".join(

@@ -9,6 +9,7 @@ from cae_core.calibration.record import Calibration
 from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import NO_THRESHOLD
+from cae_core.statistics.unit import Unit
 
 __all__ = ["calibration_lines", "describe_calibration"]
 
@@ -30,6 +31,7 @@ def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | Non
         **({"degree": calibration.degree} if calibration.score == Score.ADJUSTED else {}),
         "threshold": subject.threshold(),
         **_exposure(calibration),
+        **({} if calibration.unit == Unit.MODEL else {"unit": calibration.unit.value}),
         "matches": {
             relation: sorted(group.matches(subject.fingerprint)[:, subject.chosen].sum(axis=1).tolist())
             for relation, group in (("references", calibration.references), ("surrogates", calibration.surrogates))
@@ -67,6 +69,7 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
         **_exposure_lines(described),
+        **({"unit": f"one {described['unit']} counts as one draw"} if "unit" in described else {}),
         "screened by": f"{described['screen']} models" if described["screen"] else "none",
         **({"references answer": answered} if answered else {}),
     }

@@ -58,6 +58,7 @@ class TestCalibrating:
         assert set(told) == {
             *("fingerprint", "id", "references", "surrogates", "kinds", "screen", "examples_chosen", "fpr", "fnr"),
             *("sha256", "score", "parametric", "threshold", "matches", "label_drift"),
+            *("left_out", "power", "shared_with_generation"),
         }
         assert (told["fingerprint"], told["id"]) == (str(copied), before)
         assert (told["references"], told["surrogates"], told["screen"], told["examples_chosen"]) == (9, 9, 0, 20)

@@ -6,7 +6,9 @@ from cae_core.verification.examination import Examination
 from cae_core.verification.findings.adjusted_score import adjusted_score
 from cae_core.verification.findings.exposure_groups import exposure_groups
 from cae_core.verification.findings.finding import Finding
+from cae_core.verification.findings.null_hypothesis import null_hypothesis
 from cae_core.verification.findings.other_scores import other_scores
+from cae_core.verification.findings.power import power
 from cae_core.verification.findings.repeated_errors import repeated_errors
 from cae_core.verification.findings.source_ranks import source_ranks
 
@@ -18,6 +20,8 @@ FINDINGS: tuple[Callable[[Examination], Finding], ...] = (
     exposure_groups,
     repeated_errors,
     source_ranks,
+    null_hypothesis,
+    power,
 )
 """The functions that find something; each gets the whole examination."""
 

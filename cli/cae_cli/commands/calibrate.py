@@ -49,6 +49,13 @@ def run(
             "largest p over all groups), all, partly or none."
         ),
     ] = "largest",
+    unit: Annotated[
+        str,
+        typer.Option(
+            help="What counts as one draw among the references: model, recipe, architecture, or group (the larger p of "
+            "recipe and architecture)."
+        ),
+    ] = "model",
     keep: Annotated[int | None, typer.Option(help="Number of examples to keep, chosen by the screen role.")] = None,
     parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
@@ -83,6 +90,7 @@ def run(
         degree=degree,
         null=null,
         exposure=exposure,
+        unit=unit,
     )
     opened = OpenPool(device=device, limits=parse_limits(limits))
     members = calibration_members(
@@ -160,14 +168,17 @@ def _show_plan(settings: "CalibrationSettings", at_hand: dict[str, int], *, gene
 
 def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, json: bool) -> None:
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
+    from cae_cli.calibration_rates import describe_rates, rate_lines
 
     fingerprint, described = subject.fingerprint, describe_calibration(subject) or {}
     described |= {"other_score": other_score} if other_score else {}
+    described |= describe_rates(subject)
     if json:
         print_json({"fingerprint": str(path), "id": fingerprint.id, **described})
         return
     from cae_cli.render import print_facts
 
     print_facts({"id": fingerprint.id[:32], **calibration_lines(described, len(fingerprint))}, title=str(path))
-    if other_score:
-        say(other_score)
+    for sentence in (other_score, *rate_lines(described)):
+        if sentence:
+            say(sentence)

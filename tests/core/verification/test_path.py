@@ -16,6 +16,7 @@ from cae_core.fingerprint.path_order import LEAST_BENIGN, path_order
 from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.score import Score
+from cae_core.statistics.unit import Unit
 from cae_core.verification.beacon import beacon_nonce
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.remembered import verify_remembered
@@ -178,6 +179,10 @@ class TestTheOrder:
     def test_another_score_cannot_stop_early(self, changes: dict[str, Any], what: str) -> None:
         with pytest.raises(OptionError, match=f"{what} in this calibration, which cannot stop early"):
             judged(matching(FINGERPRINT, 92), dataclasses.replace(CALIBRATION, **changes))
+
+    def test_ranks_of_recipes_have_no_path(self) -> None:
+        with pytest.raises(OptionError, match="counts recipes as one draw each"):
+            judged(matching(FINGERPRINT, 92), dataclasses.replace(CALIBRATION, unit=Unit.RECIPE))
 
     def test_in_the_place_of_the_adjusted_score_caeacc_decides(self) -> None:
         verdict = judged(matching(FINGERPRINT, 92), dataclasses.replace(CALIBRATION, score=Score.ADJUSTED))
