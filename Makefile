@@ -35,11 +35,14 @@ help:
 demo: .venv/run
 	$(BIN)/cae demo --workdir demo
 
+# Two processes of one thread each: on few cores the runtimes' own threads only wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: .venv/dev
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 .venv-lower/dev: pyproject.toml tests/lower_bounds.py .venv/pip
 	@echo "Installing the oldest allowed versions (PyTorch and TensorFlow among them) ..."

@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--eps", type=Fraction, default=Fraction(8, 255))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", choices=["train", "test", "all"], default=PRESET_SPLITS[PRESET])
     parser.add_argument("--score", default="")
     parser.add_argument("--suspects", choices=["test", "screen"], default="test")
     parser.add_argument("--output", type=Path, required=True)
@@ -105,7 +106,7 @@ def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
     if not path.exists():
         generate_fingerprint(
             GenerationMembers.of_pool(pool),
-            open_data(options.data, split=PRESET_SPLITS.get(PRESET, "test")),
+            open_data(options.data, split=options.split),
             settings=GenerationSettings.from_preset(PRESET, eps=float(options.eps), seed=options.seed),
             output=path,
         )
