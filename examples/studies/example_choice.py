@@ -132,10 +132,8 @@ def _ask(pool: Pool, data: ImageSet, made: Fingerprint | None, folder: Path) -> 
         given = _kept(folder / f"{member.name}.npy", probabilities, np.float64)
         if made is None:
             return Asked(member, given, np.zeros(0, np.int64))
-        path = folder / f"{member.name}-{made.id[:12]}.npy"
-        return Asked(
-            member, given, _kept(path, lambda: opened.open(member).model.predict(made.images).labels, np.int64)
-        )
+        path, others = folder / f"{member.name}-{made.id[:12]}.npy", made.images
+        return Asked(member, given, _kept(path, lambda: opened.open(member).model.predict(others).labels, np.int64))
 
     def of(relation: Relation, *roles: Role) -> list[Asked]:
         return [asked(member) for role in roles for member in pool.select(role=role) if member.relation == relation]
