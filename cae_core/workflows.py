@@ -5,7 +5,6 @@ The search is imported by the jobs that search: a verification starts without it
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -139,9 +138,20 @@ def generate_fingerprint(
     result = dataclasses.replace(result, fingerprint=with_controls(fingerprint, made) if made else fingerprint)
     save_fingerprint(result.fingerprint, output)
     checkpoint.unlink(missing_ok=True)
-    if made:
-        shutil.rmtree(controls_of(output), ignore_errors=True)
+    _forget_controls(output, len(made))
     return result
+
+
+def _forget_controls(output: Path, count: int) -> None:
+    """Remove the control sources' fingerprints, once their examples are in ``output``; what else lies there stays."""
+    for number in range(1, count + 1):
+        _control_file(controls_of(output), number).unlink(missing_ok=True)
+    with suppress(OSError):
+        controls_of(output).rmdir()
+
+
+def _control_file(folder: Path, number: int) -> Path:
+    return folder / f"control-{number:02d}.safetensors"
 
 
 def generate_from_log(
@@ -240,7 +250,7 @@ def _control_fingerprints(
     made: list[Fingerprint] = []
     for number, members in enumerate(controls, start=1):
         detail(progress, "control sources", f"{number} of {len(controls)}: {members.source.name}")
-        own, path = control_settings(settings, number), folder / f"control-{number:02d}.safetensors"
+        own, path = control_settings(settings, number), _control_file(folder, number)
         provenance = provenance_of(members, opened=opened)
         if path.exists() and is_made_of(load_fingerprint(path), data, own, provenance):
             made.append(load_fingerprint(path))

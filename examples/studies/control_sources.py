@@ -105,6 +105,11 @@ FAMILIES = (
     ),
 )
 
+
+def _number(family: Family) -> int:
+    return [one.name for one in FAMILIES].index(family.name)
+
+
 _RECIPES: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
     "noise": {"noise": 0.12},
@@ -173,12 +178,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", type=int, default=150, help="innocents of each group")
     parser.add_argument("--draws", type=int, default=200, help="of claimed source, controls and references")
+    parser.add_argument("--controls", type=int, default=99, help="sources to draw controls from, at most")
     options = parser.parse_args()
     torch.set_num_threads(1)
     digits = Digits(open_data("digits", split="train"), open_data("digits", split="test"))
     study = Study(output=options.output, seed=options.seed, models=options.models, draws=options.draws, digits=digits)
-    for part, family in enumerate(FAMILIES):
-        page = study.output / f"{family.name}.md"
+    for part, whole in enumerate(FAMILIES):
+        family = replace(whole, controls=min(whole.controls, options.controls))
+        page = study.output / f"{family.name}-{family.size}.md"
         if page.exists():
             print(page.read_text(), flush=True)
             continue
@@ -251,10 +258,12 @@ def derived(study: Study, source: Network, kind: str, architecture: str, seed: i
 
 
 def sources_of(study: Study, family: Family) -> list[Network]:
-    """Train the sources of a family, on the owner's images."""
-    first = study.seeds(10 + FAMILIES.index(family))
+    """Train all sources of a family, on the owner's images; those of a stack depend on one another."""
+    first = study.seeds(10 + _number(family))
     rows = study.digits.rows(study.digits.owned)
-    return train([Training(seed=first + number, **family.training, **rows) for number in range(family.size)])
+    return train(
+        [Training(seed=first + number, **family.training, **rows) for number in range(FAMILIES[_number(family)].size)]
+    )
 
 
 # Fingerprints and answers
@@ -286,7 +295,7 @@ def examples_of(study: Study, family: Family) -> list[tuple[NDArray[np.uint8], N
 
 
 def _generate(study: Study, family: Family, paths: Sequence[Path]) -> None:
-    sources, part = sources_of(study, family), 20 + FAMILIES.index(family)
+    sources, part = sources_of(study, family), 20 + _number(family)
     references = [innocent(study, REFERENCES, 4 * number, study.seeds(part) + number) for number in range(6)]
     own = [
         derived(study, source, *line, seed=study.seeds(part) + 100 + len(SURROGATES) * number + place)
@@ -314,7 +323,7 @@ def _opened(network: Network) -> TorchModel:
 
 def answered(study: Study, family: Family, group: str) -> Answers:
     """Return what a group answered to every source of a family; it is trained where that is missing."""
-    path = study.output / family.name / f"{group.replace(' ', '-')}.npz"
+    path = study.output / family.name / f"{group.replace(' ', '-')}-{family.size}.npz"
     if not path.exists():
         examples = examples_of(study, family)
         n = min(len(labels) for _, labels in examples)
@@ -336,11 +345,13 @@ def _innocents(study: Study, group: str) -> tuple[list[Network], NDArray[np.int6
     part, count = (0, 12 * CELLS) if group == REFERENCES else (1 + GROUPS.index(group), study.models)
     numbers = range(count)
     of = np.array([number % CELLS if group == REFERENCES else -1 for number in numbers])
-    return train([innocent(study, group, number, study.seeds(part) + number) for number in numbers]), of
+    seeds = study.seeds(part)
+    path = study.output / "networks" / f"{group.replace(' ', '-')}.pt"
+    return _kept(path, [innocent(study, group, number, seeds + number) for number in numbers]), of
 
 
 def _thieves(study: Study, family: Family) -> tuple[list[Network], NDArray[np.int64]]:
-    first = study.seeds(30 + FAMILIES.index(family))
+    first = study.seeds(30 + _number(family))
     sources = sources_of(study, family)[: family.claimed]
     each = 2 * len(THIEVES)
     trainings = [
@@ -348,7 +359,20 @@ def _thieves(study: Study, family: Family) -> tuple[list[Network], NDArray[np.in
         for number, source in enumerate(sources)
         for place in range(each)
     ]
-    return train(trainings), np.repeat(np.arange(family.claimed), each)
+    return _kept(study.output / "networks" / f"{family.name}-thieves.pt", trainings), np.repeat(
+        np.arange(family.claimed), each
+    )
+
+
+def _kept(path: Path, trainings: Sequence[Training]) -> list[Network]:
+    """Return the trained networks of a file; it is made where it is missing."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = [(network.architecture, [w.detach() for w in network.weights]) for network in train(trainings)]
+        torch.save(made, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+    kept = torch.load(path, weights_only=True)
+    return [Network(name, weights).eval().requires_grad_(requires_grad=False) for name, weights in kept]
 
 
 def _match(network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:

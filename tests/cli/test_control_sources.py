@@ -1,13 +1,18 @@
 """From control sources' manifests to a verdict by rank among sources, by the command line alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cae_backends.datasets import open_data
 from cae_core.fingerprint.file import load_fingerprint
+from cae_core.generation import white_boxes
+from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.opening.opened import open_model
+from cae_core.pool.roles import GenerationMembers
+from cae_core.workflows import controls_of
 from tests.cli.conftest import Pool, Run, fit_quickly, member_table, run_quietly, write_onnx
 from tests.cli.test_bad_input import assert_one_sentence
 
@@ -69,6 +74,30 @@ def test_a_copy_is_accused_and_another_model_is_not(ranked: Path, pool: Pool, tm
         assert ("with 0 of 3 other sources" in text) == accused
         again = run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", ranked)
         assert again.code == 0, again.err
+
+
+def test_an_interrupted_run_keeps_the_controls_that_are_done(
+    pool: Pool, controls: Path, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, started = tmp_path / "f.safetensors", list[str]()
+    arguments = [*pool.generate_arguments(path, "--count", "4", "--max-seeds", "60"), "--control", controls]
+    opened = white_boxes.open_white_boxes
+
+    def stopping(members: GenerationMembers, **options: Any) -> WhiteBoxes:  # noqa: ANN401
+        started.append(members.source.path.parent.name)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        return opened(members, **options)
+
+    monkeypatch.setattr(white_boxes, "open_white_boxes", stopping)
+    assert run_cae(*arguments).code != 0
+    folder = controls_of(path)
+    assert [file.name for file in folder.iterdir()] == ["control-01.safetensors"]
+    (folder / "mine.txt").write_text("another's")
+    assert run_cae(*arguments).code == 0
+    assert started == ["control-01", "control-02", "control-02", "control-03", pool.source.parent.name]
+    assert [file.name for file in folder.iterdir()] == ["mine.txt"]
+    assert load_fingerprint(path).controls == 3
 
 
 def test_a_dry_run_counts_every_sources_questions(ranked: Path, pool: Pool, run_cae: Run) -> None:
