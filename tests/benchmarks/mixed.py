@@ -48,7 +48,7 @@ def measure_mixed(scale: Scale) -> list[Figure]:
 
     images = scale.pick(100, 10)
     data = digits_32("test").subset(range(images))
-    settings = GenerationSettings.from_preset("default", batch=images, count=images + 1, iterations=10_000)
+    settings = GenerationSettings.from_preset("perturbed", batch=images, count=images + 1, iterations=10_000)
     search = Search.prepare(white_boxes, data, settings)
     index = np.arange(images, dtype=np.int64)
     queue = SeedQueue(index, data.labels, (data.labels + 1) % 10, 1.0)

@@ -16,7 +16,7 @@ from tests.golden.world import write_world
 Check: TypeAlias = Callable[[str, str, str], None]
 """Takes the concept, the case and its commands."""
 
-_GENERATE = "cae generate --split all --eps 50/255 --count 30 --iterations 20 --tau 0.6"
+_GENERATE = "cae generate --preset perturbed --split all --eps 50/255 --count 30 --iterations 20 --tau 0.6"
 _CALIBRATE = "cae calibrate --fpr 0.1 --fnr 0.1"
 _JUDGE = "cae judge --source source.exact --data judge.npz --split all --nonce 0011aaff"
 

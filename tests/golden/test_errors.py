@@ -4,7 +4,7 @@ import pytest
 
 from tests.golden.conftest import Check
 
-_GENERATE = "cae generate --data images.npz --split all --output new.safetensors"
+_GENERATE = "cae generate --preset perturbed --data images.npz --split all --output new.safetensors"
 _JUDGE = (
     "cae judge --claim plain.safetensors --seal seal.json --source source.exact --pool judge.toml --data judge.npz "
     "--split all --workdir case -s suspects/copy.exact"
