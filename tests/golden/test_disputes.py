@@ -25,8 +25,8 @@ def sealed(fingerprint: str, options: str = "") -> str:
 _CLAIM = "cae judge --seal new.json --source source.exact --data judge.npz --split all --nonce 00 --workdir new"
 
 _PROGRAM = (
-    "cae generate --preset perturbed --trusted --source suspects/copy.program --surrogates judge/generate/copy-00.exact "
-    "--references judge/generate/other-00.exact --references judge/generate/other-01.exact --data images.npz "
+    "cae generate --preset perturbed --trusted --source suspects/copy.program "
+    "--surrogates judge/generate/copy-00.exact --references judge/generate/other-00.exact --references judge/generate/other-01.exact --data images.npz "
     "--split all --eps 50/255 --count 4 --iterations 20 --tau 0.3 --output new.safetensors"
 )
 

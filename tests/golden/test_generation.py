@@ -4,8 +4,9 @@ import pytest
 
 from tests.golden.conftest import Check
 
-_SMALL = "cae generate --preset perturbed --pool pool.toml --data images.npz --split all --eps 50/255 --count 6 --iterations 20 --tau 0.6"
-_MANY = "cae generate --preset perturbed --pool pool.toml --data many.npz --split all --eps 50/255 --count 6 --iterations 20 --tau 0.6"
+_FEW = "cae generate --preset perturbed --pool pool.toml --split all --eps 50/255 --count 6 --iterations 20 --tau 0.6"
+_SMALL = f"{_FEW} --data images.npz"
+_MANY = f"{_FEW} --data many.npz"
 
 CASES = {
     "margins": f"{_SMALL} --output new.safetensors",
@@ -20,8 +21,8 @@ CASES = {
     "too few seeds": f"{_SMALL} --max-seeds 9 --tau 0.998 --check-every 0 --output new.safetensors",
     "report": f"{_SMALL} --preset report --learning-rate 0.02 --output new.safetensors",
     "report's code": f"{_SMALL} --preset report-code --learning-rate 0.02 --output new.safetensors",
-    "without a manifest": "cae generate --preset perturbed --source source.exact --surrogates judge/generate/copy-00.exact --references "
-    "judge/generate/other-00.exact --references judge/generate/other-01.exact --data images.npz --split all "
+    "without a manifest": "cae generate --preset perturbed --source source.exact "
+    "--surrogates judge/generate/copy-00.exact --references judge/generate/other-00.exact --references judge/generate/other-01.exact --data images.npz --split all "
     "--eps 50/255 --count 4 --iterations 20 --tau 0.6 --output new.safetensors",
 }
 

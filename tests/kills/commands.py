@@ -65,8 +65,8 @@ def _sealed(folder: Path, _printed: str) -> Any:  # noqa: ANN401
 
 COMMANDS = {
     "generate": Command(
-        arguments="generate --preset perturbed --split all --eps 50/255 --count 30 --iterations 40 --check-every 0 --batch 6 --tau 0.6 "
-        "--pool pool.toml --data images.npz --output new.safetensors",
+        arguments="generate --preset perturbed --split all --eps 50/255 --count 30 --iterations 40 --check-every 0 "
+        "--batch 6 --tau 0.6 --pool pool.toml --data images.npz --output new.safetensors",
         result=_bytes_of("new.safetensors"),
     ),
     "calibrate": Command(
