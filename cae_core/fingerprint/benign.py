@@ -10,6 +10,8 @@ from cae_core.statistics.intervals import clopper_pearson
 __all__ = ["benign_settled", "check_benign"]
 
 _CONFIDENCE = 0.99
+_SETTLED = 0.9
+"""Less than the other: what the check is there for, answers to images that are read wrongly, are right by chance."""
 
 
 def check_benign(answers: Labels, labels: Labels, *, classes: int, source_accuracy: float) -> str | None:
@@ -38,9 +40,10 @@ def check_benign(answers: Labels, labels: Labels, *, classes: int, source_accura
 
 
 def benign_settled(answers: Labels, labels: Labels, *, classes: int, source_accuracy: float) -> bool:
-    """Return whether further probes would hardly change what `check_benign` says: the 99 % interval has left halfway.
+    """Return whether further probes would hardly change what `check_benign` says.
 
-    Where it always gives the same answer, more are asked: of a few images most can be of one class.
+    It is unfit once the 99 % interval lies below halfway, as there, and fit once the 90 % interval lies above. Where
+    it always gives the same answer, more are asked: of a few images most can be of one class.
 
     Args:
         answers: see `check_benign`, as of the others; at least one.
@@ -48,10 +51,10 @@ def benign_settled(answers: Labels, labels: Labels, *, classes: int, source_accu
         classes: c.
         source_accuracy: 0 to 1.
     """
-    low, high = clopper_pearson(int((answers == labels).sum()), len(labels), _CONFIDENCE)
-    halfway = _halfway(classes, source_accuracy)
-    failing = check_benign(answers, labels, classes=classes, source_accuracy=source_accuracy) is not None
-    return high < halfway or (low >= halfway and not failing)
+    right, halfway = int((answers == labels).sum()), _halfway(classes, source_accuracy)
+    if clopper_pearson(right, len(labels), _SETTLED)[0] < halfway:
+        return clopper_pearson(right, len(labels), _CONFIDENCE)[1] < halfway
+    return check_benign(answers, labels, classes=classes, source_accuracy=source_accuracy) is None
 
 
 def _halfway(classes: int, source_accuracy: float) -> float:
