@@ -26,7 +26,8 @@ _CLAIM = "cae judge --seal new.json --source source.exact --data judge.npz --spl
 
 _PROGRAM = (
     "cae generate --preset perturbed --trusted --source suspects/copy.program "
-    "--surrogates judge/generate/copy-00.exact --references judge/generate/other-00.exact --references judge/generate/other-01.exact --data images.npz "
+    "--surrogates judge/generate/copy-00.exact --references judge/generate/other-00.exact "
+    "--references judge/generate/other-01.exact --data images.npz "
     "--split all --eps 50/255 --count 4 --iterations 20 --tau 0.3 --output new.safetensors"
 )
 

@@ -22,7 +22,8 @@ CASES = {
     "report": f"{_SMALL} --preset report --learning-rate 0.02 --output new.safetensors",
     "report's code": f"{_SMALL} --preset report-code --learning-rate 0.02 --output new.safetensors",
     "without a manifest": "cae generate --preset perturbed --source source.exact "
-    "--surrogates judge/generate/copy-00.exact --references judge/generate/other-00.exact --references judge/generate/other-01.exact --data images.npz --split all "
+    "--surrogates judge/generate/copy-00.exact --references judge/generate/other-00.exact "
+    "--references judge/generate/other-01.exact --data images.npz --split all "
     "--eps 50/255 --count 4 --iterations 20 --tau 0.6 --output new.safetensors",
 }
 
