@@ -69,7 +69,7 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
         **_exposure_lines(described),
-        **({"unit": f"one {described['unit']} counts as one draw"} if "unit" in described else {}),
+        **({"unit": _UNITS[Unit.named(described["unit"])]} if "unit" in described else {}),
         "screened by": f"{described['screen']} models" if described["screen"] else "none",
         **({"references answer": answered} if answered else {}),
     }
@@ -83,6 +83,13 @@ def _exposure_lines(described: dict[str, Any]) -> dict[str, str]:
     if rule.assumed is None:
         return {"by exposure": f"{listed}; the largest p counts" if len(groups) > 1 else listed}
     return {"by exposure": f"{listed}; it is assumed that an independent suspect was, too: that is for you to show"}
+
+
+_UNITS = {
+    Unit.RECIPE: "all references of one recipe count as one draw",
+    Unit.ARCHITECTURE: "all references of one architecture count as one draw",
+    Unit.GROUP: "all references of one recipe count as one draw, or of one architecture, whichever gives the larger p",
+}
 
 
 def _threshold(score: str, threshold: float | None) -> str:

@@ -13,7 +13,9 @@ from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrat
 from cae_core.calibration.file import _digest as digest_of_calibration
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.fingerprint.file import Fingerprint, _unpack
+from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.statistics.score import Score
+from cae_core.statistics.unit import Unit
 from tests.core.judge_toys import Dispute, make_dispute
 from tests.core.toys import toy_calibration
 
@@ -64,10 +66,23 @@ def make_evidence(folder: Path) -> Evidence:
     weighed = toy_calibration(
         claimed, counts[:39], [n] * 5, score=Score.LLR, weights=weights, screen=calibrated.references.models[:2]
     )
+    told = tuple(
+        dataclasses.replace(model, recipe=f"recipe {i % 20}", exposure=Exposure.NONE)
+        for i, model in enumerate(calibrated.references.models)
+    )
+    grouped = dataclasses.replace(
+        calibrated,
+        references=dataclasses.replace(calibrated.references, models=told),
+        exposure=ExposureRule.LARGEST,
+        unit=Unit.RECIPE,
+        score=Score.ADJUSTED,
+        degree=1,
+    )
     subjects = {
         "plain": CalibratedFingerprint(fingerprint=claimed),
         "calibrated": CalibratedFingerprint(fingerprint=claimed, calibration=calibrated),
         "weighed": CalibratedFingerprint(fingerprint=claimed, calibration=weighed),
+        "grouped": CalibratedFingerprint(fingerprint=claimed, calibration=grouped),
         "errors": CalibratedFingerprint(fingerprint=dispute.claim(akh=4)),
     }
     files = {name: folder / f"{name}.safetensors" for name in subjects}

@@ -158,7 +158,7 @@ def _metadata(random: Random, files: _Files, folder: Path, *, within: tuple[str,
 
 
 def _tensors(random: Random, files: _Files, folder: Path, *, within: str = "") -> Case:
-    parts = parts_of(files.evidence.files[random.choice(("calibrated", "weighed", "errors"))])
+    parts = parts_of(files.evidence.files[random.choice(("calibrated", "weighed", "grouped", "errors"))])
     what = "; ".join(_edit_tensor(random, parts.tensors, within) for _ in range(random.choice((1, 1, 2))))
     if random.random() < 0.3:
         what += f"; {_cut(random, parts)}"
@@ -290,5 +290,5 @@ CALIBRATION = Reader(
         "deep": _with(lambda x: x["calibration"].update(x=_deep(970)), "calibrated"),
         "members that are texts": _with(lambda x: x["calibration"].update(references=["x"] * 39), "calibrated"),
     },
-    valid={name: _whole(name) for name in ("calibrated", "weighed")},
+    valid={name: _whole(name) for name in ("calibrated", "weighed", "grouped")},
 )

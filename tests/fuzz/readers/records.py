@@ -279,7 +279,7 @@ VERDICT = Reader(
         "an accuracy of 400 digits": _changed("plain", lambda x: x["options"].update(claimed_accuracy=10**400)),
     },
     valid={
-        **{name: _valid(name, 0) for name in ("plain", "calibrated", "weighed", "errors")},
+        **{name: _valid(name, 0) for name in ("plain", "calibrated", "weighed", "grouped", "errors")},
         "sequential": _valid("calibrated", 1),
     },
 )

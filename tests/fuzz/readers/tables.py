@@ -136,7 +136,20 @@ _MEMBERS: list[Any] = [
         "sha256": "ab",
         "contract": _FULL,
     },
-    {"path": "a.onnx", "role": "generate", "relation": "reference"},
+    {
+        "path": "a.onnx",
+        "role": "generate",
+        "relation": "reference",
+        "recipe": "r",
+        "trained_on": {"data": "d", "split": "train", "count": 9, "share": 0.5, "seed": 1, "apart_from": ["e"]},
+    },
+    {
+        "path": "c.onnx",
+        "role": "calibrate",
+        "relation": "reference",
+        "exposure": "none",
+        "trained_on": {"data": "d", "indices": "own.npy", "all": False},
+    },
     {"path": "b.pt2", "role": "calibrate", "relation": "surrogate", "trusted": True, "sha256": "cd"},
 ]
 
