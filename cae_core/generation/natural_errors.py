@@ -11,10 +11,7 @@ __all__ = ["choose_natural_errors"]
 
 
 def choose_natural_errors(search: Search, survey: Survey, most: int) -> Confirmed:
-    """Return the ``most`` natural errors of the source that are worth the most, at first within the labels' quota.
-
-    None where there are far fewer than wanted, see `FEWEST`.
-    """
+    """Return the ``most`` natural errors of the source that are worth the most, at first within the labels' quota."""
     clear = np.flatnonzero(survey.margin[: survey.errors] >= search.settings.min_margin)
     labels = survey.source_labels[survey.index[clear]].astype(np.int64)
     index = survey.index[clear[preferred(labels, survey.worth[clear], search.settings, NATURAL_ERROR)]]

@@ -40,8 +40,8 @@ class Taken:
 def taken_examples(search: Search, state: RunState) -> Taken:
     """Return the examples that are taken of those that were found.
 
-    Where kinds are mixed the more are found than are wanted, the more they are worth that are taken; else those are
-    taken that were found first.
+    Where kinds are mixed, of each kind those that are worth the most, the better ones first, so that a budget can keep
+    the best; else those that were found first, in the order in which their seeds were tried.
     """
     settings, accepted, errors = search.settings, state.accepted, state.queue.errors
     order = np.argsort(-accepted.worth, kind="stable") if settings.mixed else np.arange(len(accepted))
@@ -54,7 +54,8 @@ def taken_examples(search: Search, state: RunState) -> Taken:
     labels = np.concatenate([accepted.labels[order], unsearched.labels])
     chosen = select(kind, labels, settings.wanted(), settings.label_cap)
     few = order[chosen[chosen < len(order)]]
-    few = few[np.argsort(accepted.position[few], kind="stable")]
+    if not settings.mixed:
+        few = few[np.argsort(accepted.position[few], kind="stable")]
     rest = unsearched.rows(chosen[chosen >= len(order)] - len(order))
     none = np.zeros(len(rest), np.int32)
     return Taken(

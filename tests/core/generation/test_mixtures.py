@@ -100,6 +100,22 @@ class TestMixture:
         product = given(boxes.surrogates)[chosen] * (1 - given(boxes.references)[chosen])
         np.testing.assert_allclose(np.sort(found.conferrability[natural]), np.sort(product), atol=1e-4)
 
+    def test_of_each_kind_the_better_ones_come_first(self, noisy: World) -> None:
+        """As a budget takes for granted; better are those with the larger gap of mean probabilities."""
+        settings = quick_settings(natural=0.4, errors=0.3, count=20)
+        found = generate(noisy.white_boxes, noisy.data, settings, provenance=PROVENANCE).fingerprint
+        rows = np.arange(len(found))
+
+        def given(models: Any) -> Any:  # noqa: ANN401
+            answers = [model.predict(found.images).probabilities for model in models]
+            return np.mean([p[rows, found.labels] for p in answers if p is not None], axis=0)
+
+        gap = given(noisy.white_boxes.surrogates) - given(noisy.white_boxes.references)
+        for code, count in ((0, 6), (1, 6), (2, 8)):
+            own = gap[of_kind(found, code)]
+            assert len(own) == count
+            assert (np.diff(own) <= 1e-5).all(), code
+
     def test_it_comes_back_from_a_file(self, mixed: GenerationResult, tmp_path: Path) -> None:
         save_fingerprint(mixed.fingerprint, tmp_path / "f")
         loaded = load_fingerprint(tmp_path / "f")
