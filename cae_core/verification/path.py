@@ -29,6 +29,7 @@ from cae_core.verification.path_evidence import PathEvidence
 
 __all__ = ["PathRun", "start_path"]
 
+_EARLIER = " Earlier verifications of this suspect have multiplied p."
 _OUTCOMES = ("surrogate", "independent")
 
 
@@ -141,7 +142,7 @@ def start_path(
         fpr=calibration.fpr / factor,
         fnr=calibration.fnr / factor,
     )
-    return PathRun(subject.fingerprint, order, test.start()), _out_of_reach(test, order)
+    return PathRun(subject.fingerprint, order, test.start()), _out_of_reach(test, order, again=factor > 1)
 
 
 def _calibrated(subject: CalibratedFingerprint, options: VerificationOptions) -> Calibration:
@@ -168,7 +169,7 @@ def _reference_matches(subject: CalibratedFingerprint, calibration: Calibration)
     return [matches[rows] for rows in calibration.reference_groups().values()]
 
 
-def _out_of_reach(test: PathTest, order: PathOrder) -> tuple[str, ...]:
+def _out_of_reach(test: PathTest, order: PathOrder, *, again: bool) -> tuple[str, ...]:
     """Return what no answers could lead to.
 
     Raises:
@@ -184,7 +185,7 @@ def _out_of_reach(test: PathTest, order: PathOrder) -> tuple[str, ...]:
         raise OptionError(
             f"The sequential mode can decide nothing here: calling the suspect a surrogate takes {lacking['surrogate']}"
             f", and calling it independent takes {lacking['independent']}; provide for one of them, or ask without "
-            "--sequential."
+            f"--sequential.{_EARLIER if again else ''}"
         )
     return tuple(
         f"no answers can make it {outcome} in sequential mode: that takes {what}" for outcome, what in lacking.items()

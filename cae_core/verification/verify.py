@@ -101,7 +101,8 @@ def plan_verification(
         subject: whose examples and probes are asked.
         suspect_sha256: of the suspect's file, else of its name.
         options: see `VerificationOptions`.
-        nonce: decides the order; how many questions there are does not depend on it. Empty: unknown as yet.
+        nonce: decides the order; how many questions there are does not depend on it. Empty: unknown as yet; with a
+            beacon it follows.
 
     Raises:
         OptionError: the budget is too small, or the sequential mode is asked for where another score decides, or
@@ -138,9 +139,10 @@ def _along_a_path(
 ) -> VerificationPlan:
     from cae_core.verification.path import start_path
 
-    if nonce not in (b"", beacon_nonce(options.beacon, calibration=subject.content_sha256, suspect=suspect_sha256)):
+    follows = beacon_nonce(options.beacon, calibration=subject.content_sha256, suspect=suspect_sha256)
+    if nonce not in (b"", follows):
         raise OptionError("The nonce does not follow from this beacon, this calibration and this suspect.")
-    run, beyond = start_path(subject, suspect_sha256=suspect_sha256, nonce=nonce, options=options)
+    run, beyond = start_path(subject, suspect_sha256=suspect_sha256, nonce=follows, options=options)
     return VerificationPlan(questions=run.order.questions, run=run, out_of_reach=beyond)
 
 

@@ -156,6 +156,17 @@ class TestTheOrder:
         once = [[q for q in v.examination.transcript.questions if not q.repeat] for v in (whole, part)]
         assert once[0][: len(once[1])] == once[1]
 
+    def test_a_plan_without_a_nonce_has_it_too(self) -> None:
+        """Else a record that names none would have an order that follows from no beacon."""
+        subject, options = paired(FINGERPRINT, CALIBRATION), VerificationOptions(sequential=True, **BEACON)
+        nonce = beacon_nonce(BEACON["beacon"], calibration=subject.content_sha256, suspect="ab")
+        plans = [
+            plan_verification(subject, suspect_sha256="ab", options=options, nonce=given) for given in (b"", nonce)
+        ]
+        assert plans[0].questions == plans[1].questions
+        with pytest.raises(OptionError, match="The nonce does not follow from this beacon"):
+            plan_verification(subject, suspect_sha256="ab", options=options, nonce=b"1" * 16)
+
     def test_a_nonce_beside_it_is_refused(self) -> None:
         subject = paired(FINGERPRINT, CALIBRATION)
         options = VerificationOptions(sequential=True, **BEACON)
@@ -253,6 +264,12 @@ class TestAgain:
         first = json.loads(ledger.read_text().splitlines()[0])
         assert first["beacon"] == "0" * 64
         assert first["beacon_time"] == "2026-05-01"
+
+    def test_where_they_are_too_many_it_is_refused_and_says_so(self) -> None:
+        suspect = matching(FINGERPRINT, 92)
+        with pytest.raises(OptionError, match=r"at least 39 references.* Earlier verifications of this suspect have"):
+            judged(suspect, verifications=2)
+        assert suspect.batches == []
 
     def test_answers_that_showed_it_was_here_before(self) -> None:
         found = judged(matching(FINGERPRINT, 92), recognised=1).decision
