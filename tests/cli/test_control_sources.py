@@ -46,12 +46,13 @@ def ranked(pool: Pool, controls: Path, tmp_path_factory: pytest.TempPathFactory)
     return path
 
 
-def test_one_file_holds_every_source(ranked: Path) -> None:
+def test_one_file_holds_every_source(ranked: Path, run_cae: Run) -> None:
     fingerprint = load_fingerprint(ranked)
     assert (fingerprint.controls, len(fingerprint.further["control"])) == (3, 3 * len(fingerprint))
     assert [control["name"] for control in fingerprint.generation["controls"]] == ["source"] * 3
     assert len({control["sha256"] for control in fingerprint.generation["controls"]}) == 3
     assert sorted(path.name for path in ranked.parent.iterdir()) == [ranked.name]
+    assert "3: source, source, source" in run_cae("inspect", ranked).out
 
 
 def test_a_copy_is_accused_and_another_model_is_not(ranked: Path, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
@@ -121,6 +122,7 @@ def test_a_thief_of_a_query_log_is_accused(pool: Pool, controls: Path, tmp_path:
     assert made.code == 0, made.err
     assert (made.json()["controls"], made.json()["queries"]["count"]) == (3, len(log))
     assert run_cae("calibrate", "-f", path, "--null", "sources", "--fpr", "0.25").code == 0
+    assert "of 2026-01-31; 1 tried" in run_cae("inspect", path).out
     answers = open_model(str(pool.source)).predict(log).labels
     write_onnx(tmp_path / "thief.onnx", fit_quickly(900, log, answers))
     write_onnx(tmp_path / "honest.onnx", fit_quickly(901, log, data.labels))

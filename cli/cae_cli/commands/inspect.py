@@ -54,6 +54,7 @@ def run(
         "source's errors": f"{errors} benign images that the source gets wrong" if errors else "none",
         "source": _described(source, f"{source['accuracy']:.1%} on the benign data"),
         **{relation: _names(generation.get(relation, [])) for relation in ("surrogates", "references")},
+        **_sources(subject.fingerprint),
         "data": _described(generation.get("data", {})),
         "made with": ", ".join(f"{name} {version}" for name, version in facts["tools"].items()),
     }
@@ -63,6 +64,18 @@ def run(
         say("calibration: none; verdicts use the literature's threshold 0.75, which carries no error rate")
     else:
         print_facts(calibration_lines(facts["calibration"], facts["examples"]), title="calibration")
+
+
+def _sources(fingerprint: "Fingerprint") -> dict[str, str]:
+    """Return what is behind a rank among sources; nothing in a fingerprint without."""
+    from cae_core.fingerprint.control_sources import described_controls
+
+    log, found = fingerprint.query_log, dict[str, str]()
+    if fingerprint.controls:
+        found["control sources"] = _names(described_controls(fingerprint.generation))
+    if log is not None:
+        found["query log"] = f"{log.count} images, digest {log.sha256[:16]} of {log.date}; {log.logs_tried} tried"
+    return found
 
 
 def _names(members: list[dict[str, str]]) -> str:
