@@ -8,7 +8,8 @@ by recipes, of architectures, or from data that no reference has. 200 times a cl
 references of a calibration are drawn, and every innocent, and every thief of that source, is ranked.
 
 What is done is kept under ``OUTPUT``, and a run that was interrupted goes on. It prints Markdown. Rates are in percent,
-with standard errors over models: the draws of one model are not independent.
+with standard errors over models, and over claimed sources: neither the draws of one model nor those of one source are
+independent.
 """
 
 import argparse
@@ -487,15 +488,13 @@ def _least(name: str) -> float:
 
 
 def _cell(accused: Matches, draws: Sequence[Draw], of: NDArray[np.int64]) -> str:
-    """Return the rate with its standard error over models, and the highest of a single claimed source; in percent."""
+    """Return the rate, its standard errors over models and sources, and that of the worst source; in percent."""
     claimed = np.array([draw.claimed for draw in draws])
     counts = (of[np.newaxis] == claimed[:, np.newaxis]) if (of >= 0).any() else np.ones_like(accused)
     by_model = (accused & counts).sum(axis=0) / counts.sum(axis=0)
-    by_source = [
-        (accused & counts)[claimed == one].sum() / counts[claimed == one].sum() for one in set(claimed.tolist())
-    ]
-    error = by_model.std(ddof=1) / len(by_model) ** 0.5
-    return f"{100 * by_model.mean():.1f} ± {100 * error:.1f} (to {100 * max(by_source):.0f})"
+    by_source = [(accused & counts)[claimed == one].sum() / counts[claimed == one].sum() for one in np.unique(claimed)]
+    errors = [100 * np.std(rates, ddof=1) / len(rates) ** 0.5 for rates in (by_model, by_source)]
+    return f"{100 * by_model.mean():.1f} ± {errors[0]:.1f} / {errors[1]:.1f} (to {100 * max(by_source):.0f})"
 
 
 if __name__ == "__main__":
