@@ -103,9 +103,7 @@ def plan_questions(
         if room < least:
             need = _total(len(sources) * least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
-        best = _best(fingerprint)
-        preferred = lot if best is None else lambda row: best[_own_place(fingerprint, row)]
-        sources = [sorted(rows, key=preferred)[:room] for rows in sources]
+        sources = [_kept(fingerprint, rows, room, lot) for rows in sources]
         more = _affordable(more, len(sources) * room + len(probes), max_queries)
     once = [row for rows in sources for row in rows] + probes + more
     for rows in informing:
@@ -183,25 +181,24 @@ def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
     return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
 
 
-def _best(fingerprint: Fingerprint) -> list[tuple[float, int]] | None:
-    """Return for each example how late a budget comes to it, the kinds in proportion; None: by lot, as before kinds.
+def _kept(fingerprint: Fingerprint, rows: Sequence[int], room: int, lot: Callable[[int], bytes]) -> list[int]:
+    """Return the examples of one source that a budget keeps: by lot, or of mixed kinds the best, in proportion.
 
-    Within each kind of `cae_core.fingerprint.example_kinds` the file has the better examples first.
+    Within each kind of `cae_core.fingerprint.example_kinds` the file has the better examples first; what a control
+    source's examples are worth at each place is what the claimed source's are.
     """
-    kinds = fingerprint.example_kinds
+    kinds, start = fingerprint.example_kinds, _rows(fingerprint, CONTROL).start
     if not kinds.any():
-        return None
+        return sorted(rows, key=lot)[:room]
     share = np.empty(len(kinds))
     for kind in np.unique(kinds):
-        rows = np.flatnonzero(kinds == kind)
-        share[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
-    return list(zip(share.tolist(), range(len(kinds)), strict=True))
+        own = np.flatnonzero(kinds == kind)
+        share[own] = (np.arange(len(own)) + 0.5) / len(own)
 
+    def place(row: int) -> int:
+        return row if row < len(kinds) else (row - start) % len(kinds)
 
-def _own_place(fingerprint: Fingerprint, row: int) -> int:
-    """Return the place of an example among those of its source, the claimed one or a control."""
-    start = _rows(fingerprint, CONTROL).start
-    return row if row < len(fingerprint) else (row - start) % len(fingerprint)
+    return sorted(rows, key=lambda row: (share[place(row)], row))[:room]
 
 
 def _rows(fingerprint: Fingerprint, kind: ImageKind) -> range:
