@@ -60,11 +60,10 @@ def _shared(trained: TrainedOn, fingerprint: Fingerprint) -> Iterator[tuple[NDAr
     are told.
     """
     data: Mapping[str, Any] = fingerprint.generation.get("data", {})
-    whole = trained.share == 1 and trained.indices is None
     index = fingerprint.seed_index
     everywhere = np.ones(len(fingerprint), bool)
     same = _is_same(trained, data, str(data.get("split", "test")))
-    if same is False or (same and (whole or index is not None)):
+    if same is False or (same and (trained.is_whole or index is not None)):
         yield everywhere, np.zeros(len(fingerprint), np.int64) if index is None else index, same
     elif same is None and index is not None:
         first = 0

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Labels
 from cae_core.errors import OptionError, quoted
-from cae_core.files.fields import check_known, read_field
+from cae_core.files.fields import check_known, read_field, read_fields
 from cae_core.reading import read_limited, reading
 
-__all__ = ["TrainedOn", "parse_trained_on", "trained_share"]
+__all__ = ["Part", "TrainedOn", "parse_trained_on", "trained_share"]
 
 _LARGEST = 1 << 28
 """Bytes of a file of indices at most: 30 million images."""
@@ -34,6 +34,30 @@ _MOST = 1 << 25
 """Images of a data set at most."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A fixed part of a data set, so that an owner and a thief can share no image.
+
+    Attributes:
+        share: in (0, 1), drawn as `trained_share` does.
+        seed: by which it is drawn.
+        rest: whether it is what that share leaves.
+    """
+
+    share: float
+    seed: int = 0
+    rest: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1 or self.seed < 0:
+            raise OptionError(f"A part's share lies in (0, 1), and its seed is not negative; found {self}.")
+
+    def places(self, count: int) -> Labels:
+        """Return its places among ``count`` images, int64 (k,), ascending."""
+        drawn = np.sort(trained_share(count, self.share, self.seed))
+        return np.setdiff1d(np.arange(count), drawn) if self.rest else drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +70,7 @@ class TrainedOn:
         count: how many images the data set has; 0 where unknown.
         share: of them, which share was drawn, in (0, 1].
         seed: by which it was drawn.
+        part: of the data set, of which the share was drawn; None: of all of it.
         indices: a file of their places instead, an integer array (k,) as ``.npy``; None: the share.
         apart_from: SHA-256 of data sets of which the model saw no image, such as the test images.
     """
@@ -55,6 +80,7 @@ class TrainedOn:
     count: int = 0
     share: float = 1.0
     seed: int = 0
+    part: Part | None = None
     indices: Path | None = None
     apart_from: tuple[str, ...] = ()
 
@@ -71,9 +97,15 @@ class TrainedOn:
         """
         if self.indices is not None:
             return np.isin(places, _indices(self.indices))
-        if self.share == 1:
+        if self.share == 1 and self.part is None:
             return np.ones(len(places), bool)
-        return np.isin(places, trained_share(self.count, self.share, self.seed))
+        own = np.arange(self.count) if self.part is None else self.part.places(self.count)
+        return np.isin(places, own if self.share == 1 else own[trained_share(len(own), self.share, self.seed)])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all images of the data set were used."""
+        return self.share == 1 and self.indices is None and self.part is None
 
 
 def trained_share(count: int, share: float, seed: int) -> Labels:
@@ -94,14 +126,17 @@ def parse_trained_on(table: object, folder: Path) -> TrainedOn:
     if not isinstance(table, Mapping):
         raise OptionError(f'trained_on must be a table, such as {{ data = "cifar10" }}; found {quoted(table)}.')
     fields = cast("Mapping[str, Any]", table)
-    check_known(fields, ("data", "split", "count", "share", "seed", "indices", "all", "apart_from"))
+    check_known(fields, ("data", "split", "count", "share", "seed", "part", "indices", "all", "apart_from"))
     share, indices = read_field(fields, "share", float, 1.0), read_field(fields, "indices", str, "")
     count, seed = read_field(fields, "count", int, 0), read_field(fields, "seed", int, 0)
     if not 0 < share <= 1 or not 0 <= count <= _MOST or seed < 0:
         raise OptionError("trained_on: share lies in (0, 1], count in 0 .. 2^25, and seed is not negative.")
-    if read_field(fields, "all", bool, default=False) and (indices or share < 1):
-        raise OptionError("trained_on: all = true leaves no share and no indices. Leave one of them out.")
-    if share < 1 and not (count or indices):
+    part = _part(fields)
+    if read_field(fields, "all", bool, default=False) and (indices or part or share < 1):
+        raise OptionError("trained_on: all = true leaves no share, no part and no indices. Leave one of them out.")
+    if indices and (part or share < 1):
+        raise OptionError("trained_on: indices say which images; leave share and part out.")
+    if (part or share < 1) and not count:
         raise OptionError("trained_on: which images a share is depends on their number; give count beside share.")
     return TrainedOn(
         data=_named(fields),
@@ -109,9 +144,19 @@ def parse_trained_on(table: object, folder: Path) -> TrainedOn:
         count=count,
         share=share,
         seed=seed,
+        part=part,
         indices=folder / indices if indices else None,
         apart_from=tuple(read_field(fields, "apart_from", list[str], [])),
     )
+
+
+def _part(fields: Mapping[str, Any]) -> Part | None:
+    if "part" not in fields:
+        return None
+    try:
+        return Part(**read_fields(Part, fields["part"]))
+    except (OptionError, TypeError) as error:
+        raise OptionError(f"trained_on: part has a share, a seed and perhaps rest = true ({error}).") from error
 
 
 def _named(fields: Mapping[str, Any]) -> str:

@@ -25,13 +25,14 @@ from cae_backends.training.pool_store import MadeMember, PoolData, Result
 from cae_backends.training.trainers import Network, find_exporter, find_trainer
 from cae_core.arrays import Floats32, as_unit_float
 from cae_core.contract import Contract
+from cae_core.dataset import ImageSet
 from cae_core.errors import ModelError, PoolError, renaming
 from cae_core.files.scratch import scratch_folder
 from cae_core.models import Model
 from cae_core.opening.party import Party
 from cae_core.progress import StageProgress
 
-__all__ = ["Parent", "Task", "exporter_name", "run_task", "work"]
+__all__ = ["Parent", "Task", "exporter_name", "given_images", "run_task", "work"]
 
 _ONE_AT_A_TIME = threading.Lock()
 """Frameworks keep their random state and number of threads for the whole process."""
@@ -120,7 +121,7 @@ def _measured(origin: Parent, data: PoolData, folder: Path) -> Result:
 
 
 def _estimator(job: PoolJob, kind: Estimator, data: PoolData, folder: Path) -> Result:
-    estimator, score = kind.make(data.train, data.test, job.architecture, job.seed)
+    estimator, score = kind.make(given_images(job, data), data.test, job.architecture, job.seed)
     model = _exported(job, estimator, folder / "model.onnx", _contract(data, "NHWC"), _image_shape(data))
     return Result((MadeMember(model, score),), b"", {}, 0.0)
 
@@ -129,7 +130,7 @@ def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: Stage
     job = task.job
     return Setup(
         trainer=find_trainer(job.trainer),
-        data=data.train,
+        data=given_images(job, data),
         architecture=job.architecture,
         seed=job.seed,
         recipe=job.recipe,
@@ -141,6 +142,11 @@ def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: Stage
         images_seed=job.images_seed,
         adopted=_adopts(task),
     )
+
+
+def given_images(job: PoolJob, data: PoolData) -> ImageSet:
+    """Return the training images that a job is given."""
+    return data.train if job.part is None else data.train.subset(job.part.places(len(data.train)))
 
 
 def _network(task: Task, made: Made, data: PoolData, folder: Path) -> Result:

@@ -18,6 +18,7 @@ from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
 from cae_core.pool.manifest import Relation, Role
+from cae_core.pool.trained_on import Part
 
 __all__ = [
     "PoolJob",
@@ -53,6 +54,7 @@ class PoolJob:
         trusted: whether the ``origin`` is one's own file, so that a form whose opening runs code may be opened.
         weights: pretrained ones that a network trained from scratch starts from; None: random ones.
         images_seed: draws the recipe's share of the images instead of the seed; None: the seed does.
+        part: the part of the training images that it is given, as its thief's queries too; None: all of them.
         recipe_name: what the plan calls the recipe; empty where there is no plan.
     """
 
@@ -70,6 +72,7 @@ class PoolJob:
     trusted: bool = False
     weights: Pretrained | None = None
     images_seed: int | None = None
+    part: Part | None = None
     recipe_name: str = ""
 
     def __post_init__(self) -> None:
@@ -220,6 +223,8 @@ def job_digest(job: PoolJob, *, data: str, parent: str) -> str:
     del fields["weights"], fields["trusted"], fields["recipe_name"]  # neither consent nor a name changes a result
     if job.images_seed is None:
         del fields["images_seed"]
+    if job.part is None:
+        del fields["part"]
     if job.weights is not None:
         fields["weights"] = job.weights.identity
     inputs = {"job": fields, "data": data, "parent": parent, "version": _TRAINING_VERSION}

@@ -15,6 +15,13 @@
     base = "digits"
     share = 0.25
 
+    [parts.owner]                         # images of its own for the source: images = "owner" in [source]
+    share = 0.5
+    seed = 7
+
+    [parts.others]                        # images = "others" in [[members]]: none of these is the owner's
+    rest_of = "owner"
+
     [[members]]
     kind = "hard labels"
     architectures = ["cnn-small", "mlp"]
@@ -47,12 +54,14 @@ from cae_backends.training.plan_fields import (
     names_field,
     plan_field,
 )
+from cae_backends.training.plan_parts import read_parts
 from cae_backends.training.pretrained import Pretrained, read_pretrained
 from cae_backends.training.recipe import Recipe, packaged_recipes, read_recipe
 from cae_core.errors import CaeError, ModelError, PoolError, quoted
 from cae_core.files.fields import fits
 from cae_core.opening.opened import check_consent
 from cae_core.pool.manifest import Role
+from cae_core.pool.trained_on import Part
 from cae_core.reading import parse_toml, read_limited, reading
 
 __all__ = ["SOURCE", "Plan", "member_seed", "parse_plan", "read_plan"]
@@ -66,8 +75,8 @@ _LARGEST = 1 << 20
 _MOST, _MOST_SNAPSHOTS, _MOST_CONTROLS = 10_000, 1000, 999
 """Members of a plan, snapshots of one of them, and control sources."""
 
-_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "controls", "source", "recipe", "members")
-_SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "trusted", "changes", "weights")
+_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "controls", "source", "recipe", "parts", "members")
+_SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "trusted", "changes", "weights", "images")
 _GROUP_FIELDS = (
     "name",
     "kind",
@@ -77,6 +86,7 @@ _GROUP_FIELDS = (
     "trainer",
     "snapshots",
     "queries",
+    "images",
     "changes",
     "weights",
 )
@@ -183,6 +193,7 @@ class _Reader:
         if not isinstance(own, dict) or not all(isinstance(recipe, dict) for recipe in own.values()):
             raise PoolError(f"{origin}: recipes are tables, such as [recipe.quick].")
         self._recipes = packaged_recipes() | own
+        self._parts = read_parts(table.get("parts", {}), origin)
         self._read_all(own)
 
     def _read_all(self, own: Mapping[str, Mapping[str, Any]]) -> None:
@@ -259,6 +270,7 @@ class _Reader:
             trainer=trainer,
             origin=origin,
             trusted=self._consent(table, origin, where),
+            part=self._part(table, where),
             weights=start.get(architecture),
         )
 
@@ -283,7 +295,7 @@ class _Reader:
             trainer = source.trainer
         else:
             _check_architectures(architectures, kind, trainer, where)
-        queries, snapshots = _queries(table, where), _snapshots(table, where)
+        queries, snapshots, part = _queries(table, where), _snapshots(table, where), self._part(table, where)
         start = self._weights(table, architectures, trainer, where)
         for role, number, recipe, architecture in _turns(counts_field(table, where), recipes, architectures):
             member = f"{role}-{name}-{number:03}"
@@ -298,6 +310,7 @@ class _Reader:
                 recipe_name=recipe,
                 trainer=trainer,
                 queries=queries,
+                part=part,
                 snapshots=snapshots if role in ("generate", "screen") else 0,
                 weights=start.get(architecture),
             )
@@ -306,6 +319,17 @@ class _Reader:
         self, table: Mapping[str, Any], architectures: list[str], trainer: str, where: str
     ) -> dict[str, Pretrained]:
         return read_pretrained(table, architectures=architectures, trainer=trainer, folder=self._folder, where=where)
+
+    def _part(self, table: Mapping[str, Any], where: str) -> Part | None:
+        """Return the part of the training images that is named; None where none is."""
+        name = plan_field(table, "images", where, default="")
+        if not name:
+            return None
+        if name not in self._parts:
+            raise PoolError(f"{where}: images is the name of one of [parts]; found {quoted(name)}.")
+        if "file" in table or table.get("queries") == "foreign":
+            raise PoolError(f"{where}: images is a part of the training images, of which this one sees none.")
+        return self._parts[name]
 
     def _recipe(self, name: object, table: Mapping[str, Any], where: str) -> Recipe:
         changes = table.get("changes", {})

@@ -1,6 +1,6 @@
 """On which images each member of a pool was trained, as its manifest tells it; see `cae_core.pool.trained_on`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from cae_backends.training.jobs import PoolJob
@@ -39,9 +39,12 @@ class TrainingImages:
         if job.origin is not None or kind.copies:
             return None
         data, count, apart_from = self.train, self.count, [self.test]
-        if job.queries == "foreign" and self.foreign is not None:
-            (data, count), apart_from = self.foreign, [self.test, self.train]
+        foreign = self.foreign if job.queries == "foreign" else None
+        if foreign is not None:
+            (data, count), apart_from = foreign, [self.test, self.train]
         seen: dict[str, Any] = {"data": data, "count": count, "apart_from": apart_from}
+        if foreign is None and job.part is not None:
+            seen["part"] = asdict(job.part)
         if kind.trained and job.recipe.share < 1:
             seen |= {"share": job.recipe.share, "seed": job.seed if job.images_seed is None else job.images_seed}
         return seen

@@ -60,6 +60,8 @@ def _ranked(ranking: Ranking) -> dict[str, Any]:
 
 def _line(standing: Standing, *, decides: bool) -> Line:
     ranks = "; ".join(_in_words(ranking) for ranking in standing.references)
+    if standing.among or standing.counted_as:  # one for each group and unit: which they are is told elsewhere
+        ranks = f"{_in_words(standing.high)}, the largest of {len(standing.references)} p-values"
     outside = "; beyond the references' accuracies, where the larger p counts" if standing.outside else ""
     what = f"{standing.score.words} decides" if decides else "for information; it decides nothing"
     return Line(

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from cae_backends.datasets import open_data
+from cae_backends.training.job_runner import given_images
 from cae_backends.training.jobs import job_digest
 from cae_backends.training.kinds.setup import Setup
 from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.plans import parse_plan, read_plan
+from cae_backends.training.pool_store import PoolData
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.trainers import find_trainer
 from cae_core.errors import CaeError, PoolError
+from cae_core.pool.trained_on import Part
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "pools"
 ROLES = ("generate", "screen", "calibrate", "test")
@@ -50,6 +53,49 @@ def test_architectures_and_recipes_are_taken_in_turn() -> None:
     turns = [(job.architecture, job.recipe.optimizer) for job in members]
     assert turns[:5] == [("mlp", "adam"), ("cnn-small", "adam"), ("mlp", "sgd"), ("cnn-small", "sgd"), ("mlp", "adam")]
     assert len({job.seed for job in members}) == 6
+
+
+def test_owner_and_others_are_given_parts_of_the_images() -> None:
+    parts = {"owner": {"share": 0.4, "seed": 7}, "others": {"rest_of": "owner"}}
+    source = {"architecture": "mlp", "recipe": "digits", "images": "owner"}
+    own, *members = parse_plan(group(images="others") | {"parts": parts, "source": source}, origin="p").jobs
+    assert own.part == Part(share=0.4, seed=7)
+    assert {job.part for job in members} == {Part(share=0.4, seed=7, rest=True)}
+    train = open_data("digits", split="train")
+    asked = Setup(
+        trainer=find_trainer("torch"),
+        data=given_images(members[0], PoolData(train, train)),
+        architecture="mlp",
+        seed=0,
+        recipe=replace(members[0].recipe, share=0.5),
+    ).asked()
+    held = {image.tobytes() for image in given_images(own, PoolData(train, train)).images}
+    assert len(asked) == round(0.5 * (len(train) - round(0.4 * len(train))))
+    assert not held & {image.tobytes() for image in asked}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (3, "parts are tables"),
+        ({"a": 3}, "parts are tables"),
+        ({"a": {"share": 1.0}}, r"part 'a': A part's share lies in \(0, 1\)"),
+        ({"a": {"share": "x"}}, "part 'a': share must be"),
+        ({"a": {"share": 0.5, "seed": -1}}, "its seed is not negative"),
+        ({"a": {"share": 0.5, "rest_of": "b"}}, "part 'a': unknown field 'rest_of'"),
+        ({"a": {}}, "rest_of names a part that has a share; found ''"),
+        ({"a": {"rest_of": "a"}}, "rest_of names a part that has a share; found 'a'"),
+        ({"b": {"share": 0.5}}, "images is the name of one of .parts.; found 'a'"),
+    ],
+)
+def test_parts_that_are_none(parts: object, message: str) -> None:
+    with pytest.raises(PoolError, match=message):
+        parse_plan(group(images="a") | {"parts": parts}, origin="p")
+
+
+def test_foreign_queries_are_no_part() -> None:
+    with pytest.raises(PoolError, match="of which this one sees none"):
+        parse_plan(group(images="a", queries="foreign") | {"parts": {"a": {"share": 0.5}}}, origin="p")
 
 
 def test_a_higher_count_leaves_the_others_as_they_are() -> None:

@@ -28,7 +28,7 @@ from cae_core.errors import DataError, PoolError
 from cae_core.files.digests import sha256_of_file
 from cae_core.pool.manifest import read_pool
 from cae_core.pool.manifest_writing import append_rows
-from cae_core.pool.trained_on import TrainedOn
+from cae_core.pool.trained_on import Part, TrainedOn
 from tests.backends.blobs import SHAPE, blobs
 from tests.backends.installing import install
 
@@ -187,6 +187,7 @@ class TestTrainPool:
         jobs = [
             job("source", "source", recipe=half, recipe_name="owner"),
             *(job("all"), job("half", recipe=half, seed=9), job("tuned", "fine-tuned")),
+            job("rest", recipe=half, seed=5, part=Part(share=0.3, seed=2, rest=True)),
             job("thief", "hard labels", queries="foreign"),
         ]
         data = PoolData(DATA.train, DATA.test, blobs(40, seed=7).images)
@@ -199,6 +200,8 @@ class TestTrainPool:
         }
         assert found["all"].trained_on == TrainedOn(**own)
         assert found["half"].trained_on == TrainedOn(**own, share=0.5, seed=9)
+        rest = TrainedOn(**own, share=0.5, seed=5, part=Part(share=0.3, seed=2, rest=True))
+        assert found["rest"].trained_on == rest
         assert (found["source"].recipe, found["all"].recipe) == ("owner", "")
         assert found["tuned"].trained_on is None  # its parent's images are not its own
         thief = found["thief"].trained_on
@@ -442,6 +445,7 @@ class TestDigest:
         assert job_digest(plain, data="d", parent="") == before
         assert job_digest(replace(plain, recipe=Recipe(l2=1e-4)), data="d", parent="") != before
         assert job_digest(replace(plain, recipe_name="own"), data="d", parent="") == before
+        assert job_digest(replace(plain, part=Part(share=0.5)), data="d", parent="") != before
 
     def test_pretrained_weights_count_by_their_content(self) -> None:
         weights = {

@@ -13,7 +13,7 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.pool.exposure import exposure_of
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.support import supported
-from cae_core.pool.trained_on import TrainedOn, parse_trained_on, trained_share
+from cae_core.pool.trained_on import Part, TrainedOn, parse_trained_on, trained_share
 from cae_core.statistics.exposure import Exposure, ExposureRule
 from tests.core.toys import toy_fingerprint
 
@@ -54,6 +54,20 @@ def test_a_share_is_the_one_that_the_training_draws() -> None:
     assert exposed(of(drawn[:5].tolist()), **share) == "all"
     assert exposed(of(left[:5].tolist()), **share) == "none"
     assert exposed(of([drawn[0], left[0]]), **share) == "partly"
+
+
+def test_a_part_and_its_rest_share_no_image() -> None:
+    part, rest = Part(share=0.3, seed=2), Part(share=0.3, seed=2, rest=True)
+    own, other = part.places(100), rest.places(100)
+    assert (len(own), len(other)) == (30, 70)
+    assert sorted([*own, *other]) == list(range(100))
+    given = {"data": TRAIN, "count": 100}
+    assert exposed(of(own[:5].tolist()), **given, part=part) == "all"
+    assert exposed(of(own[:5].tolist()), **given, part=rest) == "none"
+    drawn = other[trained_share(70, 0.5, seed=4)]  # a share of what the part gives
+    assert exposed(of(drawn[:5].tolist()), **given, part=rest, share=0.5, seed=4) == "all"
+    left = np.setdiff1d(other, drawn)
+    assert exposed(of(left[:5].tolist()), **given, part=rest, share=0.5, seed=4) == "none"
 
 
 def test_data_of_two_splits_are_told_apart() -> None:
@@ -138,6 +152,12 @@ def test_what_is_declared_counts_where_the_images_do_not_tell() -> None:
         ({"data": "x", "share": 0.5, "count": 9, "seed": -1}, "seed is not negative"),
         ({"data": "x", "all": True, "share": 0.5, "count": 9}, "all = true leaves no share"),
         ({"data": "x", "all": True, "indices": "a.npy"}, "all = true leaves no share"),
+        ({"data": "x", "part": {"share": 0.5}}, "give count beside share"),
+        ({"data": "x", "part": {"share": 1.0}, "count": 9}, "part has a share, a seed"),
+        ({"data": "x", "part": {"seed": 1}, "count": 9}, "part has a share, a seed"),
+        ({"data": "x", "part": {"share": 0.5, "rest": 1}, "count": 9}, "part has a share, a seed"),
+        ({"data": "x", "part": 3, "count": 9}, "part has a share, a seed"),
+        ({"data": "x", "part": {"share": 0.5}, "count": 9, "indices": "a.npy"}, "leave share and part out"),
         ({"data": "x", "apart_from": [1]}, "apart_from must be a list"),
         ({"data": "x", "apart_from": "y"}, "apart_from must be a list"),
     ],
