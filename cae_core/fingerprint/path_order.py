@@ -1,7 +1,8 @@
 """The one order in which a suspect is asked when its verdict goes by path ranks; a smaller budget takes a part from it.
 
-Examples and benign probes come in pairs, each pair in an order of its own, as long as probes are wanted; then examples
-alone. The order of either kind is that of `cae_core.fingerprint.questions`. At the end a part is asked again.
+The best examples come first: of mixed kinds as the file has them, else those of highest conferrability. Examples and
+benign probes come in pairs, each pair in an order of its own, as long as probes are wanted; then examples alone.
+Between equals, and among probes, the draws of `cae_core.fingerprint.questions` decide. In the end a part is repeated.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN
-from cae_core.fingerprint.questions import MIN_BENIGN, MIN_EXAMPLES, Question, draws, repeats_of
+from cae_core.fingerprint.questions import MIN_BENIGN, MIN_EXAMPLES, Question, best_places, draws, repeats_of
 
 __all__ = ["LEAST_BENIGN", "PathOrder", "path_order", "path_queries"]
 
@@ -63,7 +64,7 @@ def path_order(
     Args:
         fingerprint: whose examples and probes are asked.
         suspect_sha256: SHA-256 of the suspect's files.
-        nonce: decides the order.
+        nonce: decides the order, between examples that are equally good.
         max_queries: budget, repeats included.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
 
@@ -75,7 +76,9 @@ def path_order(
     rows = fingerprint.rows(BENIGN)
     benign = sorted(range(rows.start, rows.stop), key=key)[:MIN_BENIGN]
     swapped = [key(place, "|pair")[0] % 2 == 1 for place in range(len(benign))]
-    order = _in_pairs(sorted(examples.tolist(), key=key), benign, swapped)
+    late = best_places(fingerprint) or (-fingerprint.conferrability).tolist()
+    best = sorted(examples.tolist(), key=lambda row: (late[row], key(row)))
+    order = _in_pairs(best, benign, swapped)
     again = sorted(order, key=lambda row: key(row, "|again"))
     return PathOrder(
         first=tuple(Question(*places[row], repeat=False) for row in order),

@@ -22,6 +22,7 @@ __all__ = [
     "MIN_EXAMPLES",
     "Question",
     "asking_order",
+    "best_places",
     "count_queries",
     "draws",
     "plan_questions",
@@ -184,21 +185,31 @@ def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
 def _kept(fingerprint: Fingerprint, rows: Sequence[int], room: int, lot: Callable[[int], bytes]) -> list[int]:
     """Return the examples of one source that a budget keeps: by lot, or of mixed kinds the best, in proportion.
 
-    Within each kind of `cae_core.fingerprint.example_kinds` the file has the better examples first; what a control
-    source's examples are worth at each place is what the claimed source's are.
+    What a control source's examples are worth at each place is what the claimed source's are.
     """
-    kinds, start = fingerprint.example_kinds, _rows(fingerprint, CONTROL).start
-    if not kinds.any():
+    share, n, start = best_places(fingerprint), len(fingerprint), _rows(fingerprint, CONTROL).start
+    if share is None:
         return sorted(rows, key=lot)[:room]
+
+    def place(row: int) -> int:
+        return row if row < n else (row - start) % n
+
+    return sorted(rows, key=lambda row: (share[place(row)], row))[:room]
+
+
+def best_places(fingerprint: Fingerprint) -> list[float] | None:
+    """Return of each example how far down it stands within its kind, 0 to 1; None where all are of one kind.
+
+    Within each kind of `cae_core.fingerprint.example_kinds` the file has the better examples first.
+    """
+    kinds = fingerprint.example_kinds
+    if not kinds.any():
+        return None
     share = np.empty(len(kinds))
     for kind in np.unique(kinds):
         own = np.flatnonzero(kinds == kind)
         share[own] = (np.arange(len(own)) + 0.5) / len(own)
-
-    def place(row: int) -> int:
-        return row if row < len(kinds) else (row - start) % len(kinds)
-
-    return sorted(rows, key=lambda row: (share[place(row)], row))[:room]
+    return share.tolist()
 
 
 def _rows(fingerprint: Fingerprint, kind: ImageKind) -> range:

@@ -5,15 +5,15 @@ DasGupta 2001):
 
     g(t, s) = (s + 2 - 2 √(s (t - s) / t + 1)) / (t + 4)
 
-The score of a path is its largest g. **Exact at every stopping time**: the score of a whole path is one number a model,
-computed alike for all, so that among r references the suspect's exceeds the k-th largest with a probability of at most
-k / (r + 1), whatever the answers are like and however they hang together (`cae_core.statistics.ranks`). The largest g
-so far never exceeds that of the whole path: wherever one stops, an accusation is one that the whole path would have
-been. So nothing is halved, and 19 references support 5 %. The mirror takes the answers that are *no* match, and ranks
-the suspect among surrogates.
+The score of a path is its largest g from the fifth answer on. **Exact at every stopping time**: the score of a whole
+path is one number a model, computed alike for all, so that among r references the suspect's exceeds the k-th largest
+with a probability of at most k / (r + 1), whatever the answers are like and however they hang together
+(`cae_core.statistics.ranks`). The largest g so far never exceeds that of the whole path: wherever one stops, an
+accusation is one that the whole path would have been. So nothing is halved, and 19 references support 5 %. The mirror
+takes the answers that are *no* match, and ranks the suspect among surrogates.
 
-**It takes an order that nobody chose.** The order is the same for all models and drawn without the answers; whoever can
-try ten has ten draws (``docs/results/simulations.md``).
+**It takes an order that nobody chose.** The order is the same for all models and does not depend on the suspect's
+answers; whoever can try ten has ten draws (``docs/results/simulations.md``).
 
 **Why this g.** Any function of t and s would be as valid. The lower Jeffreys limit, a quantile of Beta(s + 1/2,
 t - s + 1/2), needs 1 to 2 % more answers at its best level, 1 %; this one is square roots and divisions, which give the
@@ -33,7 +33,10 @@ from cae_core.errors import OptionError
 from cae_core.statistics.e_process import SequentialOutcome
 from cae_core.statistics.ranks import Among, exceeded_rank, rank_p_value
 
-__all__ = ["PathState", "PathTest", "path_scores", "wilson_limits"]
+__all__ = ["FEWEST_ANSWERS", "PathState", "PathTest", "path_scores", "wilson_limits"]
+
+FEWEST_ANSWERS = 5
+"""Nothing is decided by fewer: one answer would be enough where known models hardly ever give it."""
 
 _Z = 2.0
 
@@ -59,8 +62,9 @@ def path_scores(matches: NDArray[np.bool_]) -> Floats64:
     Args:
         matches: bool (m, n), of m models in the order asked, n at least 1.
     """
-    asked: Labels = np.arange(1, matches.shape[1] + 1, dtype=np.int64)
-    return np.asarray(wilson_limits(np.cumsum(matches, axis=1, dtype=np.int64), asked).max(axis=1), np.float64)
+    asked: Labels = np.arange(FEWEST_ANSWERS, matches.shape[1] + 1, dtype=np.int64)
+    counts: Labels = np.cumsum(matches, axis=1, dtype=np.int64)[:, FEWEST_ANSWERS - 1 :]
+    return np.asarray(wilson_limits(counts, asked).max(axis=1, initial=0), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,7 +135,7 @@ class PathState:
         test: that is under way.
         asked: answers so far, t.
         matches: of them, s.
-        score: the largest lower limit of the match rate so far.
+        score: the largest lower limit of the match rate so far, 0 before the fifth answer.
         score_independent: likewise of the rate of answers that are no match.
         outcome: of the first threshold exceeded; later answers do not change it.
     """
@@ -146,7 +150,8 @@ class PathState:
     def updated(self, match: bool) -> "PathState":  # noqa: FBT001 - the one thing that an answer is
         """Return the state after one more answer; a refusal is no match."""
         asked, matches = self.asked + 1, self.matches + bool(match)
-        now = wilson_limits(np.array([matches, asked - matches]), np.array(asked)).tolist()
+        early = asked < FEWEST_ANSWERS
+        now = [0.0, 0.0] if early else wilson_limits(np.array([matches, asked - matches]), np.array(asked)).tolist()
         score, independent = max(self.score, now[0]), max(self.score_independent, now[1])
         outcome = self.outcome
         if outcome is None and _exceeds(score, self.test.threshold):
@@ -177,7 +182,7 @@ def _fewest(threshold: float | None) -> int | None:
     """Return the least t with g(t, t) = t / (t + 4) above the threshold."""
     if threshold is None:
         return None
-    least = max(1, math.floor(_Z * _Z * threshold / (1 - threshold)))
+    least = max(FEWEST_ANSWERS, math.floor(_Z * _Z * threshold / (1 - threshold)))
     return next(t for t in range(least, least + 3) if float(wilson_limits(np.array(t), np.array(t))) > threshold)
 
 

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats64, Labels
 from cae_core.calibration.calibrated import load_calibrated
 from cae_core.fingerprint.benign import benign_settled
-from cae_core.fingerprint.path_order import LEAST_BENIGN, path_queries
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import EXAMPLE
+from cae_core.fingerprint.path_order import LEAST_BENIGN, path_order, path_queries
 from cae_core.fingerprint.questions import MIN_BENIGN
-from cae_core.statistics.path_ranks import wilson_limits
+from cae_core.statistics.path_ranks import FEWEST_ANSWERS, wilson_limits
 from cae_core.statistics.ranks import exceeded_rank
 
 Answers: TypeAlias = NDArray[np.bool_]
@@ -170,9 +172,9 @@ def print_recorded(path: Path, kind: str, draws: int, random: np.random.Generato
     fingerprint, calibration = subject.fingerprint, subject.calibration
     if calibration is None:
         raise SystemExit(f"{path}: it is not calibrated. Run `cae calibrate` on it.")
-    chosen = np.flatnonzero(calibration.chosen)
+    examples = int(calibration.chosen.sum())
     references, surrogates = calibration.references, calibration.surrogates
-    known, copies = (group.matches(fingerprint)[:, chosen] for group in (references, surrogates))
+    known, copies = (group.matches(fingerprint) for group in (references, surrogates))
     thieves = [row for row, model in enumerate(surrogates.models) if model.kind == kind]
     _row("references drawn", "rate", "suspects", "accused", "examples", "queries")
     _row(*["---"] * 6)
@@ -183,7 +185,8 @@ def print_recorded(path: Path, kind: str, draws: int, random: np.random.Generato
             matches = known if name == INNOCENT else copies
             asked, probes = np.zeros(draws, np.int64), np.zeros(draws, np.int64)
             for draw in range(draws):
-                row, order = random.choice(rows), random.permutation(len(chosen))
+                row = random.choice(rows)
+                order = _order(fingerprint, calibration.chosen, random.bytes(16))
                 drawn = np.delete(np.arange(len(known)), row) if name == INNOCENT else np.arange(len(known))
                 drawn = random.permutation(drawn)[:count]
                 limit = thresholds(known[np.newaxis, drawn][:, :, order], rate)
@@ -193,8 +196,13 @@ def print_recorded(path: Path, kind: str, draws: int, random: np.random.Generato
                     source_accuracy=fingerprint.source_accuracy,
                     classes=len(fingerprint.class_names),
                 )
-            total = _totals(asked, probes, len(chosen))
-            _row(count, f"{100 * rate:g} %", f"{name} ({len(rows)})", *_cells(asked, total, len(chosen)))
+            total = _totals(asked, probes, examples)
+            _row(count, f"{100 * rate:g} %", f"{name} ({len(rows)})", *_cells(asked, total, examples))
+
+
+def _order(fingerprint: Fingerprint, chosen: Answers, nonce: bytes) -> Labels:
+    first = path_order(fingerprint, suspect_sha256="", nonce=nonce, chosen=chosen).first
+    return np.array([question.index for question in first if question.kind == EXAMPLE], np.int64)
 
 
 def simulated(
@@ -253,7 +261,7 @@ def _totals(asked: Labels, probes: Labels, examples: int) -> Labels:
 
 def _running(answers: Answers, limits: Limits) -> Floats64:
     asked = np.arange(1, answers.shape[-1] + 1, dtype=np.int64)
-    return limits(np.cumsum(answers, axis=-1, dtype=np.int64), asked)
+    return np.where(asked < FEWEST_ANSWERS, 0, limits(np.cumsum(answers, axis=-1, dtype=np.int64), asked))
 
 
 def _wilson(z: float) -> Limits:

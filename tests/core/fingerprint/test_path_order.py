@@ -22,12 +22,26 @@ def order(nonce: bytes = b"1", **given: int | None) -> PathOrder:
 
 
 class TestOrder:
-    def test_examples_by_the_hash_that_the_documents_name(self) -> None:
-        def key(row: int) -> bytes:
-            return hashlib.sha256(f"{FINGERPRINT.id}|ab|{b'1'.hex()}|{row}".encode()).digest()
+    def test_the_best_examples_first_and_equals_by_the_hash_that_the_documents_name(self) -> None:
+        coarse = dataclasses.replace(FINGERPRINT, conferrability=FINGERPRINT.conferrability.round(1))
 
-        found = [question.index for question in order().first if question.kind == EXAMPLE]
+        def key(row: int) -> tuple[float, bytes]:
+            told = f"{coarse.id}|ab|{b'1'.hex()}|{row}".encode()
+            return 1 - coarse.conferrability[row], hashlib.sha256(told).digest()
+
+        first = path_order(coarse, suspect_sha256="ab", nonce=b"1").first
+        found = [question.index for question in first if question.kind == EXAMPLE]
+        assert len(set(coarse.conferrability.tolist())) == 6
         assert found == sorted(range(100), key=key)
+
+    def test_mixed_kinds_in_proportion_as_the_file_has_them(self) -> None:
+        kinds = np.repeat([0, 1], [80, 20]).astype(np.uint8)
+        mixed = dataclasses.replace(FINGERPRINT, example_kind=kinds)
+        first = path_order(mixed, suspect_sha256="ab", nonce=b"1").first
+        found = [question.index for question in first if question.kind == EXAMPLE]
+        assert [row for row in found if row < 80] == list(range(80))
+        assert [row for row in found if row >= 80] == list(range(80, 100))
+        assert all(0.6 <= np.mean([row < 80 for row in found[:n]]) <= 1 for n in range(5, 100, 5))
 
     def test_a_probe_beside_each_example_while_there_are_any(self) -> None:
         first = order().first

@@ -44,7 +44,7 @@ def asked(verdict: Verdict, kind: object) -> int:
 
 class TestTheVerdict:
     def test_a_copy_takes_few_queries(self) -> None:
-        verdict = judged(matching(FINGERPRINT, 92))
+        verdict = judged(matching(FINGERPRINT, 94))
         assert verdict.decision.verdict == "surrogate"
         assert verdict.path is not None
         assert verdict.sequential is None
@@ -89,7 +89,7 @@ class TestTheVerdict:
 
         def scores(hits: np.ndarray) -> np.ndarray:
             t, s = np.arange(1, hits.shape[1] + 1), hits.cumsum(axis=1)
-            return np.asarray(((s + 2 - 2 * np.sqrt(s * (t - s) / t + 1)) / (t + 4)).max(axis=1))
+            return np.asarray(((s + 2 - 2 * np.sqrt(s * (t - s) / t + 1)) / (t + 4))[:, 4:].max(axis=1))
 
         references = scores(CALIBRATION.references.matches(FINGERPRINT)[:, order])
         surrogates = scores(~CALIBRATION.surrogates.matches(FINGERPRINT)[:, order])
@@ -140,12 +140,12 @@ class TestExposureGroups:
 
 class TestTheOrder:
     def test_it_follows_from_calibration_suspect_and_beacon(self) -> None:
-        subject, first = paired(FINGERPRINT, CALIBRATION), judged(matching(FINGERPRINT, 92))
+        subject, first = paired(FINGERPRINT, CALIBRATION), judged(matching(FINGERPRINT, 94))
         nonce = beacon_nonce(BEACON["beacon"], calibration=subject.content_sha256, suspect="ab")
         assert first.nonce == nonce.hex()
-        assert judged(matching(FINGERPRINT, 92), beacon="1af1" * 16).nonce != first.nonce
+        assert judged(matching(FINGERPRINT, 94), beacon="1af1" * 16).nonce != first.nonce
         other = dataclasses.replace(CALIBRATION, fpr=0.06)
-        assert judged(matching(FINGERPRINT, 92), other).nonce != first.nonce
+        assert judged(matching(FINGERPRINT, 94), other).nonce != first.nonce
 
     def test_a_budget_is_a_part_of_the_one_order(self) -> None:
         suspect = matching(FINGERPRINT, 50)
@@ -172,10 +172,10 @@ class TestTheOrder:
         options = VerificationOptions(sequential=True, **BEACON)
         named = Suspect(name="x", sha256="ab")
         with pytest.raises(OptionError, match="A nonce and a beacon cannot both decide the order"):
-            verify(matching(FINGERPRINT, 92), subject, named=named, options=options, nonce=b"1" * 16)
+            verify(matching(FINGERPRINT, 94), subject, named=named, options=options, nonce=b"1" * 16)
 
     def test_one_that_is_not_out_yet_is_refused(self) -> None:
-        suspect = matching(FINGERPRINT, 92)
+        suspect = matching(FINGERPRINT, 94)
         with pytest.raises(OptionError, match="is later than the verification"):
             judged(suspect, beacon_time="2999-01-01")
         assert suspect.batches == []
@@ -189,43 +189,43 @@ class TestTheOrder:
     )
     def test_another_score_cannot_stop_early(self, changes: dict[str, Any], what: str) -> None:
         with pytest.raises(OptionError, match=f"{what} in this calibration, which cannot stop early"):
-            judged(matching(FINGERPRINT, 92), dataclasses.replace(CALIBRATION, **changes))
+            judged(matching(FINGERPRINT, 94), dataclasses.replace(CALIBRATION, **changes))
 
     def test_ranks_of_recipes_have_no_path(self) -> None:
         with pytest.raises(OptionError, match="counts recipes as one draw each"):
-            judged(matching(FINGERPRINT, 92), dataclasses.replace(CALIBRATION, unit=Unit.RECIPE))
+            judged(matching(FINGERPRINT, 94), dataclasses.replace(CALIBRATION, unit=Unit.RECIPE))
 
     def test_in_the_place_of_the_adjusted_score_caeacc_decides(self) -> None:
-        verdict = judged(matching(FINGERPRINT, 92), dataclasses.replace(CALIBRATION, score=Score.ADJUSTED))
+        verdict = judged(matching(FINGERPRINT, 94), dataclasses.replace(CALIBRATION, score=Score.ADJUSTED))
         assert verdict.decision.verdict == "surrogate"
         assert verdict.decision.score == Score.CAEACC
         assert any(warning.startswith("asked one by one") for warning in verdict.warnings)
 
     def test_uncalibrated_there_are_no_paths(self) -> None:
         with pytest.raises(OptionError, match="take calibrated references"):
-            judged(matching(FINGERPRINT, 92), None)
+            judged(matching(FINGERPRINT, 94), None)
 
     def test_where_nothing_can_be_decided_nothing_is_asked(self) -> None:
-        suspect, few = matching(FINGERPRINT, 92), toy_calibration(FINGERPRINT, REFERENCES[:18], SURROGATES[:18])
+        suspect, few = matching(FINGERPRINT, 94), toy_calibration(FINGERPRINT, REFERENCES[:18], SURROGATES[:18])
         with pytest.raises(OptionError, match="at least 19 references, and there are 18, and calling"):
             judged(suspect, few)
         assert suspect.batches == []
 
     def test_where_one_side_can_it_says_so(self) -> None:
-        verdict = judged(matching(FINGERPRINT, 92), toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:9]))
+        verdict = judged(matching(FINGERPRINT, 94), toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:9]))
         said = "no answers can make it independent in sequential mode: that takes at least 19 surrogates"
         assert any(warning.startswith(said) for warning in verdict.warnings)
 
 
 class TestProbes:
     def test_as_many_as_the_benign_check_takes(self) -> None:
-        sure, unsure = judged(matching(FINGERPRINT, 92)), judged(matching(FINGERPRINT, 92, wrong_probes=24))
+        sure, unsure = judged(matching(FINGERPRINT, 94)), judged(matching(FINGERPRINT, 94, wrong_probes=24))
         assert asked(sure, BENIGN) == LEAST_BENIGN
         assert LEAST_BENIGN < asked(unsure, BENIGN) <= 50
         assert any("was seen on 10 benign images" in warning for warning in sure.warnings)
 
     def test_a_suspect_that_is_asked_wrongly_is_noticed(self) -> None:
-        verdict = judged(matching(FINGERPRINT, 92, wrong_probes=60))
+        verdict = judged(matching(FINGERPRINT, 94, wrong_probes=60))
         assert verdict.decision.verdict == "inconclusive"
         assert asked(verdict, BENIGN) == LEAST_BENIGN
         assert "benign images" in verdict.decision.reason
@@ -235,7 +235,7 @@ class TestProbes:
         assert "always the class 3" in judged(Scripted(answers)).decision.reason
 
     def test_repeats_stay_in_proportion(self) -> None:
-        verdict = judged(matching(FINGERPRINT, 92))
+        verdict = judged(matching(FINGERPRINT, 94))
         questions = verdict.examination.transcript.questions
         once = sum(not question.repeat for question in questions)
         assert len(questions) - once == -(-once * 5 // 100)
@@ -247,7 +247,7 @@ class TestAgain:
         subject, ledger = paired(FINGERPRINT, many), tmp_path / "ledger.jsonl"
         found = [
             verify_remembered(
-                matching(FINGERPRINT, 92),
+                matching(FINGERPRINT, 94),
                 subject,
                 ledger=ledger,
                 named=Suspect(name="x.onnx", sha256="ab"),
@@ -266,13 +266,13 @@ class TestAgain:
         assert first["beacon_time"] == "2026-05-01"
 
     def test_where_they_are_too_many_it_is_refused_and_says_so(self) -> None:
-        suspect = matching(FINGERPRINT, 92)
+        suspect = matching(FINGERPRINT, 94)
         with pytest.raises(OptionError, match=r"at least 39 references.* Earlier verifications of this suspect have"):
             judged(suspect, verifications=2)
         assert suspect.batches == []
 
     def test_answers_that_showed_it_was_here_before(self) -> None:
-        found = judged(matching(FINGERPRINT, 92), recognised=1).decision
+        found = judged(matching(FINGERPRINT, 94), recognised=1).decision
         assert found.verdict == "inconclusive"
         assert "too little after 1 earlier verification of this suspect as another file" in found.reason
 
@@ -289,14 +289,14 @@ class TestReplay:
         ],
     )
     def test_another_beacon_is_not_that_of_the_record(self, name: str, value: object) -> None:
-        told = json.loads(json.dumps(as_json(judged(matching(FINGERPRINT, 92)))))
+        told = json.loads(json.dumps(as_json(judged(matching(FINGERPRINT, 94)))))
         assert replay_verdict(told, paired(FINGERPRINT, CALIBRATION)).differences == ()
         told["options"][name] = value
         with pytest.raises(VerdictError):
             replay_verdict(told, paired(FINGERPRINT, CALIBRATION))
 
     def test_another_stop_is_not_that_of_the_record(self) -> None:
-        told = json.loads(json.dumps(as_json(judged(matching(FINGERPRINT, 92)))))
+        told = json.loads(json.dumps(as_json(judged(matching(FINGERPRINT, 94)))))
         told["answers"] = told["answers"][:-1]
         with pytest.raises(VerdictError):
             replay_verdict(told, paired(FINGERPRINT, CALIBRATION))
