@@ -84,6 +84,7 @@ def make_evidence(folder: Path) -> Evidence:
         "weighed": CalibratedFingerprint(fingerprint=claimed, calibration=weighed),
         "grouped": CalibratedFingerprint(fingerprint=claimed, calibration=grouped),
         "errors": CalibratedFingerprint(fingerprint=dispute.claim(akh=4)),
+        "kinds": CalibratedFingerprint(fingerprint=dispute.claim(blends=0.3, errors=0.2, blend_candidates=2000)),
     }
     files = {name: folder / f"{name}.safetensors" for name in subjects}
     for name, subject in subjects.items():
