@@ -1,6 +1,7 @@
 """Plans: what they mean, that more of the same changes nothing that is there, and what is refused."""
 
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,13 @@ def test_the_jobs_of_the_examples_keep_their_digests(plan: str, expected: str) -
     jobs = read_plan(EXAMPLES / f"{plan}.toml").jobs
     lines = [f"{job.name} {job_digest(job, data='data', parent='parent' if job.parent else '')}" for job in jobs]
     assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == expected
+
+
+def test_the_pool_of_the_study_of_few_queries() -> None:
+    jobs = read_plan(EXAMPLES.parent / "studies" / "few_queries.toml").jobs
+    counted = Counter((job.role, job.relation) for job in jobs if job.role in ROLES)
+    told = {("generate", "surrogate"): 26, ("generate", "reference"): 16}
+    assert counted == told | {("calibrate", "surrogate"): 24, ("calibrate", "reference"): 78}
 
 
 def test_the_digits_example_is_large_enough() -> None:
