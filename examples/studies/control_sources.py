@@ -34,7 +34,6 @@ from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.statistics.adjustment import adjusted_scores, outside_hull
 from cae_core.statistics.ranks import rank_p_value
-from cae_core.statistics.source_ranks import source_rank_p_value, two_way_p_value
 from stacked_networks import ARCHITECTURES, Network, Training, halved, train
 
 EPS, TAU, EXAMPLES = 48 / 255, 0.6, 50  # the demonstration's
@@ -410,27 +409,34 @@ def p_values(asked: Answers, references: Answers, draw: Draw) -> dict[str, Float
     """Return p of every model of a group by each rank; the column's name says what stands behind it."""
     claimed = asked.rates[:, draw.claimed]
     few, many = draw.references[:19], draw.references[:99]
-    columns = np.r_[draw.claimed, draw.controls[:4]]
-    models = range(len(claimed))
     found = {
-        f"plain, {len(rows)} references": np.array(
-            [rank_p_value(references.rates[rows, draw.claimed], x) for x in claimed]
-        )
-        for rows in (few, many)
+        f"plain, {len(rows)} references": _ranks(claimed, references.rates[rows, draw.claimed]) for rows in (few, many)
     }
     for rows in (few, many):
-        adjusted = [_adjusted(asked, references, draw.claimed, rows, model) for model in models]
+        adjusted = [_adjusted(asked, references, draw.claimed, rows, model) for model in range(len(claimed))]
         found[f"adjusted, {len(rows)} references"] = np.array(adjusted)
     found[f"by cell, {CELLS} cells"] = _by_cell(claimed, references, draw.claimed)
     for count in (19, 99):
         if count <= len(draw.controls):
-            behind = np.c_[claimed, asked.rates[:, draw.controls[:count]]]
-            found[f"source rank, {count} controls"] = np.array([source_rank_p_value(row) for row in behind])
-    table = references.rates[np.ix_(few, columns)]
-    found["two-way, 19 + 4"] = np.array(
-        [two_way_p_value(np.vstack([asked.rates[model, columns], table])) for model in models]
-    )
+            found[f"source rank, {count} controls"] = _ranks(claimed, asked.rates[:, draw.controls[:count]])
+    columns = np.r_[draw.claimed, draw.controls[:4]]
+    found["two-way, 19 + 4"] = _two_way_ranks(asked.rates[:, columns], references.rates[np.ix_(few, columns)])
     return found
+
+
+def _ranks(claimed: Floats64, others: Floats64) -> Floats64:
+    """Return `rank_p_value` of each model (k,) among ``others``, (r,) or its own (k, r)."""
+    return np.asarray((1 + (others >= claimed[:, np.newaxis]).sum(axis=-1)) / (1 + others.shape[-1]), np.float64)
+
+
+def _two_way_ranks(asked: Floats64, references: Floats64) -> Floats64:
+    """Return `two_way_p_value` of each model, whose rates (k, m + 1) stand above those of the references (r, m + 1)."""
+    below = np.broadcast_to(references, (len(asked), *references.shape))
+    tables = np.arcsin(np.sqrt(np.concatenate([asked[:, np.newaxis], below], axis=1)))
+    residuals = tables - tables.mean(axis=1, keepdims=True) - tables.mean(axis=2, keepdims=True)
+    residuals += tables.mean(axis=(1, 2), keepdims=True)
+    as_high = (residuals >= residuals[:, :1, :1] - 1e-9).sum(axis=(1, 2))
+    return np.asarray(as_high / tables[0].size, np.float64)
 
 
 def _adjusted(asked: Answers, references: Answers, claimed: int, rows: NDArray[np.int64], model: int) -> float:

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from cae_backends.datasets import open_data
+from cae_core.statistics.ranks import rank_p_value
+from cae_core.statistics.source_ranks import source_rank_p_value, two_way_p_value
 
 STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 
@@ -48,6 +50,17 @@ def test_the_rank_by_cell_counts_each_cell_once(study: ModuleType) -> None:
     for value, p in zip(claimed, found, strict=True):
         shares = [np.mean([rates[i, 1] >= value for i in range(60) if of[i] == cell]) for cell in range(study.CELLS)]
         assert p == pytest.approx((1 + sum(shares)) / (study.CELLS + 1))
+
+
+def test_its_ranks_are_the_librarys(study: ModuleType) -> None:
+    random = np.random.default_rng(1)
+    asked, references = (np.round(random.uniform(0, 1, (n, 5)) * 8) / 8 for n in (40, 19))
+    two_way = [two_way_p_value(np.vstack([row, references])) for row in asked]
+    np.testing.assert_allclose(study._two_way_ranks(asked, references), two_way, rtol=1e-12)
+    sources = [source_rank_p_value(row) for row in asked]
+    np.testing.assert_allclose(study._ranks(asked[:, 0], asked[:, 1:]), sources, rtol=1e-12)
+    plain = [rank_p_value(references[:, 0], value) for value in asked[:, 0]]
+    np.testing.assert_allclose(study._ranks(asked[:, 0], references[:, 0]), plain, rtol=1e-12)
 
 
 def test_a_rate_is_the_mean_over_models_of_the_claims_that_concern_them(study: ModuleType) -> None:
