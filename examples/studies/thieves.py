@@ -21,9 +21,8 @@ import numpy as np
 from cae_backends.datasets import open_data
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
-from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
-from cae_core.generation.settings import PRESET_SPLITS, GenerationSettings
+from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import Pool, PoolMember, read_pool
 from cae_core.pool.roles import CalibrationMembers, GenerationMembers
 from cae_core.statistics.intervals import clopper_pearson
@@ -35,7 +34,6 @@ from cae_core.verification.verify import verify
 from cae_core.workflows import generate_fingerprint
 from held_out_verdicts import Remembered, ask_members
 
-PRESET = "default"
 BUDGETS = (100, 300, None)
 BOOTSTRAPS = 2000
 WORKING = 0.8
@@ -80,7 +78,8 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--eps", type=Fraction, default=Fraction(8, 255))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", choices=["train", "test", "all"], default=PRESET_SPLITS[PRESET])
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--split", choices=["train", "test", "all"], default="all")
     parser.add_argument("--score", default="")
     parser.add_argument("--suspects", choices=["test", "screen"], default="test")
     parser.add_argument("--output", type=Path, required=True)
@@ -90,12 +89,10 @@ def main() -> None:
     members = CalibrationMembers.of_pool(pool)
     if options.suspects == "screen":
         members = dataclasses.replace(members, screen=())
-    calibration = calibrate(fingerprint, members, settings=CalibrationSettings(score=options.score)).calibration
-    judged = _judge(pool, fingerprint, calibration, options)
-    rates = _rates(calibration)
-    text = (
-        "\n\n".join([_areas(judged, rates), *(_families(judged, rate) for rate in rates), _each(judged, rates)]) + "\n"
-    )
+    subjects = _subjects(fingerprint, members, options.score)
+    judged, rates = _judge(pool, fingerprint, subjects, options), list(subjects)
+    families = [_families(judged, rate) for rate in rates if rate]
+    text = "\n\n".join([_areas(judged, rates), *families, _each(judged, rates)]) + "\n"
     (options.output / f"thieves-{options.suspects}.md").write_text(text)
     _draw(judged, rates, options.output / f"thieves-{options.suspects}.png")
     print(text)
@@ -107,24 +104,32 @@ def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
         generate_fingerprint(
             GenerationMembers.of_pool(pool),
             open_data(options.data, split=options.split),
-            settings=GenerationSettings.from_preset(PRESET, eps=float(options.eps), seed=options.seed),
+            settings=GenerationSettings.from_preset(options.preset, eps=float(options.eps), seed=options.seed),
             output=path,
         )
     return load_fingerprint(path)
 
 
-def _rates(calibration: Calibration) -> list[float]:
-    """Return 5 % and the least rate that the references support."""
-    count = len(calibration.references)
-    return [rate for rate in (0.05,) if count >= models_needed(rate)] + [1 / (count + 1)]
-
-
-def _judge(pool: Pool, fingerprint: Fingerprint, calibration: Calibration, options: argparse.Namespace) -> list[Judged]:
-    suspects = ask_members(pool, fingerprint, options.suspects, options.output)
-    subjects = {
-        rate: CalibratedFingerprint(fingerprint=fingerprint, calibration=dataclasses.replace(calibration, fpr=rate))
-        for rate in _rates(calibration)
+def _subjects(fingerprint: Fingerprint, members: CalibrationMembers, score: str) -> dict[float, CalibratedFingerprint]:
+    """Return the fingerprint calibrated at 5 % and at the least rate that the references support; 0: uncalibrated."""
+    count = len(members.references)
+    if not count:
+        return {0: CalibratedFingerprint(fingerprint=fingerprint, calibration=None)}
+    made = calibrate(fingerprint, members, settings=CalibrationSettings(score=score)).calibration
+    rates = [rate for rate in (0.05,) if count >= models_needed(rate)] + [1 / (count + 1)]
+    return {
+        rate: CalibratedFingerprint(fingerprint=fingerprint, calibration=dataclasses.replace(made, fpr=rate))
+        for rate in rates
     }
+
+
+def _judge(
+    pool: Pool,
+    fingerprint: Fingerprint,
+    subjects: Mapping[float, CalibratedFingerprint],
+    options: argparse.Namespace,
+) -> list[Judged]:
+    suspects = ask_members(pool, fingerprint, options.suspects, options.output)
     accuracies = [
         float((model.predict(fingerprint.probe_images).labels == fingerprint.probe_labels).mean())
         for _, model in suspects
