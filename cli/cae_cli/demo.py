@@ -73,7 +73,7 @@ class DemoResult:
         cae = "cae" if shutil.which("cae") else sys.argv[0]
         ask = f"{cae} verify --suspect {self.verdicts[0][0].path} --fingerprint {self.fingerprint}"
         rates = f"--fpr {DEMO_FPR} --fnr {DEMO_FNR}"
-        search = f"--eps {DEMO_EPS} --tau {DEMO_TAU} --output {self.fingerprint}"
+        search = f"--preset perturbed --eps {DEMO_EPS} --tau {DEMO_TAU} --output {self.fingerprint}"
         return [
             f"{cae} generate --pool {self.manifest} --data digits {search}",
             f"{cae} calibrate --pool {self.manifest} --fingerprint {self.fingerprint} {rates}",
