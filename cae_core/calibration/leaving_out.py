@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cae_core.calibration.calibrated import CalibratedFingerprint
     from cae_core.calibration.record import Calibration
 
-__all__ = ["KindPower", "LeftOut", "left_out", "power_of"]
+__all__ = ["KindPower", "LeftOut", "left_out", "power_of", "seen_by"]
 
 Attribute: TypeAlias = Literal["recipe", "architecture", "exposure"]
 

@@ -9,7 +9,6 @@ from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, Trust
 from cae_cli.progress import progress_bar
 from cae_cli.streams import say
 from cae_core.progress import stage
-from cae_core.statistics.adjustment import DEFAULT_DEGREE
 
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
@@ -37,8 +36,11 @@ def run(
         ),
     ] = None,
     degree: Annotated[
-        int, typer.Option(help="Of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2.")
-    ] = DEFAULT_DEGREE,
+        int | None,
+        typer.Option(
+            help="Of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2; default: 2."
+        ),
+    ] = None,
     null: Annotated[
         str, typer.Option(help="What an accusation rejects: references, sources or two-way (docs/verdicts.md).")
     ] = "references",
@@ -79,6 +81,7 @@ def run(
     from cae_core.containment.limits import parse_limits
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import calibration_members
+    from cae_core.statistics.adjustment import DEFAULT_DEGREE
     from cae_core.workflows import calibrate_fingerprint
 
     settings = CalibrationSettings(
@@ -87,7 +90,7 @@ def run(
         score=score or "",
         parametric=parametric,
         keep=keep,
-        degree=degree,
+        degree=DEFAULT_DEGREE if degree is None else degree,
         null=null,
         exposure=exposure,
         unit=unit,
