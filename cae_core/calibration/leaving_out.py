@@ -137,7 +137,7 @@ def _least_rate(subject: "CalibratedFingerprint") -> float:
     """Return the least p that a suspect can have."""
     calibration = subject.calibrated
     groups, units = calibration.reference_groups().values(), calibration.unit.attributes
-    draws = min(len(np.unique(calibration.units(unit, rows))) for rows in groups for unit in units)
+    draws = min(len(set(calibration.units(unit, rows).tolist())) for rows in groups for unit in units)
     return 1 / (draws + 1)
 
 
@@ -150,5 +150,5 @@ def _accuses(subject: "CalibratedFingerprint", seen: Seen, rate: float) -> bool:
 
 
 def _right(standing: Standing, references: Group) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    rows: Labels = np.unique(np.concatenate([ranking.rows for ranking in standing.references]))
-    return references.right[rows]
+    rows: set[int] = {row for ranking in standing.references for row in ranking.rows.tolist()}
+    return references.right[sorted(rows)]

@@ -68,7 +68,7 @@ class Ranking:
     @property
     def draws(self) -> int:
         """How many units there are."""
-        return len(self) if self.units is None else len(np.unique(self.units))
+        return len(self) if self.units is None else len(set(self.units.tolist()))
 
     @property
     def as_extreme(self) -> int:

@@ -206,7 +206,7 @@ def best_places(fingerprint: Fingerprint) -> list[float] | None:
     if not kinds.any():
         return None
     share = np.empty(len(kinds))
-    for kind in np.unique(kinds):
+    for kind in set(kinds.tolist()):
         own = np.flatnonzero(kinds == kind)
         share[own] = (np.arange(len(own)) + 0.5) / len(own)
     return share.tolist()

@@ -75,7 +75,7 @@ def members(pool: Pool, source: Path) -> GenerationMembers:
     )
 
 
-SETTINGS = GenerationSettings.from_preset("default", eps=48 / 255, count=20, iterations=30, tau=0.5)
+SETTINGS = GenerationSettings.from_preset("perturbed", eps=48 / 255, count=20, iterations=30, tau=0.5)
 
 
 def search(pool: Pool, source: Path) -> tuple[list[Floats64], Any, Sequence[Any]]:
