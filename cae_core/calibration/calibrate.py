@@ -26,7 +26,7 @@ from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.pool.seen_outputs import SeenOutputs
 from cae_core.progress import StageProgress, detail, silent
-from cae_core.statistics.adjustment import DEFAULT_DEGREE, check_degree
+from cae_core.statistics.adjustment import check_degree, default_degree
 from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
@@ -60,7 +60,8 @@ class CalibrationSettings:
         parametric: take the p-value from a beta-binomial model: no bound, and labelled so.
         keep: examples to keep, chosen by the screen role; None: all on which its surrogates match more often than its
             references.
-        degree: of the polynomial in benign accuracy that the adjusted score takes out.
+        degree: of the polynomial in benign accuracy that the adjusted score takes out; None: see `default_degree`, by
+            the smallest group of references that counts.
         null: the hypothesis that an accusation rejects, see `NullHypothesis`.
         unit: what counts as one draw among the references: model, recipe, architecture, or group, the larger p of both.
         exposure: which groups of references count, those by what they saw of the seeds: by default all, the largest p.
@@ -71,7 +72,7 @@ class CalibrationSettings:
     score: str = ""
     parametric: bool = False
     keep: int | None = None
-    degree: int = DEFAULT_DEGREE
+    degree: int | None = None
     null: str = NullHypothesis.REFERENCES
     exposure: str = ExposureRule.LARGEST
     unit: str = Unit.MODEL
@@ -84,7 +85,8 @@ class CalibrationSettings:
             object.__setattr__(self, "score", Score.CAEACC)
         if self.score:
             Score.named(self.score)
-        check_degree(self.degree)
+        if self.degree is not None:
+            check_degree(self.degree)
         ExposureRule.named(self.exposure)
         if self.parametric and (self.score != Score.CAEACC or Unit.named(self.unit) != Unit.MODEL):
             raise OptionError(
@@ -227,9 +229,11 @@ def calibrate(
         if not null.asks_controls:  # no example of the controls is left out either
             chosen = choose_examples(rates, settings.keep)
     references = asker.group(members.references)
+    exposure = _exposure_rule(settings, references)
+    degree = _degree(settings, exposure, references)
     calibration = Calibration(
         fingerprint_id=fingerprint.id,
-        score=_deciding_score(settings, fingerprint, len(members.references)),
+        score=_deciding_score(settings, fingerprint, len(references), degree),
         fpr=settings.fpr,
         fnr=settings.fnr,
         parametric=settings.parametric,
@@ -241,8 +245,8 @@ def calibrate(
         fingerprint_sha256=fingerprint.content_sha256,
         null=null,
         known=asker.known(),
-        degree=settings.degree,
-        exposure=_exposure_rule(settings, references),
+        degree=degree,
+        exposure=exposure,
         unit=Unit.named(settings.unit),
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
@@ -255,9 +259,16 @@ def wanted_score(settings: CalibrationSettings, fingerprint: Fingerprint) -> Sco
     return Score.ADJUSTED if NATURAL_ERROR.code in fingerprint.example_kinds else Score.CAEACC
 
 
-def _deciding_score(settings: CalibrationSettings, fingerprint: Fingerprint, references: int) -> Score:
+def _degree(settings: CalibrationSettings, exposure: ExposureRule, references: Group) -> int:
+    if settings.degree is not None:
+        return settings.degree
+    groups = exposure.groups([model.exposure for model in references.models]).values()
+    return default_degree(min((len(rows) for rows in groups), default=0))
+
+
+def _deciding_score(settings: CalibrationSettings, fingerprint: Fingerprint, references: int, degree: int) -> Score:
     score = wanted_score(settings, fingerprint)
-    if score == Score.ADJUSTED and adjusted_in_vain(len(fingerprint.probe_images), references, settings.degree):
+    if score == Score.ADJUSTED and adjusted_in_vain(len(fingerprint.probe_images), references, degree):
         return Score.CAEACC
     return score
 

@@ -22,6 +22,7 @@ __all__ = [
     "Fit",
     "adjusted_scores",
     "check_degree",
+    "default_degree",
     "outside_hull",
     "predicted_scores",
     "stabilised",
@@ -32,7 +33,7 @@ DEGREES = (0, 1, 2)
 """Degrees of the polynomial in benign accuracy that may be asked for; 0 takes the mean out and nothing else."""
 
 DEFAULT_DEGREE = 2
-"""A parabola: very weak models repeat errors of the source for reasons of their own, and a line misses that."""
+"""A parabola, of calibrations that name none: very weak models repeat errors of the source for reasons of their own."""
 
 _DIGITS = 9
 """Decimals of a residual: models with equal answers must tie, whatever the order of the sums behind them."""
@@ -42,6 +43,18 @@ _LEVERAGE_ONE = 1e-9
 
 _LARGEST = 1e6
 """Of a residual, where the other points lie on the polynomial: finite, so that sums over kinds have a value."""
+
+_REFERENCES_OF_A_PARABOLA = 40
+
+
+def default_degree(references: int) -> int:
+    """Return the degree that so many references bear: 2 from 40 on, else 1.
+
+    Very weak models repeat errors of the source for reasons of their own, which a line misses. But of few references of
+    like accuracy a parabola learns the noise of the probes, and a suspect at the edge of their
+    accuracies gets a residual as wide as that (docs/results/thieves.md).
+    """
+    return 2 if references >= _REFERENCES_OF_A_PARABOLA else 1
 
 
 def check_degree(degree: int) -> None:

@@ -38,7 +38,8 @@ def run(
     degree: Annotated[
         int | None,
         typer.Option(
-            help="Of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2; default: 2."
+            help="Of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2; default: 2 from "
+            "40 references on, else 1."
         ),
     ] = None,
     null: Annotated[
@@ -81,7 +82,6 @@ def run(
     from cae_core.containment.limits import parse_limits
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import calibration_members
-    from cae_core.statistics.adjustment import DEFAULT_DEGREE
     from cae_core.workflows import calibrate_fingerprint
 
     settings = CalibrationSettings(
@@ -90,7 +90,7 @@ def run(
         score=score or "",
         parametric=parametric,
         keep=keep,
-        degree=DEFAULT_DEGREE if degree is None else degree,
+        degree=degree,
         null=null,
         exposure=exposure,
         unit=unit,
@@ -124,7 +124,7 @@ def _other_score(subject: "CalibratedFingerprint", settings: "CalibrationSetting
     calibration = subject.calibration
     if calibration is None or calibration.score == wanted_score(settings, subject.fingerprint):
         return ""
-    return adjusted_in_vain(len(subject.fingerprint.probe_images), len(calibration.references), settings.degree)
+    return adjusted_in_vain(len(subject.fingerprint.probe_images), len(calibration.references), calibration.degree)
 
 
 def _show_plan(settings: "CalibrationSettings", at_hand: dict[str, int], *, generating: int, json: bool) -> None:

@@ -410,10 +410,18 @@ class TestRolesAndOptions:
         with pytest.raises(OptionError, match=message):
             CalibrationSettings(**settings)
 
-    @pytest.mark.parametrize(("references", "decides"), [(3, "caeacc"), (4, "adjusted")])
+    @pytest.mark.parametrize(("references", "decides"), [(2, "caeacc"), (3, "adjusted")])
     def test_too_few_models_to_adjust_by(self, shelf: Shelf, references: int, decides: str) -> None:
         found = run(shelf, shelf.many([1, 2, 3, 4][:references], "other"), score="adjusted")
-        assert (found.score, found.degree) == (decides, 2)
+        assert (found.score, found.degree) == (decides, 1)
+
+    def test_a_parabola_takes_forty_references_unless_it_is_asked_for(self, shelf: Shelf) -> None:
+        models = shelf.many([i % 11 for i in range(40)], "other")
+        assert run(shelf, models[:39]).degree == 1
+        assert run(shelf, models).degree == 2
+        assert run(shelf, models[:4], degree=2).degree == 2
+        parted = [replace(model, exposure="all" if i < 20 else "none") for i, model in enumerate(models)]
+        assert run(shelf, parted).degree == 1
 
     @pytest.mark.parametrize(("kind", "decides"), [(0, "caeacc"), (1, "caeacc"), (2, "adjusted")])
     def test_natural_errors_are_adjusted_by_default(self, shelf: Shelf, kind: int, decides: str) -> None:
