@@ -10,6 +10,7 @@ Wasserman & Ramdas 2022): were the suspect's whole group known, its models' shar
 Groups of one model give the plain rank.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,10 @@ def group_p_value(scores: Floats64, value: float, units: Labels) -> "Fraction":
 
 def exceeded_score(scores: Floats64, units: Labels, rate: float) -> float | None:
     """Return the least of the scores such that whoever exceeds it has p <= rate; None where nobody has."""
-    accused = [score for score in sorted(set(scores.tolist())) if float(_p_value(scores > score, units)) <= rate]
-    return accused[0] if accused else None
+    found: list[float] = sorted(set(scores.tolist()))
+    # p of whoever exceeds a score falls as the score rises: thousands of models take a dozen looks
+    least = bisect_left(found, x=True, key=lambda score: float(_p_value(scores > score, units)) <= rate)
+    return found[least] if least < len(found) else None
 
 
 def _p_value(as_high: NDArray[np.bool_], units: Labels) -> "Fraction":

@@ -83,3 +83,13 @@ def test_units_by_name() -> None:
     ]
     with pytest.raises(OptionError, match="unit must be one of model, recipe, architecture, group; found 'seed'"):
         Unit.named("seed")
+
+
+def test_the_score_to_exceed_is_found_among_many_models_in_time() -> None:
+    """Looked up by halving: one look at each of 3,000 scores would take minutes."""
+    scores, units = np.random.default_rng(0).random(3000), np.arange(3000) // 2
+    exceeded = exceeded_score(scores, units, 0.05)
+    assert exceeded is not None
+    assert group_p_value(scores, float(np.nextafter(exceeded, 1)), units) <= 0.05
+    below = float(np.sort(scores)[np.searchsorted(np.sort(scores), exceeded) - 1])
+    assert group_p_value(scores, float(np.nextafter(below, 1)), units) > 0.05
