@@ -27,7 +27,7 @@ __all__ = ["KindPower", "LeftOut", "left_out", "power_of", "seen_by"]
 Attribute: TypeAlias = Literal["recipe", "architecture", "exposure"]
 
 _MOST = 1 << 21
-"""Pairs of a surrogate and a reference at most: each verdict says its power, and is not to wait for it."""
+"""Pairs of a surrogate and another model at most: each verdict says its power, and is not to wait for it."""
 
 _ATTRIBUTES: tuple[Attribute, ...] = ("recipe", "architecture", "exposure")
 
@@ -96,12 +96,12 @@ def _each(subject: "CalibratedFingerprint", calibration: "Calibration") -> Itera
 def power_of(subject: "CalibratedFingerprint") -> tuple[KindPower, ...]:
     """Return how many of its surrogates of each kind the calibration would accuse, the most frequent kind first.
 
-    Empty where sources are ranked, p is parametric, or there are more than a thousand models of either relation.
+    Empty where sources are ranked, p is parametric, or there are more than some thousand models.
     """
     calibration = subject.calibration
     if calibration is None or calibration.parametric or calibration.null.asks_controls:
         return ()
-    if len(calibration.surrogates) * len(calibration.references) > _MOST:
+    if len(calibration.surrogates) * max(map(len, (calibration.surrogates, calibration.references))) > _MOST:
         return ()
     surrogates, accused = calibration.surrogates, dict.fromkeys(calibration.surrogates.kinds(), 0)
     everyone = np.arange(len(surrogates))

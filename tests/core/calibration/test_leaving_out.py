@@ -186,3 +186,9 @@ def test_makes_that_made_the_fingerprint_are_warned_of() -> None:
     calibration = dataclasses.replace(calibration, fingerprint_id=fingerprint.id)
     assert shared_with_generation(paired(fingerprint, calibration)).startswith("3 of 4 references share kind, recipe")
     assert shared_with_generation(subject(made_of([PLAIN] * 2, [1, 2]))) == ""
+
+
+def test_no_power_is_told_where_it_would_take_too_long() -> None:
+    """A file of another party may name a hundred thousand copies and one reference; a verdict is not to wait for it."""
+    few = toy_calibration(toy_fingerprint(n=2, probes=2), [1], [2] * 1500)
+    assert paired(toy_fingerprint(n=2, probes=2), few).power == ()
