@@ -76,7 +76,8 @@ def plan_questions(
         suspect_sha256: SHA-256 of the suspect's file, else of its name.
         nonce: random, recorded in the verdict.
         max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out
-            until it is met: at random, decided by the nonce as well, but of mixed kinds of examples the best are kept.
+            until it is met: at random, decided by the nonce as well, but of mixed kinds of examples the best are kept,
+            unless control sources are asked as well.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
         all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
         further: whether images that only inform are asked, where the fingerprint has any.
@@ -104,7 +105,7 @@ def plan_questions(
         if room < least:
             need = _total(len(sources) * least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
-        sources = [_kept(fingerprint, rows, room, lot) for rows in sources]
+        sources = [_kept(fingerprint, rows, room, lot, alone=len(sources) == 1) for rows in sources]
         more = _affordable(more, len(sources) * room + len(probes), max_queries)
     once = [row for rows in sources for row in rows] + probes + more
     for rows in informing:
@@ -182,13 +183,16 @@ def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
     return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
 
 
-def _kept(fingerprint: Fingerprint, rows: Sequence[int], room: int, lot: Callable[[int], bytes]) -> list[int]:
+def _kept(
+    fingerprint: Fingerprint, rows: Sequence[int], room: int, lot: Callable[[int], bytes], *, alone: bool
+) -> list[int]:
     """Return the examples of one source that a budget keeps: by lot, or of mixed kinds the best, in proportion.
 
-    What a control source's examples are worth at each place is what the claimed source's are.
+    Beside control sources (not ``alone``) always by lot, unless all are of a query log, where each source has the best
+    first: the file tells the kinds of the claimed source's examples only, and the sources are to be treated alike.
     """
     share, n, start = best_places(fingerprint), len(fingerprint), _rows(fingerprint, CONTROL).start
-    if share is None:
+    if share is None or not (alone or fingerprint.query_log):
         return sorted(rows, key=lot)[:room]
 
     def place(row: int) -> int:

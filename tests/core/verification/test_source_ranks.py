@@ -144,6 +144,20 @@ class TestWhatIsAsked:
         with pytest.raises(OptionError, match="at least 105 queries"):
             plan_verification(subject, suspect_sha256="ab", options=VerificationOptions(max_queries=104))
 
+    def test_a_budget_treats_all_sources_alike_whatever_the_kinds_of_the_claimed_ones_examples(self) -> None:
+        """The file tells no kinds of the control sources' examples, so that no source has its best asked."""
+        kinds = np.repeat([0, 2], 10).astype(np.uint8)
+        mixed = dataclasses.replace(FOUR, seeds=FOUR.images, steps=np.zeros_like(FOUR.steps), example_kind=kinds)
+        calibration = calibrated_by(mixed, SOURCES, np.zeros((0, 5)))
+        asked: Counter[int] = Counter()
+        for nonce in range(40):
+            options = VerificationOptions(max_queries=111)
+            plan = plan_verification(
+                paired(mixed, calibration), suspect_sha256="ab", options=options, nonce=bytes([nonce])
+            )
+            asked.update(q.index for q in plan.questions if q.kind == EXAMPLE and not q.repeat)
+        assert min(asked[place] for place in range(20)) > 10  # of 40, each in 22 by lot
+
     def test_they_stand_among_the_others_in_one_order(self) -> None:
         calibration = calibrated_by(FOUR, SOURCES, np.zeros((0, 5)))
         questions = plan_verification(paired(FOUR, calibration), suspect_sha256="ab", nonce=NONCE).questions
