@@ -94,6 +94,13 @@ def test_a_data_set_by_its_name_and_split() -> None:
     assert exposed(of([1, 120], split="all", parts=PARTS), data="toys") == "partly"
 
 
+def test_an_npz_file_has_no_splits() -> None:
+    """It is given whole, whichever split is asked: no split of it says that a model saw none of its images."""
+    assert exposed(of([1, 2], name="own.npz"), data="own.npz") == "all"
+    assert exposed(of([1, 2], name="own.npz", split="test"), data="own.npz", split="train") == "all"
+    assert exposed(of([1, 2], name="own.npz"), data="other.npz") == ""
+
+
 def test_fingerprints_of_before_know_no_places() -> None:
     before = dataclasses.replace(of([1, 2]), seed_index=None)
     assert exposed(before, data=TRAIN) == "all"
