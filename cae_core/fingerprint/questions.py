@@ -68,6 +68,7 @@ def plan_questions(
     all_probes: bool = True,
     further: bool = True,
     controls: bool = False,
+    by_lot: bool = False,
 ) -> tuple[Question, ...]:
     """Return the questions in the order in which they are asked; the same arguments give the same plan.
 
@@ -77,11 +78,13 @@ def plan_questions(
         nonce: random, recorded in the verdict.
         max_queries: budget; images that only inform, then benign probes beyond 50, and then examples, are left out
             until it is met: at random, decided by the nonce as well, but of mixed kinds of examples the best are kept,
-            unless control sources are asked as well.
+            unless control sources are asked as well, or ``by_lot``.
         chosen: bool (n,), the examples that may be asked, at least one; None: all.
         all_probes: whether every benign probe is asked, as far as the budget goes; else 50.
         further: whether images that only inform are asked, where the fingerprint has any.
         controls: whether the control sources' examples are asked as well, of each source as many as of the claimed one.
+        by_lot: whether a budget keeps examples at random, whatever their kinds: who speaks of all examples after some
+            has to draw these at random.
 
     Raises:
         OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
@@ -105,7 +108,8 @@ def plan_questions(
         if room < least:
             need = _total(len(sources) * least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
-        sources = [_kept(fingerprint, rows, room, lot, alone=len(sources) == 1) for rows in sources]
+        best = best_places(fingerprint) if _keeps_best(fingerprint, alone=len(sources) == 1, by_lot=by_lot) else None
+        sources = [_kept(fingerprint, rows, room, lot, best) for rows in sources]
         more = _affordable(more, len(sources) * room + len(probes), max_queries)
     once = [row for rows in sources for row in rows] + probes + more
     for rows in informing:
@@ -183,22 +187,34 @@ def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
     return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
 
 
-def _kept(
-    fingerprint: Fingerprint, rows: Sequence[int], room: int, lot: Callable[[int], bytes], *, alone: bool
-) -> list[int]:
-    """Return the examples of one source that a budget keeps: by lot, or of mixed kinds the best, in proportion.
+def _keeps_best(fingerprint: Fingerprint, *, alone: bool, by_lot: bool) -> bool:
+    """Return whether a budget keeps the best examples.
 
-    Beside control sources (not ``alone``) always by lot, unless all are of a query log, where each source has the best
-    first: the file tells the kinds of the claimed source's examples only, and the sources are to be treated alike.
+    Beside control sources it does not, unless all are of a query log, where each source has the best first: the file
+    tells the kinds of the claimed source's examples only, and the sources are to be treated alike.
     """
-    share, n, start = best_places(fingerprint), len(fingerprint), _rows(fingerprint, CONTROL).start
-    if share is None or not (alone or fingerprint.query_log):
+    return not by_lot and (alone or fingerprint.query_log is not None)
+
+
+def _kept(
+    fingerprint: Fingerprint,
+    rows: Sequence[int],
+    room: int,
+    lot: Callable[[int], bytes],
+    best: Sequence[float] | None,
+) -> list[int]:
+    """Return the examples of one source that a budget keeps: by lot, or those of the places that are ``best``.
+
+    What a control source's examples are worth at each place is what the claimed source's are.
+    """
+    if best is None:
         return sorted(rows, key=lot)[:room]
+    n, start = len(fingerprint), _rows(fingerprint, CONTROL).start
 
     def place(row: int) -> int:
         return row if row < n else (row - start) % n
 
-    return sorted(rows, key=lambda row: (share[place(row)], row))[:room]
+    return sorted(rows, key=lambda row: (best[place(row)], row))[:room]
 
 
 def best_places(fingerprint: Fingerprint) -> list[float] | None:

@@ -124,6 +124,7 @@ def plan_verification(
         all_probes=options.all_probes,
         further=not options.sequential,
         controls=subject.asks_controls,
+        by_lot=options.sequential,  # an e-process of all examples takes a part that is drawn at random
     )
     if not options.sequential:
         return VerificationPlan(questions=questions)

@@ -1,5 +1,6 @@
 """The sequential mode: few queries, the whole count's verdict, and halves of the rates."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -11,6 +12,7 @@ import pytest
 from cae_core.calibration.record import Calibration
 from cae_core.errors import OptionError
 from cae_core.files.records import as_json
+from cae_core.fingerprint.example_kinds import NATURAL_ERROR
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.questions import plan_questions, queries_for
@@ -324,6 +326,24 @@ def final(
 
 
 class TestErrorRates:
+    def test_a_budget_draws_natural_errors_at_random(self) -> None:
+        """Asked the best ones only, a suspect that matches these and no others would be taken to match everywhere."""
+        natural = dataclasses.replace(
+            FINGERPRINT,
+            images=FINGERPRINT.seeds,
+            steps=np.zeros_like(FINGERPRINT.steps),
+            example_kind=np.full(100, NATURAL_ERROR.code, np.uint8),
+        )
+        calibration = toy_calibration(natural, [25 + i % 11 for i in range(39)], [90] * 39)
+        first = np.where(np.arange(100) < 30, natural.labels, natural.ground_truth)  # as many as references match
+        suspect = Scripted(table(natural, first, natural.probe_labels))
+        options = VerificationOptions(sequential=True, max_queries=100)
+        outcomes = [
+            ask(suspect, natural, calibration=calibration, options=options, nonce=nonce).decision.verdict
+            for nonce in nonces(40)
+        ]
+        assert "surrogate" not in outcomes
+
     def test_at_the_very_boundary_rounding_does_not_part_p_from_the_rate(self) -> None:
         """Two halves, one of them through a logarithm and back, can be a bit more than the whole."""
         rates = [i / 1000 for i in range(1, 999)]
