@@ -99,7 +99,8 @@ class Examination:
         answers: the ones that count.
         matches: bool (a,), which of the examples asked it gives the source's label.
         right: bool (b,), which of the benign probes asked it classifies correctly.
-        caeacc: over the examples asked; in sequential mode its interval is the confidence sequence.
+        caeacc: over the examples asked; in sequential mode its interval is the confidence sequence, and along a path
+            what is certain of all examples.
         circumstances: what limits a verdict.
         sequential: of the sequential mode by an e-process; None otherwise.
         path: of the sequential mode by path ranks; None otherwise.

@@ -18,7 +18,6 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.fingerprint.path_order import LEAST_BENIGN, PathOrder, path_order, path_queries
 from cae_core.fingerprint.questions import Question
-from cae_core.statistics.e_process import running_confidence_sequence
 from cae_core.statistics.path_ranks import PathState, PathTest, path_scores
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
@@ -47,7 +46,6 @@ class PathRun:
     order: PathOrder
     state: PathState
     _probed: dict[int, int] = field(default_factory=dict[int, int])
-    _matches: list[bool] = field(default_factory=list[bool])
     _trace: list[tuple[int, int, float, float]] = field(default_factory=list[tuple[int, int, float, float]])
 
     def blocks(self, questions: Sequence[Question]) -> Iterator[Sequence[Question]]:  # noqa: ARG002 - has its order
@@ -85,13 +83,13 @@ class PathRun:
             threshold=test.threshold,
             threshold_independent=test.threshold_independent,
             outcome=state.outcome,
-            interval=running_confidence_sequence(examples, self._matches),
+            # the best come first: a part that is drawn so says nothing of the others
+            interval=(state.matches / examples, 1 - (state.asked - state.matches) / examples),
             trace=tuple(self._trace),
         )
 
     def _observe(self, *, match: bool) -> None:
         self.state = state = self.state.updated(match)
-        self._matches.append(match)
         self._trace.append((state.asked, state.matches, state.score, state.score_independent))
 
     def _wants(self, question: Question) -> bool:

@@ -21,7 +21,7 @@ class PathEvidence:
         threshold: what the first had to exceed; None: there are too few references.
         threshold_independent: what the second had to exceed; None: there are too few surrogates.
         outcome: None where all was asked, or the budget ended, first.
-        interval: the 95 % confidence sequence of the fraction of matches on all n.
+        interval: where the fraction of matches on all n lies for certain, whatever those not asked would have shown.
         trace: after each example: asked, matches, and the lower limits of both rates so far.
     """
 

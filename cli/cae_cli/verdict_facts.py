@@ -84,7 +84,10 @@ def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
     yield "CAEAcc", f"{caeacc.value:.3f}  ({caeacc.matches} of {caeacc.asked} examples)"
     over = "over examples, not over models"
     if sequential is not None:
-        over = f"of all {sequential.examples} examples; a confidence sequence, which holds wherever one stops"
+        how = "a confidence sequence, which holds wherever one stops"
+        if verdict.path is not None:
+            how = "certain, whatever those that were not asked would have shown"
+        over = f"of all {sequential.examples} examples; {how}"
     yield "95 % interval", f"{caeacc.low:.3f} to {caeacc.high:.3f}  ({over})"
     if decision.score != Score.CAEACC:
         yield "decided by", f"{decision.score.words}, {decision.value:.4g}"

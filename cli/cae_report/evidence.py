@@ -78,6 +78,8 @@ def _matches(dossier: Dossier) -> Iterator[EvidenceRow]:
     )
     yield EvidenceRow("CAEAcc", number(caeacc.value), "the fraction of matches among the examples asked")
     how = "a confidence sequence for all examples of the fingerprint, valid whenever one stops"
+    if dossier.examination.path is not None:
+        how = "certain of all examples of the fingerprint, whatever those that were not asked would have shown"
     yield EvidenceRow(
         "95 % interval of CAEAcc",
         f"{number(caeacc.low)} to {number(caeacc.high)}",

@@ -277,6 +277,18 @@ class TestAgain:
         assert "too little after 1 earlier verification of this suspect as another file" in found.reason
 
 
+def test_the_interval_holds_where_only_the_best_examples_match() -> None:
+    """They are asked first, so that a part that was asked is no sample of all."""
+    order = np.argsort(-FINGERPRINT.conferrability, kind="stable")
+    best = np.isin(np.arange(100), order[:40])
+    suspect = Scripted(
+        table(FINGERPRINT, np.where(best, FINGERPRINT.labels, FINGERPRINT.ground_truth), FINGERPRINT.probe_labels)
+    )
+    caeacc = judged(suspect).caeacc
+    assert caeacc.matches == caeacc.asked < 40
+    assert (caeacc.low, caeacc.high) == (caeacc.asked / 100, 1)
+
+
 class TestReplay:
     @pytest.mark.parametrize(
         ("name", "value"),
