@@ -14,6 +14,7 @@ from cae_core.fingerprint.query_log import QueryLog
 __all__ = ["check_provenance"]
 
 _POOLS = ("surrogates", "references")
+_MOST_PARTS = 16
 _TEXTS = ("name", "sha256", "ancestor", "twin", "recipe", "form")
 
 
@@ -63,6 +64,8 @@ def _check_data(data: Mapping[str, Any]) -> None:
         counts = [_count_of(part) for part in read_field(data, "parts", list[dict[str, Any]], [])]
     except OptionError as error:
         raise OptionError(f"data: {error}") from error
+    if len(counts) > _MOST_PARTS:  # of each a model's training images may be drawn again
+        raise OptionError(f"data: there are at most {_MOST_PARTS} parts; found {len(counts)}.")
     if counts and min(counts) < 0:
         raise OptionError(f"data: count must be a number of images; found {min(counts)}.")
 

@@ -46,6 +46,7 @@ def test_what_this_project_writes_is_read_and_so_is_less() -> None:
         ("generation.data.parts", [{"split": "train", "sha256": "00"}], "data: .*count"),
         ("generation.data.parts", [PART | {"count": True}], "data: count must be of type int"),
         ("generation.data.parts", [PART | {"count": -1}], "data: count must be a number of images; found -1"),
+        ("generation.data.parts", [PART] * 17, "data: there are at most 16 parts; found 17"),
         ("generation.data.parts", [PART | {"count": 10**30}], "data: count must be of type int"),
         ("generation.data.parts", [PART | {"sha256": 5}], "data: sha256 must be a text"),
         ("generation.source", None, "source must be a table"),
