@@ -56,8 +56,9 @@ class Part:
 
     def places(self, count: int) -> Labels:
         """Return its places among ``count`` images, int64 (k,), ascending."""
-        drawn = np.sort(trained_share(count, self.share, self.seed))
-        return np.setdiff1d(np.arange(count), drawn) if self.rest else drawn
+        drawn = np.zeros(count, bool)
+        drawn[trained_share(count, self.share, self.seed)] = True
+        return np.flatnonzero(drawn != self.rest).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
