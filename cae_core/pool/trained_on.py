@@ -33,6 +33,8 @@ _LARGEST = 1 << 28
 _MOST = 1 << 25
 """Images of a data set at most."""
 
+_SPLITS = {"train": "train", "test": "test", "all": "all", "both": "all"}
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -141,7 +143,7 @@ def parse_trained_on(table: object, folder: Path) -> TrainedOn:
         raise OptionError("trained_on: which images a share is depends on their number; give count beside share.")
     return TrainedOn(
         data=_named(fields),
-        split=read_field(fields, "split", str, "train"),
+        split=_split(fields),
         count=count,
         share=share,
         seed=seed,
@@ -158,6 +160,14 @@ def _part(fields: Mapping[str, Any]) -> Part | None:
         return Part(**read_fields(Part, fields["part"]))
     except (OptionError, TypeError) as error:
         raise OptionError(f"trained_on: part has a share, a seed and perhaps rest = true ({error}).") from error
+
+
+def _split(fields: Mapping[str, Any]) -> str:
+    """Return the split, ``"all"`` for ``"both"``; of an unknown one nothing could be told, least that it is another."""
+    split: str = read_field(fields, "split", str, "train")
+    if split not in _SPLITS:
+        raise OptionError(f"trained_on: split must be one of {', '.join(_SPLITS)}; found {quoted(split)}.")
+    return _SPLITS[split]
 
 
 def _named(fields: Mapping[str, Any]) -> str:

@@ -94,6 +94,12 @@ def test_a_data_set_by_its_name_and_split() -> None:
     assert exposed(of([1, 120], split="all", parts=PARTS), data="toys") == "partly"
 
 
+def test_both_splits_are_all_images() -> None:
+    whole = of([1, 120], split="all", parts=PARTS)
+    both = parse_trained_on({"data": "toys", "split": "both"}, Path())
+    assert exposure_of(member(both), whole) == Exposure.ALL
+
+
 def test_an_npz_file_has_no_splits() -> None:
     """It is given whole, whichever split is asked: no split of it says that a model saw none of its images."""
     assert exposed(of([1, 2], name="own.npz"), data="own.npz") == "all"
@@ -148,6 +154,7 @@ def test_what_is_declared_counts_where_the_images_do_not_tell() -> None:
         ([], "trained_on must be a table"),
         ({}, "data must be a text; found None"),
         ({"data": ""}, "data names no data set"),
+        ({"data": "toys", "split": "training"}, "split must be one of train, test, all, both; found 'training'"),
         ({"data": 3}, "data must be a text"),
         ({"data": "x", "more": 1}, "unknown field 'more'"),
         ({"data": "x", "share": 0}, "share lies in"),
