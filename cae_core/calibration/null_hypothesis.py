@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from cae_core.errors import OptionError
+from cae_core.statistics.choices import choice_named
 
 __all__ = ["NullHypothesis"]
 
@@ -33,6 +33,4 @@ class NullHypothesis(StrEnum):
         Raises:
             OptionError: there is none.
         """
-        if name not in tuple(cls):
-            raise OptionError(f"null must be one of {', '.join(cls)}; found {name!r}.")
-        return cls(name)
+        return choice_named(cls, name, option="null")

@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN
-from cae_core.fingerprint.questions import MIN_BENIGN, MIN_EXAMPLES, Question, best_places, draws, repeats_of
+from cae_core.fingerprint.questions import (
+    MIN_BENIGN,
+    MIN_EXAMPLES,
+    Question,
+    best_places,
+    draws,
+    queries_for_examples,
+    repeats_of,
+)
 
-__all__ = ["LEAST_BENIGN", "PathOrder", "path_order", "path_queries"]
+__all__ = ["LEAST_BENIGN", "PathOrder", "path_order"]
 
 LEAST_BENIGN = 10
 """Benign probes that are asked at least, fewer only where the fingerprint carries fewer; at most `MIN_BENIGN` are."""
@@ -87,18 +95,13 @@ def path_order(
     )
 
 
-def path_queries(examples: int, probes: int) -> int:
-    """Return the queries that so many examples and probes take, repeats included."""
-    return examples + probes + repeats_of(examples + probes)
-
-
 def _room(images: int, examples: int, probes: int, max_queries: int | None) -> int:
     if max_queries is None:
         return images
-    least = path_queries(min(MIN_EXAMPLES, examples), min(LEAST_BENIGN, probes))
+    least = queries_for_examples(min(MIN_EXAMPLES, examples), min(LEAST_BENIGN, probes))
     if max_queries < least:
         raise OptionError(f"max_queries is {max_queries} and a verification takes at least {least} queries.")
-    return max(m for m in range(images + 1) if path_queries(m, 0) <= max_queries)
+    return max(m for m in range(images + 1) if queries_for_examples(m, 0) <= max_queries)
 
 
 def _in_pairs(examples: list[int], probes: list[int], swapped: list[bool]) -> list[int]:

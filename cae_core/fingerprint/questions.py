@@ -102,11 +102,13 @@ def plan_questions(
     informing = [sorted(_rows(fingerprint, kind), key=lot) for kind in FURTHER if further and kind.role == "informs"]
     sources = [examples, *(_of_each_control(fingerprint) if controls else ())]
     if max_queries is not None:
-        affordable = [k for k in range(len(examples) + 1) if _total(len(sources) * k, len(probes)) <= max_queries]
+        affordable = [
+            k for k in range(len(examples) + 1) if queries_for_examples(len(sources) * k, len(probes)) <= max_queries
+        ]
         room = affordable[-1] if affordable else 0
         least = min(MIN_EXAMPLES, len(examples))
         if room < least:
-            need = _total(len(sources) * least, len(probes))
+            need = queries_for_examples(len(sources) * least, len(probes))
             raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
         best = best_places(fingerprint) if _keeps_best(fingerprint, alone=len(sources) == 1, by_lot=by_lot) else None
         sources = [_kept(fingerprint, rows, room, lot, best) for rows in sources]
@@ -169,22 +171,22 @@ def count_queries(questions: Sequence[Question]) -> dict[str, int]:
 
 def queries_for(fingerprint: Fingerprint, examples: int) -> int:
     """Return the queries that so many examples take, with the least number of benign probes and the repeats."""
-    return _total(examples, min(MIN_BENIGN, len(fingerprint.probe_images)))
+    return queries_for_examples(examples, min(MIN_BENIGN, len(fingerprint.probe_images)))
 
 
 def queries_for_all(fingerprint: Fingerprint, examples: int) -> int:
     """Return the queries that so many examples, of all sources, take with all benign probes and the repeats."""
-    return _total(examples, len(fingerprint.probe_images))
+    return queries_for_examples(examples, len(fingerprint.probe_images))
 
 
 def queries_for_examples(examples: int, probes: int) -> int:
     """Return the queries that so many examples, of all sources, and benign probes take, with the repeats."""
-    return _total(examples, probes)
+    return examples + probes + repeats_of(examples + probes)
 
 
 def _affordable(images: list[int], others: int, max_queries: int) -> list[int]:
     """Return as many of ``images`` as the budget allows beside ``others``, repeats included."""
-    return images[: [k for k in range(len(images) + 1) if _total(others, k) <= max_queries][-1]]
+    return images[: [k for k in range(len(images) + 1) if queries_for_examples(others, k) <= max_queries][-1]]
 
 
 def _keeps_best(fingerprint: Fingerprint, *, alone: bool, by_lot: bool) -> bool:
@@ -246,7 +248,3 @@ def _of_each_control(fingerprint: Fingerprint) -> list[list[int]]:
 def repeats_of(images: int) -> int:
     """Return how many of ``images`` are asked twice, 5 %, to notice answers that change."""
     return -(-images * 5 // 100)
-
-
-def _total(examples: int, probes: int) -> int:
-    return examples + probes + repeats_of(examples + probes)

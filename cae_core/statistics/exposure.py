@@ -9,7 +9,7 @@ any one of them.
 from collections.abc import Sequence
 from enum import StrEnum
 
-from cae_core.errors import OptionError
+from cae_core.statistics.choices import choice_named
 
 __all__ = ["Exposure", "ExposureRule"]
 
@@ -59,9 +59,7 @@ class ExposureRule(StrEnum):
         Raises:
             OptionError: there is none.
         """
-        if name not in tuple(cls):
-            raise OptionError(f"exposure must be one of {', '.join(filter(None, cls))}; found {name!r}.")
-        return cls(name)
+        return choice_named(cls, name, option="exposure")
 
     def groups(self, exposures: Sequence[Exposure]) -> dict[Exposure, list[int]]:
         """Return which of the references count, by the group that each belongs to, the more exposed first.

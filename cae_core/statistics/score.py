@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from cae_core.errors import OptionError
+from cae_core.statistics.choices import choice_named
 
 __all__ = ["Score"]
 
@@ -39,6 +39,4 @@ class Score(StrEnum):
         Raises:
             OptionError: there is none.
         """
-        if name not in tuple(cls):
-            raise OptionError(f"score must be one of {', '.join(cls)}; found {name!r}.")
-        return cls(name)
+        return choice_named(cls, name, option="score")

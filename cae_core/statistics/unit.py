@@ -6,7 +6,7 @@ more model, and among models its rate is not kept; among recipes it is.
 
 from enum import StrEnum
 
-from cae_core.errors import OptionError
+from cae_core.statistics.choices import choice_named
 
 __all__ = ["Unit"]
 
@@ -36,6 +36,4 @@ class Unit(StrEnum):
         Raises:
             OptionError: there is none.
         """
-        if name not in tuple(cls):
-            raise OptionError(f"unit must be one of {', '.join(cls)}; found {name!r}.")
-        return cls(name)
+        return choice_named(cls, name, option="unit")

@@ -16,8 +16,8 @@ from cae_core.errors import OptionError
 from cae_core.fingerprint.benign import benign_settled
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
-from cae_core.fingerprint.path_order import LEAST_BENIGN, PathOrder, path_order, path_queries
-from cae_core.fingerprint.questions import Question
+from cae_core.fingerprint.path_order import LEAST_BENIGN, PathOrder, path_order
+from cae_core.fingerprint.questions import Question, queries_for_examples
 from cae_core.statistics.path_ranks import PathState, PathTest, path_scores
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
@@ -201,5 +201,5 @@ def _models_for(test: PathTest, outcome: str) -> str:
 def _budget_for(least: int, asked: int, order: PathOrder) -> str:
     if order.room == len(order.first):
         return f"{least} examples in a row, and there are {asked}"
-    queries = path_queries(least, min(LEAST_BENIGN, sum(question.kind == BENIGN for question in order.first)))
+    queries = queries_for_examples(least, min(LEAST_BENIGN, sum(question.kind == BENIGN for question in order.first)))
     return f"{least} examples, hence a budget of {queries} queries, and this one allows {asked}"

@@ -22,8 +22,8 @@ from cae_core.calibration.calibrated import load_calibrated
 from cae_core.fingerprint.benign import benign_settled
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
-from cae_core.fingerprint.path_order import LEAST_BENIGN, path_order, path_queries
-from cae_core.fingerprint.questions import MIN_BENIGN
+from cae_core.fingerprint.path_order import LEAST_BENIGN, path_order
+from cae_core.fingerprint.questions import MIN_BENIGN, queries_for_examples
 from cae_core.statistics.path_ranks import FEWEST_ANSWERS, wilson_limits
 from cae_core.statistics.ranks import exceeded_rank
 
@@ -256,7 +256,7 @@ def _settled(right: int, asked: int, source_accuracy: float, classes: int) -> bo
 
 def _totals(asked: Labels, probes: Labels, examples: int) -> Labels:
     pairs = zip(np.where(asked, asked, examples).tolist(), probes.tolist(), strict=True)
-    return np.array([path_queries(own, benign) for own, benign in pairs], np.int64)
+    return np.array([queries_for_examples(own, benign) for own, benign in pairs], np.int64)
 
 
 def _running(answers: Answers, limits: Limits) -> Floats64:
