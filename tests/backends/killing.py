@@ -14,8 +14,8 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -105,6 +105,34 @@ class Site:
             text=True,
             start_new_session=True,
         )
+
+    @contextmanager
+    def stopped_at_work(
+        self, pool: str, scratch: Path, done: int = 0
+    ) -> "Iterator[tuple[subprocess.Popen[str], list[Path]]]":
+        """Start a run, and stop it and its workers (SIGSTOP) while there are temporary folders of theirs.
+
+        Args:
+            pool: the name of its folder.
+            scratch: where its temporary folders are.
+            done: how many jobs are to be finished first.
+
+        Yields:
+            (process, list of paths): the run, which does not go on before SIGCONT, and the folders.
+        """
+        with self.start(pool, scratch=scratch) as run:
+            assert run.stdout is not None
+            while int(run.stdout.readline().split()[0]) < done:
+                pass
+            while run.poll() is None:
+                os.killpg(run.pid, signal.SIGSTOP)
+                time.sleep(0.01)  # a signal reaches a process that runs elsewhere a moment later
+                if folders := list(scratch.glob("cae-*")):
+                    yield run, folders
+                    return
+                os.killpg(run.pid, signal.SIGCONT)
+                time.sleep(0.003)
+            raise AssertionError("the run ended, and had no temporary folder at any time")
 
     def finished(self, pool: str) -> dict[str, int]:
         """Return when each record was written: a job that is done again has a new one."""
