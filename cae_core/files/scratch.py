@@ -31,10 +31,10 @@ def scratch_folder(under: Path | None = None) -> Generator[Path]:
     sweep_scratch_folders(under)
     name = Owner.present().new_name()
     outer = Path(tempfile.gettempdir()) / name if under is None else under / f".{name}"
-    outer.mkdir(mode=0o700)
-    _HELD.add(outer)
+    _HELD.add(outer)  # before it is there: a signal that ends the process may come in between
     lock = -1
     try:
+        outer.mkdir(mode=0o700)
         lock = os.open(outer / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         lock_descriptor(lock)
         inner = outer / "files"
