@@ -39,13 +39,14 @@ Device: TypeAlias = str
 class Loader(Protocol):
     """What a backend's entry point names. Importing it must not import the framework.
 
-    Six further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
+    Seven further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
     them, so that they are opened with consent only; ``refused``, a mapping of suffixes that are never opened to the
-    sentence that says why and what to do; ``scratch``, whether opening a model may take a folder in which it can write;
-    the method ``prepare()``, which imports what opening a model takes; the method ``files(spec)``, which returns the
-    path of every file that the model is read from, each in the model's folder: without it the file or folder itself
-    counts, and nothing beside it; and the method ``contract_files(spec)``, which returns the files that say how it is
-    asked. The model's digest covers the first, whatever else they are.
+    sentence that says why and what to do; ``looked_at``, which maps suffixes that several forms have to functions of
+    the path: whether the file is of the loader's form, by a bounded look at it; ``scratch``, whether opening a model
+    may take a folder in which it can write; the method ``prepare()``, which imports what opening a model takes; the
+    method ``files(spec)``, which returns the path of every file that the model is read from, each in the model's
+    folder: without it the file or folder itself counts, and nothing beside it; and the method ``contract_files(spec)``,
+    which returns the files that say how it is asked. The model's digest covers the first, whatever else they are.
     """
 
     @property
@@ -120,7 +121,9 @@ def opens(loader: Loader, path: Path) -> bool:
     """Return whether ``loader`` opens what is at ``path``, by its suffix or by what the folder holds."""
     if path.is_dir():
         return any((path / marker).is_file() for marker in loader.folders)
-    return path.suffix.lower() in loader.suffixes
+    looked_at: Mapping[str, Callable[[Path], bool]] = getattr(loader, "looked_at", {})
+    suffix = path.suffix.lower()
+    return suffix in loader.suffixes and (suffix not in looked_at or looked_at[suffix](path))
 
 
 def files_told(spec: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -136,10 +139,15 @@ def files_told(spec: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         raise ModelError(f"{spec}: a model is a file or a folder of files, and this is neither.")
     for loader in installed_loaders():
         tell = getattr(loader, "files", None)
-        if tell is not None and opens(loader, Path(spec)):
+        if tell is not None and (opens(loader, path) or _scheme(spec) in loader.schemes):
             # a file that says how the model is asked may hold weights as well: then it belongs to both
             return _told(tell, spec), _told(getattr(loader, "contract_files", None), spec)
     return (), ()
+
+
+def _scheme(spec: str) -> str:
+    scheme, colon, _ = spec.partition(":")
+    return scheme if colon else ""
 
 
 def _told(tell: Callable[[str], Iterable[Path]] | None, spec: str) -> tuple[Path, ...]:

@@ -310,7 +310,7 @@ def verify_suspect(
     The suspect runs in a process of its own, unless it is ``trusted``; the verdict says so.
 
     Args:
-        suspect: a path or an address, see `open_black_box`.
+        suspect: a path or an address, see `open_black_box`; or code of one's own, see `own_code`.
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
         device: where to run it.
@@ -340,7 +340,7 @@ def verify_suspect(
     named = Suspect.of(files)
     unrecorded: UnrecordedVerdict | None = None
     try:
-        opened = party.black_box(name, contract=contract, trusted=trusted, files=files)
+        opened = party.black_box(name, contract=contract, trusted=trusted, named_by_user=True, files=files)
         refuse_known_file(subject, name, named.sha256)
         if self_check:
             check_self(subject, name, named.sha256)

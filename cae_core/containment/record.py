@@ -7,6 +7,7 @@ __all__ = [
     "ADDRESS",
     "LANDLOCK",
     "OWN",
+    "OWN_CODE",
     "SECCOMP",
     "UNCONTAINED",
     "Containment",
@@ -65,6 +66,9 @@ UNCONTAINED = Containment(child=False, reason="the model was opened by its calle
 
 OWN = Containment(child=False, reason="its user says that the file is his own")
 """Of a model that is trusted."""
+
+OWN_CODE = Containment(child=False, reason="it is its user's own code, named on the command line")
+"""Of a model that is made, or answered for, by code that the user named."""
 
 ADDRESS = Containment(child=False, reason="it is asked at its address; nothing of it runs here")
 """Of a model that a service answers for."""

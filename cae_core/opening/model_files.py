@@ -10,6 +10,7 @@ from pathlib import Path
 from cae_core.errors import ModelError, StorageError
 from cae_core.files.digests import copied_with_digest, digest_of_files, files_in, sha256_of_file, sha256_of_text
 from cae_core.loaders import files_told, is_model
+from cae_core.opening.own_code import is_own_code
 
 __all__ = ["HashedFile", "ModelFiles", "suspect_digest"]
 
@@ -46,6 +47,8 @@ class ModelFiles:
     def own(self) -> tuple[HashedFile, ...]:
         """The files that the digest covers, by name: every one that the model is read from; none of an address.
 
+        Of code of the user's own, see `own_code`, the files that it names: its weights.
+
         How it is asked, its contract, is no part of it, and has a digest of its own; see `Contract.digest`.
 
         Raises:
@@ -60,14 +63,22 @@ class ModelFiles:
         Raises:
             ModelError: see `own`, and `digest_of_files`.
         """
-        if not Path(self.spec).exists():
+        if not (self.own or Path(self.spec).exists()):
             return sha256_of_text(self.spec)
-        return digest_of_files({file.name: file.sha256 for file in self.own}, folder=Path(self.spec).is_dir())
+        return digest_of_files({file.name: file.sha256 for file in self._lines}, folder=Path(self.spec).is_dir())
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The files of the digest as ``sha256sum`` prints them, by name."""
-        return tuple(file.line for file in self.own)
+        return tuple(file.line for file in self._lines)
+
+    @cached_property
+    def _lines(self) -> tuple[HashedFile, ...]:
+        """What the digest covers: the files and, of code of the user's own, the words that say what is made of them."""
+        if not (self.own and is_own_code(self.spec)):
+            return self.own
+        words = self.spec.rpartition("=")[0]
+        return (*self.own, HashedFile(name=words, sha256=sha256_of_text(words)))
 
     @cached_property
     def sha256(self) -> Mapping[Path, str]:
@@ -133,7 +144,7 @@ class ModelFiles:
     def _told(self) -> "_Told":
         path = Path(self.spec)
         if not path.exists():
-            return _Told((), ())
+            return _Told(*files_told(self.spec)) if is_own_code(self.spec) else _Told((), ())
         told, contract = files_told(self.spec)
         return _Told(told or tuple(files_in(path)), contract)
 
@@ -148,6 +159,8 @@ class ModelFiles:
         path = Path(self.spec)
         if path.is_file():
             _refuse_other_models(path, self._told.own)
+        if is_own_code(self.spec):
+            return {file.name: file for file in self._told.own}
         return dict(sorted((_seen_from(path, file), file) for file in self._told.own))
 
     @cached_property

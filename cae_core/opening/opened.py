@@ -17,6 +17,7 @@ from cae_core.errors import ModelError
 from cae_core.loaders import Device, Loader, opens, refusal, runs_code
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.model_files import ModelFiles
+from cae_core.opening.own_code import check_own_code
 from cae_core.paths import StrPath
 from cae_core.reading import reading
 
@@ -95,6 +96,7 @@ def open_black_box(
     contract: Contract | None = None,
     device: Device = "auto",
     trusted: bool = False,
+    named_by_user: bool = False,
     files: ModelFiles | None = None,
     containment: Containment = UNCONTAINED,
 ) -> Opened[Model]:
@@ -107,6 +109,7 @@ def open_black_box(
         contract: replaces the contract that the model carries.
         device: where to run it.
         trusted: whether the file is one's own: opening some forms runs whatever code the file holds.
+        named_by_user: whether ``spec`` is the user's own word, and no list's: only then may it be code; see `own_code`.
         files: of the model, where somebody has hashed them already.
         containment: what stands around this process, or why nothing does.
 
@@ -115,7 +118,7 @@ def open_black_box(
             and not trusted.
     """
     spec = os.fspath(spec)
-    loader = find_loader(spec, gradients=False, trusted=trusted)
+    loader = find_loader(spec, gradients=False, trusted=trusted, named_by_user=named_by_user)
     with _border(spec):
         model = loader.open(spec, contract=contract, device=device)
     return Opened(
@@ -171,12 +174,14 @@ def open_white_box(
     return opened
 
 
-def find_loader(spec: str, *, gradients: bool, trusted: bool) -> Loader:
+def find_loader(spec: str, *, gradients: bool, trusted: bool, named_by_user: bool = False) -> Loader:
     """Return the loader that is to open ``spec``, after what can be said against opening it.
 
     Raises:
-        ModelError: there is no such file, no backend opens it, or it is of a form that runs code and not trusted.
+        ModelError: there is no such file, no backend opens it, it is of a form that runs code and not trusted, or it is
+            code that somebody else than the user may have named.
     """
+    check_own_code(spec, named_by_user=named_by_user)
     scheme, separator, _ = spec.partition(":")
     installed = list(loaders.installed_loaders())
     by_scheme = [x for x in installed if separator and scheme in x.schemes]

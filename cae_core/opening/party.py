@@ -16,7 +16,7 @@ from cae_core import loaders
 from cae_core.containment.child import Answer, Child
 from cae_core.containment.frames import BadFrame, readable
 from cae_core.containment.limits import GENEROUS, Limits
-from cae_core.containment.record import ADDRESS, OWN, Containment
+from cae_core.containment.record import ADDRESS, OWN, OWN_CODE, Containment
 from cae_core.containment.starting import make_scratch, run_program
 from cae_core.contract import Contract
 from cae_core.errors import CaeError, ModelError
@@ -26,6 +26,7 @@ from cae_core.opening.contained import Connection, ContainedModel, ContainedWhit
 from cae_core.opening.early import files_known_early, take_early_child
 from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.opened import Opened, find_loader, open_black_box, open_white_box
+from cae_core.opening.own_code import is_own_code
 from cae_core.opening.serving import contract_table, told_contract
 
 __all__ = ["Party", "files_to_read", "lock_child", "start_child"]
@@ -68,19 +69,34 @@ class Party:
                 self._files[spec] = files_known_early(spec) or files_to_read(spec)
 
     def black_box(
-        self, spec: str, *, contract: Contract | None = None, trusted: bool = False, files: ModelFiles | None = None
+        self,
+        spec: str,
+        *,
+        contract: Contract | None = None,
+        trusted: bool = False,
+        named_by_user: bool = False,
+        files: ModelFiles | None = None,
     ) -> Opened[Model]:
-        """Open a model that is only asked: in the party's process, unless it is ``trusted`` or lies at an address.
+        """Open a model that is only asked.
+
+        In the party's process, unless it is ``trusted``, lies at an address, or is the user's own code, which he must
+        have named himself; see `own_code`.
 
         Raises:
             ModelError: as of `open_black_box`, or its process ends.
             CaeError: as of `open_black_box`.
         """
-        loader = find_loader(spec, gradients=False, trusted=trusted)
+        loader = find_loader(spec, gradients=False, trusted=trusted, named_by_user=named_by_user)
         apart = _uncontained(spec, loader, trusted=trusted)
         if apart is not None:
             return open_black_box(
-                spec, contract=contract, device=self.device, trusted=trusted, files=files, containment=apart
+                spec,
+                contract=contract,
+                device=self.device,
+                trusted=trusted,
+                named_by_user=named_by_user,
+                files=files,
+                containment=apart,
             )
         connection, described = self._opened(spec, loader, contract, gradients=False, images=None)
         return Opened(
@@ -275,6 +291,8 @@ def _size(files: Iterable[Path]) -> int:
 
 def _uncontained(spec: str, loader: Loader, *, trusted: bool) -> Containment | None:
     """Return why a model is opened in this process; None where it is not."""
+    if is_own_code(spec):
+        return OWN_CODE
     if spec.partition(":")[0] in loader.schemes and ":" in spec:
         return ADDRESS
     return OWN if trusted else None

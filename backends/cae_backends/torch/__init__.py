@@ -19,20 +19,24 @@ _PICKLED = (".pt", ".pth", ".th", ".pkl", ".pickle", ".bin", ".ckpt", ".tar")
 
 _WAY_OUT = (
     "pickled torch files are not opened, because loading one runs whatever code it contains, and weights alone do not "
-    "say what they compute. Where you have the model's class, load it yourself and export it: "
+    "say what they compute. Where you have the model's class, name both: --suspect "
+    "'torch:package.module:Class(args)=weights.pth' reads tensors only; or load it yourself and export it: "
     'torch.onnx.export(net.eval(), (torch.zeros(2, 3, 32, 32),), "model.onnx", dynamo=True, '
-    'dynamic_shapes=({0: torch.export.Dim("n")},)); else ask its owner for an ONNX file. See docs/conversion.md.'
+    'dynamic_shapes=({0: torch.export.Dim("n")},)); else ask its owner for an ONNX file. See docs/suspects.md.'
 )
 
 
 @dataclass(frozen=True)
 class TorchLoader:
-    """Opens ``.onnx`` files through onnx2torch and ``.pt2`` files through ``torch.export.load``."""
+    """Opens ``.onnx`` files through onnx2torch and ``.pt2`` files through ``torch.export.load``.
+
+    And, of its user's own, ``torch:package.module:Class(args)=weights.pth``; see `named_class`.
+    """
 
     name: str = "torch"
     suffixes: tuple[str, ...] = (".onnx", ".pt2")
     folders: tuple[str, ...] = ()
-    schemes: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ("torch",)
     gradients: bool = True
     scratch: bool = True
     """onnx2torch infers shapes by way of files."""
@@ -42,12 +46,14 @@ class TorchLoader:
     def open(self, spec: str, *, contract: Contract | None, device: str) -> DifferentiableModel:
         """See `cae_core.loaders.Loader.open`."""
         path = Path(spec)
-        if path.suffix.lower() in self.refused:
+        if not _is_named(spec) and path.suffix.lower() in self.refused:
             raise ModelError(f"{spec}: {self.refused[path.suffix.lower()]}")
         before_torch()
         _require("torch", "onnx2torch")
-        from cae_backends.torch.opening import open_exported, open_onnx
+        from cae_backends.torch.opening import open_exported, open_named, open_onnx
 
+        if _is_named(spec):
+            return open_named(spec, contract=contract, device=device)
         opener = open_exported if path.suffix.lower() == ".pt2" else open_onnx
         return opener(path, contract=contract, device=device)
 
@@ -55,14 +61,27 @@ class TorchLoader:
         """Return every file that the model is read from; see `files_of_onnx`."""
         from cae_backends.onnx.files import files_of_onnx
 
-        path = Path(spec)
+        path = _file(spec)
         return files_of_onnx(path) if path.suffix.lower() == ".onnx" else (path,)
 
     def contract_files(self, spec: str) -> tuple[Path, ...]:
         """Return the files that say how the model is asked."""
         from cae_backends.contract_files import sidecar_files
 
-        return sidecar_files(Path(spec))
+        return sidecar_files(_file(spec))
+
+
+def _is_named(spec: str) -> bool:
+    return spec.startswith("torch:")
+
+
+def _file(spec: str) -> Path:
+    """Return the model's file, or that of its weights."""
+    if not _is_named(spec):
+        return Path(spec)
+    from cae_backends.torch.named_class import parse_named_class
+
+    return parse_named_class(spec).weights
 
 
 def _require(*packages: str) -> None:

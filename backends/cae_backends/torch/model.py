@@ -44,6 +44,7 @@ class TorchModel:
         device: ``"auto"`` (CUDA where it is usable, else the CPU) or a torch device.
         image_shape: (h, w, k) of the canonical images that a model from a file takes; None: any.
         witness: answers for the file that the module was made of.
+        origin: that file, or the class, for messages; empty: it has none.
 
     Attributes:
         runtime: what answers, such as ``"torch 2.14.1"``.
@@ -60,13 +61,14 @@ class TorchModel:
         device: Device = "auto",
         image_shape: tuple[int | None, int | None, int | None] = (None, None, None),
         witness: Witness | None = None,
+        origin: str = "",
     ) -> None:
         self.contract = contract
         self.runtime = f"torch {torch.__version__}"
         self.image_shape = image_shape
         self.witness = witness
         self.device = resolve_device(device)
-        network = ContractedNetwork(copy.deepcopy(module), contract)
+        network = ContractedNetwork(copy.deepcopy(module), contract, origin=origin)
         self.network = network.to(self.device).eval().requires_grad_(requires_grad=False)
 
     def predict(self, images: Images) -> Predictions:

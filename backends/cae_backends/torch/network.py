@@ -85,6 +85,7 @@ class ContractedNetwork(nn.Module):
         contract: what it takes and answers.
         dtype: the arithmetic of ``module``; its input is converted, its answer comes back as float32.
         memory_format: of the module's input.
+        origin: the file or class of the module, for messages; empty: it has none.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class ContractedNetwork(nn.Module):
         *,
         dtype: torch.dtype | None = None,
         memory_format: torch.memory_format = torch.contiguous_format,
+        origin: str = "",
     ) -> None:
         super().__init__()
         self.input = ContractInput(contract)
         self.module = module
         self.contract = contract
+        self._named = f"{origin}: the model" if origin else "The model"
         self._dtype = dtype
         self._memory_format = memory_format
         self.register_buffer("columns", _columns(contract))
@@ -117,7 +120,7 @@ class ContractedNetwork(nn.Module):
             answer = self.module(x.contiguous(memory_format=self._memory_format))
         except Exception as exc:  # whatever a foreign module raises, its file or its contract is at fault
             raise ModelError(
-                f"The model fails on its input of shape {tuple(x.shape)} and dtype {_name(x.dtype)} "
+                f"{self._named} fails on its input of shape {tuple(x.shape)} and dtype {_name(x.dtype)} "
                 f"({first_line(exc)}). Check layout, size and channels in its contract, and that its batch is free."
             ) from exc
         self._check_answer(answer, len(x))

@@ -15,14 +15,16 @@ from cae_backends.contract_files import PROGRAM_CONTRACT, check_end, find_contra
 from cae_backends.onnx.softmax import ends_in_softmax, final_softmax, take_off
 from cae_backends.onnxruntime.witness import OnnxWitness
 from cae_backends.torch.model import TorchModel
+from cae_backends.torch.named_class import make_network, parse_named_class
 from cae_backends.torch.onnx_import import answer_of, convert_neutral, image_input, read_onnx
 from cae_backends.torch.onnx_neutral import neutral
+from cae_backends.torch.weights import load_weights
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError, first_line
 from cae_core.loaders import Device
 from cae_core.reading import file_size, reading
 
-__all__ = ["open_exported", "open_onnx"]
+__all__ = ["open_exported", "open_named", "open_onnx"]
 
 
 def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
@@ -66,6 +68,30 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
         program, carried = _loaded(path)
     found = find_contract(path, _metadata(carried, path), (), contract)
     return TorchModel(_Exported(program), contract=found, device=device)
+
+
+def open_named(spec: str, *, contract: Contract | None, device: Device) -> TorchModel:
+    """Open a network that the user's own class makes, with the weights in a file.
+
+    The model's runtime says what was done to find the weights in it.
+
+    Raises:
+        ModelError: the text, the class or the weights are not what they should be.
+        ContractError: there is no contract: given, or in a sidecar of the weights.
+    """
+    named = parse_named_class(spec)
+    if not named.weights.is_file():
+        raise ModelError(f"{named.weights}: no such file of weights. Give the path of an existing one.")
+    network = make_network(named)
+    if not isinstance(network, torch.nn.Module):
+        raise ModelError(
+            f"{named.words}: it must make a torch.nn.Module; found {type(network).__name__}. Name the network's class."
+        )
+    done = load_weights(network, named.weights)
+    found = find_contract(named.weights, {}, (), contract)
+    model = TorchModel(network, contract=found, device=device, origin=named.words)
+    model.runtime += f", {done}" if done else ""
+    return model
 
 
 def _loaded(path: Path) -> tuple[torch.nn.Module, str]:
