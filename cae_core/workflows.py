@@ -24,6 +24,7 @@ from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_finger
 from cae_core.loaders import Device
 from cae_core.opening.model_files import ModelFiles, suspect_digest
 from cae_core.opening.party import Party
+from cae_core.opening.recorded_answers import is_answer_file
 from cae_core.paths import StrPath
 from cae_core.progress import Progress, StageProgress, detail, silent, stage
 from cae_core.verification.known_models import check_self, refuse_known_file
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
     from cae_core.generation.settings import GenerationSettings
     from cae_core.pool.members import OpenPool
     from cae_core.pool.roles import CalibrationMembers, GenerationMembers
+    from cae_core.verification.exporting import Export
     from cae_core.verification.replay import Replay
 
 __all__ = [
     "calibrate_fingerprint",
     "checkpoint_of",
     "controls_of",
+    "export_images",
     "forget_checkpoint",
     "generate_fingerprint",
     "generate_from_log",
@@ -334,6 +337,17 @@ def verify_suspect(
     kept = None if ledger is None else ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger)
     if kept is not None:
         check_output(kept, LEDGER, inputs=[Path(fingerprint), Path(suspect)])
+    if is_answer_file(os.fspath(suspect)):
+        from cae_core.verification.recorded import verify_recorded
+
+        if kept is None or contract is not None or trusted or nonce is not None or self_check:
+            raise OptionError(
+                "Recorded answers are judged as they were exported, by the ledger's entry: leave --contract, "
+                "--trusted, --nonce, --self-check and --no-ledger out."
+            )
+        return verify_recorded(
+            Path(suspect), load_calibrated(fingerprint), ledger=kept, options=options, case=case, limits=limits
+        )
     party = Party(device=device, limits=limits)
     subject, name = load_calibrated(fingerprint), os.fspath(suspect)
     files = ModelFiles(name)
@@ -367,6 +381,28 @@ def verify_suspect(
     return verdict
 
 
+def export_images(
+    fingerprint: StrPath, folder: StrPath, *, suspect: str, ledger: StrPath = "auto", case: str = ""
+) -> "Export":
+    """Write what a suspect is asked into a folder, for somebody who asks him; `verify_suspect` takes the answers.
+
+    Args:
+        fingerprint: the file.
+        folder: a new one, or an empty one.
+        suspect: who will be asked, by a name that the ledger and the verdict bear.
+        ledger: as of `verify_suspect`; there must be one.
+        case: a name for the case.
+
+    Raises:
+        CaeError: see `load_calibrated` and `export_queries`.
+    """
+    from cae_core.verification.exporting import export_queries
+
+    kept = ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger)
+    check_output(kept, LEDGER, inputs=[Path(fingerprint)])
+    return export_queries(load_calibrated(fingerprint), Path(folder), suspect=suspect, ledger=kept, case=case)
+
+
 def plan_suspect(suspect: StrPath, fingerprint: StrPath, *, options: VerificationOptions = DEFAULT) -> VerificationPlan:
     """Say what verifying a suspect would ask; nothing is asked and the suspect is not opened.
 
@@ -378,6 +414,8 @@ def plan_suspect(suspect: StrPath, fingerprint: StrPath, *, options: Verificatio
     Raises:
         CaeError: see `load_calibrated` and `plan_verification`.
     """
+    if is_answer_file(os.fspath(suspect)):
+        raise OptionError("Recorded answers were asked for already, and nothing is to be planned. Leave --dry-run out.")
     digest = suspect_digest(os.fspath(suspect))
     return plan_verification(load_calibrated(fingerprint), suspect_sha256=digest, options=options)
 

@@ -69,6 +69,7 @@ def plan_questions(
     further: bool = True,
     controls: bool = False,
     by_lot: bool = False,
+    repeats: bool = True,
 ) -> tuple[Question, ...]:
     """Return the questions in the order in which they are asked; the same arguments give the same plan.
 
@@ -85,6 +86,7 @@ def plan_questions(
         controls: whether the control sources' examples are asked as well, of each source as many as of the claimed one.
         by_lot: whether a budget keeps examples at random, whatever their kinds: who speaks of all examples after some
             has to draw these at random.
+        repeats: whether some images are asked twice, to notice answers that change.
 
     Raises:
         OptionError: the budget leaves fewer than 10 examples (or all, where there are fewer) beside
@@ -116,7 +118,7 @@ def plan_questions(
     once = [row for rows in sources for row in rows] + probes + more
     for rows in informing:
         once += rows if max_queries is None else _affordable(rows, len(once), max_queries)
-    twice = sorted(once, key=lambda index: key(index, "|again"))[: repeats_of(len(once))]
+    twice = sorted(once, key=lambda index: key(index, "|again"))[: repeats_of(len(once)) if repeats else 0]
     order = sorted([(key(i), i) for i in once] + [(key(i, "|repeat"), i) for i in twice])
     seen: set[int] = set()
     questions: list[Question] = []

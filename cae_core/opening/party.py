@@ -29,9 +29,10 @@ from cae_core.opening.opened import Opened, find_loader, open_black_box, open_wh
 from cae_core.opening.own_code import is_own_code
 from cae_core.opening.serving import contract_table, told_contract
 
-__all__ = ["Party", "files_to_read", "lock_child", "start_child"]
+__all__ = ["SERVING", "Party", "files_to_read", "lock_child", "start_child"]
 
-_MODULE = "cae_core.opening.serving"
+SERVING = "cae_core.opening.serving"
+"""The program of a child, see `run_program`."""
 
 _STARTING_S = 120.0
 """Until a process is there and locked, on a machine that is busy."""
@@ -206,7 +207,7 @@ class Party:
         early = None if scratch or len(self._files) > 1 else take_early_child()
         if early is not None and self._locked(early, spec):
             return early
-        child = start_child(_MODULE, limits=self.limits, scratch=scratch)
+        child = start_child(SERVING, limits=self.limits, scratch=scratch)
         if not self._locked(child, spec):
             raise ModelError(f"{spec}: the process for it is not what it should be.")
         return child

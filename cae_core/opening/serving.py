@@ -21,6 +21,7 @@ from cae_core.contract import Contract, parse_contract
 from cae_core.errors import BackendMissing, CaeError, ContractError, DataError, ModelError, first_line
 from cae_core.loaders import Device, opens
 from cae_core.models import DifferentiableModel, Model, Pullback
+from cae_core.opening.answer_table import read_answers
 from cae_core.opening.opened import open_black_box, open_white_box
 from cae_core.opening.readable import readable_for
 
@@ -198,6 +199,13 @@ class Server:
         witness: Any = getattr(self._models[header["id"]], "witness", None)
         logits = witness.logits(arrays[0], plain=header["plain"])
         return {"classes": logits.shape[1]}, (np.asarray(logits, np.float32),)
+
+    def do_answers(self, header: Mapping[str, Any], _: Arrays) -> Told:
+        """Read recorded answers: which export they answer, or their labels."""
+        table = read_answers(Path(header["spec"]))
+        if header["names"] is None:
+            return {"export": table.export}, ()
+        return {}, (table.labels(header["names"], header["classes"]),)
 
     def _white_box(self, header: Mapping[str, Any]) -> DifferentiableModel:
         model = self._models[header["id"]]

@@ -11,7 +11,8 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.benign import check_benign
-from cae_core.fingerprint.kinds import BENIGN
+from cae_core.fingerprint.kinds import BENIGN, KINDS
+from cae_core.models import NO_ANSWER
 from cae_core.statistics.score import Score
 from cae_core.verification.deciding_score import deciding_score
 from cae_core.verification.evasion import signs_of_evasion
@@ -101,6 +102,7 @@ def circumstances_of(
         _of_a_query_log(subject),
         None if options.allow_extrapolation or adjusted else of_extrapolation(extrapolation),
         of_evasion(evasion),
+        _of_missing_answers(answers, options),
     )
     return Circumstances(
         doubts=tuple(doubt for doubt in found if doubt is not None),
@@ -165,6 +167,23 @@ def _extrapolation(subject: CalibratedFingerprint, benign: Answered, options: Ve
     if options.rule == 1:
         return outside_range(right, benign_range(calibration, benign.index))
     return unlike_references(right, references[calibration.counted])
+
+
+def _of_missing_answers(answers: FirstAnswers, options: VerificationOptions) -> Doubt | None:
+    """Return the doubt about recorded answers of which some are missing, perhaps left out by whoever recorded them."""
+    every = np.concatenate([answers.to(kind).labels for kind in KINDS])
+    missing = int((every == NO_ANSWER).sum())
+    if not options.recorded or not missing:
+        return None
+    remedy = "Export the images again (`cae queries export`), and have all of them answered."
+    return Doubt(
+        blocks=frozenset({"independent"}),
+        reason=f"{missing} of {len(every)} recorded images have no answer",
+        remedy=remedy,
+        judge_remedy=remedy,
+        alone=True,
+        judge_alone=False,
+    )
 
 
 def of_extrapolation(sentence: str | None) -> Doubt | None:

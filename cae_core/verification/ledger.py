@@ -21,10 +21,11 @@ from cae_core import clock
 from cae_core import version as release
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.contract import Contract
-from cae_core.errors import StorageError
+from cae_core.errors import StorageError, VerdictError
 from cae_core.files.exclusion import locked
 from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import EXAMPLE
+from cae_core.foreign_text import visible
 from cae_core.verification.known_models import source_sha256
 from cae_core.verification.ledger_lines import Begun, Entry, is_of_a_ledger, line_of, of_suspect, read_entries
 from cae_core.verification.options import VerificationOptions
@@ -33,7 +34,7 @@ from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 from cae_core.verification.verify import VerificationPlan, order_matters
 
-__all__ = ["LedgerEntry", "begin_entry", "ledger_of"]
+__all__ = ["LedgerEntry", "begin_entry", "ledger_of", "resume_entry"]
 
 _WEAKENING = ("allow_extrapolation", "claimed_accuracy", "rule")
 """Options that another outcome can be had by, whatever the order."""
@@ -52,11 +53,19 @@ class LedgerEntry:
         identity: of the entry.
         begun: what the entry says.
         before: all that the ledger told of when it was begun.
+        drawn: its nonce, where it goes on; None otherwise.
+
+    Attributes:
+        id: of the entry.
+        drawn: see above.
     """
 
-    def __init__(self, path: Path, identity: str, begun: Begun, before: tuple[Entry, ...]) -> None:
-        self._path, self._id, self._begun, self._before = path, identity, begun, before
-        self._nonce, self._planned = b"", False
+    def __init__(
+        self, path: Path, identity: str, begun: Begun, before: tuple[Entry, ...], *, drawn: bytes | None = None
+    ) -> None:
+        self.id, self.drawn = identity, drawn
+        self._path, self._begun, self._before = path, begun, before
+        self._nonce, self._planned = drawn or b"", drawn is not None
         self._scores: Scores | None = None
 
     def counted(self, options: VerificationOptions, subject: CalibratedFingerprint) -> VerificationOptions:
@@ -72,6 +81,8 @@ class LedgerEntry:
         Raises:
             StorageError: it cannot be written.
         """
+        if self._planned:  # it goes on, and that stands there
+            return
         self._nonce, self._planned = nonce, True
         examples = sorted({question.index for question in plan.questions if question.kind == EXAMPLE})
         self._append("asking", {"nonce": nonce.hex(), "examples": examples})
@@ -93,8 +104,12 @@ class LedgerEntry:
             otherwise=sum(_is_otherwise(entry.begun, mine) for entry in found),
         )
 
-    def ended(self, verdict: Verdict) -> None:
+    def ended(self, verdict: Verdict, *, recorded: str = "") -> None:
         """Write down how it ended.
+
+        Args:
+            verdict: that was found.
+            recorded: SHA-256 of the file of recorded answers; empty where the suspect was asked.
 
         Raises:
             StorageError: it cannot be written.
@@ -111,6 +126,7 @@ class LedgerEntry:
             "value": decision.value,
             "p_value": decision.p_value,
             "scores": self._scores or {},
+            **({"recorded": recorded} if recorded else {}),
         }
         self._append("ended", told)
 
@@ -126,11 +142,11 @@ class LedgerEntry:
             entries = read_entries(self._path.read_bytes())
         except OSError:  # the suspect has answered by now, and its answers must not be lost
             return self._before
-        place = next((i for i, entry in enumerate(entries) if entry.id == self._id), None)
+        place = next((i for i, entry in enumerate(entries) if entry.id == self.id), None)
         return self._before if place is None else entries[:place]
 
     def _append(self, event: str, values: Mapping[str, object]) -> None:
-        line = line_of(event, {"id": self._id, **as_json(values)})
+        line = line_of(event, {"id": self.id, **as_json(values)})
         _with_file(self._path, lambda file: _write_line(file, line))
 
 
@@ -193,6 +209,28 @@ def begin_entry(
         return before
 
     return LedgerEntry(path, identity, begun, _with_file(path, begin))
+
+
+def resume_entry(path: Path, identity: str) -> tuple[LedgerEntry, Entry]:
+    """Return the entry of a verification that goes on, and what the ledger tells of it.
+
+    Args:
+        path: the ledger.
+        identity: of the entry.
+
+    Raises:
+        StorageError: the ledger cannot be read, or is a file of another kind.
+        VerdictError: it knows of none, or of none whose questions are planned.
+    """
+    entries: tuple[Entry, ...] = _with_file(path, lambda file: read_entries(_content(file))) if path.exists() else ()
+    place = next((i for i, entry in enumerate(entries) if entry.id == identity), None)
+    if place is None or not entries[place].nonce:
+        raise VerdictError(
+            f"{path}: this ledger knows of no questions with the id {visible(identity)}. Give the fingerprint, and "
+            "with --ledger the ledger, by which they were asked."
+        )
+    found = entries[place]
+    return LedgerEntry(path, identity, found.begun, entries[:place], drawn=found.nonce), found
 
 
 def _calibration(subject: CalibratedFingerprint) -> Mapping[str, Any] | None:

@@ -49,6 +49,10 @@ class Entry:
         finished: whether it was.
         withdrawn: whether nothing was asked.
         examples: indices of those asked; where it was not finished, of all that it would have asked.
+        nonce: by which they are asked; empty before it is drawn, and where a line of before told it otherwise.
+        name: of the suspect, as the ledger was told; empty in lines of before.
+        case: likewise.
+        recorded: SHA-256 of the file of recorded answers by which it was finished; empty otherwise.
         scores: see `scores_told`; empty where none were told.
     """
 
@@ -57,6 +61,10 @@ class Entry:
     finished: bool = False
     withdrawn: bool = False
     examples: frozenset[int] = frozenset()
+    nonce: bytes = b""
+    name: str = ""
+    case: str = ""
+    recorded: str = ""
     scores: Scores = field(default_factory=dict[int, tuple[float, float]])
 
 
@@ -137,6 +145,8 @@ def _with_line(entry: Entry | None, told: Mapping[str, Any]) -> Entry | None:
                 suspect=_text(told["suspect"]),
                 setup=cast("Mapping[str, Any]", setup) if isinstance(setup, dict) else {},
             ),
+            name=_text(told.get("name", "")),
+            case=_text(told.get("case", "")),
         )
     examples = frozenset(_whole(index) for index in told["examples"]) if "examples" in told else entry.examples
     scores = {int(row): _pair(pair) for row, pair in told.get("scores", {}).items()} or entry.scores
@@ -145,6 +155,8 @@ def _with_line(entry: Entry | None, told: Mapping[str, Any]) -> Entry | None:
         entry,
         examples=examples,
         scores=scores,
+        nonce=_nonce(told) if event == "asking" else entry.nonce,
+        recorded=_text(told.get("recorded", entry.recorded)),
         finished=entry.finished or event == "ended",
         withdrawn=(entry.withdrawn or event == "withdrawn") and not examples,  # whoever knew the order has seen it
     )
@@ -177,6 +189,14 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text {value!r}")
     return value
+
+
+def _nonce(told: Mapping[str, Any]) -> bytes:
+    """Return the nonce of a line; none where it tells none: what was seen counts all the same."""
+    try:
+        return bytes.fromhex(_text(told.get("nonce")))
+    except (TypeError, ValueError):
+        return b""
 
 
 def _pair(value: Sequence[float]) -> tuple[float, float]:

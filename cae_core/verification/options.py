@@ -35,6 +35,8 @@ class VerificationOptions:
         beacon: value of a public beacon in hexadecimal digits, which the order of the sequential mode follows from; it
             then stops by path ranks. Empty: by an e-process, in the nonce's order.
         beacon_time: when it was published, ISO 8601; empty without a beacon.
+        recorded: whether the answers were recorded by somebody else, who was given the images once each: all that there
+            is, in no order.
     """
 
     sequential: bool = False
@@ -46,6 +48,7 @@ class VerificationOptions:
     recognised: int = 0
     beacon: str = ""
     beacon_time: str = ""
+    recorded: bool = False
 
     def __post_init__(self) -> None:
         if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
@@ -58,6 +61,11 @@ class VerificationOptions:
         check_beacon(self.beacon, self.beacon_time, sequential=self.sequential)
         if self.beacon and self.rule == 1:
             raise OptionError("Rule 1 knows no beacons. Leave the beacon out, or take a later rule.")
+        if self.recorded and (self.sequential or self.max_queries is not None):
+            raise OptionError(
+                "Recorded answers are to everything at once. Leave --sequential and --max-queries out, or ask the "
+                "suspect."
+            )
         if self.verifications < 1 or self.recognised < 0:
             raise OptionError(
                 "The verifications of a suspect are counted from 1, this one included, and those recognised from 0; "
@@ -79,7 +87,7 @@ class VerificationOptions:
         return {name: value for name, value in vars(self).items() if name not in _BEFORE or _BEFORE[name] != value}
 
 
-_BEFORE = {"rule": 1, "verifications": 1, "recognised": 0, "beacon": "", "beacon_time": ""}
+_BEFORE = {"rule": 1, "verifications": 1, "recognised": 0, "beacon": "", "beacon_time": "", "recorded": False}
 """Of each field that came later, its value in the records of before."""
 
 _MOST_DOUBLINGS = 60

@@ -7,7 +7,7 @@ from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.errors import StorageError
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
-from cae_core.verification.ledger import begin_entry
+from cae_core.verification.ledger import LedgerEntry, begin_entry
 from cae_core.verification.options import DEFAULT, VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
@@ -41,6 +41,8 @@ def verify_remembered(
     case: str = "",
     self_check: bool = False,
     containment: Containment | None = UNCONTAINED,
+    resumed: LedgerEntry | None = None,
+    recorded: str = "",
     progress: StageProgress = silent,
 ) -> Verdict:
     """Verify as `verify` does, with the verifications before this one that a ledger knows of, and write this one down.
@@ -57,6 +59,8 @@ def verify_remembered(
         case: its name.
         self_check: whether the suspect is meant to be the source itself.
         containment: what stands around the suspect.
+        resumed: the ledger's entry, where the verification was begun before; None: it begins now.
+        recorded: SHA-256 of the file of recorded answers; empty where the suspect is asked.
         progress: called with the queries done and the most that there can be.
 
     Raises:
@@ -64,7 +68,7 @@ def verify_remembered(
         UnrecordedVerdict: it cannot be written any more once the suspect was asked; it holds the verdict.
         CaeError: see `verify`.
     """
-    entry = begin_entry(ledger, subject, suspect, named=named, options=options, nonce=nonce, case=case)
+    entry = resumed or begin_entry(ledger, subject, suspect, named=named, options=options, nonce=nonce, case=case)
     try:
         verdict = verify(
             suspect,
@@ -72,6 +76,7 @@ def verify_remembered(
             named=named,
             options=entry.counted(options, subject),
             nonce=nonce,
+            drawn=entry.drawn,
             case=case,
             self_check=self_check,
             containment=containment,
@@ -82,7 +87,7 @@ def verify_remembered(
         entry.stopped(error)
         raise
     try:
-        entry.ended(verdict)
+        entry.ended(verdict, recorded=recorded)
     except StorageError as error:
         raise UnrecordedVerdict(f"{error} {_STANDS}", verdict) from error
     return verdict

@@ -229,6 +229,7 @@ class Verdict:
             **({} if self.repeated is None else {"repeated": self.repeated}),
             "earlier": self.earlier,
             "containment": self.containment,
+            **({"attested": False} if self.examination.options.recorded else {}),
             "suspect": self.suspect,
             "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
             "nonce": self.nonce,

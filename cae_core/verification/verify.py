@@ -50,6 +50,7 @@ __all__ = [
     "ask_all",
     "check_labels",
     "conclude",
+    "draw_nonce",
     "interrogate",
     "order_matters",
     "plan_verification",
@@ -61,6 +62,11 @@ _ASKED_ALONE = 4
 """Of the repeats; a model with a fixed batch runs a whole one for each."""
 
 _MUCH_DRIFT = 0.1
+
+_UNATTESTED = (
+    "recorded answers: that the suspect gave these, and gives its customers the same, is the word of whoever recorded "
+    "them"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +131,7 @@ def plan_verification(
         further=not options.sequential,
         controls=subject.asks_controls,
         by_lot=options.sequential,  # an e-process of all examples takes a part that is drawn at random
+        repeats=not options.recorded,
     )
     if not options.sequential:
         return VerificationPlan(questions=questions)
@@ -182,6 +189,7 @@ def verify(
     named: Suspect,
     options: VerificationOptions = DEFAULT,
     nonce: bytes | None = None,
+    drawn: bytes | None = None,
     case: str = "",
     self_check: bool = False,
     refuse_known: bool = True,
@@ -197,6 +205,7 @@ def verify(
         named: who the suspect is.
         options: see `VerificationOptions`.
         nonce: 16 random bytes where None; the verdict says whether it was given. With a beacon it follows.
+        drawn: the nonce where it was drawn before, of a verification that goes on; None otherwise.
         case: a name for the case, which the verdict bears.
         self_check: whether the suspect is meant to be the source itself.
         refuse_known: whether a model by which suspects are judged is refused, see `cae_core.verification.known_models`.
@@ -212,7 +221,7 @@ def verify(
     """
     if refuse_known:
         refuse_known_file(subject, named.name, named.sha256)
-    given, nonce = nonce is not None, _nonce(subject, named.sha256, options, nonce)
+    given, nonce = nonce is not None, drawn or _nonce(subject, named.sha256, options, nonce)
     plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
     if memory is not None:
         memory.asking(nonce, plan)
@@ -228,11 +237,16 @@ def verify(
     return dataclasses.replace(verdict, earlier=earlier, occasion=occasion, containment=containment)
 
 
+def draw_nonce() -> bytes:
+    """Return 16 random bytes."""
+    return secrets.token_bytes(16)
+
+
 def _nonce(
     subject: CalibratedFingerprint, suspect_sha256: str, options: VerificationOptions, given: bytes | None
 ) -> bytes:
     if not options.beacon:
-        return secrets.token_bytes(16) if given is None else given
+        return draw_nonce() if given is None else given
     if given is not None:
         raise OptionError("A nonce and a beacon cannot both decide the order. Leave the nonce out.")
     check_beacon_time(options.beacon_time, clock.utc_now())
@@ -399,6 +413,8 @@ def _parts(places: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> tuple[str, ...]:
+    if options.recorded:
+        return (_UNATTESTED, *_warnings(subject, dataclasses.replace(options, recorded=False)))
     if subject.calibration is None:
         return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
     told = of_another_score(subject.calibration, options) + _assumed(subject.calibration) + _of_the_log(subject)

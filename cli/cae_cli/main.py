@@ -27,6 +27,7 @@ COMMANDS = (
     "generate",
     "calibrate",
     "verify",
+    "queries",
     "report",
     "seal",
     "judge",

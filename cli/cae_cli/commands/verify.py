@@ -32,7 +32,12 @@ EXIT_CODES = {"independent": 0, "surrogate": 3, "inconclusive": 4}
 
 def run(
     *,
-    suspect: Annotated[str | None, typer.Option("--suspect", "-s", help="The suspect: the path of a model.")] = None,
+    suspect: Annotated[
+        str | None,
+        typer.Option(
+            "--suspect", "-s", help="The suspect: the path of a model, or of recorded answers (.csv, .jsonl)."
+        ),
+    ] = None,
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
     contract: ContractText = None,
     sequential: Annotated[

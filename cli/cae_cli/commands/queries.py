@@ -1,0 +1,48 @@
+"""`cae queries`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cae_cli.options import Json, print_json
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Have the questions put by somebody else, and his answers recorded.")
+
+
+@app.callback()
+def _group() -> None:
+    """Have the questions put by somebody else, and his answers recorded."""
+
+
+@app.command("export")
+def export(
+    fingerprint: Annotated[Path, typer.Argument(help="The fingerprint file.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder, which goes to whoever runs the suspect.")],
+    *,
+    suspect: Annotated[str, typer.Option("--suspect", "-s", help="Who will answer: a name for ledger and verdict.")],
+    ledger: Annotated[
+        Path | None, typer.Option(help="File that records who has seen what; default: beside the fingerprint.")
+    ] = None,
+    case: Annotated[str, typer.Option(help="A name for the case, which verdict, report and ledger bear.")] = "",
+    json: Json = False,
+) -> None:
+    """Write every image that a suspect is asked into a folder, for a technician who has no `cae`.
+
+    Example: cae queries export fingerprint.safetensors images --suspect "Example Ltd"
+
+    This is the first question: the ledger records it. The folder says what to do. What comes back, its list with the
+    labels filled in, is judged by: cae verify --suspect answers.csv
+    """
+    from cae_core.workflows import export_images
+
+    made = export_images(fingerprint, folder, suspect=suspect, ledger=ledger or "auto", case=case)
+    if json:
+        print_json(made)
+        return
+    say(f"{visible(str(folder))}: {len(made.files)} images, and what to do with them in README.txt; export {made.id}.")
+    say("Give away the whole folder. Judge what comes back with: cae verify --suspect answers.csv")
