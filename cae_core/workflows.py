@@ -354,7 +354,8 @@ def verify_suspect(
     named = Suspect.of(files)
     unrecorded: UnrecordedVerdict | None = None
     try:
-        opened = party.black_box(name, contract=contract, trusted=trusted, named_by_user=True, files=files)
+        task = subject.fingerprint.task
+        opened = party.black_box(name, contract=contract, trusted=trusted, named_by_user=True, files=files, task=task)
         refuse_known_file(subject, name, named.sha256)
         if self_check:
             check_self(subject, name, named.sha256)

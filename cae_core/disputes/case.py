@@ -12,7 +12,7 @@ from cae_core import version as release
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.containment.record import Containment
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Task
 from cae_core.dataset import ImageSet
 from cae_core.disputes.claim import (
     Claim,
@@ -268,7 +268,7 @@ def _judged_case(
     claim, looked_at = _opened_claim(files, source, accused)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
     pool = read_judge_pool(files.pool, Path(source.spec), ancestor=ancestor, trusted=options.trusted, opened=opened)
-    suspect, named = _suspect(files, options, accused), Suspect.of(accused, name=files.suspect)
+    suspect, named = _suspect(files, options, accused, claim.fingerprint.task), Suspect.of(accused, name=files.suspect)
     refuse_known_file(named, {opened.digest(member): member for member in pool.own})
     record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
     check_output(record, RECORD)
@@ -351,9 +351,9 @@ def _open_pool(
     )
 
 
-def _suspect(files: CaseFiles, options: JudgeOptions, copy: ModelFiles) -> Opened[Model]:
+def _suspect(files: CaseFiles, options: JudgeOptions, copy: ModelFiles, task: Task) -> Opened[Model]:
     return Party(device=options.device, limits=options.limits).black_box(
-        copy.spec, contract=files.contract, trusted=options.trusted, files=copy
+        copy.spec, contract=files.contract, trusted=options.trusted, files=copy, task=task
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Labels, sha256_of
+from cae_core.contract import Task
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field
@@ -150,6 +151,11 @@ class Fingerprint:
         if self.example_kind is None:
             return np.zeros(len(self), np.int64)
         return self.example_kind.astype(np.int64)
+
+    @property
+    def task(self) -> Task:
+        """The classes that a suspect is asked about."""
+        return Task(classes=len(self.class_names), names=self.class_names)
 
     @property
     def _told_kind(self) -> NDArray[np.uint8] | None:

@@ -1,7 +1,7 @@
 """Opening a model by one string, through whatever backend is installed for it: the one way from a file to a model."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cae_core import loaders
 from cae_core.containment.record import UNCONTAINED, Containment
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Task
 from cae_core.errors import ModelError
 from cae_core.loaders import Device, Loader, opens, refusal, runs_code
 from cae_core.models import DifferentiableModel, Model
@@ -20,8 +20,9 @@ from cae_core.opening.model_files import ModelFiles
 from cae_core.opening.own_code import check_own_code
 from cae_core.paths import StrPath
 from cae_core.reading import reading
+from cae_core.signature import Signature
 
-__all__ = ["Opened", "check_consent", "find_loader", "open_black_box", "open_model", "open_white_box"]
+__all__ = ["Opened", "check_consent", "find_loader", "open_black_box", "open_model", "open_white_box", "read_signature"]
 
 ModelT_co = TypeVar("ModelT_co", bound=Model, covariant=True)
 
@@ -99,6 +100,7 @@ def open_black_box(
     named_by_user: bool = False,
     files: ModelFiles | None = None,
     containment: Containment = UNCONTAINED,
+    task: Task | None = None,
 ) -> Opened[Model]:
     """Open a model that is only asked; a loader without gradients is preferred.
 
@@ -112,6 +114,7 @@ def open_black_box(
         named_by_user: whether ``spec`` is the user's own word, and no list's: only then may it be code; see `own_code`.
         files: of the model, where somebody has hashed them already.
         containment: what stands around this process, or why nothing does.
+        task: the classes that it will be asked about; None: whatever it answers.
 
     Raises:
         ModelError: there is no such file, no backend opens it, it cannot be opened, or it is of a form that runs code
@@ -119,8 +122,9 @@ def open_black_box(
     """
     spec = os.fspath(spec)
     loader = find_loader(spec, gradients=False, trusted=trusted, named_by_user=named_by_user)
+    further = {"task": task} if getattr(loader, "takes_task", False) else {}
     with _border(spec):
-        model = loader.open(spec, contract=contract, device=device)
+        model = loader.open(spec, contract=contract, device=device, **further)
     return Opened(
         model=model,
         spec=spec,
@@ -172,6 +176,20 @@ def open_white_box(
     with _border(spec):
         _check_once(opened, device, images)
     return opened
+
+
+def read_signature(spec: StrPath) -> Signature | None:
+    """Return what a model's file says of its tensors; None where the backend that opens it cannot tell.
+
+    Raises:
+        ModelError: as of `open_black_box`.
+    """
+    spec = os.fspath(spec)
+    tell: Callable[[str], Signature] | None = getattr(
+        find_loader(spec, gradients=False, trusted=False), "signature", None
+    )
+    with _border(spec):
+        return None if tell is None else tell(spec)
 
 
 def find_loader(spec: str, *, gradients: bool, trusted: bool, named_by_user: bool = False) -> Loader:
@@ -236,7 +254,7 @@ def _check_once(opened: Opened[DifferentiableModel], device: Device, images: NDA
     model, files = opened.model, opened.files
     if not isinstance(model, OpenedWhiteBox):  # a third party's, which says nothing of its file
         return
-    if model.contract.output == "labels" or model.contract.dtype == "uint8":  # it says at once that it has no gradient
+    if model.contract.output == "labels" or model.contract.takes_integers:  # it says at once that it has no gradient
         return
     digests = (files.digest, *files.sha256.values())  # two models with external data may differ in their weights alone
     key = (digests, repr(model.contract), device, images is not None)

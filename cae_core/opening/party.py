@@ -4,6 +4,7 @@ A party that names its models beforehand has them in one process; a model that i
 a process that is locked stays so.
 """
 
+import dataclasses
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -18,16 +19,18 @@ from cae_core.containment.frames import BadFrame, readable
 from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.containment.record import ADDRESS, OWN, OWN_CODE, Containment
 from cae_core.containment.starting import make_scratch, run_program
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Task
 from cae_core.errors import CaeError, ModelError
 from cae_core.loaders import Device, Loader, files_told, opens
 from cae_core.models import DifferentiableModel, Model
 from cae_core.opening.contained import Connection, ContainedModel, ContainedWhiteBox, ContainedWitness
 from cae_core.opening.early import files_known_early, take_early_child
 from cae_core.opening.model_files import ModelFiles
-from cae_core.opening.opened import Opened, find_loader, open_black_box, open_white_box
+from cae_core.opening.opened import Opened, find_loader, open_black_box, open_white_box, read_signature
 from cae_core.opening.own_code import is_own_code
 from cae_core.opening.serving import contract_table, told_contract
+from cae_core.opening.told_signature import told_signature
+from cae_core.signature import Signature
 
 __all__ = ["SERVING", "Party", "files_to_read", "lock_child", "start_child"]
 
@@ -77,6 +80,7 @@ class Party:
         trusted: bool = False,
         named_by_user: bool = False,
         files: ModelFiles | None = None,
+        task: Task | None = None,
     ) -> Opened[Model]:
         """Open a model that is only asked.
 
@@ -98,8 +102,9 @@ class Party:
                 named_by_user=named_by_user,
                 files=files,
                 containment=apart,
+                task=task,
             )
-        connection, described = self._opened(spec, loader, contract, gradients=False, images=None)
+        connection, described = self._opened(spec, loader, contract, gradients=False, images=None, task=task)
         return Opened(
             model=ContainedModel(connection, described["contract"], described["runtime"]),
             spec=spec,
@@ -153,6 +158,27 @@ class Party:
             containment=self.containment,
         )
 
+    def signature(self, spec: str, *, trusted: bool = False) -> Signature | None:
+        """Return what a model's file says of its tensors, read in the party's process unless it is ``trusted``.
+
+        None: the backend that opens it cannot tell.
+
+        Raises:
+            ModelError: as of `open_black_box`, or its process ends.
+        """
+        if is_own_code(spec):
+            return None
+        loader = find_loader(spec, gradients=False, trusted=trusted)
+        if getattr(loader, "signature", None) is None:
+            return None
+        if _uncontained(spec, loader, trusted=trusted) is not None:
+            return read_signature(spec)
+        child = self._process(spec, loader)
+        seconds = self.limits.opening_seconds(_size(self._files[spec]))
+        header = {"do": "signature", "spec": spec}
+        told: Signature | None = child.ask(header, seconds=seconds, origin=spec, read=told_signature)
+        return told
+
     def end(self) -> None:
         """End the process; its models cannot be asked any more."""
         if self._child is not None:
@@ -166,6 +192,7 @@ class Party:
         *,
         gradients: bool,
         images: NDArray[np.uint8] | None,
+        task: Task | None = None,
     ) -> tuple[Connection, dict[str, Any]]:
         child = self._process(spec, loader)
         size = _size(self._files[spec])
@@ -181,6 +208,7 @@ class Party:
             "mean": mean is not None,
             "images": some is not None,
             "device": self.device,
+            "task": None if task is None else dataclasses.asdict(task),
         }
         described = child.ask(
             header,

@@ -17,13 +17,14 @@ from cae_core.containment import frames
 from cae_core.containment.birth import Born, use_threads
 from cae_core.containment.pipes import read_exactly, write_all
 from cae_core.containment.starting import born_as_program
-from cae_core.contract import Contract, parse_contract
+from cae_core.contract import Contract, Task, parse_contract
 from cae_core.errors import BackendMissing, CaeError, ContractError, DataError, ModelError, first_line
 from cae_core.loaders import Device, opens
 from cae_core.models import DifferentiableModel, Model, Pullback
 from cae_core.opening.answer_table import read_answers
-from cae_core.opening.opened import open_black_box, open_white_box
+from cae_core.opening.opened import open_black_box, open_white_box, read_signature
 from cae_core.opening.readable import readable_for
+from cae_core.opening.told_signature import signature_table
 
 __all__ = ["Hint", "Server", "Told", "contract_table", "main", "serve", "told_contract"]
 
@@ -158,7 +159,8 @@ class Server:
             images = arrays[-1] if header["images"] else None
             model = open_white_box(spec, contract=contract, device=device, images=images).model
         else:
-            model = open_black_box(spec, contract=contract, device=device).model
+            task = None if header.get("task") is None else Task(**header["task"])
+            model = open_black_box(spec, contract=contract, device=device, task=task).model
         self._models[header["id"]] = model
         found: Contract | None = getattr(model, "contract", None)
         witness = getattr(model, "witness", None)
@@ -170,6 +172,11 @@ class Server:
             "witness": None if witness is None else [str(witness.name), float(witness.resolution)],
         }
         return described, () if found is None or found.mean_image is None else (found.mean_image,)
+
+    def do_signature(self, header: Mapping[str, Any], _: Arrays) -> Told:
+        """Say what a file says of its tensors."""
+        found = read_signature(header["spec"])
+        return {"signature": None if found is None else signature_table(found)}, ()
 
     def do_predict(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
         """Answer images."""

@@ -11,7 +11,7 @@ from cae_core.errors import ModelError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["files_of_onnx", "read_onnx", "says"]
+__all__ = ["files_of_onnx", "read_graph", "read_onnx", "says"]
 
 _COMMENTS = frozenset({"doc_string", "producer_name", "producer_version"})
 """Texts that nothing is computed or found by."""
@@ -33,9 +33,19 @@ def read_onnx(path: Path) -> "ModelProto":
     Raises:
         ModelError: it cannot be read, is no ONNX model, has a text that is not UTF-8, or lacks some of its weights.
     """
+    return read_graph(path, weights=True)
+
+
+def read_graph(path: Path, *, weights: bool = False) -> "ModelProto":
+    """Read an ONNX file, without the external data beside it unless its ``weights`` are wanted.
+
+    Raises:
+        ModelError: as of `read_onnx`.
+    """
     with _failures(path):
         proto = _proto(path)
-        load_external_data(proto, path)
+        if weights:
+            load_external_data(proto, path)
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{path}: this is not an ONNX model: it has no graph. Export it again.")
     _refuse_divisors(proto, path)

@@ -2,14 +2,20 @@
 
 from typing import TYPE_CHECKING
 
+from cae_core.signature import Ending
+
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["ends_in_softmax", "final_softmax", "take_off"]
+__all__ = ["ending_of", "ends_in_softmax", "final_softmax", "take_off"]
 
 _KEEP_PROBABILITIES = frozenset(
-    {"Cast", "Clip", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+    {
+        *("Cast", "Clip", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"),
+        *("QuantizeLinear", "DequantizeLinear"),
+    }
 )
+_ENDINGS: dict[str, Ending] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 _STANDARD = ("", "ai.onnx")
 _WIDE = (1, 11)
 """ONNX's numbers for float32 and float64."""
@@ -22,15 +28,21 @@ def ends_in_softmax(proto: "ModelProto") -> bool:
     """Return whether the only output is a softmax, seen through what does not turn probabilities into logits."""
     if len(proto.graph.output) != 1:
         return False
+    return ending_of(proto, proto.graph.output[0].name) == "softmax"
+
+
+def ending_of(proto: "ModelProto", output: str) -> Ending | None:
+    """Return what makes an output, seen through what does not turn probabilities into logits; None: something else."""
     makers = {name: node for node in proto.graph.node for name in node.output}
     constants = {tensor.name for tensor in proto.graph.initializer}
     constants |= {name for node in proto.graph.node if node.op_type == "Constant" for name in node.output}
-    node = makers.get(proto.graph.output[0].name)
-    while node is not None and node.op_type != "Softmax":
+    node = makers.get(output)
+    seen = 0
+    while node is not None and node.op_type not in _ENDINGS and seen <= len(makers):  # a damaged graph may be a ring
         sources = [name for name in node.input if name not in constants]
         passes = node.op_type in _KEEP_PROBABILITIES or (node.op_type in _WITH_CONSTANT and len(sources) == 1)
-        node = makers.get(sources[0]) if passes and sources else None
-    return node is not None
+        node, seen = (makers.get(sources[0]) if passes and sources else None), seen + 1
+    return None if node is None else _ENDINGS.get(node.op_type)
 
 
 def final_softmax(proto: "ModelProto") -> "NodeProto | None":

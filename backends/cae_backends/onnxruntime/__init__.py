@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Task
 from cae_core.loaders import Device
+from cae_core.signature import Signature
 
 if TYPE_CHECKING:
     from cae_backends.onnxruntime.model import OnnxRuntimeModel
@@ -25,18 +26,28 @@ class OnnxRuntimeLoader:
     folders: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     gradients: bool = False
+    takes_task: bool = True
 
-    def open(self, spec: str, *, contract: Contract | None, device: Device) -> "OnnxRuntimeModel":
+    def open(
+        self, spec: str, *, contract: Contract | None, device: Device, task: Task | None = None
+    ) -> "OnnxRuntimeModel":
         """Open the file ``spec`` on ``device``: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
 
         Raises:
             BackendMissing: ONNX Runtime is not installed.
-            ModelError: no usable file, not one image input, or no such device.
+            ModelError: no usable file, not one image input, another number of classes than the ``task`` has, or no such
+                device.
             ContractError: neither ``contract`` nor the file says what the model takes, or it does not fit.
         """
         from cae_backends.onnxruntime.model import open_with_runtime
 
-        return open_with_runtime(Path(spec), contract=contract, device=device)
+        return open_with_runtime(Path(spec), contract=contract, device=device, task=task)
+
+    def signature(self, spec: str) -> Signature:
+        """Return what the file says of its tensors; see `signature_of_onnx`."""
+        from cae_backends.onnx.signature import signature_of_onnx
+
+        return signature_of_onnx(Path(spec))
 
     def prepare(self) -> None:
         """Import ONNX Runtime.
