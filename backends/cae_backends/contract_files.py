@@ -15,6 +15,7 @@ from cae_core.errors import ContractError
 __all__ = [
     "PROGRAM_CONTRACT",
     "check_end",
+    "check_rank",
     "find_contract",
     "find_sidecar",
     "image_shape",
@@ -68,6 +69,22 @@ def check_end(contract: Contract, *, softmax: bool, origin: str) -> None:
         )
 
 
+def check_rank(contract: Contract, input_shape: Sequence[int | str | None], *, origin: str) -> None:
+    """Refuse a contract of images with three axes for a tensor that has fewer, or more; an empty shape is not known.
+
+    Raises:
+        ContractError: naming the layouts that fit.
+    """
+    rank = len(input_shape)
+    if contract.layout in ("NHWC", "NCHW") and rank not in (0, 4):
+        axes = ", ".join("?" if axis is None else str(axis) for axis in input_shape)
+        raise ContractError(
+            f"{origin}: the model takes a tensor of rank {rank}, ({axes}), and the contract's layout {contract.layout} "
+            'has rank 4. Images as rows of numbers have layout = "FLAT" (or "FLAT_NCHW"), and those without an axis of '
+            'channels "HW".'
+        )
+
+
 def image_shape(
     contract: Contract, input_shape: Sequence[int | str | None]
 ) -> tuple[int | None, int | None, int | None]:
@@ -78,7 +95,9 @@ def image_shape(
         (32, None, 3)
     """
     axes = [axis if isinstance(axis, int) and axis > 0 else None for axis in input_shape[1:]]
-    if len(axes) != 3:
+    if contract.layout == "HW" and len(axes) == 2:
+        return axes[0], axes[1], 1
+    if contract.layout not in ("NHWC", "NCHW") or len(axes) != 3:
         return None, None, None
     height, width, channels = axes if contract.layout == "NHWC" else (axes[1], axes[2], axes[0])
     return height, width, channels

@@ -5,13 +5,14 @@ channel order, resizing and class map inside its graph; only the layout stays th
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.contract import Contract
-from cae_core.errors import CaeError, ModelError, first_line
+from cae_core.contract import Contract, fitted
+from cae_core.contract.integers import limits_of
+from cae_core.errors import CaeError, ContractError, ModelError, first_line
 from cae_core.models import NO_ANSWER
 from cae_core.resize import resize_matrix
 
@@ -27,7 +28,7 @@ def absorb_contract(
     """Return the classifier with the arithmetic of ``contract`` around it, and the contract that is left.
 
     Args:
-        proto: a classifier with one input, of rank 4, and one output. Weights that an old exporter calls inputs too
+        proto: a classifier with one input and one output. Weights that an old exporter calls inputs too
             are weights.
         contract: of that input and output.
         image_shape: (h, w, k) of the canonical images that the result will take.
@@ -46,7 +47,7 @@ def absorb_contract(
             f"The model's graph cannot be joined with its contract ({first_line(exc)}). Export the model again."
         ) from exc
     left = Contract(
-        layout=contract.layout,
+        layout=_with_axes(contract).layout,
         range=(0.0, 1.0),
         output=contract.output,
         channels="GRAY" if image_shape[2] == 1 else "RGB",
@@ -152,6 +153,7 @@ def _front(contract: Contract, image_shape: tuple[int, int, int], proto: "ModelP
     from onnx import TensorProto, helper
 
     height, width, channels = image_shape
+    given, contract = contract, _with_axes(contract)
     chain = _Chain("image")
     if contract.size is not None and contract.size != (height, width):
         _resize(chain, contract, height, width)
@@ -160,10 +162,11 @@ def _front(contract: Contract, image_shape: tuple[int, int, int], proto: "ModelP
         chain.add("Gather", matrix.argmax(axis=1).astype(np.int64), axis=1 if contract.layout == "NCHW" else 3)
     contract.check_mean_image((*(contract.size or image_shape[:2]), len(matrix)))
     _normalise(chain, contract, len(matrix))
+    if given.layout != contract.layout:
+        chain.add("Reshape", None, np.array([0, *_shape_of_input(given, image_shape, proto)], np.int64))
     taken = proto.graph.input[0].type.tensor_type.elem_type
-    if contract.dtype == "uint8":
-        chain.add("Round")
-        chain.add("Clip", np.array(0, np.float32), np.array(255, np.float32))
+    if contract.takes_integers:
+        _quantise(chain, contract)
     if taken != TensorProto.FLOAT:
         chain.add("Cast", to=taken)
     chain.end("contract_image")
@@ -174,6 +177,36 @@ def _front(contract: Contract, image_shape: tuple[int, int, int], proto: "ModelP
         helper.make_tensor_value_info("contract_image", taken, None),
         proto,
     )
+
+
+def _with_axes(contract: Contract) -> Contract:
+    """Return the contract with a layout of rank 4 that has the numbers in the same order."""
+    layouts: dict[str, Literal["NHWC", "NCHW"]] = {"NCHW": "NCHW", "FLAT_NCHW": "NCHW"}
+    return contract.replace(layout=layouts.get(contract.layout, "NHWC"))
+
+
+def _shape_of_input(contract: Contract, image_shape: tuple[int, int, int], proto: "ModelProto") -> tuple[int, ...]:
+    """Return the axes, without the batch, of the tensor of a contract whose layout has not rank 4."""
+    made = contract.tensor_shape(image_shape)
+    taken = [axis.dim_value or None for axis in proto.graph.input[0].type.tensor_type.shape.dim[1:]]
+    shape = fitted(contract.layout, made, taken) if taken else made
+    if shape is None:
+        raise ContractError(
+            f"The model takes images of shape {tuple(taken)} and its contract makes {made} from these. Correct layout, "
+            "channels or size in the contract."
+        )
+    return shape
+
+
+def _quantise(chain: _Chain, contract: Contract) -> None:
+    """Append what makes whole numbers; as `cae_core.contract.integers.quantised`."""
+    if contract.scale is not None:
+        chain.add("Div", np.array(contract.scale, np.float32))
+    chain.add("Round")
+    if contract.zero_point:
+        chain.add("Add", np.array(contract.zero_point, np.float32))
+    low, high = limits_of(contract.dtype)
+    chain.add("Clip", np.array(low, np.float32), np.array(high, np.float32))
 
 
 def _resize(chain: _Chain, contract: Contract, height: int, width: int) -> None:

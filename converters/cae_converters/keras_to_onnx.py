@@ -34,7 +34,7 @@ def graph_to_onnx(graph: FrozenGraph, *, origin: str) -> "ModelProto":
         BackendMissing: tf2onnx is not installed.
         ModelError: the input's spatial size is open, or an operation cannot be converted; it is named with its node.
     """
-    if None in graph.shape[1:] or len(graph.shape) != 4:
+    if None in graph.shape[1:] or not graph.shape:
         raise ModelError(
             f"{origin}: the model takes images of any size, shape {graph.shape}, and an ONNX classifier takes one. "
             "Give size in its contract, such as size = [32, 32]."

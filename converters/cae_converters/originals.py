@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cae_backends.contract_files import image_shape
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError
@@ -93,8 +94,7 @@ def _image_shape(
     if data is not None:
         height, width, channels = data.images.shape[1:]
         return int(height), int(width), int(channels)
-    axes: Sequence[int | str | None] = taken[1:] if len(taken) == 4 else (None, None, None)
-    height, width, channels = axes if contract.layout == "NHWC" else (axes[1], axes[2], axes[0])
+    height, width, channels = image_shape(contract, taken)
     if contract.size is not None:
         height, width = contract.size
     if contract.channels is not None:

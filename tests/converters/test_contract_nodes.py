@@ -32,7 +32,7 @@ def bare(
     contract: Contract, size: tuple[int, int], channels: int, *, opset: int = 17, dtype: str = "float32"
 ) -> onnx.ModelProto:
     """A linear classifier of the model's own tensor; it has the names that a converted file has."""
-    shape = (*size, channels) if contract.layout == "NHWC" else (channels, *size)
+    shape = contract.tensor_shape((*size, channels))
     scale = float(contract.affine(channels)[0].max())
     weights = np.random.default_rng(1).normal(0, 0.3 / scale, (int(np.prod(shape)), CLASSES))
     output = contract.output
@@ -50,7 +50,7 @@ def bare(
     graph = helper.make_graph(
         nodes,
         "bare",
-        [helper.make_tensor_value_info("image", KINDS[dtype], ("n", *shape))],
+        [helper.make_tensor_value_info("image", (KINDS | {"int8": TensorProto.INT8})[dtype], ("n", *shape))],
         [helper.make_tensor_value_info(output, TensorProto.INT64 if output == "labels" else TensorProto.FLOAT, answer)],
         [numpy_helper.from_array(weights.astype(np.float32), "contract_constant_0_image")],
     )
@@ -79,8 +79,9 @@ def check(contract: Contract, image: tuple[int, int, int], *, opset: int = 17, d
     """Absorb ``contract`` once and once more, and compare both answers with the bare graph's."""
     images = random_images(image)
     x = contract.to_input(images)
-    size, channels = (x.shape[1:3], x.shape[3]) if contract.layout == "NHWC" else (x.shape[2:], x.shape[1])
-    proto = bare(contract, (int(size[0]), int(size[1])), channels, opset=opset, dtype=dtype)
+    height, width, channels = contract.model_image(image)
+    model_channels = contract.replace(channels="GRAY" if channels == 1 else "RGB")
+    proto = bare(model_channels, (height, width), channels, opset=opset, dtype=dtype)
     expected = canonical(contract, run(proto, x))
     if contract.output != "labels":
         assert expected.std(axis=0).max() > 1e-3  # the images do tell the classes apart
@@ -89,7 +90,7 @@ def check(contract: Contract, image: tuple[int, int, int], *, opset: int = 17, d
         proto, left = absorb_contract(proto, contract, image)
         onnx.checker.check_model(proto, full_check=True)
         assert left == Contract(
-            layout=contract.layout,
+            layout="NCHW" if contract.layout.endswith("NCHW") else "NHWC",
             range=(0.0, 1.0),
             output=contract.output,
             channels="GRAY" if image[2] == 1 else "RGB",
@@ -99,7 +100,7 @@ def check(contract: Contract, image: tuple[int, int, int], *, opset: int = 17, d
         found = run(proto, left.to_input(images))
         assert found.shape == expected.shape
         # what lies halfway between two float16, or two grey levels after a resize, may round to either
-        atol = 5e-3 if dtype in ("float16", "uint8") else 1e-5
+        atol = 5e-3 if dtype in ("float16", "uint8", "int8") else 1e-5
         np.testing.assert_allclose(canonical(left, found), expected, rtol=1e-4, atol=atol)
         contract = left
     assert proto.SerializeToString() != given
@@ -136,6 +137,17 @@ def drawn(seed: int) -> tuple[Contract, tuple[int, int, int], int, str]:
         image_mean = random.uniform(low, high, shape).astype(np.float32)
         contract = contract.replace(**one({}, {"mean": means}, {"mean_image": image_mean}))
     return contract, image, one(*OPSETS), dtype
+
+
+@pytest.mark.parametrize("opset", [11, 18])
+@pytest.mark.parametrize("layout", ["FLAT", "FLAT_NCHW", "HW"])
+def test_layouts_without_axes_and_quantised_inputs(layout: Any, opset: int) -> None:  # noqa: ANN401 - a literal
+    plain = Contract(layout=layout, range=(-1.0, 1.0), output="logits", size=(10, 7), resize="bilinear")
+    image = (6, 6, 1) if layout == "HW" else (6, 6, 3)
+    check(plain, image, opset=opset)
+    check(plain.replace(mean=(0.1, 0.2, 0.3)[: image[2]], classes=PARTIAL), image, opset=opset)
+    quantised = plain.replace(dtype="int8", scale=1 / 64, zero_point=-5)
+    check(quantised, image, opset=opset, dtype="int8")
 
 
 @pytest.mark.parametrize("seed", range(150))

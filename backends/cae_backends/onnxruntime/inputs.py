@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.contract_files import check_rank
 from cae_backends.onnx.external_data import shown
 from cae_core.contract import Contract
 from cae_core.contract.integers import INTEGERS
@@ -91,12 +92,7 @@ def input_dtype(path: Path, tensor: Any, contract: Contract) -> str:  # noqa: AN
     """
     if contract.input not in (None, tensor.name):
         raise ContractError(f"{path}: the contract's input is {contract.input!r}; the model's is {tensor.name!r}.")
-    if contract.layout in ("NHWC", "NCHW") and len(tensor.shape) not in (0, 4):  # 0: of unknown rank
-        raise ContractError(
-            f"{path}: the model takes a tensor of rank {len(tensor.shape)}, {list(tensor.shape)}, and the contract's "
-            f'layout {contract.layout} has rank 4. Images as rows of numbers have layout = "FLAT" (or "FLAT_NCHW"), '
-            'and those without an axis of channels "HW".'
-        )
+    check_rank(contract, tensor.shape, origin=str(path))
     dtype = dtype_of(tensor)
     if dtype == contract.dtype or (contract.dtype == "float32" and dtype in _FLOATS):
         return dtype

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.batches import images_at_once
-from cae_backends.contract_files import check_end
+from cae_backends.contract_files import check_end, check_rank, image_shape
 from cae_backends.tensorflow.endings import ends_in_softmax, without_softmax
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.programs import Linearised, Program, compile_answer, linearise
@@ -17,7 +17,7 @@ from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow, reso
 from cae_backends.tensorflow.tracing import trace_keras
 from cae_backends.tensorflow.witness import KerasWitness
 from cae_core.arrays import Floats32, Images, check_images
-from cae_core.contract import Contract
+from cae_core.contract import Contract, fitted
 from cae_core.errors import CaeError, ContractError, ModelError, first_line
 from cae_core.loaders import Device
 from cae_core.models import Predictions, Pullback
@@ -85,10 +85,7 @@ class TensorflowModel:
     @property
     def image_shape(self) -> tuple[int | None, int | None, int | None]:
         """(h, w, k) of the canonical images that the graph takes; None: any."""
-        if len(self._shape) != 4:
-            return None, None, None
-        first, second, third = self._shape[1:]
-        return (first, second, third) if self.contract.layout == "NHWC" else (second, third, first)
+        return image_shape(self.contract, self._shape)
 
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.
@@ -124,6 +121,11 @@ class TensorflowModel:
             x = self._upload(images)
             scores, residuals = self._linearised.forward(x)
             raw = self._raw(scores, len(x))
+        if raw.shape[1] == 1:
+            raise ModelError(
+                f"{self._origin}: the model answers one score an image, and a white box has one for each class. Export "
+                "it with the two outputs 1 - p and p."
+            )
         logits = self.contract.to_canonical(raw[: shape[0]].copy())
 
         def pull_back(gradient: Floats32) -> Floats32:
@@ -154,19 +156,23 @@ class TensorflowModel:
         if self._fixed_batch is not None and len(x) < self._fixed_batch:
             x = np.concatenate([x, np.repeat(x[-1:], self._fixed_batch - len(x), axis=0)])
         wanted = self._shape[1:]
-        if any(size not in (None, found) for size, found in zip(wanted, x.shape[1:], strict=False)):
+        shape = fitted(self.contract.layout, x.shape[1:], wanted) if self._shape else x.shape[1:]
+        if shape is None:
             expected = ", ".join("any" if size is None else str(size) for size in wanted)
             raise ContractError(
                 f"{self._origin}: the model takes images of shape ({expected}) and its contract makes {x.shape[1:]} "
                 "from these. Correct layout, channels or size in the contract, or name a resize rule."
             )
-        return load_tensorflow().constant(x.copy())  # a copy: the caller may go on changing its own array
+        # a copy: the caller may go on changing its own array
+        given = x.reshape(len(x), *shape).astype(x.dtype if self.contract.takes_integers else np.float32)
+        return load_tensorflow().constant(given)
 
     def _raw(self, scores: Any, n: int) -> NDArray[Any]:  # noqa: ANN401 - a tensor
         raw: NDArray[Any] = scores.numpy()
         labels, classes = self.contract.output == "labels", self.contract.classes
         width = raw.shape[1] if raw.ndim == 2 else None
-        fits = width in (None, 1) if labels else width is not None and width == len(classes or range(width))
+        several = 2 if width == 1 else width  # one score is of two classes
+        fits = width in (None, 1) if labels else several is not None and several == len(classes or range(several))
         if raw.ndim not in (1, 2) or len(raw) != n or not fits:
             expected = f"({n},)" if labels else f"({n}, {len(classes) if classes else 'classes'})"
             raise ModelError(
@@ -178,8 +184,10 @@ class TensorflowModel:
     def _check_differentiable(self) -> None:
         if self.contract.output == "labels":
             raise ModelError("A model that answers labels only has no gradient. Use one that answers logits.")
-        if self.contract.dtype == "uint8":
-            raise ModelError("A model that takes uint8 has no gradient. Use one whose graph begins with float32.")
+        if self.contract.takes_integers:
+            raise ModelError(
+                f"A model that takes {self.contract.dtype} has no gradient. Use one whose graph begins with float32."
+            )
         if self._quantised:
             raise ModelError(
                 f"{self._origin}: the network computes in 8-bit integers, which have no gradient. Use the model that "
@@ -209,12 +217,13 @@ class TensorflowModel:
 
 def _check_input(graph: FrozenGraph, contract: Contract, origin: str) -> None:
     floats = graph.dtype in ("float16", "float32", "float64", "bfloat16")
-    if len(graph.shape) not in (0, 4) or not (floats or graph.dtype == "uint8"):
+    if not (floats or graph.dtype == "uint8"):
         raise ModelError(
-            f"{origin}: a classifier of images takes one float or uint8 tensor of rank 4; "
+            f"{origin}: a classifier of images takes one float or uint8 tensor; "
             f"found {graph.dtype} {graph.shape}. Export it with such an input."
         )
-    if (graph.dtype == "uint8") != (contract.dtype == "uint8"):
+    check_rank(contract, graph.shape, origin=origin)
+    if contract.dtype != "uint8" if graph.dtype == "uint8" else contract.takes_integers:
         remedy = 'dtype = "uint8", range = [0, 255]' if graph.dtype == "uint8" else 'dtype = "float32"'
         raise ContractError(f"{origin}: the model takes {graph.dtype} and its contract {contract.dtype}; say {remedy}.")
     if contract.input is not None and contract.input != graph.input.partition(":")[0]:

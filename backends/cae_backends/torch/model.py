@@ -115,8 +115,10 @@ class TorchModel:
         """
         if self.contract.output == "labels":
             raise ModelError("A model that answers labels only has no gradient. Use one that answers logits.")
-        if self.contract.dtype == "uint8":
-            raise ModelError("A model that takes uint8 has no gradient. Use one whose graph begins with float32.")
+        if self.contract.takes_integers:
+            raise ModelError(
+                f"A model that takes {self.contract.dtype} has no gradient. Use one whose graph begins with float32."
+            )
 
     def _raw(self, images: Images) -> NDArray[np.float32]:
         with torch.no_grad(), exact_float32():

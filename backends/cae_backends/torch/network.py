@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from cae_core.arrays import Floats32, Images, as_unit_float, check_images
 from cae_core.contract import SMALLEST_PROBABILITY, Contract
+from cae_core.contract.integers import limits_of
+from cae_core.contract.layouts import tensor_shape
 from cae_core.errors import ModelError, first_line
 from cae_core.models import Pullback
 from cae_core.resize import resize_matrix
@@ -60,11 +62,18 @@ class ContractInput(nn.Module):
         if self.mean_image is not None:
             low, high = self.contract.range  # scale = (high - low) / std
             x = x - self.mean_image * _constant(scale / np.float32(high - low), x)
-        if self.contract.layout == "NCHW":
+        _, height, width, channels = x.shape
+        if self.contract.layout in ("NCHW", "FLAT_NCHW"):
             x = x.permute(0, 3, 1, 2)
-        if self.contract.dtype == "uint8":
-            x = x.round().clamp(0, 255).to(torch.uint8)
+        x = x.reshape(len(x), *tensor_shape(self.contract.layout, (height, width, channels)))
+        if self.contract.takes_integers:
+            x = self._quantised(x)
         return x.contiguous()
+
+    def _quantised(self, x: Tensor) -> Tensor:
+        contract, (low, high) = self.contract, limits_of(self.contract.dtype)
+        stretched = x if contract.scale is None else x / contract.scale
+        return (stretched.round() + (contract.zero_point or 0)).clamp(low, high).to(getattr(torch, contract.dtype))
 
     def _resize(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
@@ -117,7 +126,7 @@ class ContractedNetwork(nn.Module):
         x = self.input(torch.cat([images, images.new_zeros(1, *images.shape[1:])]) if empty else images)
         x = x if self._dtype is None else x.to(self._dtype)
         try:
-            answer = self.module(x.contiguous(memory_format=self._memory_format))
+            answer = self.module(x.contiguous(memory_format=self._memory_format) if x.ndim == 4 else x)
         except Exception as exc:  # whatever a foreign module raises, its file or its contract is at fault
             raise ModelError(
                 f"{self._named} fails on its input of shape {tuple(x.shape)} and dtype {_name(x.dtype)} "

@@ -16,6 +16,7 @@ from cae_backends.training.keras_network import KerasNetwork
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import Step
 from cae_core.contract import SMALLEST_PROBABILITY, Contract
+from cae_core.contract.layouts import tensor_shape
 from cae_core.errors import ModelError, OptionError
 from cae_core.resize import resize_matrix
 
@@ -102,6 +103,8 @@ def _taken(images: Any, contract: Contract) -> Any:  # noqa: ANN401 - tensors
     if contract.mean_image is not None:
         low, high = contract.range
         x = x - contract.mean_image * (scale / np.float32(high - low))
-    if contract.layout == "NCHW":
+    shape = tensor_shape(contract.layout, tuple(x.shape[1:]))
+    if contract.layout in ("NCHW", "FLAT_NCHW"):
         x = tf.transpose(x, (0, 3, 1, 2))
+    x = tf.reshape(x, (-1, *shape))
     return tf.cast(tf.clip_by_value(tf.round(x), 0, 255), tf.uint8) if contract.dtype == "uint8" else x

@@ -94,6 +94,49 @@ def test_channels_first() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("layout", "axes", "order"),
+    [
+        ("FLAT", (192,), (1, 2, 3)),
+        ("FLAT", (192, 1), (1, 2, 3)),
+        ("FLAT_NCHW", (192,), (2, 3, 1)),
+        ("HW", (8, 24), None),
+    ],
+)
+def test_inputs_without_axes(layout: Any, axes: tuple[int, ...], order: tuple[int, ...] | None) -> None:  # noqa: ANN401
+    """The same network behind a reshape of its flat input; ``order`` brings its axes to height, width, channels."""
+    taken = keras.Input(axes)
+    shape = (3, 8, 8) if layout == "FLAT_NCHW" else (8, 8, 3)
+    ordered = keras.layers.Reshape(shape)(taken)
+    network = convnet(0)
+    if order is not None:
+        ordered = keras.layers.Permute(order)(ordered)
+    images = IMAGES.reshape(6, 8, 24, 1) if layout == "HW" else IMAGES
+    model = wrap(keras.Model(taken, network(ordered)), NHWC.replace(layout=layout))
+    check_differentiable(model, images)
+    expected = wrap(convnet(0)).vjp(as_unit_float(IMAGES))[0]
+    np.testing.assert_allclose(model.vjp(as_unit_float(images))[0], expected, atol=1e-5)
+
+
+def test_one_score_is_answered_and_has_no_gradient() -> None:
+    taken = keras.Input((8, 8, 3))
+    score = keras.layers.Dense(1, activation="sigmoid", kernel_initializer="random_normal")(
+        keras.layers.Flatten()(taken)
+    )
+    network = keras.Model(taken, score)
+    model = wrap(network, TOLD)
+    told = np.asarray(network(as_unit_float(IMAGES)))
+    np.testing.assert_allclose(model.predict(IMAGES).probabilities, np.concatenate([1 - told, told], axis=1), atol=1e-6)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="one score an image"):
+        model.vjp(as_unit_float(IMAGES))
+
+
+def test_a_layout_of_another_rank_is_refused() -> None:
+    flat = keras.Model(taken := keras.Input((192,)), keras.layers.Dense(5)(taken))
+    with pytest.raises(ContractError, match=r'a tensor of rank 2, \(\?, 192\).*layout = "FLAT"'):
+        wrap(flat)
+
+
 def test_uint8_models_predict_and_have_no_gradient() -> None:
     pixels = keras.Input((8, 8, 3), dtype="uint8")
     scaled = keras.layers.Rescaling(1 / 255)(keras.ops.cast(pixels, "float32"))

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -72,6 +72,8 @@ CONTRACTS = {
         channels="RGB", mean_image=np.linspace(0, 1, 192, dtype=np.float32).reshape(8, 8, 3), std=(0.5,)
     ),
     "class map": NCHW.replace(classes=(3, -1, 0, 2, 1)),
+    "flat": NCHW.replace(layout="FLAT", range=(-1.0, 1.0)),
+    "flat, channels first": NCHW.replace(layout="FLAT_NCHW", mean=(0.4, 0.5, 0.6)),
 }
 
 
@@ -81,14 +83,27 @@ class ChannelsLast(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> object:
-        return self.module(x.permute(0, 3, 1, 2))
+        return self.module(x.reshape(-1, 8, 8, 3).permute(0, 3, 1, 2))
+
+
+class Unflat(ChannelsLast):
+    def forward(self, x: Tensor) -> object:
+        return self.module(x.reshape(-1, 3, 8, 8))
+
+
+TAKEN: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "NCHW": lambda net: net,
+    "NHWC": ChannelsLast,
+    "FLAT": ChannelsLast,
+    "FLAT_NCHW": Unflat,
+}
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_conformance(name: str) -> None:
     contract = CONTRACTS[name]
     net = convnet(0)
-    model = TorchModel(ChannelsLast(net) if contract.layout == "NHWC" else net, contract=contract, device="cpu")
+    model = TorchModel(TAKEN[contract.layout](net), contract=contract, device="cpu")
     images = np.random.default_rng(1).integers(0, 256, (5, 11, 9, 3), dtype=np.uint8) if contract.resize else IMAGES
     assert isinstance(model, DifferentiableModel)
     assert isinstance(model, GroupableModel)
@@ -118,6 +133,15 @@ def test_the_contract_agrees_with_the_core(name: str, shape: tuple[int, int, int
     v = np.random.default_rng(3).standard_normal(tensor.shape).astype(np.float32)
     (gradient,) = torch.autograd.grad(tensor, leaf, torch.tensor(v))
     np.testing.assert_allclose(gradient.numpy(), contract.pull_back(v, x.shape), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+def test_quantised_models_get_the_numbers_of_the_core(dtype: Literal["uint8", "int8", "int32"]) -> None:
+    contract = Contract(layout="HW", range=(0.0, 1.0), output="logits", dtype=dtype, scale=1 / 200, zero_point=-3 % 128)
+    grey = np.ascontiguousarray(as_float(IMAGES)[..., :1])
+    tensor = ContractInput(contract)(torch.tensor(grey)).numpy()
+    assert tensor.dtype == dtype
+    np.testing.assert_array_equal(tensor, contract.to_input(grey))
 
 
 def test_uint8_models_get_the_pixels_and_have_no_gradient() -> None:
