@@ -64,6 +64,10 @@ _EXTRAS = {
             "print('runs on', 'cpu' if 'CPU' in resolve_device('auto') else 'gpu')"
         ),
     ),
+    "tflite": (
+        "suspects (TFLite)",
+        "from cae_backends.tflite.runtime import load_runtime; load_runtime(); print('runs on', 'cpu')",
+    ),
     "digits": ("digits and scikit-learn", "import sklearn, skl2onnx"),
     "data": ("data by name", "import pooch"),
     "images": ("folders of images", "import PIL.Image"),

@@ -122,6 +122,11 @@ def check_suffixes(source: Path, target: Path) -> None:
     told = None if known else refusal(source)
     if told is not None:
         raise ModelError(told)
+    if suffixes[0] == ".tflite":
+        raise ModelError(
+            f"{source}: cae does not convert TFLite files; it verifies them as they are. Where you want ONNX: python "
+            f"-m tf2onnx.convert --tflite {source} --output {target.with_suffix('.onnx')} --opset 17."
+        )
     if not known or suffixes[1] not in (".onnx", ".pt2") or suffixes == (".pt2", ".pt2"):
         raise ModelError(
             f"{source} cannot be converted to {target}: name a result that ends in .onnx (from Keras, SavedModel, "

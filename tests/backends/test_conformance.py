@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cae_backends.tensorflow.runtime import load_keras
+from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
+from cae_backends.tflite.runtime import silent
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
@@ -44,7 +45,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def keras_file(file: Path) -> Path:
-    """The same network in Keras, which takes the channels last."""
+    """The same network in Keras, which takes the channels last; and converted to TFLite beside it."""
     layers = keras.layers
     network = keras.Sequential(
         [
@@ -65,6 +66,10 @@ def keras_file(file: Path) -> Path:
     path = file.with_suffix(".keras")
     with saving():
         network.save(path)
+    with silent():  # the converter tells on stderr what it does
+        network.export(path.with_suffix(""), verbose=False)
+        converter = load_tensorflow().lite.TFLiteConverter.from_saved_model(str(path.with_suffix("")))
+        path.with_suffix(".tflite").write_bytes(converter.convert())
     return path
 
 
@@ -79,7 +84,7 @@ def network_in_torch() -> nn.Sequential:
     return net.eval()
 
 
-BACKENDS = ["onnxruntime", "tensorflow", "torch"]
+BACKENDS = ["onnxruntime", "tensorflow", "tflite", "torch"]
 
 
 def test_every_backend_is_installed() -> None:
@@ -88,8 +93,9 @@ def test_every_backend_is_installed() -> None:
 
 def open_with(backend: str, file: Path, keras_file: Path, contract: Contract) -> tuple[Loader, Model]:
     (loader,) = (loader for loader in installed_loaders() if loader.name == backend)
-    if backend == "tensorflow":
-        return loader, loader.open(str(keras_file), contract=contract.replace(layout="NHWC"), device="cpu")
+    if backend in ("tensorflow", "tflite"):
+        path = keras_file.with_suffix(".keras" if backend == "tensorflow" else ".tflite")
+        return loader, loader.open(str(path), contract=contract.replace(layout="NHWC"), device="cpu")
     return loader, loader.open(str(file), contract=contract, device="cpu")
 
 

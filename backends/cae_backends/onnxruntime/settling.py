@@ -13,7 +13,7 @@ from cae_core.contract.answers import scores_of
 from cae_core.errors import ContractError
 from cae_core.models import NO_ANSWER
 
-__all__ = ["check_probabilities", "settled"]
+__all__ = ["check_probabilities", "check_width", "settled"]
 
 _OUTSIDE = 0.01
 """How far a probability may lie outside of 0 to 1: float16, and scales of quantisers that do not end at 1.
@@ -43,13 +43,19 @@ def settled(path: Path, contract: Contract, output: Any, task: Task | None, *, n
         contract = contract.for_task(task)
         width = width_of(output)
         if width is not None and contract.output != "labels":
-            _check_width(path, contract, max(width, 2), task)
+            check_width(path, contract, max(width, 2), task)
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
     return contract
 
 
-def _check_width(path: Path, contract: Contract, width: int, task: Task | None) -> None:
+def check_width(path: Path, contract: Contract, width: int, task: Task | None) -> None:
+    """Hold the number of a model's outputs against its contract's and the task's classes.
+
+    Raises:
+        ModelError: the model has another number of classes than the task.
+        ContractError: the contract's classes are not as many.
+    """
     if contract.classes is not None:
         contract.to_canonical(np.zeros((1, width), np.float32))
         width = sum(place != NO_ANSWER for place in contract.classes)

@@ -1,0 +1,70 @@
+"""The interpreter of TFLite files: LiteRT's where it is installed, else the one that TensorFlow brings."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+from cae_core.errors import BackendMissing, first_line
+
+__all__ = ["Runtime", "load_runtime", "silent"]
+
+_WAYS = (
+    'Install one: pip install "cae-fingerprint[tflite]"; or convert the file where TensorFlow is: python -m '
+    "tf2onnx.convert --tflite MODEL.tflite --output MODEL.onnx --opset 17, and verify the ONNX file."
+)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs TFLite files here.
+
+    Attributes:
+        name: with its release, such as ``"ai-edge-litert 2.3.0"``.
+        interpreter: makes an interpreter of ``model_content``, the bytes of a file.
+    """
+
+    name: str
+    interpreter: Callable[..., Any]
+
+
+@lru_cache(maxsize=1)
+def load_runtime() -> Runtime:
+    """Import the interpreter.
+
+    Raises:
+        BackendMissing: there is none, or it cannot be imported.
+    """
+    if find_spec("ai_edge_litert") is not None:
+        try:
+            module = importlib.import_module("ai_edge_litert.interpreter")
+        except ImportError as exc:
+            raise BackendMissing(f"LiteRT cannot be imported ({first_line(exc)}). {_WAYS}") from exc
+        return Runtime(f"ai-edge-litert {version('ai-edge-litert')}", module.Interpreter)
+    if find_spec("tensorflow") is None:
+        raise BackendMissing(f"Nothing is installed that runs TFLite files (ai-edge-litert, or TensorFlow). {_WAYS}")
+    from cae_backends.tensorflow.runtime import load_tensorflow
+
+    tf = load_tensorflow()
+    with silent():  # it warns that LiteRT will take its place
+        return Runtime(f"tensorflow {tf.__version__}", tf.lite.Interpreter)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Drop what the interpreter's native code writes to stderr: which delegate it has, and what failed, twice."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - no path, a device
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
