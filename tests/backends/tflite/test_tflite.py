@@ -42,10 +42,10 @@ class Largest(Layer):  # type: ignore[misc] # untyped
         return shape[:1]
 
 
-def classifier(end: str | None = "softmax", batch: int | None = None, *, labels: bool = False) -> Any:  # noqa: ANN401
+def classifier(end: str | None = "softmax", *, labels: bool = False) -> Any:  # noqa: ANN401
     keras.utils.set_random_seed(1)
     layers = keras.layers
-    given = keras.Input(batch_shape=(batch, 8, 8, 1))
+    given = keras.Input((8, 8, 1))
     hidden = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(given))
     told = layers.Dense(10, activation=end)(hidden)
     return keras.Model(given, Largest()(told) if labels else told)
@@ -53,10 +53,9 @@ def classifier(end: str | None = "softmax", batch: int | None = None, *, labels:
 
 def converted(folder: Path, name: str) -> bytes:
     """Return the network as a file: float, quantised in part, quantised with input and output, or with labels."""
-    network = classifier(
-        None if name == "logits" else "softmax", 4 if name == "fixed" else None, labels=name == "labels"
-    )
-    network.export(folder / name, verbose=False)
+    network = classifier(None if name == "logits" else "softmax", labels=name == "labels")
+    batch = [keras.InputSpec(shape=(4, 8, 8, 1), dtype="float32")] if name == "fixed" else None
+    network.export(folder / name, verbose=False, input_signature=batch)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / name))
     if name in ("dynamic", *WHOLE):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
