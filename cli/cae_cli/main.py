@@ -24,6 +24,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 COMMANDS = (
     "demo",
     "convert",
+    "contract",
     "generate",
     "calibrate",
     "verify",
