@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.contract import Contract
+from cae_core.contract import Contract, parse_contract
 from cae_core.contract_search.normalisations import NORMALISATIONS, Normalisation, normalisations_of
 from cae_core.errors import ContractError, ModelError
 from cae_core.resize import RESIZE_RULES
@@ -47,6 +47,17 @@ class _Shape:
     size: tuple[int, int] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """One combination: a reading of the shape, a normalisation, an order of channels, an output's name and kind."""
+
+    shape: _Shape
+    way: Normalisation
+    order: str | None
+    output: str | None
+    kind: str
+
+
 def candidates_of(
     signature: Signature, images: NDArray[np.uint8], classes: int, *, origin: str
 ) -> tuple[Candidate, ...]:
@@ -71,10 +82,11 @@ def candidates_of(
             f"{'channel' if channels == 1 else 'channels'}. Is it a model of this task? Name other data (--data)."
         )
     outputs = _outputs(signature.outputs, classes, origin)
-    ways = tuple(_scaled(tensor, (*NORMALISATIONS, *normalisations_of(images))))
     found = [
-        _candidate(shape, way, order, name, kind, tensor, (height, width, channels))
-        for way in ways
+        _candidate(
+            _Choice(shape=shape, way=way, order=order, output=name, kind=kind), tensor, (height, width, channels)
+        )
+        for way in _scaled(tensor, (*NORMALISATIONS, *normalisations_of(images)))
         for shape in shapes
         if way.fits(shape.channels)
         for order in _orders(shape.channels, channels)
@@ -97,28 +109,32 @@ def resized(candidate: Candidate) -> tuple[Candidate, ...]:
 def _image_input(signature: Signature, origin: str) -> TensorSign:
     if not signature.inputs:
         raise ModelError(f"{origin}: it has no input: a classifier has one, its images.")
-    if len(signature.inputs) > 1:
+    first, *others = signature.inputs
+    if others:
         named = ", ".join(_shown(tensor) for tensor in signature.inputs)
         raise ModelError(f"{origin}: its inputs are {named}; a classifier has one. Export it without the others.")
-    return signature.inputs[0]
+    return first
 
 
 def _shapes(tensor: TensorSign, image: tuple[int, int, int]) -> Iterator[_Shape]:
     """Yield the readings of a shape whose channels can be made of the image's."""
-    axes = None if tensor.shape is None else [x if isinstance(x, int) and x > 0 else None for x in tensor.shape[1:]]
+    unknown: list[int | None] = [None, None, None]
+    axes = unknown if tensor.shape is None else [_fixed(axis) for axis in tensor.shape[1:]]
     possible = (1, 3) if image[2] == 1 else (3,)
-    if axes is None or len(axes) == 3:
-        for layout in ("NCHW", "NHWC"):
-            *size, channels = axes or (None, None, None)
-            if layout == "NCHW":
-                channels, *size = axes or (None, None, None)
-            yield from (_Shape(layout=layout, channels=k, size=_size(size)) for k in possible if channels in (k, None))
-    elif len(axes) == 2 and axes[0] not in _COLOURS and axes[1] not in _COLOURS and 1 in possible:
-        yield _Shape(layout="HW", channels=1, size=_size(axes))
+    if len(axes) == 3:
+        for layout, (height, width, channels) in (("NCHW", (*axes[1:], axes[0])), ("NHWC", axes)):
+            fitting = [k for k in possible if channels in (k, None)]
+            yield from (_Shape(layout=layout, channels=k, size=_size(height, width)) for k in fitting)
+    elif len(axes) == 2 and 1 in possible and not {*axes} & {*_COLOURS}:
+        yield _Shape(layout="HW", channels=1, size=_size(*axes))
     yield from _flat(axes, image, possible)
 
 
-def _flat(axes: Sequence[int | None] | None, image: tuple[int, int, int], possible: Sequence[int]) -> Iterator[_Shape]:
+def _fixed(axis: int | str | None) -> int | None:
+    return axis if isinstance(axis, int) and axis > 0 else None
+
+
+def _flat(axes: Sequence[int | None], image: tuple[int, int, int], possible: Sequence[int]) -> Iterator[_Shape]:
     """Yield the readings of a row of numbers, also where further axes of 1 stand around it."""
     if not axes or len(axes) > 2 or (len(axes) == 2 and 1 not in axes):
         return
@@ -135,8 +151,7 @@ def _square(count: int | None, channels: int) -> tuple[int, int] | None:
     return (side, side) if side and side * side * channels == count else None
 
 
-def _size(axes: Sequence[int | None]) -> tuple[int, int] | None:
-    height, width = axes
+def _size(height: int | None, width: int | None) -> tuple[int, int] | None:
     return None if height is None or width is None else (height, width)
 
 
@@ -161,9 +176,7 @@ def _orders(wanted: int, given: int) -> tuple[str | None, ...]:
     return ("RGB",) if wanted == 3 else (None,)
 
 
-def _outputs(
-    outputs: Sequence[TensorSign], classes: int, origin: str
-) -> tuple[tuple[str | None, str], ...]:
+def _outputs(outputs: Sequence[TensorSign], classes: int, origin: str) -> tuple[tuple[str | None, str], ...]:
     """Return name and kind of the outputs that may be read; None: the only one that can be meant."""
     fitting = [(x, _kind(x, classes)) for x in outputs]
     scores = [(x, kind) for x, kind in fitting if kind not in (None, "labels")]
@@ -172,8 +185,8 @@ def _outputs(
     if not chosen:
         named = ", ".join(_shown(x) for x in outputs) or "nothing"
         raise ContractError(
-            f"{origin}: it answers {named}, and the data have {classes} classes. Is it a model of this task? Name other "
-            "data (--data), or export the model with a score for each class."
+            f"{origin}: it answers {named}, and the data have {classes} classes. Is it a model of this task? "
+            "Name other data (--data), or export the model with a score for each class."
         )
     alone = len(chosen) == 1
     return tuple((None if alone else x.name, str(kind)) for x, kind in chosen)
@@ -199,34 +212,28 @@ def _width(shape: tuple[int | str | None, ...]) -> int | None:
     return int(axes[0] or 1) if axes else 1
 
 
-def _candidate(
-    shape: _Shape,
-    way: Normalisation,
-    order: str | None,
-    output: str | None,
-    kind: str,
-    tensor: TensorSign,
-    image: tuple[int, int, int],
-) -> Candidate:
+def _candidate(choice: _Choice, tensor: TensorSign, image: tuple[int, int, int]) -> Candidate:
+    way, order, shape = choice.way, choice.order, choice.shape
     size = None if shape.size in (None, image[:2]) else shape.size
     turned = slice(None, None, -1 if order == "BGR" else 1)
     fields = {
         "layout": shape.layout,
         "range": way.range,
-        "output": kind,
+        "output": choice.kind,
         "channels": order,
         "size": size,
         "resize": None if size is None else FIRST_RULE,
         "mean": way.mean[turned] or None,
         "std": way.std[turned] or None,
-        "output_name": output,
+        "output_name": choice.output,
         **_numbers(tensor),
     }
-    words = [shape.layout, way.words, *([order] if order == "BGR" else []), *([output] if output else [])]
-    return Candidate(contract=Contract(**fields), words=", ".join(words))
+    stated = {name: value for name, value in fields.items() if value is not None}
+    words = [shape.layout, way.words, *(["BGR"] if order == "BGR" else []), *([choice.output] if choice.output else [])]
+    return Candidate(contract=parse_contract(stated, origin=tensor.name), words=", ".join(words))
 
 
-def _numbers(tensor: TensorSign) -> dict[str, object]:
+def _numbers(tensor: TensorSign) -> dict[str, str | float | int]:
     if tensor.dtype in _FLOATS:
         return {}
     if tensor.scale is None:

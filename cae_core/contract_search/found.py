@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from cae_core.contract import Contract
 from cae_core.foreign_text import visible
@@ -72,5 +73,5 @@ def contract_text(found: ContractFound) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: object) -> str:
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=True)
+def _toml(value: Any) -> str:  # noqa: ANN401 - the fields have different types
+    return json.dumps(value, ensure_ascii=True)

@@ -1,7 +1,7 @@
 """How images are turned into numbers in practice: ranges, means and deviations that published training code uses.
 
 All are in units of [0, 1] or [0, 255] per channel, red first. Sources: the transforms of torchvision's reference
-training and of its ImageNet weights; ``keras.applications.imagenet_utils.preprocess_input`` ("tf", "torch", "caffe"); the
+training and of its ImageNet weights; ``preprocess_input`` of Keras' applications ("tf", "torch", "caffe"); the
 per-channel statistics of the training sets of CIFAR-10, CIFAR-100, MNIST and Fashion-MNIST, of which two deviations for
 CIFAR-10 are in use: over all pixels, and the mean over images of each image's own.
 """
@@ -35,19 +35,21 @@ class Normalisation:
         return all(len(values) in (0, 1, channels) for values in (self.mean, self.std))
 
 
+_CIFAR_10 = (0.4914, 0.4822, 0.4465)
+
 NORMALISATIONS = (
     Normalisation(words="0 to 1", range=(0, 1)),
     Normalisation(words="0 to 255", range=(0, 255)),
     Normalisation(words="-1 to 1", range=(-1, 1)),
     Normalisation(words="ImageNet", range=(0, 1), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-    Normalisation(words="CIFAR-10", range=(0, 1), mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
-    Normalisation(words="CIFAR-10 (image's)", range=(0, 1), mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
+    Normalisation(words="CIFAR-10", range=(0, 1), mean=_CIFAR_10, std=(0.2470, 0.2435, 0.2616)),
+    Normalisation(words="CIFAR-10 (image's)", range=(0, 1), mean=_CIFAR_10, std=(0.2023, 0.1994, 0.2010)),
     Normalisation(words="CIFAR-100", range=(0, 1), mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
     Normalisation(words="MNIST", range=(0, 1), mean=(0.1307,), std=(0.3081,)),
     Normalisation(words="Fashion-MNIST", range=(0, 1), mean=(0.2860,), std=(0.3530,)),
     Normalisation(words="-0.5 to 0.5", range=(-0.5, 0.5)),
     Normalisation(words="less ImageNet's mean, 0 to 255", range=(0, 255), mean=(123.68, 116.779, 103.939)),
-    Normalisation(words="less CIFAR-10's mean", range=(0, 1), mean=(0.4914, 0.4822, 0.4465)),
+    Normalisation(words="less CIFAR-10's mean", range=(0, 1), mean=_CIFAR_10),
     Normalisation(words="-128 to 127", range=(-128, 127)),
 )
 """The frequent ones first: of contracts that are alike, the first is written."""

@@ -13,6 +13,7 @@ from cae_core.contract_search.elimination import STAGES
 from cae_core.contract_search.found import ContractFound, contract_text
 from cae_core.contract_search.search import search_contract
 from cae_core.dataset import ImageSet
+from cae_core.errors import ModelError
 from cae_core.files.storage import write_new
 from cae_core.loaders import Device
 from cae_core.models import Model
@@ -64,9 +65,12 @@ def find_contract(
 
     try:
         signature = party.signature(name, trusted=trusted)
-        found = search_contract(
-            signature, opening, images, origin=name, sha256=files.digest, progress=progress
-        )
+        if signature is None:
+            raise ModelError(
+                f"{name}: what opens such models does not tell their tensors, by which contracts are tried. "
+                "State its contract (--contract)."
+            )
+        found = search_contract(signature, opening, images, origin=name, sha256=files.digest, progress=progress)
     finally:
         party.end()
     files.check_unchanged()

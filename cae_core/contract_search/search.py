@@ -43,7 +43,7 @@ class Questioner:
 
     opening: Opening
     images: ImageSet
-    refused: dict[str, CaeError] = field(default_factory=dict)
+    refused: dict[str, CaeError] = field(default_factory=dict[str, CaeError])
 
     def labels(self, contract: Contract, start: int, stop: int) -> Labels:
         """Return the labels of images [start, stop); `NO_ANSWER` for each where it cannot be asked so."""

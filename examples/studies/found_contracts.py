@@ -13,13 +13,14 @@ import dataclasses
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cae_backends.datasets import open_data
-from cae_core.contract import Contract
+from cae_core.contract import Contract, parse_contract
 from cae_core.contract_search.found import ContractFound
 from cae_core.contract_search.of_file import find_contract
 from cae_core.dataset import ImageSet
@@ -90,7 +91,7 @@ def main() -> None:
 def _judge(member: PoolMember, number: int, rng: np.random.Generator, data: ImageSet, folder: Path) -> Judged:
     way = WAYS[number % len(WAYS)]
     fields = {"layout": str(rng.choice(LAYOUTS)), "output": str(rng.choice(OUTPUTS)), **way}
-    true = Contract(**fields)
+    true = parse_contract(fields, origin="the study")
     path = folder / f"model-{number:03d}.onnx"
     onnx.save(_wanting(onnx.load(str(member.path)), true, data.images.shape[1:]), str(path))
     started = time.perf_counter()
@@ -101,7 +102,9 @@ def _judge(member: PoolMember, number: int, rng: np.random.Generator, data: Imag
         images = data.images[-COMPARED:]
         labels = [open_model(path, contract=contract).predict(images).labels for contract in (true, found.contract)]
         agreement = float((labels[0] == labels[1]).mean())
-    made = Judged(member.name, true, found, agreement, found.contract is not None and _same(true, found.contract), seconds)
+    made = Judged(
+        member.name, true, found, agreement, found.contract is not None and _same(true, found.contract), seconds
+    )
     best = found.tried[0]
     told = f"found {best.words} ({best.accuracy:.3f} of {best.images})" if found.contract else found.why
     print(f"{made.outcome}\t{agreement}\t{seconds:.1f} s\t{member.architecture}\t{_words(true)}\t{told}", flush=True)
@@ -119,17 +122,18 @@ def _words(contract: Contract) -> str:
 
 
 def _wanting(model: onnx.ModelProto, contract: Contract, image: tuple[int, ...]) -> onnx.ModelProto:
-    """Return the model, which takes NCHW in [0, 1] and answers logits, so that it wants and answers as in ``contract``."""
+    """Return the model, which takes NCHW in [0, 1] and answers logits, so that it is asked by ``contract``."""
     graph = model.graph
     del model.metadata_props[:]
     height, width, channels = image
     old, logits = graph.input[0].name, graph.output[0].name
     scale, shift = contract.affine(channels)
     turned = slice(None, None, -1 if contract.channels == "BGR" else 1)
-    nodes, now = [], "wanted"
+    nodes: list[onnx.NodeProto] = []
+    now = "wanted"
     shape: list[int | str] = ["n", channels, height, width]
 
-    def then(operator: str, *inputs: str, **attributes: object) -> None:
+    def then(operator: str, *inputs: str, **attributes: Any) -> None:  # noqa: ANN401 - an operator's own
         nonlocal now
         name = f"before_{len(nodes)}"
         nodes.append(helper.make_node(operator, [now, *inputs], [name], **attributes))
@@ -169,8 +173,10 @@ def _wanting(model: onnx.ModelProto, contract: Contract, image: tuple[int, ...])
 
 def _answering(graph: onnx.GraphProto, logits: str, output: str) -> None:
     labels = output == "labels"
-    operator, attributes = ("ArgMax", {"axis": 1, "keepdims": 0}) if labels else ("Softmax", {"axis": 1})
-    graph.node.append(helper.make_node(operator, [logits], ["answer"], **attributes))
+    if labels:
+        graph.node.append(helper.make_node("ArgMax", [logits], ["answer"], axis=1, keepdims=0))
+    else:
+        graph.node.append(helper.make_node("Softmax", [logits], ["answer"], axis=1))
     shape = ["n"] if labels else ["n", graph.output[0].type.tensor_type.shape.dim[1].dim_value]
     del graph.output[:]
     kind = TensorProto.INT64 if labels else TensorProto.FLOAT

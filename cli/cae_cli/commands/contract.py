@@ -12,6 +12,9 @@ from cae_core.foreign_text import visible
 from cae_core.progress import detail, stage
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cae_core.contract_search.found import ContractFound
 
 __all__ = ["run"]
@@ -44,10 +47,10 @@ def run(
     Example: cae contract model.onnx --data cifar-10-batches-py
 
     All layouts, ranges, usual normalisations, channel orders and outputs that the model's tensors allow are tried on 20
-    images, those that are left on 100, 200, 500, 2000 and 10000, as far as it takes. A contract that is significantly less accurate than another
-    one on the same images (McNemar's exact test; 1 % for all comparisons together) is out. What is left at the end, one
-    contract or several that give the same labels to 99 % of the images, is written. Otherwise nothing is written, and
-    the contracts that are left are named.
+    images; those that are left on 100, 200, 500, 2000 and 10000, as far as it takes. A contract is out that is
+    significantly less accurate than another one on the same images (McNemar's exact test; 1 % for all comparisons
+    together). What is left, one contract or several that give the same labels to 99 % of the images, is written.
+    Otherwise nothing is, and the contracts that are left are named.
 
     Exit code 1: nothing was written.
     """
@@ -83,7 +86,7 @@ def run(
         raise typer.Exit(1)
 
 
-def _taken(fingerprint: Path | None):  # noqa: ANN202
+def _taken(fingerprint: Path | None) -> "NDArray[np.uint8] | None":
     if fingerprint is None:
         return None
     import numpy as np
