@@ -1,8 +1,9 @@
 """Which of several ways of asking one model can be the right one: the wrong ones lose to another on the same images.
 
 Two ways are compared by McNemar's exact test (Q. McNemar, Psychometrika 12, 1947): over the images on which exactly one
-of the two is right. A way is out once another one beats it at level / (rivals * stages). So the most accurate way is
-ever out with a probability of at most ``level``, whatever the model is, and however many images are asked in stages.
+of the two is right. They are asked in stages, each of new images. A way is out once another one beats it at the stage's
+level over its rivals. So the most accurate way is ever out with a probability of at most ``level``, which the stages
+share: each spends twice as much of it as the one before, since the last must tell apart what is nearly alike.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ LEVEL = 0.01
 STAGES = (20, 100, 200, 500, 2_000, 10_000)
 """Images after which candidates leave: all are asked the first, the survivors the rest."""
 
-ALIKE = 0.99
+ALIKE = 0.98
 """Two candidates are alike that give the same label to this share of the images: either serves."""
 
 _MANY = 2_000
@@ -71,14 +72,15 @@ class Elimination:
     ) -> None:
         self._truth, self._ask = truth, ask
         self.stages = tuple(sorted({min(stage, len(truth)) for stage in stages}))
-        self._level = level / max(1, count - 1) / len(self.stages)
+        weights = [1 << place for place in range(len(self.stages))]
+        self._levels = [level * weight / sum(weights) for weight in weights]
         self._labels: list[Labels] = [np.empty(0, np.int64)] * count
         self._beaten: dict[int, int] = {}
 
     def run(self) -> None:
         """Ask until what is left is one candidate, or candidates that gave every label alike."""
-        for stage in self.stages:
-            self._go_on(stage)
+        for stage, level in zip(self.stages, self._levels, strict=True):
+            self._go_on(stage, level)
             if stage >= _AT_LEAST and self._alike(ALIKE if stage >= _MANY else 1):
                 return
 
@@ -106,14 +108,13 @@ class Elimination:
         count = min(len(self._labels[first]), len(self._labels[second]))
         return float((self._labels[first][:count] == self._labels[second][:count]).mean())
 
-    def _go_on(self, stage: int) -> None:
+    def _go_on(self, stage: int, level: float) -> None:
         alive = self.alive
+        before = len(self._labels[alive[0]])
         for i in alive:
-            known = self._labels[i]
-            if len(known) < stage:
-                self._labels[i] = np.concatenate([known, self._ask(i, len(known), stage)])
-        right = np.stack([self._right(i) for i in alive])
-        for place, rival in enumerate(beaten(right, self._level)):
+            self._labels[i] = np.concatenate([self._labels[i], self._ask(i, before, stage)])
+        right = np.stack([self._right(i)[before:] for i in alive])
+        for place, rival in enumerate(beaten(right, level / max(1, len(alive) - 1))):
             if rival is not None:
                 self._beaten[alive[place]] = alive[rival]
 

@@ -34,6 +34,13 @@ class Normalisation:
         """Return whether it says something for a model of so many channels."""
         return all(len(values) in (0, 1, channels) for values in (self.mean, self.std))
 
+    def ends(self, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what black and white become, (channels,) each."""
+        mean, std = (np.broadcast_to(v or (d,), (channels,)) for v, d in ((self.mean, 0.0), (self.std, 1.0)))
+        return (self.range[0] - mean) / std, (self.range[1] - mean) / std
+
+
+_NEAR = 0.01
 
 _CIFAR_10 = (0.4914, 0.4822, 0.4465)
 
@@ -67,7 +74,9 @@ def normalisations_of(images: NDArray[np.uint8]) -> tuple[Normalisation, ...]:
         return ()
     own = _of_counts("these images'", counts)
     further = (_of_counts("these images', all channels", together),) if len(counts) > 1 else ()
-    return (own, *further, Normalisation(words="less these images' mean", range=(0, 1), mean=own.mean))
+    less = Normalisation(words="less these images' mean", range=(0, 1), mean=own.mean)
+    found = (own, *further, less)
+    return tuple(one for one in found if not any(_is_near(one, known, len(counts)) for known in NORMALISATIONS))
 
 
 def _of_counts(words: str, counts: NDArray[np.int64]) -> Normalisation:
@@ -76,6 +85,15 @@ def _of_counts(words: str, counts: NDArray[np.int64]) -> Normalisation:
     mean = shares @ values
     std = np.sqrt(shares @ values**2 - mean**2)
     return Normalisation(words=words, range=(0, 1), mean=_rounded(mean), std=_rounded(std))
+
+
+def _is_near(one: Normalisation, other: Normalisation, channels: int) -> bool:
+    """Return whether both make the same numbers of an image, but for a hundredth of what lies between white and black."""
+    if not other.fits(channels):
+        return False
+    ends = [way.ends(channels) for way in (one, other)]
+    span = np.abs(ends[1][1] - ends[1][0]).max()
+    return bool(max(np.abs(a - b).max() for a, b in zip(*ends, strict=True)) < _NEAR * span)
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

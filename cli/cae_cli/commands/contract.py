@@ -49,7 +49,7 @@ def run(
     All layouts, ranges, usual normalisations, channel orders and outputs that the model's tensors allow are tried on 20
     images; those that are left on 100, 200, 500, 2000 and 10000, as far as it takes. A contract is out that is
     significantly less accurate than another one on the same images (McNemar's exact test; 1 % for all comparisons
-    together). What is left, one contract or several that give the same labels to 99 % of the images, is written.
+    together). What is left, one contract or several that give the same labels to 98 % of the images, is written.
     Otherwise nothing is, and the contracts that are left are named.
 
     Exit code 1: nothing was written.
