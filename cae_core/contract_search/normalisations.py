@@ -88,7 +88,7 @@ def _of_counts(words: str, counts: NDArray[np.int64]) -> Normalisation:
 
 
 def _is_near(one: Normalisation, other: Normalisation, channels: int) -> bool:
-    """Return whether both make the same numbers of an image, but for a hundredth of what lies between white and black."""
+    """Return whether both make the same numbers, but for a hundredth of what lies between white and black."""
     if not other.fits(channels):
         return False
     ends = [way.ends(channels) for way in (one, other)]
