@@ -28,6 +28,7 @@ __all__ = [
     "BackendMissing",
     "CaeError",
     "ContractError",
+    "ContractMissing",
     "DataError",
     "ExecutionError",
     "FingerprintError",
@@ -58,6 +59,10 @@ class DataError(CaeError, ValueError):
 
 class ContractError(CaeError, ValueError):
     """An input or output contract is missing, malformed or does not fit the model or the images."""
+
+
+class ContractMissing(ContractError):  # noqa: N818 - the sentence reads better without the suffix
+    """Nobody says what a model takes and answers."""
 
 
 class ModelError(CaeError):

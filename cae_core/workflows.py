@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated, save_calibrated
 from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
-from cae_core.errors import GenerationError, OptionError
+from cae_core.errors import ContractMissing, GenerationError, OptionError
 from cae_core.files.outputs import FINGERPRINT, LEDGER, RUN_STATE, check_output
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
 from cae_core.loaders import Device
+from cae_core.models import Model
 from cae_core.opening.model_files import ModelFiles, suspect_digest
+from cae_core.opening.opened import Opened
 from cae_core.opening.party import Party
 from cae_core.opening.recorded_answers import is_answer_file
 from cae_core.paths import StrPath
@@ -298,6 +300,7 @@ def verify_suspect(
     fingerprint: StrPath,
     *,
     contract: Contract | None = None,
+    data: "ImageSet | None" = None,
     device: Device = "auto",
     trusted: bool = False,
     options: VerificationOptions = DEFAULT,
@@ -316,6 +319,8 @@ def verify_suspect(
         suspect: a path or an address, see `open_black_box`; or code of one's own, see `own_code`.
         fingerprint: the file.
         contract: replaces the one that the suspect carries.
+        data: labelled images of its task, by which its contract is found where nobody states it; the suspect is asked
+            by each that is left, and the verdict that says least counts.
         device: where to run it.
         trusted: whether the suspect's file is one's own: it then runs in this process; see `open_black_box`.
         options: how it is asked and judged.
@@ -355,8 +360,21 @@ def verify_suspect(
     unrecorded: UnrecordedVerdict | None = None
     try:
         task = subject.fingerprint.task
-        opened = party.black_box(name, contract=contract, trusted=trusted, named_by_user=True, files=files, task=task)
         refuse_known_file(subject, name, named.sha256)
+        try:
+            opened = party.black_box(
+                name, contract=contract, trusted=trusted, named_by_user=True, files=files, task=task
+            )
+            rivals: list[Opened[Model]] = []
+        except ContractMissing:
+            if data is None:
+                raise
+            from cae_core.contract_search.suspects import open_by_accuracy
+
+            taken = np.concatenate([subject.fingerprint.images, subject.fingerprint.probe_images])
+            opened, *rivals = open_by_accuracy(
+                party, name, data, taken, task=task, files=files, trusted=trusted, progress=progress
+            )
         if self_check:
             check_self(subject, name, named.sha256)
         asked = partial(
@@ -369,6 +387,7 @@ def verify_suspect(
             case=case,
             self_check=self_check,
             containment=opened.containment,
+            rivals=[rival.model for rival in rivals],
             progress=progress,
         )
         verdict = asked() if kept is None else asked(ledger=kept)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cae_core.contract import Contract, contract_from_metadata, files_named, read_contract
-from cae_core.errors import ContractError
+from cae_core.errors import ContractError, ContractMissing
 
 __all__ = [
     "PROGRAM_CONTRACT",
@@ -47,13 +47,14 @@ def find_contract(
         dtype: of the image input, for the message.
 
     Raises:
-        ContractError: nobody says what the model takes, or what is said is malformed.
+        ContractMissing: nobody says what the model takes.
+        ContractError: what is said is malformed.
     """
     # The file's own goes before the sidecar: model.toml may describe model.keras, from which model.onnx was made.
     found = explicit or contract_from_metadata(metadata, origin=str(path)) or find_sidecar(path)
     if found is not None:
         return found
-    raise ContractError(_missing(path, input_shape, dtype))
+    raise ContractMissing(_missing(path, input_shape, dtype))
 
 
 def check_end(contract: Contract, *, softmax: bool, origin: str) -> None:

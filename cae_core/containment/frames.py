@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.errors import BackendMissing, CaeError, ContractError, DataError, ModelError
+from cae_core.errors import BackendMissing, CaeError, ContractError, ContractMissing, DataError, ModelError
 
 __all__ = [
     "LARGEST_ANSWER",
@@ -38,7 +38,7 @@ LARGEST_ANSWER = 1 << 30
 
 _LONGEST_TEXT = 500
 
-_ERRORS: tuple[type[CaeError], ...] = (ModelError, ContractError, DataError, BackendMissing)
+_ERRORS: tuple[type[CaeError], ...] = (ModelError, ContractError, ContractMissing, DataError, BackendMissing)
 
 _LENGTH = struct.Struct(">I")
 

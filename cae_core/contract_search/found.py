@@ -20,7 +20,8 @@ class Tried:
         images: that it was asked; 0: the model could not be asked so.
         accuracy: on these.
         state: ``"found"``; ``"alike"``: gives the same labels as the first; ``"left"``: neither beaten nor alike;
-            ``"beaten"``: by another on the same images; ``"refused"``: the model cannot be asked so.
+            ``"doubted"``: not beaten, and still not the model's; ``"beaten"``: by another on the same images;
+            ``"refused"``: the model cannot be asked so.
         why: of one that was refused.
     """
 
@@ -54,8 +55,13 @@ class ContractFound:
 
     @property
     def left(self) -> tuple[Tried, ...]:
-        """The candidates that may be the model's contract."""
+        """The candidates of which one is the model's contract, as far as the images tell: the best one first."""
         return tuple(one for one in self.tried if one.state in ("found", "alike", "left"))
+
+    @property
+    def contracts(self) -> tuple[Contract, ...]:
+        """What a suspect is to be asked by: the contract that was found, or each of those that are left; else none."""
+        return tuple(one.contract for one in self.left if one.state != "alike")
 
 
 def contract_text(found: ContractFound) -> str:

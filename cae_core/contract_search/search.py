@@ -189,7 +189,8 @@ class _Outcome:
             for i, standing in enumerate(each.result.standings):
                 candidate = each.candidates[i]
                 refused = self._asked.refused.get(candidate.contract.digest)
-                state = "left" if i in alive else "beaten"
+                undecided = "left" if not winners else "doubted"
+                state = undecided if i in alive and each is self._last else "beaten"
                 if contract is not None and each is self._last and i in winners:
                     state = "found" if i == winners[0] else "alike"
                 rows[candidate.words] = Tried(
@@ -200,7 +201,7 @@ class _Outcome:
                     state=state if refused is None else "refused",
                     why="" if refused is None else str(refused),
                 )
-        order = ("found", "alike", "left", "beaten", "refused")
+        order = ("found", "alike", "left", "doubted", "beaten", "refused")
         return tuple(sorted(rows.values(), key=lambda row: (order.index(row.state), -row.images, -row.accuracy)))
 
 

@@ -18,7 +18,7 @@ from cae_core.containment.birth import Born, use_threads
 from cae_core.containment.pipes import read_exactly, write_all
 from cae_core.containment.starting import born_as_program
 from cae_core.contract import Contract, Task, parse_contract
-from cae_core.errors import BackendMissing, CaeError, ContractError, DataError, ModelError, first_line
+from cae_core.errors import BackendMissing, CaeError, ContractError, ContractMissing, DataError, ModelError, first_line
 from cae_core.loaders import Device, opens
 from cae_core.models import DifferentiableModel, Model, Pullback
 from cae_core.opening.answer_table import read_answers
@@ -122,7 +122,7 @@ class Server:
         except CaeError as error:
             if isinstance(error.__cause__, MemoryError):
                 return _failure(ModelError, _memory(spec), spec)
-            kinds = (BackendMissing, ModelError, ContractError, DataError)
+            kinds = (BackendMissing, ModelError, ContractMissing, ContractError, DataError)
             kind = next((kind for kind in kinds if isinstance(error, kind)), ModelError)
             return _failure(kind, str(error), spec)
         except MemoryError:

@@ -4,7 +4,7 @@ None of it decides, and nothing in the answers shows it: a verdict that is deriv
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, cast
@@ -42,6 +42,12 @@ class AskedBy:
         """Return how a record names ``contract``."""
         return cls(sha256=contract.digest, table=contract.table())
 
+    @classmethod
+    def of_model(cls, model: object) -> "AskedBy | None":
+        """Return how a record names the contract of ``model``; None where it does not say."""
+        contract = contract_of(model)
+        return None if contract is None else cls.of(contract)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Occasion:
@@ -56,6 +62,8 @@ class Occasion:
         nonce_given: whether the nonce was given by whoever asked; else it was drawn once everything else was fixed.
         is_source: how the suspect was known to be the source itself; None: it was not.
         self_check: whether it was meant to be.
+        rivals: other contracts that fit it about as well, by which it was asked too: of all verdicts this one says
+            least.
     """
 
     date: str
@@ -66,12 +74,17 @@ class Occasion:
     nonce_given: bool
     is_source: Likeness | None = None
     self_check: bool = False
+    rivals: tuple[AskedBy, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.case) > MOST_CHARACTERS:
             raise OptionError(
                 f"The name of a case has at most {MOST_CHARACTERS} characters; found {len(self.case)}. Shorten it."
             )
+
+    def stated(self) -> dict[str, Any]:
+        """Return the fields as a record has them; rivals where there are any."""
+        return {name: value for name, value in vars(self).items() if name != "rivals" or value}
 
     @classmethod
     def of(
@@ -82,23 +95,24 @@ class Occasion:
         case: str = "",
         is_source: Likeness | None = None,
         self_check: bool = False,
+        rivals: Sequence[object] = (),
     ) -> "Occasion":
         """Return the present one: now, by this release, with what the model says of itself.
 
         Raises:
             OptionError: the case's name is too long.
         """
-        contract, runtime = contract_of(model), getattr(model, "runtime", None)
-        asked_by = None if contract is None else AskedBy.of(contract)
+        runtime = getattr(model, "runtime", None)
         return cls(
             date=clock.utc_now().isoformat(),
             case=case,
             tool=f"cae-fingerprint {release.__version__}",
             runtime=runtime[:MOST_CHARACTERS] if isinstance(runtime, str) else None,
-            contract=asked_by,
+            contract=AskedBy.of_model(model),
             nonce_given=nonce_given,
             is_source=is_source,
             self_check=self_check,
+            rivals=tuple(asked for asked in map(AskedBy.of_model, rivals) if asked is not None),
         )
 
 
@@ -114,6 +128,7 @@ def recorded_occasion(record: Mapping[str, Any]) -> Occasion | None:
         given = {name: read_field(record, name, kind) for name, kind in _KINDS.items()}
         _check_lengths(given)
         given["contract"] = None if given["contract"] is None else _contract(given["contract"])
+        given["rivals"] = tuple(map(_contract, read_field(record, "rivals", list[dict[str, Any]], default=[])))
         datetime.fromisoformat(given["date"])
         return Occasion(**given)
     except (OptionError, ValueError) as error:

@@ -1,5 +1,6 @@
 """A verification that a ledger is told of: begun before its first question, ended or stopped after its last."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cae_core.calibration.calibrated import CalibratedFingerprint
@@ -43,6 +44,7 @@ def verify_remembered(
     containment: Containment | None = UNCONTAINED,
     resumed: LedgerEntry | None = None,
     recorded: str = "",
+    rivals: Sequence[Model] = (),
     progress: StageProgress = silent,
 ) -> Verdict:
     """Verify as `verify` does, with the verifications before this one that a ledger knows of, and write this one down.
@@ -61,6 +63,7 @@ def verify_remembered(
         containment: what stands around the suspect.
         resumed: the ledger's entry, where the verification was begun before; None: it begins now.
         recorded: SHA-256 of the file of recorded answers; empty where the suspect is asked.
+        rivals: the suspect as it is asked by other contracts that may be its own.
         progress: called with the queries done and the most that there can be.
 
     Raises:
@@ -81,6 +84,7 @@ def verify_remembered(
             self_check=self_check,
             containment=containment,
             memory=entry,
+            rivals=rivals,
             progress=progress,
         )
     except BaseException as error:  # an interruption as well: the suspect may have seen every image

@@ -233,7 +233,7 @@ class Verdict:
             "suspect": self.suspect,
             "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
             "nonce": self.nonce,
-            **({} if self.occasion is None else vars(self.occasion)),
+            **({} if self.occasion is None else self.occasion.stated()),
             "options": self.examination.options,
             "answers": self.answers,
             **({"findings": further} if further else {}),

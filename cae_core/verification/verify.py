@@ -4,6 +4,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -36,6 +37,7 @@ from cae_core.verification.occasion import Occasion
 from cae_core.verification.options import DEFAULT, VerificationOptions, factor_of
 from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.recorder import Recorder, Scores, scores_told
+from cae_core.verification.rivals import that_says_least
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
@@ -195,6 +197,7 @@ def verify(
     refuse_known: bool = True,
     memory: Memory | None = None,
     containment: Containment | None = UNCONTAINED,
+    rivals: Sequence[Model] = (),
     progress: StageProgress = silent,
 ) -> Verdict:
     """Ask the suspect the fingerprint's examples and benign probes, in one random order, and decide.
@@ -211,16 +214,24 @@ def verify(
         refuse_known: whether a model by which suspects are judged is refused, see `cae_core.verification.known_models`.
         memory: what is told of the verification as it goes on.
         containment: what stands around the suspect; None where nobody is asked. It is recorded and decides nothing.
+        rivals: the suspect as it is asked by other contracts that may be its own, see `that_says_least`.
         progress: called with the queries done and the most that there can be.
 
     Raises:
-        OptionError: see `plan_verification`; or a nonce is given beside a beacon, or the beacon is not out yet.
+        OptionError: see `plan_verification`; or a nonce is given beside a beacon, or the beacon is not out yet; or
+            there are rivals and not everything is asked at once.
+        VerdictError: by one contract the suspect is accused, and by another it is independent.
         PoolError: the suspect is a model that made the fingerprint or its calibration.
         ModelError: the suspect answers another number of labels than it was asked, classes that do not exist, or
             scores in the place of labels.
     """
     if refuse_known:
         refuse_known_file(subject, named.name, named.sha256)
+    if rivals and options.sequential:
+        raise OptionError(
+            f"{named.name}: {1 + len(rivals)} contracts fit it about equally well, and --sequential asks by one. "
+            "State its contract (--contract), or leave --sequential out."
+        )
     given, nonce = nonce is not None, drawn or _nonce(subject, named.sha256, options, nonce)
     plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
     if memory is not None:
@@ -232,8 +243,12 @@ def verify(
     earlier = None if memory is None else memory.earlier(transcript)
     if earlier is not None and order_matters(subject, options):
         options = dataclasses.replace(options, recognised=max(0, earlier.verifications + 1 - options.verifications))
-    verdict = conclude(subject, transcript, plan, named=named, options=options, nonce=nonce)
-    occasion = Occasion.of(suspect, nonce_given=given, case=case, is_source=source, self_check=self_check)
+    concluded = partial(conclude, subject, plan=plan, named=named, options=options, nonce=nonce)
+    models, others = [suspect, *rivals], [ask_all(one, subject.fingerprint, plan, name=named.name) for one in rivals]
+    verdicts = [concluded(each) for each in (transcript, *others)]
+    place = that_says_least(verdicts, named.name)
+    verdict, least = verdicts[place], models.pop(place)
+    occasion = Occasion.of(least, nonce_given=given, case=case, is_source=source, self_check=self_check, rivals=models)
     return dataclasses.replace(verdict, earlier=earlier, occasion=occasion, containment=containment)
 
 

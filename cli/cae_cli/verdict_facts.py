@@ -219,5 +219,7 @@ def _occasion(occasion: Occasion | None) -> Iterator[Fact]:
     if occasion is None:
         return
     yield Fact("contract", "" if occasion.contract is None else contract_in_words(occasion.contract))
+    for rival in occasion.rivals:
+        yield Fact("or", f"{contract_in_words(rival)}: asked by it too, and it says no less")
     yield Fact("asked", f"{occasion.date}, by {occasion.tool}" + (f", {occasion.runtime}" * bool(occasion.runtime)))
     yield Fact("case", visible(occasion.case))

@@ -224,6 +224,9 @@ def _occasion(dossier: Dossier) -> Iterator[EvidenceRow]:
     if occasion.contract is not None:
         note = f"how images were given to the suspect and its answers read; {recorded}"
         yield EvidenceRow("Contract", contract_in_words(occasion.contract), note)
+    for rival in occasion.rivals:
+        note = f"{recorded}: it fits about as well; the suspect was asked by it too, and the verdict says no less"
+        yield EvidenceRow("Or", contract_in_words(rival), note)
     if occasion.is_source is not None:
         how = {"file": "the file of the source", "scores": "a model that answers every image as the source does"}
         note = "meant to be so (--self-check)" if occasion.self_check else "a copy of the source, or the source itself"

@@ -52,3 +52,17 @@ def test_nothing_is_written_of_a_model_that_knows_nothing(run_cae: Run, tmp_path
     assert outcome.code == 1
     assert "Nothing was written." in outcome.out
     assert not path.with_suffix(".toml").exists()
+
+
+def test_verify_finds_it_before_the_first_example(run_cae: Run, unstated: Path, fingerprint: Path) -> None:
+    without = run_cae("verify", "--suspect", str(unstated), "--fingerprint", str(fingerprint), "--no-ledger")
+    assert without.code == 1
+    assert "does not say what it takes" in without.err
+    outcome = run_cae(
+        "verify", "--suspect", unstated, "--fingerprint", fingerprint, "--no-ledger", "--json", "--data", "digits"
+    )
+    assert outcome.code == 0, outcome.err
+    verdict = outcome.json()
+    asked_by = [verdict["contract"], *verdict.get("rivals", [])]
+    assert all(one["table"]["layout"] == "NHWC" for one in asked_by)
+    assert verdict["benign_accuracy"] > 0.8

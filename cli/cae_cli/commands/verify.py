@@ -22,6 +22,7 @@ from cae_core.foreign_text import visible
 from cae_core.progress import stage
 
 if TYPE_CHECKING:
+    from cae_core.dataset import ImageSet
     from cae_core.verification.options import VerificationOptions
     from cae_core.verification.verdict import Verdict
 
@@ -40,6 +41,14 @@ def run(
     ] = None,
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
     contract: ContractText = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Labelled images of the task (digits, or the path of a data set), by which the suspect's contract is "
+            "found where nobody states it."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     sequential: Annotated[
         bool, typer.Option("--sequential", help="Ask one at a time and stop once it is certain enough.")
     ] = False,
@@ -97,6 +106,9 @@ def run(
     order follows from a public random number, so that half as many references and fewer images are enough. A model
     that made the fingerprint or its calibration is refused as a suspect.
 
+    Where nobody states the suspect's contract, --data finds it, as cae contract does, before the first example is
+    asked. Of several that fit about equally well the suspect is asked by each, and the verdict that says least counts.
+
     The suspect runs in a process of its own, without network and files where the system allows it.
 
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
@@ -138,6 +150,7 @@ def run(
                     suspect,
                     fingerprint,
                     contract=read_contract(contract) if contract else None,
+                    data=_labelled(data, split),
                     device=device,
                     trusted=trusted,
                     options=options,
@@ -156,6 +169,14 @@ def run(
     code = EXIT_CODES[verdict.decision.verdict] if exit_code else 0
     if code or unrecorded is not None or not printed:
         raise typer.Exit(code or 1)
+
+
+def _labelled(data: str | None, split: str) -> "ImageSet | None":
+    if data is None:
+        return None
+    from cae_backends.datasets import open_data
+
+    return open_data(data, split=split)
 
 
 def _show(verdict: "Verdict", *, json: bool) -> None:
