@@ -65,4 +65,4 @@ def test_verify_finds_it_before_the_first_example(run_cae: Run, unstated: Path, 
     verdict = outcome.json()
     asked_by = [verdict["contract"], *verdict.get("rivals", [])]
     assert all(one["table"]["layout"] == "NHWC" for one in asked_by)
-    assert verdict["benign_accuracy"] > 0.8
+    assert verdict["benign_accuracy"] > 0.7

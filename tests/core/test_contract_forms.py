@@ -13,7 +13,7 @@ from cae_core.errors import ContractError, ModelError
 PLAIN: dict[str, Any] = {"layout": "NHWC", "range": (0.0, 1.0), "output": "logits"}
 
 
-def contract(**fields: object) -> Contract:
+def contract(**fields: Any) -> Contract:  # noqa: ANN401 - the fields have different types
     return Contract(**(PLAIN | fields))
 
 
