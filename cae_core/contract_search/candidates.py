@@ -86,9 +86,9 @@ def candidates_of(
         _candidate(
             _Choice(shape=shape, way=way, order=order, output=name, kind=kind), tensor, (height, width, channels)
         )
-        for way in _scaled(tensor, (*NORMALISATIONS, *normalisations_of(images)))
+        for way in _scaled(tensor, (*NORMALISATIONS, *normalisations_of(images, classes)))
         for shape in shapes
-        if way.fits(shape.channels)
+        if way.fits(shape.channels, classes)
         for order in _orders(shape.channels, channels)
         for name, kind in outputs
     ]

@@ -108,6 +108,10 @@ class Elimination:
         count = min(len(self._labels[first]), len(self._labels[second]))
         return float((self._labels[first][:count] == self._labels[second][:count]).mean())
 
+    def drop(self, loser: int, rival: int) -> None:
+        """Take a candidate out that a rival has beaten otherwise."""
+        self._beaten[loser] = rival
+
     def _go_on(self, stage: int, level: float) -> None:
         alive = self.alive
         before = len(self._labels[alive[0]])

@@ -23,15 +23,19 @@ class Normalisation:
         range: the values of black and white.
         mean: per channel, red first, in units of ``range``; empty: none.
         std: likewise.
+        classes: of the data set whose statistics they are; None: it is used for all.
     """
 
     words: str
     range: tuple[float, float]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    classes: int | None = None
 
-    def fits(self, channels: int) -> bool:
-        """Return whether it says something for a model of so many channels."""
+    def fits(self, channels: int, classes: int | None = None) -> bool:
+        """Return whether it says something for a model of so many channels, of data with so many classes."""
+        if self.classes is not None and classes is not None and self.classes != classes:
+            return False
         return all(len(values) in (0, 1, channels) for values in (self.mean, self.std))
 
     def ends(self, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -49,24 +53,29 @@ NORMALISATIONS = (
     Normalisation(words="0 to 255", range=(0, 255)),
     Normalisation(words="-1 to 1", range=(-1, 1)),
     Normalisation(words="ImageNet", range=(0, 1), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-    Normalisation(words="CIFAR-10", range=(0, 1), mean=_CIFAR_10, std=(0.2470, 0.2435, 0.2616)),
-    Normalisation(words="CIFAR-10 (image's)", range=(0, 1), mean=_CIFAR_10, std=(0.2023, 0.1994, 0.2010)),
-    Normalisation(words="CIFAR-100", range=(0, 1), mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
-    Normalisation(words="MNIST", range=(0, 1), mean=(0.1307,), std=(0.3081,)),
-    Normalisation(words="Fashion-MNIST", range=(0, 1), mean=(0.2860,), std=(0.3530,)),
+    Normalisation(words="CIFAR-10", range=(0, 1), mean=_CIFAR_10, std=(0.2470, 0.2435, 0.2616), classes=10),
+    Normalisation(words="CIFAR-10 (image's)", range=(0, 1), mean=_CIFAR_10, std=(0.2023, 0.1994, 0.2010), classes=10),
+    Normalisation(
+        words="CIFAR-100", range=(0, 1), mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761), classes=100
+    ),
+    Normalisation(words="MNIST", range=(0, 1), mean=(0.1307,), std=(0.3081,), classes=10),
+    Normalisation(words="Fashion-MNIST", range=(0, 1), mean=(0.2860,), std=(0.3530,), classes=10),
     Normalisation(words="-0.5 to 0.5", range=(-0.5, 0.5)),
     Normalisation(words="less ImageNet's mean, 0 to 255", range=(0, 255), mean=(123.68, 116.779, 103.939)),
-    Normalisation(words="less CIFAR-10's mean", range=(0, 1), mean=_CIFAR_10),
+    Normalisation(words="less CIFAR-10's mean", range=(0, 1), mean=_CIFAR_10, classes=10),
     Normalisation(words="-128 to 127", range=(-128, 127)),
 )
 """The frequent ones first: of contracts that are alike, the first is written."""
 
 
-def normalisations_of(images: NDArray[np.uint8]) -> tuple[Normalisation, ...]:
+def normalisations_of(images: NDArray[np.uint8], classes: int) -> tuple[Normalisation, ...]:
     """Return those by the mean and the deviation of the images themselves: per channel, and over all channels.
+
+    What is next to one of `NORMALISATIONS` is left out.
 
     Args:
         images: uint8 (n, h, w, k), of the task.
+        classes: of the task.
     """
     counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[3])])
     together = counts.sum(axis=0, keepdims=True)
@@ -76,7 +85,8 @@ def normalisations_of(images: NDArray[np.uint8]) -> tuple[Normalisation, ...]:
     further = (_of_counts("these images', all channels", together),) if len(counts) > 1 else ()
     less = Normalisation(words="less these images' mean", range=(0, 1), mean=own.mean)
     found = (own, *further, less)
-    return tuple(one for one in found if not any(_is_near(one, known, len(counts)) for known in NORMALISATIONS))
+    known = [each for each in NORMALISATIONS if each.fits(len(counts), classes)]
+    return tuple(one for one in found if not any(_is_near(one, each, len(counts)) for each in known))
 
 
 def _of_counts(words: str, counts: NDArray[np.int64]) -> Normalisation:
@@ -89,8 +99,6 @@ def _of_counts(words: str, counts: NDArray[np.int64]) -> Normalisation:
 
 def _is_near(one: Normalisation, other: Normalisation, channels: int) -> bool:
     """Return whether both make the same numbers, but for a hundredth of what lies between white and black."""
-    if not other.fits(channels):
-        return False
     ends = [way.ends(channels) for way in (one, other)]
     span = np.abs(ends[1][1] - ends[1][0]).max()
     return bool(max(np.abs(a - b).max() for a, b in zip(*ends, strict=True)) < _NEAR * span)

@@ -10,6 +10,7 @@ from cae_core.contract import Contract
 from cae_core.contract_search.candidates import Candidate, candidates_of, resized
 from cae_core.contract_search.elimination import LEVEL, STAGES, Elimination, Standing, beaten
 from cae_core.contract_search.found import ContractFound, Tried
+from cae_core.contract_search.likelihood import less_likely
 from cae_core.dataset import ImageSet
 from cae_core.errors import CaeError, DataError
 from cae_core.models import NO_ANSWER, Model
@@ -27,6 +28,9 @@ _READ = 200
 
 _TOLERANCE = 1e-3
 
+_HELD_AGAINST = 500
+"""Images on which the best candidate is held against inputs that nobody uses."""
+
 Opening = Callable[[Contract], Model]
 """Opens the model so that it is asked by a contract."""
 
@@ -39,26 +43,38 @@ class Questioner:
         opening: opens the model by a contract.
         images: that are asked.
         refused: by contract digest, what was wrong.
+        told: by contract digest, the probabilities that were told, in the order of the images.
     """
 
     opening: Opening
     images: ImageSet
     refused: dict[str, CaeError] = field(default_factory=dict[str, CaeError])
+    told: dict[str, list[Floats32]] = field(default_factory=dict[str, list[Floats32]])
 
     def labels(self, contract: Contract, start: int, stop: int) -> Labels:
         """Return the labels of images [start, stop); `NO_ANSWER` for each where it cannot be asked so."""
-        if contract.digest not in self.refused:
-            try:
-                return self.opening(contract).predict(self.images.images[start:stop]).labels
-            except DataError:
-                raise
-            except CaeError as error:
-                self.refused[contract.digest] = error
-        return np.full(stop - start, NO_ANSWER, np.int64)
+        nothing = np.full(stop - start, NO_ANSWER, np.int64)
+        if contract.digest in self.refused:
+            return nothing
+        try:
+            predicted = self.opening(contract).predict(self.images.images[start:stop])
+        except DataError:
+            raise
+        except CaeError as error:
+            self.refused[contract.digest] = error
+            return nothing
+        self._take(contract, predicted.probabilities, start)
+        return predicted.labels
 
-    def scores(self, contract: Contract) -> Floats32 | None:
-        """Return the probabilities of the first images; None where there are none."""
-        return self.opening(contract).predict(self.images.images[:_READ]).probabilities
+    def probabilities(self, contract: Contract) -> Floats32 | None:
+        """Return what was told of the images that were asked by a contract, (n, c); None where labels are all."""
+        told = self.told.get(contract.digest)
+        return np.concatenate(told) if told else None
+
+    def _take(self, contract: Contract, probabilities: Floats32 | None, start: int) -> None:
+        told = self.told.setdefault(contract.digest, [])
+        if probabilities is not None and sum(map(len, told)) == start:  # asked again: it is there already
+            told.append(probabilities)
 
 
 def search_contract(
@@ -94,7 +110,20 @@ def search_contract(
     left = first.left()
     others = tuple(other for one in left for other in resized(one))
     rounds = [first] if not others else [first, _Round((*left, *others), asked, stages, progress)]
+    _compare_likelihoods(rounds[-1], asked)
     return _Outcome(rounds, asked, origin, sha256).found()
+
+
+def _compare_likelihoods(last: "_Round", asked: Questioner) -> None:
+    """Take out what makes the truth less likely, where several are left that differ and all tell probabilities."""
+    alive = last.result.alive
+    told = [asked.probabilities(last.candidates[i].contract) for i in alive]
+    known = [each for each in told if each is not None]
+    if last.result.winners or len(known) < len(alive) or len({each.shape for each in known}) > 1:
+        return
+    for loser, rival in zip(alive, less_likely(known, asked.images.labels[: len(known[0])]), strict=True):
+        if rival is not None:
+            last.result.drop(loser, alive[rival])
 
 
 class _Round:
@@ -170,7 +199,7 @@ class _Outcome:
 
     def _better_unlisted(self, candidate: Candidate, standing: Standing) -> str:
         """Return what suits the model better than the best candidate does; empty where nothing was found."""
-        count = min(standing.images, _READ)
+        count = min(standing.images, _HELD_AGAINST)
         variants = _variants(candidate.contract)
         truth = self._asked.images.labels[:count]
         right = np.stack(
@@ -207,16 +236,17 @@ class _Outcome:
 
 def _variants(contract: Contract) -> list[tuple[str, Contract]]:
     """Return contracts that nobody has, next to one: who is right more often by one of them was asked wrongly."""
-    low, high = contract.range
-    span = high - low
     if contract.takes_integers and contract.scale is None:
         return []
-    return [
-        ("half the contrast", contract.replace(range=(low + span / 4, high - span / 4))),
-        ("twice the contrast", contract.replace(range=(low - span / 2, high + span / 2))),
-        ("more light", contract.replace(range=(low + span / 3, high + span / 3))),
-        ("less light", contract.replace(range=(low - span / 3, high - span / 3))),
-    ]
+    low, high = contract.range
+    middle, half = (low + high) / 2, (high - low) / 2
+    made: list[tuple[str, Contract]] = []
+    for contrast, strength in (("less contrast", 0.6), ("", 1.0), ("more contrast", 1.7)):
+        for light, shift in (("less light", -0.6), ("", 0.0), ("more light", 0.6)):
+            words = " and ".join(word for word in (contrast, light) if word)
+            ends = (middle + half * (shift - strength), middle + half * (shift + strength))
+            made += [(words, contract.replace(range=ends))] if words else []
+    return made
 
 
 def _as_answered(contract: Contract, asked: Questioner) -> Contract:
@@ -226,9 +256,10 @@ def _as_answered(contract: Contract, asked: Questioner) -> Contract:
     """
     if contract.output != "logits":
         return contract
-    told = asked.scores(contract)
+    told = asked.probabilities(contract)
     if told is None or told.shape[1] < 2:
         return contract
+    told = told[:_READ]
     logs = np.log(np.maximum(told.astype(np.float64), np.finfo(np.float64).tiny))
     raw = logs + (1 - logs.sum(axis=1, keepdims=True)) / logs.shape[1]
     fits = bool(((raw >= -_TOLERANCE) & (raw <= 1 + _TOLERANCE)).all())
