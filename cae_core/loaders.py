@@ -163,7 +163,7 @@ def refusal(path: Path) -> str | None:
         if path.name in loader.folders:
             return f"{path}: this is a part of a model. Give the folder that holds {path.name}: {path.parent}."
         refused: Mapping[str, str] = getattr(loader, "refused", {})
-        if path.suffix.lower() in refused:
+        if path.suffix.lower() in refused and not opens(loader, path):
             return f"{path}: {refused[path.suffix.lower()]}"
     return None
 

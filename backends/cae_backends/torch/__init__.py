@@ -3,17 +3,20 @@
 Importing this package does not import torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from cae_backends.import_order import before_torch
+from cae_backends.torch.forms import is_torchscript
 from cae_core.contract import Contract
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.models import DifferentiableModel
 
 __all__ = ["LOADER", "TorchLoader"]
+
+_SCRIPTED = (".torchscript", ".pt", ".pth")
 
 _PICKLED = (".pt", ".pth", ".th", ".pkl", ".pickle", ".bin", ".ckpt", ".tar")
 
@@ -28,33 +31,38 @@ _WAY_OUT = (
 
 @dataclass(frozen=True)
 class TorchLoader:
-    """Opens ``.onnx`` files through onnx2torch and ``.pt2`` files through ``torch.export.load``.
+    """Opens ``.onnx`` files through onnx2torch, ``.pt2`` files through ``torch.export.load``, and TorchScript.
 
     And, of its user's own, ``torch:package.module:Class(args)=weights.pth``; see `named_class`.
     """
 
     name: str = "torch"
-    suffixes: tuple[str, ...] = (".onnx", ".pt2")
+    suffixes: tuple[str, ...] = (".onnx", ".pt2", *_SCRIPTED)
     folders: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ("torch",)
     gradients: bool = True
     scratch: bool = True
     """onnx2torch infers shapes by way of files."""
-    runs_code: tuple[str, ...] = (".pt2",)
+    runs_code: tuple[str, ...] = (".pt2", *_SCRIPTED)
+    looked_at: Mapping[str, Callable[[Path], bool]] = field(
+        default_factory=lambda: dict.fromkeys((".pt", ".pth"), is_torchscript)
+    )
+    """The suffixes that pickles have as well."""
     refused: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(_PICKLED, _WAY_OUT))
 
     def open(self, spec: str, *, contract: Contract | None, device: str) -> DifferentiableModel:
         """See `cae_core.loaders.Loader.open`."""
-        path = Path(spec)
-        if not _is_named(spec) and path.suffix.lower() in self.refused:
-            raise ModelError(f"{spec}: {self.refused[path.suffix.lower()]}")
+        path, suffix = Path(spec), Path(spec).suffix.lower()
+        if not _is_named(spec) and suffix in self.refused and not is_torchscript(path):
+            raise ModelError(f"{spec}: {self.refused[suffix]}")
         before_torch()
         _require("torch", "onnx2torch")
-        from cae_backends.torch.opening import open_exported, open_named, open_onnx
+        from cae_backends.torch.opening import open_named, open_onnx
+        from cae_backends.torch.programs import open_exported, open_scripted
 
         if _is_named(spec):
             return open_named(spec, contract=contract, device=device)
-        opener = open_exported if path.suffix.lower() == ".pt2" else open_onnx
+        opener = {".onnx": open_onnx, ".pt2": open_exported}.get(suffix, open_scripted)
         return opener(path, contract=contract, device=device)
 
     def files(self, spec: str) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -12,15 +13,18 @@ import pytest
 import torch
 from torch import nn
 
+from cae_backends.torch.forms import is_torchscript
 from cae_converters.conversion import convert
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
-from cae_core.errors import ModelError, PoolError
-from cae_core.loaders import runs_code
+from cae_core.errors import ContractError, ModelError, PoolError
+from cae_core.generation.ensembles import build_ensemble
+from cae_core.loaders import is_model, runs_code
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest import parse_member
 from cae_core.pool.members import OpenPool, open_member
 from cae_core.pool.roles import collect_members
+from cae_core.testing import check_differentiable, check_model
 
 pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
 
@@ -178,3 +182,88 @@ def test_a_file_of_a_folder_names_the_folder(tmp_path: Path) -> None:
     for opened in (lambda: open_model(str(path)), lambda: convert(path, tmp_path / "m.onnx")):
         with pytest.raises(ModelError, match=rf"Give the folder that holds saved_model\.pb: {tmp_path}"):
             opened()
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_program_with_a_fixed_batch_is_asked_in_batches_of_its_size(tmp_path: Path, batch: int) -> None:
+    net, path = network(), tmp_path / "m.pt2"
+    torch.export.save(torch.export.export(net, (torch.rand(batch, 3, 8, 8),)), path)
+    contract = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")  # size and channels stand in the file
+    model = open_model(str(path), gradients=True, contract=contract, device="cpu", trusted=True)
+    images = np.concatenate([IMAGES, IMAGES[:1]])
+    x = (torch.tensor(images).permute(0, 3, 1, 2) / 255).requires_grad_()
+    expected = net(x)
+    logits, pullback = model.vjp(as_unit_float(images))
+    np.testing.assert_allclose(logits, expected.detach().numpy(), atol=1e-5)
+    upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad(expected, x, upstream)
+    np.testing.assert_allclose(pullback(upstream.numpy()), gradient.permute(0, 2, 3, 1).numpy(), atol=1e-5)
+    np.testing.assert_array_equal(model.predict(images).labels, expected.detach().numpy().argmax(1))
+    assert len(model.predict(images[:0]).labels) == 0
+    with pytest.raises(ModelError, match=rf"{path}: the model fails on its input of shape \(5, 3, 9, 9\)"):
+        model.predict(np.zeros((5, 9, 9, 3), np.uint8))
+
+
+def test_the_template_of_a_program_shows_its_input(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt2"
+    torch.export.save(torch.export.export(network(), (torch.rand(1, 3, 8, 8),)), path)
+    with pytest.raises(ContractError, match=r"(?s)float32 with shape \(1, 3, 8, 8\).*size = \[8, 8\]"):
+        open_model(str(path), device="cpu", trusted=True)
+    torch.export.save(torch.export.export(network(), (torch.rand(9000, 3, 8, 8),)), path)
+    with pytest.raises(ModelError, match="takes 9000 images at a time"):
+        open_model(str(path), contract=NCHW, device="cpu", trusted=True)
+
+
+def scripted(net: nn.Module, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.jit.trace(net, torch.rand(2, 3, 8, 8))  # type: ignore[no-untyped-call]
+        torch.jit.save(program, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".torchscript", ".PT"])
+def test_torchscript_is_opened_with_consent(tmp_path: Path, suffix: str) -> None:
+    path, net = scripted(network(), tmp_path / f"m{suffix}"), network()
+    assert is_model(path)
+    for gradients in (False, True):
+        with pytest.raises(ModelError, match=rf"opening a {suffix.lower()} file runs whatever code.*--trusted"):
+            open_model(str(path), gradients=gradients, contract=NCHW, device="cpu")
+    model = open_model(str(path), gradients=True, contract=NCHW, device="cpu", trusted=True)
+    check_model(model, IMAGES, classes=5)
+    check_differentiable(model, IMAGES)
+    with torch.no_grad():
+        expected = net(torch.tensor(IMAGES).permute(0, 3, 1, 2) / 255)
+    np.testing.assert_allclose(model.vjp(as_unit_float(IMAGES))[0], expected.numpy(), atol=1e-5)
+    for precision, tolerance in (("float32", 1e-5), ("bfloat16", 0.02)):
+        grouped = build_ensemble([model, model], precision=precision)  # type: ignore[arg-type] # literals
+        told, _ = grouped.vjp(as_unit_float(IMAGES), np.array([True, True]))
+        np.testing.assert_allclose(told[1], expected.numpy(), atol=tolerance)
+
+
+def test_what_is_no_torchscript_is_said(tmp_path: Path) -> None:
+    path = scripted(network(), tmp_path / "m.pt")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ModelError, match=r"m\.pt: (pickled|this TorchScript program cannot be loaded)"):
+        open_model(str(path), contract=NCHW, device="cpu", trusted=True)
+    other = tmp_path / "m.torchscript"
+    other.write_bytes(b"PK\x03\x04" + b"/constants.pkl")
+    with pytest.raises(ModelError, match=r"m\.torchscript: this TorchScript program cannot be loaded.*again\."):
+        open_model(str(other), contract=NCHW, device="cpu", trusted=True)
+
+
+def test_a_conversion_of_torchscript_does_not_speak_of_pickles(tmp_path: Path) -> None:
+    path = scripted(network(), tmp_path / "m.pt")
+    with pytest.raises(ModelError, match=r"cannot be converted to .*m\.onnx"):
+        convert(path, tmp_path / "m.onnx")
+
+
+def test_a_look_at_a_file_is_bounded_and_reads_no_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    assert not is_torchscript(path)
+    os.mkfifo(path)
+    assert not is_torchscript(path)
+    path.unlink()
+    torch.save({"constants.pkl": torch.zeros(3)}, path)
+    assert not is_torchscript(path)
+    assert not is_model(path)
