@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cae_core.contract import Contract, contract_from_metadata, files_named, read_contract
+from cae_core.contract import (
+    FOLDER_CONTRACTS,
+    Contract,
+    contract_from_metadata,
+    files_named,
+    read_contract,
+    read_contracts,
+)
 from cae_core.errors import ContractError, ContractMissing
 
 __all__ = [
@@ -115,18 +122,22 @@ def sidecar_path(path: Path) -> Path:
 
 
 def find_sidecar(path: Path) -> Contract | None:
-    """Read the contract beside the model file ``path``; None where there is none.
+    """Read the contract beside the model file ``path``, its own or one for its folder; None where there is none.
 
     Raises:
         ContractError: the sidecar is malformed.
     """
-    return next((read_contract(str(sidecar)) for sidecar in sidecar_files(path)), None)
+    if sidecar_path(path).is_file():
+        return read_contract(str(sidecar_path(path)))
+    shared = path.parent / FOLDER_CONTRACTS
+    return read_contracts(str(shared)).of(path) if shared.is_file() else None
 
 
 def sidecar_files(path: Path) -> tuple[Path, ...]:
     """Return the file of the contract beside the model file ``path``, and what it names; none where there is none."""
-    sidecar = sidecar_path(path)
-    return (sidecar, *files_named(sidecar)) if sidecar.is_file() else ()
+    beside = (sidecar_path(path), path.parent / FOLDER_CONTRACTS)
+    sidecar = next((file for file in beside if file.is_file()), None)
+    return () if sidecar is None else (sidecar, *files_named(sidecar))
 
 
 def write_sidecar(path: Path, contract: Contract) -> None:

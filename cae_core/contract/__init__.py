@@ -4,11 +4,13 @@ Wrong range, layout and normalisation are the most frequent cause of wrong resul
 input contract is affine in the image, so it and its adjoint stand here, once, for every backend.
 
 ``fields`` holds the contract itself, ``checks`` what none can mean; ``layouts``, ``integers`` and ``answers`` are the
-arithmetic, ``task`` the classes that a model is asked about, and ``texts`` how contracts are written and read.
+arithmetic, ``task`` the classes that a model is asked about, ``texts`` how contracts are written and read, and
+``patterns`` files of several.
 """
 
 from cae_core.contract.fields import SMALLEST_PROBABILITY, Contract, contract_of
 from cae_core.contract.layouts import FLAT, fitted
+from cae_core.contract.patterns import FOLDER_CONTRACTS, Contracts, read_contracts
 from cae_core.contract.task import Task
 from cae_core.contract.texts import (
     METADATA_PREFIX,
@@ -21,9 +23,11 @@ from cae_core.contract.texts import (
 
 __all__ = [
     "FLAT",
+    "FOLDER_CONTRACTS",
     "METADATA_PREFIX",
     "SMALLEST_PROBABILITY",
     "Contract",
+    "Contracts",
     "Task",
     "contract_from_metadata",
     "contract_of",
@@ -32,4 +36,5 @@ __all__ = [
     "metadata_of",
     "parse_contract",
     "read_contract",
+    "read_contracts",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "metadata_of",
     "parse_contract",
     "read_contract",
+    "read_table",
 ]
 
 METADATA_PREFIX = "cae."
@@ -125,6 +126,24 @@ def read_contract(text_or_path: str) -> Contract:
     Raises:
         ContractError: neither a file nor TOML, or a field is wrong.
     """
+    where, table, folder = read_table(text_or_path)
+    found: Any = table.get("contract", table)
+    if isinstance(found, list):
+        raise ContractError(
+            f"{where}: it holds contracts for several models, [[contract]], and here one is wanted. Write it as "
+            "[contract]."
+        )
+    if not isinstance(found, dict):
+        raise ContractError(f"{where}: contract must be a table, [contract]; found {quoted(found)}.")
+    return parse_contract(cast("dict[str, Any]", found), origin=where, folder=folder)
+
+
+def read_table(text_or_path: str) -> tuple[str, dict[str, Any], Path | None]:
+    """Return what a contract is called in messages, its TOML, and the folder of its file; None: it is inline.
+
+    Raises:
+        ContractError: neither a file nor TOML.
+    """
     path = Path(text_or_path)
     inline = "=" in text_or_path and path.suffix != ".toml"
     if not inline and not path.exists():
@@ -132,23 +151,25 @@ def read_contract(text_or_path: str) -> Contract:
     with reading(_short(text_or_path), ContractError, fault="this is not TOML"):
         content = f"contract = {{{text_or_path}}}".encode() if inline else read_limited(path, _LARGEST_FILE)
         table = parse_toml(content)
-    where = "the contract option" if inline else str(path)
-    found: Any = table.get("contract", table)
-    if not isinstance(found, dict):
-        raise ContractError(f"{where}: contract must be a table, [contract]; found {quoted(found)}.")
-    return parse_contract(cast("dict[str, Any]", found), origin=where, folder=None if inline else path.parent)
+    return ("the contract option" if inline else str(path)), table, None if inline else path.parent
 
 
 def files_named(contract: Path) -> tuple[Path, ...]:
-    """Return the files that the contract in a TOML file names: its mean image, where it has one.
+    """Return the files that the contracts in a TOML file name: their mean images, where they have some.
 
-    What is wrong with it is for `read_contract` to say.
+    What is wrong with them is for `read_contract` to say.
     """
     try:
         table = parse_toml(read_limited(contract, _LARGEST_FILE))
-        named = cast("dict[str, Any]", table.get("contract", table)).get("mean_image")
-    except (OSError, ValueError, RecursionError, AttributeError):
+    except (OSError, ValueError, RecursionError):
         return ()
+    found: Any = table.get("contract", table)
+    rows = cast("list[object]", found if isinstance(found, list) else [found])
+    named: list[Any] = [cast("dict[str, Any]", row).get("mean_image") for row in rows if isinstance(row, dict)]
+    return tuple(dict.fromkeys(image for name in named for image in _beside(contract, name)))
+
+
+def _beside(contract: Path, named: object) -> tuple[Path, ...]:
     if not isinstance(named, str) or "\0" in named:
         return ()
     below = Path(os.path.relpath(contract.parent / named, contract.parent))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cae_core.containment.limits import GENEROUS, Limits
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Contracts
 from cae_core.dataset import ImageSet
 from cae_core.errors import ContractError, OptionError
 from cae_core.files.exclusion import exclusive
@@ -37,7 +37,7 @@ def describe_models(
     ancestor: str = "",
     recipe: str = "",
     exposure: str = "",
-    contract: Contract | None = None,
+    contract: Contract | Contracts | None = None,
     trusted: bool = False,
 ) -> list[ManifestRow]:
     """Return the rows by which ``manifest`` would name these model files; none of them is opened.
@@ -53,7 +53,7 @@ def describe_models(
         ancestor: the pretrained weights that they descend from.
         recipe: how they were trained, in words that models of one recipe share.
         exposure: to the seeds of fingerprints, see `PoolMember`.
-        contract: where the files have none.
+        contract: where the files have none; one, or one for each by patterns.
         trusted: whether the files are one's own: they then run in their user's process, and a form whose opening runs
             code may be opened.
 
@@ -73,10 +73,15 @@ def describe_models(
         "ancestor": ancestor,
         "recipe": recipe,
         "exposure": exposure,
-        "contract": None if contract is None else _table(contract),
     }
     rows: list[ManifestRow] = [
-        {"path": _named_from(manifest, model), **common, **_consent(model, trusted=trusted)} for model in models
+        {
+            "path": _named_from(manifest, model),
+            **common,
+            "contract": _table(contract.of(model) if isinstance(contract, Contracts) else contract),
+            **_consent(model, trusted=trusted),
+        }
+        for model in models
     ]
     before = _members(manifest)
     if parent and parent not in {member.name for member in before}:
@@ -159,7 +164,9 @@ def _consent(model: Path, *, trusted: bool) -> dict[str, Any]:
     return {"trusted": True, "sha256": suspect_digest(model)}
 
 
-def _table(contract: Contract) -> dict[str, Any]:
+def _table(contract: Contract | None) -> dict[str, Any] | None:
+    if contract is None:
+        return None
     if contract.mean_image is not None:
         raise ContractError("A mean image goes into a contract file beside the model, not into the manifest.")
     return {name: value for name, value in dataclasses.asdict(contract).items() if value is not None}

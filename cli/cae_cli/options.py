@@ -25,7 +25,7 @@ ContractText = Annotated[
     typer.Option(
         "--contract",
         help="The model's contract where its file has none: a TOML file, or inline, such as "
-        '\'layout="NHWC", range=[0,255], output="labels"\'.',
+        '\'layout="NHWC", range=[0,255], output="labels"\'; single fields by the options below.',
     ),
 ]
 Trusted = Annotated[

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cae_cli.contract_options import fields_of, takes_contract_fields
 from cae_cli.options import ContractText, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import complain, say
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+@takes_contract_fields
 def run(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A .keras, .h5, .pt2 or .onnx file, or a SavedModel.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="An .onnx or .pt2 file.")],
@@ -33,6 +35,7 @@ def run(
     trusted: Trusted = False,
     limits: LimitsText = "",
     json: Json = False,
+    **fields: str | None,
 ) -> None:
     """Convert a model, and compare the result with the original.
 
@@ -46,9 +49,10 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.containment.limits import parse_limits
-    from cae_core.contract import read_contract
+    from cae_core.opening.stating import stated_contract
 
-    given, lambdas, limited = read_contract(contract) if contract else None, allow_lambda or (), parse_limits(limits)
+    lambdas, limited = allow_lambda or (), parse_limits(limits)
+    given = stated_contract(str(source), contract, fields_of(fields), trusted=trusted, limits=limited)
     with interruptible(), progress_bar() as progress:
         detail(progress, "reading", str(source) if data is None else data)
         images = None if data is None else open_data(data, split=split)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cae_cli.contract_options import fields_of, takes_contract_fields
 from cae_cli.options import ContractText, DeviceName, Json, LimitsText, Trusted, parse_eps, parse_nonce, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_core.foreign_text import visible
@@ -32,6 +33,7 @@ def _parse_time(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+@takes_contract_fields
 def run(
     *,
     claim: Annotated[Path, typer.Option(help="The claimant's fingerprint.")],
@@ -96,6 +98,7 @@ def run(
     limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
+    **fields: str | None,
 ) -> None:
     """Judge a sealed claim with the judge's own models, images and nonce; nothing of the claimant's decides.
 
@@ -110,11 +113,12 @@ def run(
     """
     from cae_backends.datasets import open_data
     from cae_core.containment.limits import parse_limits
-    from cae_core.contract import read_contract
     from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
     from cae_core.disputes.sealing import opening_of
+    from cae_core.opening.stating import stated_contract
 
     signer = _signer(seal, signature, claimant_key)  # before anything else of the other party's is opened
+    limited = parse_limits(limits)
     files = CaseFiles(
         claim=claim,
         seal=seal,
@@ -122,7 +126,7 @@ def run(
         source=source,
         pool=pool,
         suspect=suspect,
-        contract=read_contract(contract) if contract else None,
+        contract=stated_contract(str(suspect), contract, fields_of(fields), trusted=trusted, limits=limited),
         claimant_pool=claimant_pool,
         workdir=workdir or _default_workdir(seal),
     )
@@ -140,7 +144,7 @@ def run(
         device=device,
         signed_by=signer,
         trusted=trusted,
-        limits=parse_limits(limits),
+        limits=limited,
     )
     with interruptible(kept=files.workdir / "case.json"), progress_bar() as progress:
         detail(progress, "reading images", data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.commands import pool_train
+from cae_cli.contract_options import fields_of, takes_contract_fields
 from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import complain, say
@@ -92,6 +93,7 @@ def check(
 
 
 @app.command("add")
+@takes_contract_fields
 def add(
     models: Annotated[list[Path], typer.Argument(help="Model files: ONNX, Keras, pt2, or what a backend opens.")],
     *,
@@ -117,6 +119,7 @@ def add(
     limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
+    **fields: str | None,
 ) -> None:
     """Take models from elsewhere into a pool, after the checks of `cae pool check`.
 
@@ -125,7 +128,7 @@ def add(
     Example: cae pool add theirs.onnx --pool pool.toml --data digits --role test --relation reference
     """
     from cae_core.containment.limits import parse_limits
-    from cae_core.contract import read_contract
+    from cae_core.opening.stating import stated_for_many
     from cae_core.pool.adding import add_models, describe_models
 
     rows = describe_models(
@@ -139,7 +142,7 @@ def add(
         ancestor=ancestor,
         recipe=recipe,
         exposure=exposure,
-        contract=None if contract is None else read_contract(contract),
+        contract=stated_for_many(contract, fields_of(fields)),
         trusted=trusted,
     )
     images = _images(data, split)

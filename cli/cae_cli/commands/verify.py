@@ -1,10 +1,12 @@
 """`cae verify`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cae_cli.contract_options import fields_of, takes_contract_fields
 from cae_cli.options import (
     ContractText,
     DeviceName,
@@ -31,10 +33,12 @@ __all__ = ["EXIT_CODES", "run"]
 EXIT_CODES = {"independent": 0, "surrogate": 3, "inconclusive": 4}
 
 
+@takes_contract_fields
 def run(
+    misplaced: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     *,
-    suspect: Annotated[
-        str | None,
+    suspects: Annotated[
+        list[str] | None,
         typer.Option(
             "--suspect", "-s", help="The suspect: the path of a model, or of recorded answers (.csv, .jsonl)."
         ),
@@ -91,6 +95,7 @@ def run(
     device: DeviceName = "auto",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Tell the verdict by the exit code.")] = False,
     json: Json = False,
+    **fields: str | None,
 ) -> None:
     """Judge one suspect by a fingerprint.
 
@@ -114,12 +119,13 @@ def run(
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
     from cae_core.containment.limits import parse_limits
-    from cae_core.contract import read_contract
+    from cae_core.opening.stating import stated_contract
     from cae_core.verification.beacon import read_beacon
     from cae_core.verification.options import VerificationOptions
     from cae_core.verification.remembered import UnrecordedVerdict
     from cae_core.workflows import verify_suspect
 
+    suspect = _one_suspect(suspects or [], misplaced or [])
     unrecorded: UnrecordedVerdict | None = None
     if cost is not None and not dry_run:
         raise typer.BadParameter("only --dry-run says what a verification costs", param_hint="--cost")
@@ -144,12 +150,13 @@ def run(
             beacon=read_beacon(beacon),
             beacon_time=beacon_time,
         )
+        limited = parse_limits(limits)
         try:
             with progress_bar() as progress:
                 verdict = verify_suspect(
                     suspect,
                     fingerprint,
-                    contract=read_contract(contract) if contract else None,
+                    contract=stated_contract(suspect, contract, fields_of(fields), trusted=trusted, limits=limited),
                     data=_labelled(data, split),
                     device=device,
                     trusted=trusted,
@@ -158,7 +165,7 @@ def run(
                     case=case,
                     self_check=self_check,
                     ledger=None if no_ledger else ledger or "auto",
-                    limits=parse_limits(limits),
+                    limits=limited,
                     progress=stage(progress, "asking"),
                 )
         except UnrecordedVerdict as error:
@@ -177,6 +184,23 @@ def _labelled(data: str | None, split: str) -> "ImageSet | None":
     from cae_backends.datasets import open_data
 
     return open_data(data, split=split)
+
+
+def _one_suspect(named: Sequence[str], misplaced: Sequence[str]) -> str | None:
+    """Return the suspect that was named; None: none was.
+
+    Raises:
+        BadParameter: several were, or one without its option.
+    """
+    if misplaced:
+        name = visible(misplaced[0])
+        raise typer.BadParameter(f"the suspect has an option of its own: cae verify --suspect {name}", param_hint=name)
+    if len(named) > 1:
+        raise typer.BadParameter(
+            f"a verdict is about one suspect; found {len(named)}. Verify each by a command of its own",
+            param_hint="--suspect",
+        )
+    return named[0] if named else None
 
 
 def _show(verdict: "Verdict", *, json: bool) -> None:
