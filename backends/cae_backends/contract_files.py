@@ -4,11 +4,12 @@ Shared by every backend that opens files. It imports no framework.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cae_backends.contract_template import NOTHING, Shown, template
 from cae_core.contract import (
     FOLDER_CONTRACTS,
     Contract,
@@ -17,7 +18,9 @@ from cae_core.contract import (
     read_contract,
     read_contracts,
 )
-from cae_core.errors import ContractError, ContractMissing
+from cae_core.errors import CaeError, ContractError, ContractMissing
+from cae_core.foreign_text import visible
+from cae_core.signature import Signature
 
 __all__ = [
     "PROGRAM_CONTRACT",
@@ -43,6 +46,8 @@ def find_contract(
     explicit: Contract | None,
     *,
     dtype: str = "float32",
+    look: Callable[[], Signature | None] = lambda: None,
+    shown: Shown = NOTHING,
 ) -> Contract:
     """Return the contract of a model file: ``explicit``, else its metadata's, else its sidecar's.
 
@@ -52,6 +57,8 @@ def find_contract(
         input_shape: of the image input; a symbolic or unknown axis is a string or None.
         explicit: the caller's contract, which replaces all others.
         dtype: of the image input, for the message.
+        look: reads what the file says of its outputs, for the message; called where there is no contract only.
+        shown: by the model itself, where that is known without a look.
 
     Raises:
         ContractMissing: nobody says what the model takes.
@@ -61,7 +68,11 @@ def find_contract(
     found = explicit or contract_from_metadata(metadata, origin=str(path)) or find_sidecar(path)
     if found is not None:
         return found
-    raise ContractMissing(_missing(path, input_shape, dtype))
+    try:
+        signature = look()
+    except CaeError:  # what is wrong with the file is not what is asked here
+        signature = None
+    raise ContractMissing(_missing(path, input_shape, dtype, template(input_shape, dtype, signature, shown)))
 
 
 def check_end(contract: Contract, *, softmax: bool, origin: str) -> None:
@@ -150,27 +161,11 @@ def write_sidecar(path: Path, contract: Contract) -> None:
     sidecar_path(path).write_text("\n".join(lines), encoding="utf-8")
 
 
-def _missing(path: Path, shape: Sequence[int | str | None], dtype: str) -> str:
-    found = ", ".join("?" if axis is None else str(axis) for axis in shape)
+def _missing(path: Path, shape: Sequence[int | str | None], dtype: str, proposed: str) -> str:
+    found = ", ".join("?" if axis is None else visible(str(axis), longest=40) for axis in shape)
+    command = f"cae contract {visible(str(path))} --data NAME|PATH"
     return (
-        f"{path}: the model does not say what it takes; its input is {dtype} with shape ({found}). "
-        f"Write its contract to {sidecar_path(path)}, after checking every line:\n\n{_example(shape, dtype)}"
+        f"{path}: the model does not say what it takes; its input is {dtype} with shape ({found}). Its contract is "
+        f"found by labelled images: {command}. Or write it to {visible(str(sidecar_path(path)))}, after checking every "
+        f"line:\n\n{proposed}"
     )
-
-
-def _example(shape: Sequence[int | str | None], dtype: str) -> str:
-    """Return a sidecar that fits ``shape``; its range and output are the most frequent ones, not facts."""
-    channels_last = len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
-    axes = tuple(shape[1:3] if channels_last else shape[2:4])
-    range_ = "[0, 255]" if dtype == "uint8" else "[0, 1]"
-    lines = [
-        "[contract]",
-        f'layout = "{"NHWC" if channels_last else "NCHW"}"',
-        f"range = {range_}  # the values of black and white",
-        'output = "logits"  # or "probabilities", "labels"',
-    ]
-    if len(axes) == 2 and all(isinstance(axis, int) for axis in axes):
-        lines.append(f"size = [{axes[0]}, {axes[1]}]")
-    if dtype == "uint8":
-        lines.append('dtype = "uint8"')
-    return "\n".join(lines) + "\n"

@@ -15,7 +15,7 @@ pattern without ``/`` is of the file's name, one with ``/`` of its path from the
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -85,10 +85,11 @@ def read_contracts(text_or_path: str) -> Contracts:
 
 
 def _rule(row: object, where: str, folder: Path | None) -> tuple[tuple[str, ...], Contract]:
-    table = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
+    table: Mapping[str, Any] = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     given: Any = table.get("files")
-    patterns = cast("Sequence[Any]", [given] if isinstance(given, str) else given if isinstance(given, list) else [])
-    if not 0 < len(patterns) <= _PATTERNS or not all(isinstance(p, str) and 0 < len(p) <= _LONGEST for p in patterns):
+    several = cast("list[object]", given if isinstance(given, list) else [given])
+    patterns = [pattern for pattern in several if isinstance(pattern, str) and 0 < len(pattern) <= _LONGEST]
+    if not 0 < len(patterns) == len(several) <= _PATTERNS:
         raise ContractError(
             f'{where}: each table [[contract]] says which models it is for, such as files = "resnet*.onnx"; found '
             f"files = {quoted(given)}."

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cae_backends.batches import check_fixed_batch
 from cae_backends.contract_files import find_contract
 from cae_backends.onnx.files import says
+from cae_backends.onnx.signature import signature_of_onnx
 from cae_backends.onnxruntime.inputs import dtype_of, image_input, input_dtype
 from cae_backends.onnxruntime.outputs import choose_output, rows_of
 from cae_backends.onnxruntime.session import open_session, readable_texts, release, runtime_failures, shortened
@@ -177,6 +178,6 @@ def open_with_runtime(
         tensor, _ = image_input(path, session.get_inputs(), None if contract is None else contract.input)
         shape, kind = list(tensor.shape), dtype_of(tensor)
         metadata = session.get_modelmeta().custom_metadata_map
-    found = find_contract(path, metadata, shape, contract, dtype=kind)
+    found = find_contract(path, metadata, shape, contract, dtype=kind, look=lambda: signature_of_onnx(path))
     with readable_texts(path):
         return OnnxRuntimeModel(path, session, found, task=task)

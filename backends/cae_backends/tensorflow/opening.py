@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cae_backends.contract_files import find_contract
+from cae_backends.contract_template import Shown
+from cae_backends.tensorflow.endings import ends_in_softmax
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.hdf5_walk import UnsafeFile
 from cae_backends.tensorflow.keras_config import code_holders, refusals
@@ -19,8 +21,12 @@ from cae_backends.tensorflow.witness import KerasWitness
 from cae_core.contract import Contract
 from cae_core.errors import ModelError, first_line
 from cae_core.loaders import Device
+from cae_core.signature import Ending
 
 __all__ = ["load_graph", "open_tensorflow", "read_keras"]
+
+_FIRST = 4
+"""Layers among which one stands that rescales a model's images: behind its input, and what augments in training."""
 
 
 def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) -> TensorflowModel:
@@ -53,11 +59,26 @@ def load_graph(
     """
     if path.is_dir():
         graph = read_saved_model(path)
-        return graph, find_contract(path, {}, graph.shape, contract, dtype=graph.dtype)
+        ending: Ending | None = "softmax" if ends_in_softmax(graph) else None
+        return graph, find_contract(path, {}, graph.shape, contract, dtype=graph.dtype, shown=Shown(ending=ending))
     model = read_keras(path, allow_lambda=allow_lambda)
     shape, dtype = keras_input(model, origin=str(path))
-    found = find_contract(path, {}, shape or (), contract, dtype=dtype)
+    found = find_contract(path, {}, shape or (), contract, dtype=dtype, shown=_shown(model))
     return trace_keras(model, contract=found, origin=str(path)), found
+
+
+def _shown(model: Any) -> Shown:  # noqa: ANN401 - a Keras model
+    """Return what the first and the last layer of a Keras model show of its contract."""
+    layers = list(model._flatten_layers(include_self=False, recursive=True))
+    activation = getattr(getattr(layers[-1], "activation", None), "__name__", type(layers[-1]).__name__.lower())
+    endings: dict[str, Ending] = {"softmax": "softmax", "sigmoid": "sigmoid", "log_softmax": "log_softmax"}
+    rescales = any(type(layer).__name__ == "Rescaling" and _is_of_bytes(layer.scale) for layer in layers[:_FIRST])
+    return Shown(ending=endings.get(activation), white=255 if rescales else None)
+
+
+def _is_of_bytes(scale: object) -> bool:
+    """Whether a factor brings 0 .. 255 to a range of length 1 or 2."""
+    return isinstance(scale, float) and any(abs(scale * 255 - length) < 1e-2 for length in (1, 2))
 
 
 def read_keras(path: Path, *, allow_lambda: Sequence[str] = ()) -> Any:  # noqa: ANN401 - Keras publishes no types

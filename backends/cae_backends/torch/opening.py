@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from cae_backends.contract_files import check_end, find_contract, image_shape
+from cae_backends.onnx.signature import signature_of_onnx
 from cae_backends.onnx.softmax import ends_in_softmax, final_softmax, take_off
 from cae_backends.onnxruntime.witness import OnnxWitness
 from cae_backends.torch.model import TorchModel
@@ -32,7 +33,9 @@ def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> Torch
     proto = read_onnx(path)
     taken = image_input(proto, origin=str(path))
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    found = told = find_contract(path, metadata, taken.shape, contract, dtype=taken.dtype)
+    found = told = find_contract(
+        path, metadata, taken.shape, contract, dtype=taken.dtype, look=lambda: signature_of_onnx(path)
+    )
     graph = neutral(proto, origin=str(path), output=answer_of(proto, found, origin=str(path)))
     check_end(found, softmax=ends_in_softmax(graph.proto), origin=str(path))
     softmax = final_softmax(graph.proto) if found.output == "probabilities" else None
