@@ -92,7 +92,7 @@ def _rule(row: object, where: str, folder: Path | None) -> tuple[tuple[str, ...]
     if not 0 < len(patterns) == len(several) <= _PATTERNS:
         raise ContractError(
             f'{where}: each table [[contract]] says which models it is for, such as files = "resnet*.onnx"; found '
-            f"files = {quoted(given)}."
+            f"{quoted(several)}."
         )
     fields = {name: value for name, value in table.items() if name != "files"}
     return tuple(patterns), parse_contract(fields, origin=f"{where} ({patterns[0]})", folder=folder)
