@@ -39,14 +39,15 @@ Device: TypeAlias = str
 class Loader(Protocol):
     """What a backend's entry point names. Importing it must not import the framework.
 
-    Nine further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
+    Ten further attributes are optional: ``runs_code``, the suffixes of files whose opening runs code that stands in
     them, so that they are opened with consent only; ``refused``, a mapping of suffixes that are never opened to the
     sentence that says why and what to do; ``looked_at``, which maps suffixes that several forms have to functions of
     the path: whether the file is of the loader's form, by a bounded look at it; ``scratch``, whether opening a model
-    may take a folder in which it can write; the method ``prepare()``, which imports what opening a model takes; the
-    method ``files(spec)``, which returns the path of every file that the model is read from, each in the model's
-    folder: without it the file or folder itself counts, and nothing beside it; the method ``contract_files(spec)``,
-    which returns the files that say how it is asked; ``takes_task``, whether `open` takes a further keyword ``task``,
+    may take a folder in which it can write; the method ``prepare()``, which imports what opening a model takes;
+    ``forks``, whether a process that has called it can be forked, and its forks open models; the method
+    ``files(spec)``, which returns the path of every file that the model is read from, each in the model's folder:
+    without it the file or folder itself counts, and nothing beside it; the method ``contract_files(spec)``, which
+    returns the files that say how it is asked; ``takes_task``, whether `open` takes a further keyword ``task``,
     the classes that the model is asked about (`cae_core.contract.Task`, or None); and the method ``signature(spec)``,
     which returns what the file says of its tensors (`cae_core.signature.Signature`). The model's digest covers the
     files of ``files``, whatever else they are.

@@ -5,7 +5,7 @@ The search is imported by the jobs that search: a verification starts without it
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,7 @@ __all__ = [
     "generate_from_log",
     "plan_suspect",
     "replay_file",
+    "verify_files",
     "verify_suspect",
 ]
 
@@ -353,17 +354,67 @@ def verify_suspect(
         return verify_recorded(
             Path(suspect), load_calibrated(fingerprint), ledger=kept, options=options, case=case, limits=limits
         )
-    party = Party(device=device, limits=limits)
-    subject, name = load_calibrated(fingerprint), os.fspath(suspect)
-    files = ModelFiles(name)
-    named = Suspect.of(files)
+    return verify_files(
+        ModelFiles(os.fspath(suspect)),
+        load_calibrated(fingerprint),
+        party=Party(device=device, limits=limits),
+        contract=contract,
+        data=data,
+        trusted=trusted,
+        named_by_user=True,
+        options=options,
+        nonce=nonce,
+        case=case,
+        self_check=self_check,
+        ask=verify if kept is None else partial(verify_remembered, ledger=kept),
+        progress=progress,
+    )
+
+
+def verify_files(
+    files: ModelFiles,
+    subject: CalibratedFingerprint,
+    *,
+    party: Party,
+    contract: Contract | None = None,
+    data: "ImageSet | None" = None,
+    trusted: bool = False,
+    named_by_user: bool = False,
+    options: VerificationOptions = DEFAULT,
+    nonce: bytes | None = None,
+    case: str = "",
+    self_check: bool = False,
+    ask: Callable[..., Verdict] = verify,
+    progress: StageProgress = silent,
+) -> Verdict:
+    """Open the suspect that lies in these files and judge it; see `verify_suspect`.
+
+    Args:
+        files: of the suspect; they must not change until it has answered.
+        subject: the fingerprint, and its calibration where it has one.
+        party: opens the suspect, and ends with it.
+        contract: see `verify_suspect`, as of all others.
+        data: by which a contract is found that nobody states.
+        trusted: whether the suspect's file is one's own.
+        named_by_user: whether the user has named it himself, so that it may be code of his own.
+        options: how it is asked and judged.
+        nonce: decides the order of the questions.
+        case: a name for the case.
+        self_check: whether the suspect is meant to be the source's file.
+        ask: `verify`, or `verify_remembered` with a ledger.
+        progress: called with the queries done and in total.
+
+    Raises:
+        CaeError: see `verify_suspect`.
+    """
+    name = files.spec
     unrecorded: UnrecordedVerdict | None = None
     try:
-        task = subject.fingerprint.task
+        named, task = Suspect.of(files), subject.fingerprint.task
         refuse_known_file(subject, name, named.sha256)
         try:
             opened = party.black_box(
-                name, contract=contract, trusted=trusted, named_by_user=True, files=files, task=task
+                name, contract=contract, trusted=trusted, named_by_user=named_by_user, files=files, task=task
             )
             rivals: list[Opened[Model]] = []
         except ContractMissing:
@@ -377,8 +428,7 @@ def verify_suspect(
             )
         if self_check:
             check_self(subject, name, named.sha256)
-        asked = partial(
-            verify if kept is None else verify_remembered,
+        verdict = ask(
             opened.model,
             subject,
             named=named,
@@ -390,7 +440,6 @@ def verify_suspect(
             rivals=[rival.model for rival in rivals],
             progress=progress,
         )
-        verdict = asked() if kept is None else asked(ledger=kept)
     except UnrecordedVerdict as error:
         verdict, unrecorded = error.verdict, error
     finally:

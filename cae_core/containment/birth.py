@@ -50,6 +50,8 @@ def bare_environment(threads: int | None = None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in BARE if name in os.environ}
     # libraries ask who runs them, and where his files are: nobody, and nowhere
     nobody = {"HOME": os.devnull, "USER": "cae", "LOGNAME": "cae", "CUDA_CACHE_DISABLE": "1", "PYTHONHASHSEED": "0"}
+    # ONNX Runtime's reports to its maker have a thread, from the import on
+    nobody |= {"ORT_DISABLE_TELEMETRY": "1"}
     # NumPy's linear algebra starts its threads at import, and whoever has several cannot be kept from files
     alone = {"OPENBLAS_NUM_THREADS": "1"}
     return kept | nobody | ({} if threads is None else dict.fromkeys(_THREADS, str(threads))) | alone

@@ -20,9 +20,12 @@ __all__ = [
     "Program",
     "born_as_program",
     "fork",
+    "kill_group",
     "make_scratch",
     "may_fork",
+    "run_interpreter",
     "run_program",
+    "waited",
 ]
 
 _BOOT = (
@@ -86,7 +89,7 @@ class Forked:
     def poll(self) -> int | None:
         """See `Process`."""
         if self._ended is None:
-            self._ended = _waited(self.number, os.WNOHANG)
+            self._ended = waited(self.number, os.WNOHANG)
         return self._ended
 
     def limit_memory(self, memory: int) -> bool:  # noqa: ARG002 - it limits itself
@@ -96,11 +99,11 @@ class Forked:
     def kill(self) -> None:
         """See `Process`."""
         if self._ended is None:
-            _kill_group(self.number)
-            self._ended = _waited(self.number, 0)
+            kill_group(self.number)
+            self._ended = waited(self.number, 0)
 
 
-def _waited(number: int, options: int) -> int | None:
+def waited(number: int, options: int) -> int | None:
     """Return how a child ended; None while it runs. Where this process was started to ignore its children: killed."""
     try:
         found, status = os.waitpid(number, options)
@@ -162,7 +165,7 @@ class Program:
             if sys.platform == "win32":
                 self._process.kill()
             else:
-                _kill_group(self.number)
+                kill_group(self.number)
             self._process.wait()
 
 
@@ -172,13 +175,25 @@ def run_program(module: str, *, threads: int | None = None) -> Program:
     Raises:
         ModelError: it cannot be started.
     """
+    process = run_interpreter(module, threads=threads, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return Program(process, _job_of(process))
+
+
+def run_interpreter(
+    module: str, *, threads: int | None, stdin: int, stdout: int = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes]":
+    """Start what `run_program` does, with these two streams.
+
+    Raises:
+        ModelError: it cannot be started.
+    """
     in_main = threading.current_thread() is threading.main_thread()
     arguments = [module, str(os.getpid()), str(int(in_main)), *_import_paths()]
     try:
-        process = subprocess.Popen(  # noqa: S603 - this very interpreter
+        return subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-I", "-B", "-c", _BOOT, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env=bare_environment(threads),
@@ -189,7 +204,6 @@ def run_program(module: str, *, threads: int | None = None) -> Program:
             f"A process for the model cannot be started ({error.strerror or error}). If the model's file is your own, "
             "say so with --trusted: it then runs in this one."
         ) from error
-    return Program(process, _job_of(process))
 
 
 def _job_of(process: "subprocess.Popen[bytes]") -> Any:  # noqa: ANN401 - of Windows only
@@ -223,7 +237,8 @@ def born_as_program(parent: int, *, main_thread: bool) -> Born:
     return let_go(requests, answers, parent=parent, main_thread=main_thread, forked=False)
 
 
-def _kill_group(number: int) -> None:
+def kill_group(number: int) -> None:
+    """End a process and all that it has started."""
     for kill in (os.killpg, os.kill):
         try:
             kill(number, signal.SIGKILL)

@@ -24,6 +24,7 @@ __all__ = [
     "REPORT",
     "REQUEST",
     "RUN_STATE",
+    "SCAN",
     "TORCH_PROGRAM",
     "OutputKind",
     "check_folder",
@@ -149,6 +150,9 @@ def _named(path: Path) -> str:
     return visible(str(path))
 
 
+_SCAN = b'{"scan": 1, "family": '
+
+
 def _matching(pattern: bytes) -> Callable[[Path, bytes], bool]:
     found = re.compile(pattern, re.DOTALL)
     return lambda _path, head: found.match(head) is not None
@@ -178,6 +182,8 @@ MANIFEST = OutputKind(words="a pool's manifest", recognised=_matching(rb"(?:.*\n
 REPORT = OutputKind(words="a report", recognised=_matching(rb"\s*<!DOCTYPE html>.*default-src 'none'"))
 LEDGER = OutputKind(words="a ledger", recognised=_is_object)
 RECORD = OutputKind(words="a record", recognised=_is_object)
+SCAN = OutputKind(words="a scan's output", recognised=lambda _path, head: _SCAN.startswith(head[: len(_SCAN)]))
+"""Also one whose first line a crash has cut short."""
 REQUEST = OutputKind(words="a timestamp request", recognised=_matching(rb"\x30"))
 ONNX_MODEL = OutputKind(
     words="an ONNX model", recognised=_matching(rb"\x08[\x01-\x7f][\x12\x1a\x22\x28\x32\x3a\x42\x72]")

@@ -38,8 +38,8 @@ def fork_early(suspect: str, *, device: Device = "auto") -> None:
         _WAITING.append(Child(fork(lambda born: serve(born, hint))))
 
 
-def take_early_child() -> Child | None:
-    """Return the child that waits, once; None where there is none."""
+def take_early_child(*_model: object) -> Child | None:
+    """Return the child that waits, once, whatever the model; None where there is none."""
     return _WAITING.pop() if _WAITING else None
 
 

@@ -5,7 +5,7 @@ a process that is locked stays so.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -52,10 +52,19 @@ class Party:
         device: where they run.
         limits: of time, memory and threads.
         gradients: whether models will be opened with gradients, which takes more memory.
+        born: gives a process that was made beforehand for a model and its loader; None where there is none.
     """
 
-    def __init__(self, *, device: Device = "auto", limits: Limits = GENEROUS, gradients: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        device: Device = "auto",
+        limits: Limits = GENEROUS,
+        gradients: bool = False,
+        born: Callable[[str, Loader], Child | None] = take_early_child,
+    ) -> None:
         self.device, self.limits, self.gradients = device, limits, gradients
+        self._born = born
         self._files: dict[str, tuple[Path, ...]] = {}
         self._child: Child | None = None
         self._held: frozenset[str] = frozenset()
@@ -223,7 +232,9 @@ class Party:
         """Return the party's process, if it may read this model, and else a new one."""
         self.name([spec])
         if self._child is None or not self._child.alive or spec not in self._held:
-            self._child = self._started(spec, scratch=_writes(loader) or any(map(self._wants_scratch, self._files)))
+            self._child = self._started(
+                spec, loader, scratch=_writes(loader) or any(map(self._wants_scratch, self._files))
+            )
             self._held = frozenset(self._files)
         return self._child
 
@@ -231,8 +242,8 @@ class Party:
         fitting = [loader for loader in loaders.installed_loaders() if opens(loader, Path(spec))]
         return any(map(_writes, sorted(fitting, key=lambda loader: loader.gradients != self.gradients)[:1]))
 
-    def _started(self, spec: str, *, scratch: bool) -> Child:
-        early = None if scratch or len(self._files) > 1 else take_early_child()
+    def _started(self, spec: str, loader: Loader, *, scratch: bool) -> Child:
+        early = None if scratch or len(self._files) > 1 else self._born(spec, loader)
         if early is not None and self._locked(early, spec):
             return early
         child = start_child(SERVING, limits=self.limits, scratch=scratch)

@@ -27,6 +27,7 @@ from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.foreign_text import visible
 from cae_core.verification.known_models import source_sha256
+from cae_core.verification.ledger_index import LedgerIndex
 from cae_core.verification.ledger_lines import Begun, Entry, is_of_a_ledger, line_of, of_suspect, read_entries
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.recorder import Scores
@@ -54,6 +55,7 @@ class LedgerEntry:
         begun: what the entry says.
         before: all that the ledger told of when it was begun.
         drawn: its nonce, where it goes on; None otherwise.
+        index: of the ledger, which takes the place of ``before``; None: there is none.
 
     Attributes:
         id: of the entry.
@@ -61,18 +63,26 @@ class LedgerEntry:
     """
 
     def __init__(
-        self, path: Path, identity: str, begun: Begun, before: tuple[Entry, ...], *, drawn: bytes | None = None
+        self,
+        path: Path,
+        identity: str,
+        begun: Begun,
+        before: tuple[Entry, ...],
+        *,
+        drawn: bytes | None = None,
+        index: LedgerIndex | None = None,
     ) -> None:
         self.id, self.drawn = identity, drawn
         self._path, self._begun, self._before = path, begun, before
         self._nonce, self._planned = drawn or b"", drawn is not None
+        self._index = index
         self._scores: Scores | None = None
 
     def counted(self, options: VerificationOptions, subject: CalibratedFingerprint) -> VerificationOptions:
         """Return the options with the verifications before this one, where an order could be chosen among theirs."""
         if not order_matters(subject, options):
             return options
-        before = len(of_suspect(self._before, self._begun, {}))
+        before = len(self._found(self._before, {}))
         return dataclasses.replace(options, verifications=max(options.verifications, 1 + before))
 
     def asking(self, nonce: bytes, plan: VerificationPlan) -> None:
@@ -93,7 +103,7 @@ class LedgerEntry:
 
     def earlier(self, transcript: Transcript) -> SeenBefore:
         """See `Memory`; by what the ledger told at the beginning where it cannot be read any more."""
-        found = of_suspect(self._those_before(), self._begun, self._scores or {})
+        found = self._found(self._those_before(), self._scores or {})
         asked, mine = transcript.asked(EXAMPLE), self._begun
         seen = {index for entry in found if entry.begun.fingerprint == mine.fingerprint for index in entry.examples}
         return SeenBefore(
@@ -136,8 +146,20 @@ class LedgerEntry:
         with suppress(StorageError):
             self._append(event, {"date": clock.utc_now(), "error": type(error).__name__, "scores": self._scores or {}})
 
+    def _found(self, before: tuple[Entry, ...], scores: Scores) -> tuple[Entry, ...]:
+        if self._index is None:
+            return of_suspect(before, self._begun, scores)
+        try:
+            return self._index.before(self.id, self._begun, scores)
+        except OSError as error:
+            raise _unusable(self._path, error) from error
+
     def _those_before(self) -> tuple[Entry, ...]:
         """Return the verifications that were begun before this one, with what was told of them since."""
+        if self._index is not None:
+            with suppress(OSError):  # the suspect has answered by now, and its answers must not be lost
+                self._index.update()
+            return ()
         try:
             entries = read_entries(self._path.read_bytes())
         except OSError:  # the suspect has answered by now, and its answers must not be lost
@@ -159,6 +181,8 @@ def begin_entry(
     options: VerificationOptions,
     nonce: bytes | None,
     case: str = "",
+    identity: str = "",
+    index: LedgerIndex | None = None,
 ) -> LedgerEntry:
     """Write down that a verification begins, on the disk before this returns; mode 0600; one process at a time.
 
@@ -170,11 +194,14 @@ def begin_entry(
         options: with which it is asked.
         nonce: where one is given; it is drawn after this otherwise.
         case: its name.
+        identity: of the entry, the same where the same verification begins again after an interruption: it is one
+            entry then; random where empty.
+        index: of the ledger, where many suspects are verified; None: all of it is read.
 
     Raises:
         StorageError: the ledger cannot be read, locked or written, or is a file of another kind.
     """
-    identity = secrets.token_hex(16)
+    identity = identity or secrets.token_hex(16)
     contract = getattr(model, "contract", None)
     begun = Begun(
         fingerprint=subject.fingerprint.id,
@@ -204,11 +231,13 @@ def begin_entry(
     line = line_of("begun", as_json(told))
 
     def begin(file: RawIOBase) -> tuple[Entry, ...]:
-        before = read_entries(_content(file))
+        before = read_entries(_content(file)) if index is None else ()
         _write_line(file, line)
+        if index is not None:
+            index.update()
         return before
 
-    return LedgerEntry(path, identity, begun, _with_file(path, begin))
+    return LedgerEntry(path, identity, begun, _with_file(path, begin), index=index)
 
 
 def resume_entry(path: Path, identity: str) -> tuple[LedgerEntry, Entry]:

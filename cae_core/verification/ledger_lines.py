@@ -12,7 +12,16 @@ from typing import Any, cast
 
 from cae_core.verification.recorder import Scores, alike
 
-__all__ = ["Begun", "Entry", "is_of_a_ledger", "line_of", "of_suspect", "read_entries"]
+__all__ = [
+    "Begun",
+    "Entry",
+    "entry_with",
+    "is_of_a_ledger",
+    "line_of",
+    "of_suspect",
+    "read_entries",
+    "read_line",
+]
 
 _LEDGER = 2
 """The form of the lines; in the first form they say none."""
@@ -87,17 +96,30 @@ def read_entries(content: bytes) -> tuple[Entry, ...]:
     """Return the verifications in their order; a line that is cut short or of another kind is passed over."""
     entries: dict[str, Entry] = {}
     for number, line in enumerate(content.split(b"\n")):
-        told = _parsed(line)
-        if not _is_line(told):
-            continue
-        try:
-            identity = str(told.get("id") or number)
-            entry = _with_line(entries.get(identity), told)
-        except (KeyError, TypeError, ValueError):
-            continue
+        identity, told = read_line(line, number)
+        entry = entry_with(entries.get(identity), told)
         if entry is not None:
             entries[identity] = entry
     return tuple(entries.values())
+
+
+def read_line(line: bytes, number: int) -> tuple[str, Mapping[str, Any]]:
+    """Return the id of the entry that a line is of, and what it tells; nothing where it is no line of a ledger.
+
+    Args:
+        line: without its end.
+        number: of the line, from 0, by which an entry is known that has no id.
+    """
+    told = _parsed(line)
+    return (str(told.get("id") or number), told) if _is_line(told) else ("", {})
+
+
+def entry_with(entry: Entry | None, told: Mapping[str, Any]) -> Entry | None:
+    """Return the entry once a line of it is read; the same one where the line tells nothing of it."""
+    try:
+        return (_with_line(entry, told) or entry) if told else entry
+    except (KeyError, TypeError, ValueError):
+        return entry
 
 
 def of_suspect(entries: Iterable[Entry], begun: Begun, scores: Scores) -> tuple[Entry, ...]:

@@ -9,6 +9,7 @@ from cae_core.errors import StorageError
 from cae_core.models import Model
 from cae_core.progress import StageProgress, silent
 from cae_core.verification.ledger import LedgerEntry, begin_entry
+from cae_core.verification.ledger_index import LedgerIndex
 from cae_core.verification.options import DEFAULT, VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
@@ -45,6 +46,8 @@ def verify_remembered(
     resumed: LedgerEntry | None = None,
     recorded: str = "",
     rivals: Sequence[Model] = (),
+    identity: str = "",
+    index: LedgerIndex | None = None,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Verify as `verify` does, with the verifications before this one that a ledger knows of, and write this one down.
@@ -64,6 +67,8 @@ def verify_remembered(
         resumed: the ledger's entry, where the verification was begun before; None: it begins now.
         recorded: SHA-256 of the file of recorded answers; empty where the suspect is asked.
         rivals: the suspect as it is asked by other contracts that may be its own.
+        identity: of the ledger's entry, see `begin_entry`.
+        index: of the ledger, see `begin_entry`.
         progress: called with the queries done and the most that there can be.
 
     Raises:
@@ -71,7 +76,17 @@ def verify_remembered(
         UnrecordedVerdict: it cannot be written any more once the suspect was asked; it holds the verdict.
         CaeError: see `verify`.
     """
-    entry = resumed or begin_entry(ledger, subject, suspect, named=named, options=options, nonce=nonce, case=case)
+    entry = resumed or begin_entry(
+        ledger,
+        subject,
+        suspect,
+        named=named,
+        options=options,
+        nonce=nonce,
+        case=case,
+        identity=identity,
+        index=index,
+    )
     try:
         verdict = verify(
             suspect,

@@ -28,6 +28,7 @@ COMMANDS = (
     "generate",
     "calibrate",
     "verify",
+    "scan",
     "queries",
     "report",
     "seal",

@@ -27,6 +27,7 @@ class OnnxRuntimeLoader:
     schemes: tuple[str, ...] = ()
     gradients: bool = False
     takes_task: bool = True
+    forks: bool = True
 
     def open(
         self, spec: str, *, contract: Contract | None, device: Device, task: Task | None = None

@@ -13,6 +13,7 @@ from cae_core.progress import stage
 if TYPE_CHECKING:
     from cae_core.calibration.calibrate import CalibrationSettings
     from cae_core.calibration.calibrated import CalibratedFingerprint
+    from cae_core.calibration.scan_plan import ScanPlan
 
 __all__ = ["run"]
 
@@ -62,6 +63,9 @@ def run(
     keep: Annotated[int | None, typer.Option(help="Number of examples to keep, chosen by the screen role.")] = None,
     parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
+    suspects: Annotated[
+        int | None, typer.Option(min=1, help="With --plan: how many suspects a scan judges (docs/scan.md).")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here; default: into the fingerprint's file.")
     ] = None,
@@ -99,10 +103,12 @@ def run(
     members = calibration_members(
         surrogates=surrogates or [], references=references or [], pool=pool, trusted=trusted, opened=opened
     )
+    if suspects is not None and not plan:
+        raise typer.BadParameter("only --plan says what many suspects take", param_hint="--suspects")
     if plan:
         made_with = sum(member.relation == "surrogate" for member in members.generation)
         at_hand = {"references": len(members.references), "surrogates": len(members.surrogates)}
-        _show_plan(settings, at_hand, generating=made_with or _SURROGATES, json=json)
+        _show_plan(settings, at_hand, generating=made_with or _SURROGATES, suspects=suspects, json=json)
         return
     with progress_bar() as progress:
         calibrated = calibrate_fingerprint(
@@ -127,17 +133,21 @@ def _other_score(subject: "CalibratedFingerprint", settings: "CalibrationSetting
     return adjusted_in_vain(len(subject.fingerprint.probe_images), len(calibration.references), calibration.degree)
 
 
-def _show_plan(settings: "CalibrationSettings", at_hand: dict[str, int], *, generating: int, json: bool) -> None:
+def _show_plan(
+    settings: "CalibrationSettings", at_hand: dict[str, int], *, generating: int, suspects: int | None, json: bool
+) -> None:
     from cae_core.calibration.calibrate import plan_calibration
     from cae_core.calibration.null_plan import plan_nulls
+    from cae_core.calibration.scan_plan import plan_scan
 
     plans = {
         "references": plan_calibration(settings.fpr, at_hand["references"]),
         "surrogates": plan_calibration(settings.fnr, at_hand["surrogates"]),
     }
     nulls = plan_nulls(settings.fpr, surrogates=generating, examples=_EXAMPLES, probes=_PROBES)
+    scan = None if suspects is None else plan_scan(settings.fpr, suspects=suspects, references=at_hand["references"])
     if json:
-        print_json({**plans, "nulls": nulls})
+        print_json({**plans, "nulls": nulls, **({} if scan is None else {"scan": scan})})
         return
     from cae_cli.render import print_rows
 
@@ -167,6 +177,19 @@ def _show_plan(settings: "CalibrationSettings", at_hand: dict[str, int], *, gene
         title=f"What a rate of {settings.fpr:g} takes, with {generating} surrogates for each control source, "
         f"{_EXAMPLES} examples and {_PROBES} benign images",
     )
+    if scan is not None:
+        _show_scan_plan(scan)
+
+
+def _show_scan_plan(plan: "ScanPlan") -> None:
+    from cae_cli.render import print_rows
+
+    print_rows(
+        ("copies among them#", "references, bh#", "references, holm#"),
+        [(str(each.copies), str(each.benjamini_hochberg), str(each.holm)) for each in plan.takes],
+        title=f"References that finding copies among {plan.suspects} suspects takes, each copy above all of them",
+    )
+    say(plan.words)
 
 
 def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, json: bool) -> None:

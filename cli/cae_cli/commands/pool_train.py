@@ -3,12 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cae_cli.clusters import cluster_named
 from cae_cli.options import Json, Trusted, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import say
@@ -16,7 +16,6 @@ from cae_core.foreign_text import visible
 from cae_core.progress import detail, stage
 
 if TYPE_CHECKING:
-    from cae_backends.execution.crew import Crew
     from cae_backends.training.plans import Plan
     from cae_backends.training.pool_store import PoolData
 
@@ -92,7 +91,7 @@ def run(
     given = {name: value for name, value in instead.items() if value is not None}
     made = _plan(plan, given, seed=seed).shortened(epochs=epochs, share=share)
     start = time.perf_counter()
-    crew = _crew(cluster, resource or [])
+    crew = cluster_named(cluster, resource or [])
     if not dry_run:
         with interruptible(kept=pool.parent / "state"), progress_bar() as progress:
             detail(progress, "reading images", data or made.data)
@@ -112,7 +111,7 @@ def run(
                 images,
                 pool,
                 workers=workers,
-                crew=lambda: _crew(cluster, resource or []),
+                crew=lambda: cluster_named(cluster, resource or []),
                 device=device,
                 replace=replace,
                 progress=lambda number: stage(progress, f"training control source {number} of {len(made.controls)}"),
@@ -193,21 +192,3 @@ def _images(plan: "Plan", data: str | None, test_data: str | None, foreign: str 
     if train.sha256() == test.sha256():
         raise OptionError(f"{spec}: training and test images are the same. Name other ones with --test-data.")
     return PoolData(train, test, open_data(others, split="train").images if others else None)
-
-
-def _crew(address: str | None, resources: list[str]) -> "AbstractContextManager[Crew] | None":
-    from cae_backends.execution.dask import cluster
-    from cae_core.errors import OptionError
-
-    if address is None and resources:
-        raise OptionError("--resource says what each job takes of a cluster; name one with --cluster.")
-    if address is None:
-        return None
-    taken: dict[str, float] = {}
-    for resource in resources:
-        name, _, amount = resource.partition("=")
-        try:
-            taken[name] = float(amount)
-        except ValueError as error:
-            raise typer.BadParameter(f"expected NAME=NUMBER, such as GPU=1; found {resource!r}") from error
-    return cluster(address, resources=taken)

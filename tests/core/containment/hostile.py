@@ -42,7 +42,10 @@ class Program:
 
 
 class Loader:
-    name, suffixes, folders, schemes, gradients = "programs", (".program",), (), (), True
+    name, suffixes, folders, schemes, gradients, forks = "programs", (".program",), (), (), True, True
+
+    def prepare(self):
+        pass
 
     def open(self, spec, *, contract, device):
         return Program(spec)

@@ -1,0 +1,206 @@
+"""How a worker judges one suspect: by files, contained, and with the ledger, as `cae verify` does.
+
+What follows from a suspect's model and the scan's nonce is the same whenever it is asked: the nonce of its questions,
+and the ledger's entry, which a run that goes on continues.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from multiprocessing import current_process
+from pathlib import Path
+from typing import Any
+
+from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
+from cae_core.containment.child import Child
+from cae_core.containment.limits import Limits
+from cae_core.contract import Contract, read_contract
+from cae_core.errors import (
+    ContractError,
+    DataError,
+    FingerprintError,
+    ModelError,
+    PoolError,
+    StorageError,
+    VerdictError,
+)
+from cae_core.files.records import as_json
+from cae_core.loaders import Device, Loader
+from cae_core.opening.model_files import ModelFiles
+from cae_core.opening.party import Party
+from cae_core.opening.zygote import ModelZygote, may_have_zygote
+from cae_core.verification.ledger_index import LedgerIndex
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.remembered import UnrecordedVerdict, verify_remembered
+from cae_core.verification.verdict import Verdict
+from cae_core.verification.verify import verify
+from cae_core.workflows import verify_files
+
+__all__ = ["Job", "Task", "deciding_fields", "entry_of", "judge", "nonce_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What all suspects of a scan have in common.
+
+    Attributes:
+        fingerprint: path of the fingerprint's file, as workers see it.
+        sha256: of that file.
+        nonce: of the scan.
+        options: how each suspect is asked and judged.
+        ledger: its path; None: none is kept.
+        device: where suspects run.
+        limits: of their processes.
+        full: whether the whole verdict is told.
+        forks: whether a suspect may run in a fork of a zygote, instead of a fresh interpreter.
+    """
+
+    fingerprint: Path
+    sha256: str
+    nonce: bytes
+    options: VerificationOptions
+    ledger: Path | None
+    device: Device
+    limits: Limits
+    full: bool
+    forks: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One suspect.
+
+    Attributes:
+        job: see there.
+        name: its path.
+        sha256: of the model, when the family was fixed.
+        contract: as `Listed`.
+        given: likewise.
+    """
+
+    job: Job
+    name: str
+    sha256: str
+    contract: str = ""
+    given: Contract | None = None
+
+
+def nonce_of(scan: bytes, sha256: str) -> bytes:
+    """Return the nonce of a suspect's questions, 16 bytes: it follows from the scan's and from the model."""
+    return hashlib.sha256(b"cae-scan-nonce-v1\0" + scan + bytes.fromhex(sha256)).digest()[:16]
+
+
+def entry_of(scan: bytes, sha256: str) -> str:
+    """Return the id of a suspect's entry in the ledger, 32 hexadecimal digits."""
+    return hashlib.sha256(b"cae-scan-entry-v1\0" + scan + bytes.fromhex(sha256)).hexdigest()[:32]
+
+
+def judge(task: Task, _shared: object = None) -> dict[str, Any]:
+    """Return what a line says of a suspect: its deciding fields, or under ``error`` why there are none.
+
+    Raises:
+        FingerprintError: the fingerprint's file is not the one that the scan began with.
+        StorageError: the ledger cannot be used.
+    """
+    worker = _worker(task.job.fingerprint, task.job.sha256, task.job.ledger)
+    try:
+        verdict = _judged(task, worker)
+    except UnrecordedVerdict as error:
+        raise StorageError(str(error)) from error
+    except (ModelError, ContractError, DataError, PoolError, VerdictError) as error:
+        return {"error": str(error)}
+    return deciding_fields(verdict) | ({"record": as_json(verdict)} if task.job.full else {})
+
+
+def deciding_fields(verdict: Verdict) -> dict[str, Any]:
+    """Return of a verdict what decides, as JSON holds it."""
+    decision, caeacc, occasion = verdict.decision, verdict.caeacc, verdict.occasion
+    contract = None if occasion is None else occasion.contract
+    fields = {
+        "verdict": decision.verdict,
+        "p_value": decision.p_value,
+        "p_value_surrogate": decision.p_value_surrogate,
+        "score": {"name": decision.score.value, "value": decision.value},
+        "threshold": {"value": decision.threshold, "provenance": decision.origin},
+        "matches": caeacc.matches,
+        "asked": caeacc.asked,
+        "benign_accuracy": verdict.benign_accuracy,
+        "reason": decision.reason,
+        "remedy": decision.remedy,
+        "weak": decision.weak,
+        "extrapolated": decision.extrapolated,
+        "is_source": None if occasion is None else occasion.is_source,
+        "nonce": verdict.nonce,
+        "contract": None if contract is None else contract.sha256,
+        "containment": None if verdict.containment is None else verdict.containment.kind,
+    }
+    found: dict[str, Any] = as_json(fields)
+    return found
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """What a worker keeps from one suspect to the next.
+
+    Attributes:
+        subject: the fingerprint, read once.
+        index: of the ledger.
+        zygote: gives processes; None: not here.
+    """
+
+    subject: CalibratedFingerprint
+    index: LedgerIndex | None
+    zygote: ModelZygote | None
+
+    def ask(self, task: Task) -> Callable[..., Verdict]:
+        """Return how the suspect is verified."""
+        if task.job.ledger is None:
+            return verify
+        entry = entry_of(task.job.nonce, task.sha256)
+        return partial(verify_remembered, ledger=task.job.ledger, identity=entry, index=self.index)
+
+    def born(self, *, forks: bool) -> Callable[[str, Loader], Child | None]:
+        """Return what gives a process for a model."""
+        return self.zygote.child if self.zygote is not None and forks else _none
+
+
+@lru_cache(maxsize=1)
+def _worker(fingerprint: Path, sha256: str, ledger: Path | None) -> _Worker:
+    subject = load_calibrated(fingerprint)
+    if subject.sha256 != sha256:
+        raise FingerprintError(
+            f"{fingerprint}: the file has changed since the scan began. Restore it, or scan again to another output."
+        )
+    zygote = ModelZygote(core=_ordinal()) if may_have_zygote() else None
+    return _Worker(subject, None if ledger is None else LedgerIndex(ledger), zygote)
+
+
+def _judged(task: Task, worker: _Worker) -> Verdict:
+    files = ModelFiles(task.name)
+    if files.digest != task.sha256:
+        raise ModelError(
+            f"{task.name}: the file was changed after the family of the scan was fixed. Nobody may write to it; scan "
+            "again to another output."
+        )
+    contract = read_contract(task.contract) if task.contract else task.given
+    job = task.job
+    return verify_files(
+        files,
+        worker.subject,
+        party=Party(device=job.device, limits=job.limits, born=worker.born(forks=job.forks)),
+        contract=contract,
+        options=job.options,
+        nonce=nonce_of(job.nonce, task.sha256),
+        ask=worker.ask(task),
+    )
+
+
+def _none(*_model: object) -> None:
+    """Stand for a process that nobody has made beforehand."""
+
+
+def _ordinal() -> int:
+    """Return the number of this worker among those that its parent has started; the workers' cores differ by it."""
+    number = current_process().name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0

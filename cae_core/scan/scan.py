@@ -1,0 +1,177 @@
+"""A whole scan, from a list of suspects to the table at its end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cae_core import clock
+from cae_core import version as release
+from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
+from cae_core.containment.limits import Limits
+from cae_core.files.outputs import LEDGER, check_output
+from cae_core.loaders import Device
+from cae_core.progress import Progress, silent, stage
+from cae_core.scan.correction import correction_for
+from cae_core.scan.family import Family, Hashed, hash_suspects
+from cae_core.scan.judging import Job, Task
+from cae_core.scan.listing import list_suspects
+from cae_core.scan.log import VERSION, ScanLog
+from cae_core.scan.running import Here, Workers, judged
+from cae_core.scan.summary import ScanSummary, summarise
+from cae_core.verification.ledger import ledger_of
+from cae_core.verification.options import DEFAULT, VerificationOptions
+from cae_core.verification.verify import plan_verification
+
+__all__ = ["ScanSettings", "scan_suspects"]
+
+_ONE_THREAD = Limits(threads=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanSettings:
+    """How suspects are judged.
+
+    Attributes:
+        options: as of a single verification; a scan asks all that there is to ask.
+        correct: how p-values are corrected, by name; None: see `correction_for`.
+        roles: of a manifest's models that count; all where empty.
+        full: whether each line holds the whole verdict.
+        device: where suspects run.
+        limits: of their processes.
+        forks: whether suspects may run in forks of a zygote; not where workers are threads of their process.
+    """
+
+    options: VerificationOptions = DEFAULT
+    correct: str | None = None
+    roles: tuple[str, ...] = ()
+    full: bool = False
+    device: Device = "auto"
+    limits: Limits = _ONE_THREAD
+    forks: bool = True
+
+
+def scan_suspects(
+    target: Path,
+    fingerprint: Path,
+    output: Path,
+    *,
+    settings: ScanSettings = ScanSettings(),
+    workers: Workers | None = None,
+    ledger: Path | None = None,
+    keeps_ledger: bool = True,
+    progress: Progress = silent,
+) -> ScanSummary:
+    """Judge every suspect that ``target`` names, contained, and write a line for each to ``output`` as it is judged.
+
+    A run that was interrupted goes on where it is called again with the same suspects, fingerprint and settings.
+
+    Args:
+        target: see `list_suspects`.
+        fingerprint: the file; with its calibration, where it has one.
+        output: JSON Lines, see `ScanLog`.
+        settings: see `ScanSettings`.
+        workers: that judge; None: this thread.
+        ledger: the file; None: `ledger_of` the fingerprint.
+        keeps_ledger: whether there is one.
+        progress: told of the stages ``reading models`` and ``judging``.
+
+    Raises:
+        OptionError: nothing is named, the correction does not hold, or ``output`` is a file of another kind.
+        VerdictError: ``output`` is of another scan.
+        CaeError: as of a single verification, where it is no fault of a suspect.
+    """
+    subject = load_calibrated(fingerprint)
+    correction = correction_for(subject.calibration, settings.correct, factor=_factor(subject))
+    kept = (ledger or ledger_of(fingerprint)) if keeps_ledger else None
+    if kept is not None:
+        check_output(kept, LEDGER, inputs=[fingerprint, output])
+    plan_verification(subject, suspect_sha256="", options=settings.options)  # refuses what cannot be asked so
+    family = hash_suspects(list_suspects(target, roles=settings.roles), progress=stage(progress, "reading models"))
+    asked = 0
+    with ScanLog(output, _head(subject, family, settings)) as log:
+        job = Job(
+            fingerprint=fingerprint.resolve(),
+            sha256=subject.sha256,
+            nonce=log.nonce,
+            options=settings.options,
+            ledger=None if kept is None else kept.resolve(),
+            device=settings.device,
+            limits=settings.limits,
+            full=settings.full,
+            forks=settings.forks,
+        )
+        asked = _run(family, job, log, workers or Here(), progress)
+    rate = None if subject.calibration is None else subject.calibration.fpr
+    return summarise(output, family, correction=correction, rate=rate, asked_now=asked)
+
+
+def _factor(subject: CalibratedFingerprint) -> int:
+    """Return by what each p is multiplied for the query logs that were tried."""
+    log = subject.fingerprint.query_log
+    return 1 if log is None else log.logs_tried
+
+
+def _head(subject: CalibratedFingerprint, family: Family, settings: ScanSettings) -> dict[str, object]:
+    return {
+        "scan": VERSION,
+        "family": family.sha256,
+        "suspects": len(family.suspects),
+        "models": family.distinct,
+        "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
+        "options": {**settings.options.json_fields(), "device": settings.device},
+        "full": settings.full,
+        "date": clock.utc_now(),
+        "tool": f"cae-fingerprint {release.__version__}",
+    }
+
+
+def _run(family: Family, job: Job, log: ScanLog, workers: Workers, progress: Progress) -> int:
+    """Judge what has no line yet, and return how many models that were."""
+    told, total, asked = stage(progress, "judging"), len(family.suspects), 0
+    for suspect in family.suspects:
+        if suspect.error and suspect.listed.name not in log.finished:
+            log.add(_line(suspect, {"error": suspect.error}))
+    told(len(log.finished), total)
+    firsts = _firsts(family)
+    waiting = {suspect.sha256: suspect for suspect in firsts.values() if suspect.sha256 not in log.models}
+    tasks = (_task(suspect, job) for suspect in list(waiting.values()))
+    for task, found in judged(tasks, workers):
+        log.add(_line(waiting.pop(task.sha256), found))
+        asked += 1
+        told(len(log.finished), total)
+    for suspect in family.suspects:
+        if suspect.sha256 and suspect.listed.name not in log.finished:
+            log.add(_copy(suspect, firsts[suspect.sha256], log))
+    told(total, total)
+    return asked
+
+
+def _firsts(family: Family) -> dict[str, Hashed]:
+    """Return the first suspect of each model."""
+    firsts: dict[str, Hashed] = {}
+    for suspect in family.suspects:
+        if suspect.sha256:
+            firsts.setdefault(suspect.sha256, suspect)
+    return firsts
+
+
+def _task(suspect: Hashed, job: Job) -> Task:
+    listed = suspect.listed
+    return Task(job=job, name=listed.name, sha256=suspect.sha256, contract=listed.contract, given=listed.given)
+
+
+def _line(suspect: Hashed, found: dict[str, Any]) -> dict[str, Any]:
+    listed = suspect.listed
+    of_pool = {name: value for name in ("role", "relation") if (value := getattr(listed, name))}
+    return {"suspect": {"name": listed.name, "sha256": suspect.sha256}, **of_pool, **found}
+
+
+def _copy(suspect: Hashed, first: Hashed, log: ScanLog) -> dict[str, Any]:
+    """Return the line of a suspect that is the same model as one before: it is one hypothesis, and was asked once."""
+    found = log.line_of(suspect.sha256)
+    name = found["suspect"]["name"]
+    if suspect.asked_by != first.asked_by:
+        error = f"{suspect.listed.name}: the same model as {name} by another contract; a scan asks each model once."
+        return _line(suspect, {"same_as": name, "error": error})
+    own = ("scan", "family", "suspect", "role", "relation", "record")
+    return _line(suspect, {"same_as": name, **{key: value for key, value in found.items() if key not in own}})

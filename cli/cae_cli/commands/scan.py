@@ -1,0 +1,182 @@
+"""`cae scan`."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cae_cli.clusters import cluster_named
+from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, print_json
+from cae_cli.progress import interruptible, progress_bar
+from cae_cli.streams import say
+from cae_core.foreign_text import visible
+
+if TYPE_CHECKING:
+    from cae_core.scan.running import Workers
+    from cae_core.scan.summary import Row, ScanSummary
+
+__all__ = ["run"]
+
+_SHOWN = 100
+"""Rows of the table at most; the output has all."""
+
+
+def run(
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR|LIST|POOL", help="Folder of models, list of paths, or manifest.")
+    ],
+    *,
+    fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A line of JSON for each suspect, written as it is judged.")
+    ] = Path("scan.jsonl"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Suspects judged at a time; default: one for each core.")
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
+    resource: Annotated[list[str] | None, typer.Option(help="With a cluster, what each suspect takes: GPU=1.")] = None,
+    correct: Annotated[
+        str | None,
+        typer.Option(
+            help="Correction of p for the number of suspects: bh, holm or none; default: bh where it holds, else holm."
+        ),
+    ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help="Of a manifest, only the models with this role; repeatable.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Put the whole verdict into each line.")] = False,
+    allow_extrapolation: Annotated[
+        bool, typer.Option("--allow-extrapolation", help="Judge suspects of an accuracy that no reference has.")
+    ] = False,
+    sarif: Annotated[Path | None, typer.Option(help="Also write the findings there, as SARIF 2.1.0.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="File that records who has seen what; default: beside the fingerprint.")
+    ] = None,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no ledger.")] = False,
+    limits: LimitsText = "",
+    device: DeviceName = "auto",
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Tell what was found by the exit code.")] = False,
+    json: Json = False,
+) -> None:
+    """Judge many suspects by a fingerprint: the models of a folder, of a list, or of a pool.
+
+    Example: cae scan models --fingerprint fingerprint.safetensors --output scan.jsonl --exit-code
+
+    Each suspect is asked all examples and benign images, in a process of its own that knows of no other one. A file
+    that cannot be opened does not end the scan: its line says why. An interrupted scan goes on when the same command
+    is given again. Equal files are one suspect.
+
+    The table at the end says which accusations stand when all suspects are counted. With 19 references, ten copies
+    among twenty suspects cannot be found at 5 %: `cae calibrate --plan --suspects 20` says what it takes.
+
+    With --exit-code: 3 where a suspect is a surrogate by its own verdict, else 4 where one is inconclusive or failed,
+    else 0.
+    """
+    from cae_core.containment.limits import Limits, parse_limits
+    from cae_core.files.outputs import RECORD, check_output
+    from cae_core.scan.scan import ScanSettings, scan_suspects
+    from cae_core.verification.options import VerificationOptions
+
+    if ledger is not None and no_ledger:
+        raise typer.BadParameter("name a ledger or keep none", param_hint="--ledger")
+    if cluster is not None and workers is not None:
+        raise typer.BadParameter("a cluster has its own workers", param_hint="--workers")
+    if sarif is not None:
+        check_output(sarif, RECORD, inputs=[fingerprint, output])
+    settings = ScanSettings(
+        options=VerificationOptions(allow_extrapolation=allow_extrapolation),
+        correct=correct,
+        roles=tuple(role or ()),
+        full=full,
+        device=device,
+        limits=parse_limits(limits) if limits else Limits(threads=1),
+        forks=cluster is None,
+    )
+    with (
+        interruptible(kept=output),
+        progress_bar() as progress,
+        _workers(workers or _cores(), cluster, resource or []) as crew,
+    ):
+        summary = scan_suspects(
+            target,
+            fingerprint,
+            output,
+            settings=settings,
+            workers=crew,
+            ledger=ledger,
+            keeps_ledger=not no_ledger,
+            progress=progress,
+        )
+    if sarif is not None:
+        _write_sarif(summary, sarif)
+    if json:
+        print_json(summary)
+    else:
+        _show(summary)
+    if exit_code and summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+def _workers(count: int, address: str | None, resources: list[str]) -> "AbstractContextManager[Workers | None]":
+    """Return what gives those that judge; None: this thread."""
+    crew = cluster_named(address, resources)
+    if crew is not None:
+        return crew
+    if count == 1:
+        return nullcontext()
+    from cae_backends.execution.local import local_processes
+
+    return local_processes(count)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write_sarif(summary: "ScanSummary", path: Path) -> None:
+    from cae_core.files.records import readable_json
+    from cae_core.files.storage import write_atomically
+    from cae_core.scan.sarif import sarif_of
+
+    write_atomically(path, readable_json(sarif_of(summary)))
+
+
+def _show(summary: "ScanSummary") -> None:
+    from cae_cli.render import print_rows
+
+    print_rows(
+        ("suspect", "verdict", "p#", "adjusted p#", "counting all", "score#", "reason"),
+        [_cells(row) for row in summary.rows[:_SHOWN]],
+        title=f"{summary.models} models by p",
+    )
+    if len(summary.rows) > _SHOWN:
+        say(f"{len(summary.rows) - _SHOWN} more are in {visible(str(summary.output))}.")
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.counts.items())
+    say(f"{summary.suspects} suspects, {summary.models} models: {counts}. Family {summary.family[:32]}.")
+    if summary.rate is None:
+        say("The fingerprint is not calibrated: no error rate stands behind any of it (cae calibrate).")
+        return
+    say(
+        f"Were all of them independent, at most {summary.expected_by_chance:.3g} would be accused by chance, in the "
+        f"mean, at a rate of {summary.rate:g} each."
+    )
+    say(f"Counting all, {summary.accused} are accused (correction: {summary.correction.words}, at {summary.rate:g}).")
+
+
+def _cells(row: "Row") -> tuple[str, ...]:
+    more = f" (+{row.others})" if row.others else ""
+    return (
+        visible(row.name, 60) + more,
+        row.verdict,
+        _number(row.p_value),
+        _number(row.p_adjusted),
+        row.adjusted_verdict,
+        _number(row.value),
+        visible(row.reason, 120),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

@@ -1,0 +1,68 @@
+"""The index of a ledger finds what reading all of it finds, however the ledger grew."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cae_core.verification.ledger_index import LedgerIndex
+from cae_core.verification.ledger_lines import line_of, of_suspect, read_entries
+
+
+def lines_of(random: np.random.Generator, number: int) -> list[bytes]:
+    """Return the lines of one random verification; few suspects, fingerprints and models, so that many are alike."""
+    identity, model = f"{number:032x}", int(random.integers(4))
+    suspect, fingerprint = f"{model % 3}{random.integers(2)}", f"f{random.integers(3)}"
+    rows = sorted(random.permutation(14)[: random.integers(0, 13)].tolist())
+    told = np.random.default_rng(model).uniform(0.1, 0.9, (14, 2)) + random.choice([0, 5e-5, 3e-4])
+    scores = {row: told[row].round(6).tolist() for row in rows}
+    of = {"fingerprint": fingerprint, "suspect": suspect, "nonce": "00"}
+    begun = line_of("begun", {"id": identity, **of, "source": "s" if random.random() < 0.5 else "", "setup": {}})
+    asking = line_of("asking", {"id": identity, "nonce": "00", "examples": [1, 2]})
+    end = line_of(str(random.choice(["ended", "stopped"])), {"id": identity, **of, "examples": [1], "scores": scores})
+    old = json.dumps({**of, "examples": [3]}).encode() + b"\n"
+    odd = [b'{"ledger":2,"event":"ended","id":"x"}\n', b"\xff\n", b"\n", old, line_of("ended", {"id": "q", **of})]
+    kinds = [[begun, asking, end], [begun], [begun, asking], [begun, line_of("withdrawn", {"id": identity})], [old]]
+    return [*kinds[int(random.choice(5, p=[0.6, 0.1, 0.1, 0.1, 0.1]))], odd[int(random.integers(len(odd)))]]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_finds_what_reading_everything_finds(tmp_path: Path, seed: int) -> None:
+    random, path = np.random.default_rng(seed), tmp_path / "ledger.jsonl"
+    pending = [line for number in range(70) for line in lines_of(random, number)]
+    index, found = LedgerIndex(path), 0
+    path.touch()
+    while pending:
+        count = int(random.integers(1, 40))
+        with path.open("ab") as file:  # the last line is sometimes cut short when it is looked at
+            text = b"".join(pending[:count])
+            cut = int(random.integers(len(pending[min(count, len(pending)) - 1])))
+            file.write(text[: len(text) - cut])
+            file.flush()
+            index.update()
+            file.write(text[len(text) - cut :])
+        index.update()
+        del pending[:count]
+    entries = read_entries(path.read_bytes())
+    for place, entry in enumerate(entries):
+        for scores in ({}, entry.scores) if entry.id else ():
+            expected = of_suspect(entries[:place], entry.begun, scores)
+            assert index.before(entry.id, entry.begun, scores) == expected
+            found += len(expected)
+    assert found > 100
+
+
+def test_an_entry_whose_begin_is_written_twice_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    told: dict[str, Any] = {"id": "a", "fingerprint": "f", "suspect": "s"}
+    path.write_bytes(line_of("begun", told) + line_of("asking", {"id": "a", "nonce": "00", "examples": [4]}))
+    index = LedgerIndex(path)
+    index.update()
+    path.write_bytes(path.read_bytes() + line_of("begun", told))
+    index.update()
+    begun = read_entries(path.read_bytes())[0].begun
+    assert index.before("a", begun, {}) == ()
+    (entry,) = index.before("another", begun, {})
+    assert entry.examples == {4}
