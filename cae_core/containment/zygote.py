@@ -20,7 +20,7 @@ from cae_core.errors import ModelError
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["Zygote", "be_zygote"]
+__all__ = ["Zygote", "ZygoteFork", "be_zygote"]
 
 _LARGEST = 1 << 16
 """Bytes of a message at most."""

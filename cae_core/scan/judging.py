@@ -37,7 +37,7 @@ from cae_core.verification.verdict import Verdict
 from cae_core.verification.verify import verify
 from cae_core.workflows import verify_files
 
-__all__ = ["Job", "Task", "deciding_fields", "entry_of", "judge", "nonce_of"]
+__all__ = ["Job", "Task", "deciding_fields", "entry_of", "forget_worker", "judge", "nonce_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +174,11 @@ def _worker(fingerprint: Path, sha256: str, ledger: Path | None) -> _Worker:
         )
     zygote = ModelZygote(core=_ordinal()) if may_have_zygote() else None
     return _Worker(subject, None if ledger is None else LedgerIndex(ledger), zygote)
+
+
+def forget_worker() -> None:
+    """Let go of what this process keeps from one suspect to the next; its zygote ends."""
+    _worker.cache_clear()
 
 
 def _judged(task: Task, worker: _Worker) -> Verdict:

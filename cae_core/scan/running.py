@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from itertools import islice
 from typing import Any, Protocol
 
-from cae_core.scan.judging import Task, judge
+from cae_core.scan.judging import Task, forget_worker, judge
 
 __all__ = ["Here", "Workers", "judged"]
 
@@ -59,6 +59,13 @@ def judged(tasks: Iterable[Task], workers: Workers) -> Iterator[tuple[Task, dict
     Raises:
         CaeError: what is no fault of a suspect, such as of the ledger.
     """
+    try:
+        yield from _judged(tasks, workers)
+    finally:
+        forget_worker()
+
+
+def _judged(tasks: Iterable[Task], workers: Workers) -> Iterator[tuple[Task, dict[str, Any]]]:
     waiting, again = iter(tasks), deque[Task]()
     running: dict[Future[dict[str, Any]], Task] = {}
     died = Counter[str]()

@@ -1,0 +1,140 @@
+"""`cae scan`: a folder, from the command line to the exit code; killed and given again; on a cluster."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import CalibrationPool, Pool, Run
+
+DECIDING = ("verdict", "p_value", "p_value_surrogate", "score", "matches", "asked", "reason", "nonce", "contract")
+
+
+@pytest.fixture
+def models(pool: Pool, tmp_path: Path) -> Path:
+    """Two suspects, one of them twice, and a file that is broken."""
+    folder = tmp_path / "models"
+    (folder / "more").mkdir(parents=True)
+    shutil.copy(pool.copy, folder / "copy.onnx")
+    shutil.copy(pool.copy, folder / "more" / "same.onnx")
+    shutil.copy(pool.other, folder / "other.onnx")
+    (folder / "broken.onnx").write_bytes(b"no model")
+    return folder
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def deciding(path: Path) -> dict[str, list[Any]]:
+    return {line["suspect"]["name"]: [line.get(name) for name in DECIDING] for line in lines(path)[1:]}
+
+
+def command(folder: Path, fingerprint: Path, output: Path, *more: str) -> list[str]:
+    return ["scan", str(folder), "-f", str(fingerprint), "-o", str(output), "--allow-extrapolation", *more]
+
+
+def test_a_folder(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) -> None:
+    """One subprocess, as a user's: what a library call's fork of this process would know is not asked here."""
+    ledger, sarif = tmp_path / "ledger.jsonl", tmp_path / "scan.sarif"
+    arguments = command(models, calibrated, tmp_path / "scan.jsonl", "--workers", "2", "--ledger", str(ledger))
+    ran = subprocess.run(
+        [sys.executable, "-m", "cae_cli", *arguments, "--json", "--exit-code", "--sarif", str(sarif)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr) == (3, "")
+    assert told["counts"] == {"surrogate": 1, "inconclusive": 1, "independent": 0, "failed": 1}
+    assert (told["suspects"], told["models"], told["correction"], told["asked_now"]) == (4, 3, "bh", 3)
+    assert [(Path(row["name"]).name, row["others"]) for row in told["rows"]] == [
+        *(("copy.onnx", 1), ("other.onnx", 0), ("broken.onnx", 0)),
+    ]
+    assert told["rows"][0]["p_adjusted"] == pytest.approx(0.3)  # three at 0.1 each, and 0.2 is the rate
+    assert told["accused"] == 0
+    head, *found = lines(tmp_path / "scan.jsonl")
+    assert {line["family"] for line in found} == {head["family"]}
+    by_name = {Path(line["suspect"]["name"]).name: line for line in found}
+    assert by_name["same.onnx"]["same_as"] == str(models / "copy.onnx")
+    assert "cannot open this file" in by_name["broken.onnx"]["error"]
+    assert by_name["copy.onnx"]["containment"] == ("sandbox" if sys.platform == "linux" else "limits")
+    assert [line["event"] for line in lines(ledger)].count("ended") == 2  # one entry a model
+    assert json.loads(sarif.read_text())["version"] == "2.1.0"
+    again = run_cae(*arguments, "--workers", "1")
+    assert "3 models by p" in again.out
+    assert "Counting all, 0 are accused (correction: Benjamini-Hochberg" in again.out
+    assert len(lines(ledger)) == 4 * 2 - 2  # nobody was asked again
+    judged = run_cae("verify", "-s", models / "copy.onnx", "-f", calibrated, "--no-ledger", "--allow-extrapolation")
+    assert judged.out.startswith("SURROGATE") or "surrogate" in judged.out
+
+
+def test_other_scans_and_bad_options_are_refused(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) -> None:
+    output = tmp_path / "scan.jsonl"
+    assert run_cae(*command(models / "other.onnx", calibrated, output, "--no-ledger", "--workers", "1")).code == 0
+    before = output.read_bytes()
+    refused = run_cae(*command(models, calibrated, output, "--no-ledger", "--workers", "1"))
+    assert refused.code == 1
+    assert "the output of a scan of other models" in refused.err
+    assert output.read_bytes() == before
+    assert "Take --correct holm" not in refused.err
+    assert run_cae(*command(models, calibrated, output, "--correct", "what")).code == 2
+    assert run_cae(*command(models, calibrated, output, "--ledger", "x", "--no-ledger")).code == 2
+    assert run_cae(*command(models, calibrated, output, "--cluster", "tcp://127.0.0.1:9", "--workers", "2")).code == 2
+    nobody = run_cae(*command(tmp_path / "no", calibrated, output))
+    assert "no such folder, list, manifest or model" in nobody.err
+
+
+def test_a_pool_is_told_with_its_roles(
+    calibrated: Path, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
+) -> None:
+    """A model of the calibration is refused as a suspect, and that ends nothing."""
+    manifest, output = calibration_pool.copied(tmp_path), tmp_path / "scan.jsonl"
+    told = run_cae(
+        *command(manifest, calibrated, output, "--no-ledger", "--workers", "1", "--role", "source", "--json")
+    )
+    (row,) = told.json()["rows"]
+    assert (row["role"], row["relation"], row["verdict"]) == ("source", "source", "surrogate")
+    assert told.code == 0
+    assert lines(output)[1]["is_source"] == "file"
+
+
+def test_the_plan_says_what_many_suspects_take(run_cae: Run, calibration_pool: CalibrationPool) -> None:
+    arguments = ("calibrate", "--plan", "--pool", calibration_pool.manifest, "--fpr", "0.05", "--suspects", "20")
+    plan = run_cae(*arguments, "--json").json()["scan"]
+    assert plan["least"] is None
+    assert [(t["copies"], t["benjamini_hochberg"], t["holm"]) for t in plan["takes"]] == [
+        *((1, 399, 399), (2, 199, 399), (10, 39, 399), (20, 19, 399)),
+    ]
+    assert "no copy among 20 suspects can be found at 0.05" in run_cae(*arguments).out
+    assert run_cae("calibrate", "--suspects", "20", "-f", "x").code == 2
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_end(
+    calibrated: Path, models: Path, tmp_path: Path, run_cae: Run
+) -> None:
+    """By a signal that nobody can catch; the first line, and with it the nonce, is there before anybody is asked."""
+    output, ledger = tmp_path / "scan.jsonl", tmp_path / "ledger.jsonl"
+    arguments = command(models, calibrated, output, "--workers", "1", "--ledger", str(ledger))
+    process = subprocess.Popen([sys.executable, "-m", "cae_cli", *arguments], stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (output.exists() and len(output.read_bytes().splitlines()) > 1):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    head = lines(output)[0]
+    kept = output.read_bytes()
+    output.write_bytes(kept + b'{"scan": 1, "fam')  # as a crash of the machine leaves it
+    assert run_cae(*arguments).code == 0
+    assert output.read_bytes().startswith(kept)
+    whole = deciding(output)
+    assert len(whole) == 4
+    output.write_bytes(json.dumps(head).encode() + b"\n")
+    assert run_cae(*arguments).code == 0
+    assert deciding(output) == whole
+    begun = [line["id"] for line in lines(ledger) if line["event"] == "begun"]
+    assert len(set(begun)) == 2  # a run that goes on writes into the entries that are there
