@@ -22,7 +22,7 @@ class Workers(Protocol):
         """How many suspects they should be given at a time."""
         ...
 
-    def submit(self, work: Callable[[Task, Any], dict[str, Any]], item: Task) -> "Future[dict[str, Any]]":
+    def submit(self, work: Callable[[Task, Any], dict[str, Any]], item: Task, /) -> "Future[dict[str, Any]]":
         """Run ``work(item, ...)``."""
         ...
 
@@ -36,7 +36,7 @@ class Here:
 
     limit = 1
 
-    def submit(self, work: Callable[[Task, Any], dict[str, Any]], item: Task) -> "Future[dict[str, Any]]":
+    def submit(self, work: Callable[[Task, Any], dict[str, Any]], item: Task, /) -> "Future[dict[str, Any]]":
         """Run it before this returns."""
         future: Future[dict[str, Any]] = Future()
         try:

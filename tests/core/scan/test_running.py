@@ -39,7 +39,7 @@ class Dying:
         self.bad, self.broken, self.restarts, self.most = bad, False, 0, 0
         self.running: list[Future[dict[str, Any]]] = []
 
-    def submit(self, _work: Callable[..., dict[str, Any]], item: Task) -> "Future[dict[str, Any]]":
+    def submit(self, _work: Callable[..., dict[str, Any]], item: Task, /) -> "Future[dict[str, Any]]":
         if self.broken:
             raise BrokenExecutor
         future: Future[dict[str, Any]] = Future()
@@ -64,7 +64,7 @@ def _end(future: "Future[dict[str, Any]]", task: Task) -> None:
 
 
 class Honest(Here):
-    def submit(self, _work: Callable[..., dict[str, Any]], item: Task) -> "Future[dict[str, Any]]":
+    def submit(self, _work: Callable[..., dict[str, Any]], item: Task, /) -> "Future[dict[str, Any]]":
         return super().submit(lambda task, _: {"verdict": task.name}, item)
 
 
