@@ -35,7 +35,7 @@ _THEIR_CODE = """from torch import nn
 
 class Net(nn.Sequential):
     def __init__(self):
-        super().__init__(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+        super().__init__(nn.Flatten(), nn.Linear(8 * 8, 10))
 """
 
 _TAKEN = 'layout = "NHWC"\nrange = [0, 255]\noutput = "probabilities"\n'
@@ -67,7 +67,11 @@ def furnish_digits(folder: Path, authority: Path) -> None:
     """Handwritten digits: a claimed source, its pool, a suspect, and what a timestamping authority gives away."""
     world = digits()
     linear_onnx(folder / "claimed-source.onnx", world.source, DIGITS)
-    linear_onnx(folder / "theirs.onnx", world.surrogate(), DIGITS)
+    suspect = world.surrogate()
+    linear_onnx(folder / "theirs.onnx", suspect, DIGITS)
+    (folder / "their_code.py").write_text(_THEIR_CODE, encoding="utf-8")
+    weights = {"1.weight": torch.tensor(suspect.weights.T), "1.bias": torch.tensor(suspect.bias)}
+    torch.save({name: value.float() for name, value in weights.items()}, folder / "theirs.pth")
     write_pool(folder, world, DIGITS, source=Path("claimed-source.onnx"))
     shutil.copy(authority / "root.pem", folder / "AUTHORITY.pem")
     shutil.copytree(ROOT / "examples", folder / "examples")
@@ -87,9 +91,6 @@ def furnish_colours(folder: Path) -> None:
         for path in (folder / "generate").glob(f"{relation}-*.onnx"):
             shutil.copy(path, folder / name)
     write_mnist(folder)
-    (folder / "their_code.py").write_text(_THEIR_CODE, encoding="utf-8")
-    weights = {"1.weight": torch.tensor(suspect.weights.T, dtype=torch.float32), "1.bias": torch.zeros(10)}
-    torch.save(weights, folder / "theirs.pth")
 
 
 def _write_keras(path: Path, model: Linear) -> None:
