@@ -27,6 +27,7 @@ from cae_core.opening.model_files import ModelFiles, suspect_digest
 from cae_core.opening.opened import Opened
 from cae_core.opening.party import Party
 from cae_core.opening.recorded_answers import is_answer_file
+from cae_core.opening.services import service_loader
 from cae_core.paths import StrPath
 from cae_core.progress import Progress, StageProgress, detail, silent, stage
 from cae_core.verification.known_models import check_self, refuse_known_file
@@ -309,6 +310,8 @@ def verify_suspect(
     case: str = "",
     self_check: bool = False,
     ledger: StrPath | None = "auto",
+    answers: StrPath | None = None,
+    offline: bool = False,
     limits: Limits = GENEROUS,
     progress: StageProgress = silent,
 ) -> Verdict:
@@ -331,6 +334,8 @@ def verify_suspect(
             refused then.
         ledger: file that remembers which suspect has seen which examples, and how often it was verified. ``"auto"``:
             `ledger_of` the fingerprint, beside it; None: none is kept, and the verdict cannot say.
+        answers: where a service's answers are kept, so that an interrupted run goes on; None: beside the ledger.
+        offline: whether a service is judged by the answers that are kept, and nobody is asked.
         limits: of the suspect's process.
         progress: called with the queries done and in total.
 
@@ -354,6 +359,31 @@ def verify_suspect(
         return verify_recorded(
             Path(suspect), load_calibrated(fingerprint), ledger=kept, options=options, case=case, limits=limits
         )
+    loader = service_loader(os.fspath(suspect))
+    if loader is not None:
+        from cae_core.verification.serviced import verify_service
+
+        if kept is None or trusted or self_check:
+            raise OptionError(
+                "A service is known by the ledger, and nothing of it runs here: leave --no-ledger, --trusted and "
+                "--self-check out."
+            )
+        return verify_service(
+            os.fspath(suspect),
+            loader,
+            load_calibrated(fingerprint),
+            ledger=kept,
+            contract=contract,
+            options=options,
+            nonce=nonce,
+            case=case,
+            answers=None if answers is None else Path(answers),
+            offline=offline,
+            limits=limits,
+            progress=progress,
+        )
+    if answers is not None or offline:
+        raise OptionError("--answers and --offline are for services. Leave them out.")
     return verify_files(
         ModelFiles(os.fspath(suspect)),
         load_calibrated(fingerprint),

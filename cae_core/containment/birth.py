@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cae_core.containment.record import LANDLOCK, SECCOMP
+from cae_core.containment.record import LANDLOCK, NETWORK, SECCOMP
 
 if TYPE_CHECKING:
     from cae_core.containment.landlock import Readable
@@ -76,10 +76,10 @@ class Born:
     watched: bool
 
     def lock(self, readable: "Callable[[], Readable]") -> None:
-        """Refuse this process, for ever, other files, other processes and the network.
+        """Refuse this process, for ever, other files, other processes and, unless it asks a service, the network.
 
         Args:
-            readable: says what may be read; asked where it matters.
+            readable: says what may be read, and whether the network is open; asked where it matters.
         """
         self.layers += _locked(readable)
         if not self.watched:  # a thread, and so the last thing
@@ -197,13 +197,16 @@ def _locked(readable: "Callable[[], Readable]") -> list[str]:
         linux.gain_no_privileges()
     except OSError:
         return layers
+    allowed = readable()
     with _layer(layers, LANDLOCK):
         _check_one_thread()
-        landlock.allow_files(readable())
+        landlock.allow_files(allowed)
     with _layer(layers, "no privileges"):
         linux.drop_capabilities(machine)
     with _layer(layers, SECCOMP):
-        seccomp.refuse_system_calls(machine)
+        seccomp.refuse_system_calls(machine, sockets=allowed.ports is not None)
+    if allowed.ports is not None:
+        layers.append(NETWORK)
     return layers
 
 

@@ -25,6 +25,7 @@ _KNOWN = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1
 """Rights to files that each version of the interface has added; what stands there is refused unless it is allowed."""
 
 _NETWORK_SINCE, _NETWORK = 4, 0b11
+_CONNECT_TCP, _PORT_RULE = 0b10, 2
 _SCOPES_SINCE, _SCOPES = 6, 0b11
 """TCP; and abstract UNIX sockets of others, and signals to others."""
 
@@ -39,11 +40,13 @@ class Readable:
         paths: files, and folders with all that is in them, that may be read.
         devices: that may be read, written and controlled.
         scratch: a folder that may be written; None: none.
+        ports: to which TCP connections may be made; None: there is no network at all.
     """
 
     paths: tuple[Path, ...]
     devices: tuple[Path, ...] = ()
     scratch: Path | None = None
+    ports: tuple[int, ...] | None = None
 
 
 def allow_files(readable: Readable) -> None:
@@ -64,9 +67,17 @@ def allow_files(readable: Readable) -> None:
         if readable.scratch is not None:
             writing = _WRITE_FILE | _TRUNCATE | _MAKE_DIR | _MAKE_REG | _REMOVE_DIR | _REMOVE_FILE
             _allow(ruleset, [readable.scratch], (_READ_FILE | _READ_DIR | writing) & files)
+        if network:
+            _allow_ports(ruleset, readable.ports or ())
         syscall(_RESTRICT, ruleset, 0)
     finally:
         os.close(ruleset)
+
+
+def _allow_ports(ruleset: int, ports: Iterable[int]) -> None:
+    for port in ports:
+        rule = struct.pack("=QQ", _CONNECT_TCP, port)
+        syscall(_ADD, ruleset, _PORT_RULE, ctypes.create_string_buffer(rule, len(rule)), 0)
 
 
 def _allow(ruleset: int, paths: Iterable[Path], rights: int) -> None:

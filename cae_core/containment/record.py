@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, cast
 __all__ = [
     "ADDRESS",
     "LANDLOCK",
+    "NETWORK",
     "OWN",
     "OWN_CODE",
     "SECCOMP",
@@ -21,6 +22,10 @@ _LONGEST = 100
 
 SECCOMP, LANDLOCK = "seccomp", "landlock"
 """The two layers without which nothing is called a sandbox: the one refuses system calls, the other files."""
+
+
+NETWORK = "network for a client"
+"""Said beside them of a process that asks a service: it has sockets, and nothing of the suspect's runs there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,8 @@ class Containment:
         """One line for people."""
         if not self.child:
             return f"none: {self.reason}"
+        if NETWORK in self.layers:
+            return _CLIENT_WORDS[self.kind]
         return _WORDS[self.kind]
 
     def json_fields(self) -> dict[str, object]:
@@ -59,6 +66,11 @@ class Containment:
 _WORDS = {
     "sandbox": "sandbox: a process of its own, without network, other files and other processes",
     "limits": "limits: a process of its own, with limits of time and memory alone",
+}
+
+_CLIENT_WORDS = {
+    "sandbox": "a client in a process of its own, with the network, without other files and other processes",
+    "limits": "a client in a process of its own, with limits of time and memory alone",
 }
 
 UNCONTAINED = Containment(child=False, reason="the model was opened by its caller")

@@ -128,6 +128,12 @@ _MISSING = {"clone3": (435, 435), "io_uring_setup": (425, 425), "io_uring_enter"
 _OWN_ONLY = {"kill": (62, 129), "tgkill": (234, 131)}
 """Allowed with this process's own number as the first argument."""
 
+_CLIENT = frozenset({"socket", "connect"})
+"""What a client calls of those above."""
+
+_INTERNET = (2, 10)
+"""Kinds of sockets, IPv4 and IPv6: not those of this machine's own services."""
+
 _ZERO_OR_OWN = {"prlimit64": (302, 261)}
 
 _CLONE = {"clone": (56, 220)}
@@ -142,15 +148,19 @@ _SET_FILTER, _ALL_THREADS = 1, 1
 _Instruction: TypeAlias = tuple[int, int, int, int]
 
 
-def refuse_system_calls(machine: str) -> None:
+def refuse_system_calls(machine: str, *, sockets: bool = False) -> None:
     """Put every thread of this process, for ever, under the filter.
+
+    Args:
+        machine: as `platform.machine` calls it.
+        sockets: whether it may connect to others, by sockets of the internet alone; it never listens.
 
     Raises:
         OSError: the kernel takes no filter, or it is a machine whose numbers are not known.
     """
     if machine not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no numbers of system calls for {machine}")
-    program = b"".join(struct.pack("=HBBI", *line) for line in _program(machine, os.getpid()))
+    program = b"".join(struct.pack("=HBBI", *line) for line in _program(machine, os.getpid(), sockets=sockets))
     held = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):
@@ -160,7 +170,7 @@ def refuse_system_calls(machine: str) -> None:
     syscall(SYSCALLS["seccomp"][machine], _SET_FILTER, _ALL_THREADS, ctypes.byref(given))
 
 
-def _program(machine: str, own: int) -> Iterator[_Instruction]:
+def _program(machine: str, own: int, *, sockets: bool = False) -> Iterator[_Instruction]:
     """Yield the filter's instructions: operation, steps where true, steps where false, operand."""
     yield _LOAD, 0, 0, _ARCHITECTURE
     yield _EQUAL, 1, 0, _ARCHITECTURES[machine]
@@ -169,8 +179,11 @@ def _program(machine: str, own: int) -> Iterator[_Instruction]:
     if machine == "x86_64":  # the numbers of another calling convention
         yield _AT_LEAST, 0, 1, _X32
         yield _RETURN, 0, 0, _refused(errno.ENOSYS)
-    for number in _numbers(_BOTH, machine):
+    for number in _numbers({name: row for name, row in _BOTH.items() if not (sockets and name in _CLIENT)}, machine):
         yield from _answered(number, errno.EPERM)
+    if sockets:
+        for number in _numbers({"socket": _BOTH["socket"]}, machine):
+            yield from _only_first(number, _INTERNET)
     for number in _numbers(_PRETENDED, machine):
         yield from _answered(number, 0)
     for number in _numbers(_MISSING, machine):

@@ -19,7 +19,7 @@ from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.models import NO_ANSWER, Predictions, Pullback
 
-__all__ = ["Connection", "ContainedModel", "ContainedWhiteBox", "ContainedWitness"]
+__all__ = ["Connection", "ContainedModel", "ContainedWhiteBox", "ContainedWitness", "possible_labels"]
 
 _LARGEST_LABEL = 2**31
 
@@ -100,7 +100,7 @@ class ContainedModel:
             classes = answer.number("classes", least=0, most=MOST_CLASSES)
             labels = answer.array(np.int64, (len(images),))
             scores = answer.array(np.float32, (len(images), classes)) if classes else None
-            return Predictions(_possible(labels, scores), scores)
+            return Predictions(possible_labels(labels, scores), scores)
 
         found: Predictions = self.connection.ask({"do": "predict"}, images, read)
         return found
@@ -195,7 +195,7 @@ def _reader_of_logits(images: int) -> Any:  # noqa: ANN401 - a reader, see `Chil
     return read
 
 
-def _possible(labels: NDArray[np.int64], scores: NDArray[np.float32] | None) -> NDArray[np.int64]:
+def possible_labels(labels: NDArray[np.int64], scores: NDArray[np.float32] | None) -> NDArray[np.int64]:
     """Return the labels, if a model of ours can have answered them.
 
     Raises:

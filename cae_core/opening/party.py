@@ -5,7 +5,7 @@ a process that is locked stays so.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -275,9 +275,27 @@ def start_child(module: str, *, limits: Limits, scratch: bool) -> Child:
 
 
 def lock_child(
-    child: Child, files: Iterable[Path], *, memory: int, threads: int | None, device: Device, origin: str
+    child: Child,
+    files: Iterable[Path],
+    *,
+    memory: int,
+    threads: int | None,
+    device: Device,
+    origin: str,
+    ports: tuple[int, ...] | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> tuple[str, ...] | None:
     """Lock a child in with these files, and return its layers; None, and it is ended, where it has other files.
+
+    Args:
+        child: that is locked.
+        files: that it may read.
+        memory: bytes that it may take.
+        threads: that its runtime may have; None: as many as it likes.
+        device: where models run in it.
+        origin: what the model is called in messages.
+        ports: to which it may connect, where it asks a service; None: it has no network.
+        secrets: environment variables that it is given.
 
     Raises:
         ModelError: it ends, or is not there in time.
@@ -290,6 +308,8 @@ def lock_child(
         "scratch": None if child.scratch is None else str(child.scratch),
         "threads": threads,
         "device": device,
+        **({} if ports is None else {"ports": ports}),
+        **({} if secrets is None else {"secrets": secrets}),
     }
     layers = child.ask(header, seconds=_STARTING_S, origin=origin, read=_layers)
     if layers is None:

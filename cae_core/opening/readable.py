@@ -36,19 +36,38 @@ _SHARED = ("/", "/usr", "/usr/local")
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 
 
-def readable_for(files: Iterable[Path], *, device: Device = "auto", scratch: Path | None = None) -> Readable:
+_NAMES = (
+    *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services"),
+    *("/etc/protocols", "/run/systemd/resolve", "/run/resolvconf"),
+    *("/etc/ssl", "/etc/pki", "/usr/share/ca-certificates"),
+)
+"""By which hosts are found and certificates are checked."""
+
+_DNS = 53
+
+
+def readable_for(
+    files: Iterable[Path],
+    *,
+    device: Device = "auto",
+    scratch: Path | None = None,
+    ports: tuple[int, ...] | None = None,
+) -> Readable:
     """Return what a process may touch that opens models of these files.
 
     Args:
         files: of the models.
         device: where they run; an accelerator's devices may be used unless it is ``"cpu"``.
         scratch: a folder that it may write; None: none.
+        ports: to which it may connect, to ask a service; None: it has no network.
     """
     devices = [Path(path) for path in _DEVICES]
     if device != "cpu":
         devices += [path for pattern in _ACCELERATORS for path in Path("/dev").glob(pattern)]
     paths = [*map(Path, _SYSTEM), Path(f"/proc/{os.getpid()}"), *_interpreter(), *_packages(), *files]
-    return Readable(paths=tuple(paths), devices=tuple(devices), scratch=scratch)
+    if ports is not None:
+        paths, ports = [*paths, *map(Path, _NAMES)], (*ports, _DNS)
+    return Readable(paths=tuple(paths), devices=tuple(devices), scratch=scratch, ports=ports)
 
 
 def _interpreter() -> Iterator[Path]:

@@ -24,6 +24,7 @@ from cae_core.models import DifferentiableModel, Model, Pullback
 from cae_core.opening.answer_table import read_answers
 from cae_core.opening.opened import open_black_box, open_white_box, read_signature
 from cae_core.opening.readable import readable_for
+from cae_core.opening.services import ServiceClient, client_of
 from cae_core.opening.told_signature import signature_table
 
 __all__ = ["Hint", "Server", "Told", "contract_table", "main", "serve", "told_contract"]
@@ -97,6 +98,7 @@ class Server:
         self._allowed: set[str] | None = None
         self._models: dict[int, Model] = {}
         self._pullbacks: dict[int, Pullback] = {}
+        self._services: dict[int, ServiceClient] = {}
 
     def run(self) -> None:
         """Answer until nobody asks any more, and end the process."""
@@ -130,23 +132,28 @@ class Server:
         except Exception as error:  # noqa: BLE001 - a foreign model runs here, in whatever framework
             return _failure(ModelError, f"{spec}: the model cannot be opened or run ({first_line(error)}).", spec)
 
-    def lock(self, files: Sequence[Path], *, device: Device, scratch: Path | None) -> None:
-        """Refuse this process everything but these files."""
+    def lock(
+        self, files: Sequence[Path], *, device: Device, scratch: Path | None, ports: tuple[int, ...] | None = None
+    ) -> None:
+        """Refuse this process everything but these files and, where it asks a service, these ports."""
         self._allowed = {str(file) for file in files}
         list(loaders.installed_loaders())  # they are found by folders that are closed from now on
-        self._born.lock(lambda: readable_for(files, device=device, scratch=scratch))
+        self._born.lock(lambda: readable_for(files, device=device, scratch=scratch, ports=ports))
 
     def do_lock(self, header: Mapping[str, Any], _: Arrays) -> Told:
         """Lock, or say whether what is asked for is among what was allowed."""
         files, scratch = [Path(file) for file in header["files"]], header["scratch"]
+        ports = header.get("ports")
         if self._allowed is None:
-            self.lock(files, device=header["device"], scratch=Path(scratch) if scratch else None)
-        elif scratch or not {*header["files"]} <= self._allowed:
+            opened = None if ports is None else tuple(ports)
+            self.lock(files, device=header["device"], scratch=Path(scratch) if scratch else None, ports=opened)
+        elif scratch or ports is not None or not {*header["files"]} <= self._allowed:
             return {"layers": [], "fits": False}, ()
         if header["threads"] is not None:
             use_threads(header["threads"])
         if scratch:
             os.environ["TMPDIR"] = scratch
+        os.environ.update(header.get("secrets", {}))
         self._born.limit(memory=header["memory"], files=header["memory"] if scratch else 0)
         return {"layers": self._born.layers, "fits": True}, ()
 
@@ -207,6 +214,20 @@ class Server:
         logits = witness.logits(arrays[0], plain=header["plain"])
         return {"classes": logits.shape[1]}, (np.asarray(logits, np.float32),)
 
+    def do_service(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+        """Make the client of a service; nothing is asked yet."""
+        contract = told_contract(header["contract"], arrays[0] if header["mean"] else None, header["spec"])
+        self._services[header["id"]] = client_of(header["spec"], contract=contract, task=_task(header["task"]))
+        return {}, ()
+
+    def do_ask(self, header: Mapping[str, Any], arrays: Arrays) -> Told:
+        """Ask a service."""
+        asked = self._services[header["id"]].ask(arrays[0])
+        told = {"requests": asked.requests, "sent": asked.sent, "versions": asked.versions, "why": asked.why}
+        classes = 0 if asked.scores is None else asked.scores.shape[1]
+        scores = () if asked.scores is None else (np.asarray(asked.scores, np.float32),)
+        return {**told, "classes": classes}, (asked.labels, asked.reached.astype(np.uint8), *scores)
+
     def do_answers(self, header: Mapping[str, Any], _: Arrays) -> Told:
         """Read recorded answers: which export they answer, or their labels."""
         table = read_answers(Path(header["spec"]))
@@ -219,6 +240,10 @@ class Server:
         if not isinstance(model, DifferentiableModel):
             raise ModelError(f"{header['spec']}: the model was opened without gradients.")
         return model
+
+
+def _task(told: Mapping[str, Any]) -> Task:
+    return Task(classes=told["classes"], names=tuple(told["names"]))
 
 
 def _memory(spec: str) -> str:

@@ -98,6 +98,7 @@ def circumstances_of(
     extrapolation = _extrapolation(subject, benign, options)
     adjusted = calibration is not None and deciding_score(calibration, options) == Score.ADJUSTED
     found = (
+        _of_versions(options),
         _of_benign_images(subject, benign),
         _of_a_query_log(subject),
         None if options.allow_extrapolation or adjusted else of_extrapolation(extrapolation),
@@ -167,6 +168,21 @@ def _extrapolation(subject: CalibratedFingerprint, benign: Answered, options: Ve
     if options.rule == 1:
         return outside_range(right, benign_range(calibration, benign.index))
     return unlike_references(right, references[calibration.counted])
+
+
+def _of_versions(options: VerificationOptions) -> Doubt | None:
+    """Return the doubt about a service that was another model before it had answered everything."""
+    if options.versions == 1:
+        return None
+    remedy = "Ask again, once the version is the one that is meant."
+    return Doubt(
+        blocks=frozenset({"surrogate", "independent", "inconclusive"}),
+        reason=f"the service named {options.versions} versions of itself while it was asked",
+        remedy=remedy,
+        judge_remedy=remedy,
+        alone=True,
+        judge_alone=True,
+    )
 
 
 def _of_missing_answers(answers: FirstAnswers, options: VerificationOptions) -> Doubt | None:

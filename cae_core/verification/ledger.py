@@ -35,7 +35,7 @@ from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 from cae_core.verification.verify import VerificationPlan, order_matters
 
-__all__ = ["LedgerEntry", "begin_entry", "ledger_of", "resume_entry"]
+__all__ = ["LedgerEntry", "begin_entry", "begun_of", "ledger_of", "read_ledger", "resume_entry"]
 
 _WEAKENING = ("allow_extrapolation", "claimed_accuracy", "rule")
 """Options that another outcome can be had by, whatever the order."""
@@ -137,6 +137,7 @@ class LedgerEntry:
             "p_value": decision.p_value,
             "scores": self._scores or {},
             **({"recorded": recorded} if recorded else {}),
+            **({} if verdict.service is None else {"service": as_json(verdict.service)}),
         }
         self._append("ended", told)
 
@@ -202,17 +203,7 @@ def begin_entry(
         StorageError: the ledger cannot be read, locked or written, or is a file of another kind.
     """
     identity = identity or secrets.token_hex(16)
-    contract = getattr(model, "contract", None)
-    begun = Begun(
-        fingerprint=subject.fingerprint.id,
-        source=source_sha256(subject),
-        suspect=named.sha256,
-        setup={
-            "calibration": subject.content_sha256 or None,
-            "contract": contract.digest if isinstance(contract, Contract) else None,
-            **{name: getattr(options, name) for name in _WEAKENING},
-        },
-    )
+    begun = begun_of(subject, model, named=named, options=options)
     told = {
         "id": identity,
         "date": clock.utc_now(),
@@ -240,6 +231,31 @@ def begin_entry(
     return LedgerEntry(path, identity, begun, _with_file(path, begin), index=index)
 
 
+def begun_of(subject: CalibratedFingerprint, model: object, *, named: Suspect, options: VerificationOptions) -> Begun:
+    """Return what is fixed before the first question; see `begin_entry`."""
+    contract = getattr(model, "contract", None)
+    return Begun(
+        fingerprint=subject.fingerprint.id,
+        source=source_sha256(subject),
+        suspect=named.sha256,
+        setup={
+            "calibration": subject.content_sha256 or None,
+            "contract": contract.digest if isinstance(contract, Contract) else None,
+            **{name: getattr(options, name) for name in _WEAKENING},
+        },
+    )
+
+
+def read_ledger(path: Path) -> tuple[Entry, ...]:
+    """Return the verifications that a ledger tells of; none where there is no such file.
+
+    Raises:
+        StorageError: it cannot be read, or is a file of another kind.
+    """
+    entries: tuple[Entry, ...] = _with_file(path, lambda file: read_entries(_content(file))) if path.exists() else ()
+    return entries
+
+
 def resume_entry(path: Path, identity: str) -> tuple[LedgerEntry, Entry]:
     """Return the entry of a verification that goes on, and what the ledger tells of it.
 
@@ -251,7 +267,7 @@ def resume_entry(path: Path, identity: str) -> tuple[LedgerEntry, Entry]:
         StorageError: the ledger cannot be read, or is a file of another kind.
         VerdictError: it knows of none, or of none whose questions are planned.
     """
-    entries: tuple[Entry, ...] = _with_file(path, lambda file: read_entries(_content(file))) if path.exists() else ()
+    entries = read_ledger(path)
     place = next((i for i, entry in enumerate(entries) if entry.id == identity), None)
     if place is None or not entries[place].nonce:
         raise VerdictError(

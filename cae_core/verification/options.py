@@ -37,6 +37,8 @@ class VerificationOptions:
         beacon_time: when it was published, ISO 8601; empty without a beacon.
         recorded: whether the answers were recorded by somebody else, who was given the images once each: all that there
             is, in no order.
+        versions: how many versions of itself a service has named while it was asked, the declared one included; more
+            than one are several suspects, of which nothing is said.
     """
 
     sequential: bool = False
@@ -49,6 +51,7 @@ class VerificationOptions:
     beacon: str = ""
     beacon_time: str = ""
     recorded: bool = False
+    versions: int = 1
 
     def __post_init__(self) -> None:
         if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
@@ -66,6 +69,8 @@ class VerificationOptions:
                 "Recorded answers are to everything at once. Leave --sequential and --max-queries out, or ask the "
                 "suspect."
             )
+        if self.versions < 1:
+            raise OptionError(f"The versions of a service are counted from 1; found {self.versions}.")
         if self.verifications < 1 or self.recognised < 0:
             raise OptionError(
                 "The verifications of a suspect are counted from 1, this one included, and those recognised from 0; "
@@ -87,7 +92,15 @@ class VerificationOptions:
         return {name: value for name, value in vars(self).items() if name not in _BEFORE or _BEFORE[name] != value}
 
 
-_BEFORE = {"rule": 1, "verifications": 1, "recognised": 0, "beacon": "", "beacon_time": "", "recorded": False}
+_BEFORE = {
+    "rule": 1,
+    "verifications": 1,
+    "recognised": 0,
+    "beacon": "",
+    "beacon_time": "",
+    "recorded": False,
+    "versions": 1,
+}
 """Of each field that came later, its value in the records of before."""
 
 _MOST_DOUBLINGS = 60

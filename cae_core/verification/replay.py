@@ -27,7 +27,7 @@ __all__ = ["Replay", "replay_verdict"]
 
 _ROUNDING = 1e-9
 
-_NOT_DERIVED = frozenset({"containment", "earlier", *(field.name for field in dataclasses.fields(Occasion))})
+_NOT_DERIVED = frozenset({"containment", "earlier", "service", *(field.name for field in dataclasses.fields(Occasion))})
 """What a verdict says beside what follows from the answers."""
 
 _LARGEST_LABEL = 2**31

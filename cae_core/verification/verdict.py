@@ -16,6 +16,7 @@ from cae_core.verification.findings.finding import Finding
 from cae_core.verification.occasion import Occasion
 from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
+from cae_core.verification.served import Served
 from cae_core.verification.transcript import Answer
 
 __all__ = ["Repeated", "SeenBefore", "Suspect", "Verdict"]
@@ -109,6 +110,7 @@ class Verdict:
         earlier: what a ledger remembers; None where none is kept.
         occasion: when, with what and in whose name; None in records of before.
         containment: what stood around the suspect while it answered; None where nobody was asked.
+        service: how it was asked, where it is a service; None otherwise, and where nobody was asked.
     """
 
     suspect: Suspect
@@ -121,6 +123,7 @@ class Verdict:
     earlier: SeenBefore | None = None
     occasion: Occasion | None = None
     containment: Containment | None = None
+    service: Served | None = None
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -229,6 +232,7 @@ class Verdict:
             **({} if self.repeated is None else {"repeated": self.repeated}),
             "earlier": self.earlier,
             "containment": self.containment,
+            **({} if self.service is None else {"service": self.service}),
             **({"attested": False} if self.examination.options.recorded else {}),
             "suspect": self.suspect,
             "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},

@@ -39,6 +39,7 @@ from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.recorder import Recorder, Scores, scores_told
 from cae_core.verification.rivals import that_says_least
 from cae_core.verification.sequential_evidence import SequentialEvidence
+from cae_core.verification.served import Service
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 
@@ -243,13 +244,16 @@ def verify(
     earlier = None if memory is None else memory.earlier(transcript)
     if earlier is not None and order_matters(subject, options):
         options = dataclasses.replace(options, recognised=max(0, earlier.verifications + 1 - options.verifications))
+    served = suspect.served() if isinstance(suspect, Service) else None
+    if served is not None:
+        options = dataclasses.replace(options, versions=served.count)
     concluded = partial(conclude, subject, plan=plan, named=named, options=options, nonce=nonce)
     models, others = [suspect, *rivals], [ask_all(one, subject.fingerprint, plan, name=named.name) for one in rivals]
     verdicts = [concluded(each) for each in (transcript, *others)]
     place = that_says_least(verdicts, named.name)
     verdict, least = verdicts[place], models.pop(place)
     occasion = Occasion.of(least, nonce_given=given, case=case, is_source=source, self_check=self_check, rivals=models)
-    return dataclasses.replace(verdict, earlier=earlier, occasion=occasion, containment=containment)
+    return dataclasses.replace(verdict, earlier=earlier, occasion=occasion, containment=containment, service=served)
 
 
 def draw_nonce() -> bytes:

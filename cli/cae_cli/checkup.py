@@ -74,6 +74,7 @@ _EXTRAS = {
     "report": ("reports", "import jinja2, matplotlib"),
     "cluster": ("training on a cluster", "import distributed"),
     "seal": ("timestamps of seals", "import rfc3161_client"),
+    "services": ("suspects that are services", "import httpx, tenacity, jmespath"),
     "signing": ("signatures of seals", "import model_signing"),
 }
 """What each extra is for, and what shows that it works; of an extra that is not here, its packages must be there."""

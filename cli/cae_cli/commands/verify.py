@@ -90,6 +90,10 @@ def run(
         Path | None, typer.Option(help="File that records who has seen what; default: beside the fingerprint.")
     ] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no ledger.")] = False,
+    answers: Annotated[
+        Path | None, typer.Option(help="File that keeps a service's answers; default: beside the ledger.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Judge a service by its kept answers.")] = False,
     trusted: Trusted = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
@@ -165,6 +169,8 @@ def run(
                     case=case,
                     self_check=self_check,
                     ledger=None if no_ledger else ledger or "auto",
+                    answers=answers,
+                    offline=offline,
                     limits=limited,
                     progress=stage(progress, "asking"),
                 )
