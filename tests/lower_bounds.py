@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-EXTRAS = ("torch", "tensorflow", "tflite", "digits", "data", "images", "seal")
+EXTRAS = ("torch", "tensorflow", "tflite", "digits", "data", "images", "seal", "services")
 """Whose packages read files of other parties."""
 
 _BOUND = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[^]]*\])?>=([0-9][0-9.]*)")

@@ -27,9 +27,10 @@ def fork_early(suspect: str, *, device: Device = "auto") -> None:
         device: where it will run.
     """
     from cae_core.opening.party import files_to_read
+    from cae_core.opening.services import service_loader
     from cae_core.opening.serving import Hint, serve
 
-    if not may_fork() or not Path(suspect).exists():
+    if not may_fork() or not Path(suspect).exists() or service_loader(suspect) is not None:
         return
     list(loaders.installed_loaders())
     _FILES[suspect] = files_to_read(suspect)

@@ -166,13 +166,13 @@ class AnswerLog:
 
     def _take(self, line: Mapping[str, Any]) -> None:
         """Take in a line of answers."""
-        first, images, labels = _whole(line["first"]), line["images"], line["labels"]
-        scores = line["scores"] if line["scores"] is not None else [None] * len(labels)
-        unreached = set(line["unreached"])
+        first, images, labels = _whole(line["first"]), _list(line["images"]), _list(line["labels"])
+        scores = [None] * len(labels) if line["scores"] is None else _list(line["scores"])
+        unreached = set(_list(line["unreached"]))
         if not len(images) == len(labels) == len(scores):
             raise ValueError("a line of other lengths")
         for place, (image, label, row) in enumerate(zip(images, labels, scores, strict=True)):
-            told = None if row is None else tuple(math.nan if x is None else float(x) for x in row)
+            told = None if row is None else tuple(math.nan if x is None else float(x) for x in _list(row))
             self.answers[first + place] = Logged(str(image), _label(label), told, reached=place not in unreached)
         self.requests += _whole(line["requests"])
         self.sent += _whole(line["sent"])
@@ -216,6 +216,12 @@ def _parsed(line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("a line is no object")
     return cast("dict[str, Any]", value)
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("a list that is none")
+    return cast("list[Any]", value)
 
 
 def _whole(value: object) -> int:

@@ -56,6 +56,7 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     yield Fact("p multiplied", _repeated(verdict), doubt=True)
     yield from _identity(verdict)
     yield from _containment(verdict)
+    yield Fact("service", _service(verdict))
     yield Fact("nonce", _nonce(verdict))
     yield Fact("beacon", _beacon(verdict))
     yield Fact("fingerprint", verdict.examination.subject.fingerprint.id[:16])
@@ -66,6 +67,15 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
 def _containment(verdict: Verdict) -> Iterator[Fact]:
     if verdict.containment is not None:
         yield Fact("containment", verdict.containment.words)
+
+
+def _service(verdict: Verdict) -> str:
+    served = verdict.service
+    if served is None:
+        return ""
+    named = f", by the versions {', '.join(served.versions)}" if len(served.versions) > 1 else ""
+    version = f"version {served.version}, as declared; " if served.version else ""
+    return visible(f"{version}{served.requests} requests with {served.sent} images, repeated ones included{named}")
 
 
 def _lines(sentences: Iterable[str]) -> str:

@@ -40,7 +40,9 @@ def run(
     suspects: Annotated[
         list[str] | None,
         typer.Option(
-            "--suspect", "-s", help="The suspect: the path of a model, or of recorded answers (.csv, .jsonl)."
+            "--suspect",
+            "-s",
+            help="The suspect: a path of a model, recorded answers (.csv, .jsonl) or a service (.toml), or an address.",
         ),
     ] = None,
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),

@@ -219,3 +219,8 @@ def asleep(handler: Handler, _: Answer) -> bool:
     time.sleep(0.6)
     handler.close_connection = True
     return True
+
+
+def late(_: Handler, __: Answer) -> bool:
+    time.sleep(0.4)
+    return False

@@ -39,7 +39,7 @@ def test_scores_come_back_to_the_last_bit(tmp_path: Path) -> None:
     with AnswerLog(tmp_path / "log", BEGUN) as log:
         log.answered(0, ["a"], asked(2, scores=True))
     with AnswerLog(tmp_path / "log", BEGUN) as log:
-        assert np.array_equal(np.array(log.answers[0].scores, np.float32), np.float32([0, 0, 0.1]))
+        assert np.array_equal(np.array(log.answers[0].scores, np.float32), np.array([0, 0, 0.1], np.float32))
 
 
 def test_a_sending_without_an_answer_is_counted(tmp_path: Path) -> None:
