@@ -221,7 +221,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError("a list that is none")
-    return cast("list[Any]", value)
+    return list(cast("list[object]", value))
 
 
 def _whole(value: object) -> int:
