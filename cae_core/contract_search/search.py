@@ -44,12 +44,14 @@ class Questioner:
         images: that are asked.
         refused: by contract digest, what was wrong.
         told: by contract digest, the probabilities that were told, in the order of the images.
+        last: the model that was asked last: while one is held, its file need not be read again for the next contract.
     """
 
     opening: Opening
     images: ImageSet
     refused: dict[str, CaeError] = field(default_factory=dict[str, CaeError])
     told: dict[str, list[Floats32]] = field(default_factory=dict[str, list[Floats32]])
+    last: Model | None = None
 
     def labels(self, contract: Contract, start: int, stop: int) -> Labels:
         """Return the labels of images [start, stop); `NO_ANSWER` for each where it cannot be asked so."""
@@ -57,12 +59,14 @@ class Questioner:
         if contract.digest in self.refused:
             return nothing
         try:
-            predicted = self.opening(contract).predict(self.images.images[start:stop])
+            model = self.opening(contract)
+            predicted = model.predict(self.images.images[start:stop])
         except DataError:
             raise
         except CaeError as error:
             self.refused[contract.digest] = error
             return nothing
+        self.last = model
         self._take(contract, predicted.probabilities, start)
         return predicted.labels
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar, overload
+from typing import Generic, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +176,19 @@ def open_white_box(
     with _border(spec):
         _check_once(opened, device, images)
     return opened
+
+
+AskedBy: TypeAlias = Callable[[Contract, Task | None], Model]
+"""Gives an open model as it is asked by another contract."""
+
+
+def asked_by(model: Model) -> AskedBy | None:
+    """Return the method ``by_contract(contract, task)`` of a model; None where it has none, and is opened again.
+
+    It gives the same model as it is asked by another contract, without reading its file again.
+    """
+    found: AskedBy | None = getattr(model, "by_contract", None)
+    return found
 
 
 def read_signature(spec: StrPath) -> Signature | None:

@@ -22,7 +22,7 @@ from cae_core.errors import BackendMissing, CaeError, ContractError, ContractMis
 from cae_core.loaders import Device, opens
 from cae_core.models import DifferentiableModel, Model, Pullback
 from cae_core.opening.answer_table import read_answers
-from cae_core.opening.opened import open_black_box, open_white_box, read_signature
+from cae_core.opening.opened import asked_by, open_black_box, open_white_box, read_signature
 from cae_core.opening.readable import readable_for
 from cae_core.opening.services import ServiceClient, client_of
 from cae_core.opening.told_signature import signature_table
@@ -97,6 +97,7 @@ class Server:
         self._born = born
         self._allowed: set[str] | None = None
         self._models: dict[int, Model] = {}
+        self._opened: dict[int, tuple[str, Device]] = {}
         self._pullbacks: dict[int, Pullback] = {}
         self._services: dict[int, ServiceClient] = {}
 
@@ -118,6 +119,7 @@ class Server:
             self._pullbacks.pop(handle, None)
         for number in header.get("close", ()):
             self._models.pop(number, None)
+            self._opened.pop(number, None)
         spec = str(header.get("spec", ""))
         try:
             return getattr(self, f"do_{header['do']}")(header, arrays)  # type: ignore[no-any-return]
@@ -167,8 +169,8 @@ class Server:
             model = open_white_box(spec, contract=contract, device=device, images=images).model
         else:
             task = None if header.get("task") is None else Task(**header["task"])
-            model = open_black_box(spec, contract=contract, device=device, task=task).model
-        self._models[header["id"]] = model
+            model = self._black_box(spec, contract, device, task)
+        self._models[header["id"]], self._opened[header["id"]] = model, (spec, device)
         found: Contract | None = getattr(model, "contract", None)
         witness = getattr(model, "witness", None)
         described = {
@@ -179,6 +181,14 @@ class Server:
             "witness": None if witness is None else [str(witness.name), float(witness.resolution)],
         }
         return described, () if found is None or found.mean_image is None else (found.mean_image,)
+
+    def _black_box(self, spec: str, contract: Contract | None, device: Device, task: Task | None) -> Model:
+        """Open a model; or take one of this file that is open, and can be asked by another contract: see `asked_by`."""
+        for number, model in self._models.items():
+            again = asked_by(model) if self._opened[number] == (spec, device) else None
+            if again is not None and contract is not None:
+                return again(contract, task)
+        return open_black_box(spec, contract=contract, device=device, task=task).model
 
     def do_signature(self, header: Mapping[str, Any], _: Arrays) -> Told:
         """Say what a file says of its tensors."""

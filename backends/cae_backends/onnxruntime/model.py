@@ -79,6 +79,10 @@ class OnnxRuntimeModel:
         self.contract = settled(path, contract, output, task, named=by_width)
         self._unasked = True
 
+    def by_contract(self, contract: Contract, task: Task | None = None) -> "OnnxRuntimeModel":
+        """Return this model as it is asked by another contract; see the class for what is refused."""
+        return OnnxRuntimeModel(self._path, self._session, contract, task=task)
+
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cae_core.contract import Contract
 from cae_core.models import DifferentiableModel
+from cae_core.signature import Signature
 
 __all__ = ["LOADER", "TensorflowLoader"]
 
@@ -29,6 +30,12 @@ class TensorflowLoader:
         from cae_backends.tensorflow.opening import open_tensorflow
 
         return open_tensorflow(Path(spec), contract=contract, device=device)
+
+    def signature(self, spec: str) -> Signature:
+        """Return what the model says of its tensors; see `signature_of_tensorflow`."""
+        from cae_backends.tensorflow.signature import signature_of_tensorflow
+
+        return signature_of_tensorflow(Path(spec))
 
     def files(self, spec: str) -> tuple[Path, ...]:
         """Return every file that the model is read from."""

@@ -1,5 +1,6 @@
 """A frozen TensorFlow graph as a `DifferentiableModel`."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -17,7 +18,7 @@ from cae_backends.tensorflow.runtime import exact_float32, load_tensorflow, reso
 from cae_backends.tensorflow.tracing import trace_keras
 from cae_backends.tensorflow.witness import KerasWitness
 from cae_core.arrays import Floats32, Images, check_images
-from cae_core.contract import Contract, fitted
+from cae_core.contract import Contract, Task, fitted
 from cae_core.errors import CaeError, ContractError, ModelError, first_line
 from cae_core.loaders import Device
 from cae_core.models import Predictions, Pullback
@@ -57,9 +58,9 @@ class TensorflowModel:
         origin: str = "The model",
         witness: KerasWitness | None = None,
     ) -> None:
-        _check_input(graph, contract, origin)
+        self._graph = graph
+        self._check(contract, origin)
         bare = without_softmax(graph)
-        check_end(contract, softmax=ends_in_softmax(graph), origin=origin)
         self.contract, self.witness = contract, witness
         self.runtime = f"tensorflow {load_tensorflow().__version__}"
         self._origin, self._shape = origin, graph.shape
@@ -81,6 +82,19 @@ class TensorflowModel:
         graph = trace_keras(model, contract=contract, origin=model.name)
         witness = KerasWitness(lambda: model, contract=contract, resolution=graph.resolution, origin=model.name)
         return cls(graph, contract=contract, device=device, origin=model.name, witness=witness)
+
+    def by_contract(self, contract: Contract, _task: Task | None = None) -> "TensorflowModel":
+        """Return this model as it is asked by another contract, as a black box; see the class for what is refused."""
+        self._check(contract, self._origin)
+        other = copy.copy(self)
+        if other._answer is None:
+            self._answer = other._answer = compile_answer(self._told)
+        other.contract, other.witness = contract, None
+        return other
+
+    def _check(self, contract: Contract, origin: str) -> None:
+        _check_input(self._graph, contract, origin)
+        check_end(contract, softmax=ends_in_softmax(self._graph), origin=origin)
 
     @property
     def image_shape(self) -> tuple[int | None, int | None, int | None]:

@@ -23,7 +23,7 @@ from cae_core.errors import ModelError, first_line
 from cae_core.loaders import Device
 from cae_core.signature import Ending
 
-__all__ = ["load_graph", "open_tensorflow", "read_keras"]
+__all__ = ["keras_ending", "load_graph", "open_tensorflow", "read_keras"]
 
 _FIRST = 4
 """Layers among which one stands that rescales a model's images: behind its input, and what augments in training."""
@@ -67,13 +67,19 @@ def load_graph(
     return trace_keras(model, contract=found, origin=str(path)), found
 
 
+def keras_ending(model: Any) -> Ending | None:  # noqa: ANN401 - a Keras model
+    """Return the function that a Keras model's last layer ends in, where it can be told."""
+    last = list(model._flatten_layers(include_self=False, recursive=True))[-1]
+    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
+    endings: dict[str, Ending] = {"softmax": "softmax", "sigmoid": "sigmoid", "log_softmax": "log_softmax"}
+    return endings.get(activation)
+
+
 def _shown(model: Any) -> Shown:  # noqa: ANN401 - a Keras model
     """Return what the first and the last layer of a Keras model show of its contract."""
     layers = list(model._flatten_layers(include_self=False, recursive=True))
-    activation = getattr(getattr(layers[-1], "activation", None), "__name__", type(layers[-1]).__name__.lower())
-    endings: dict[str, Ending] = {"softmax": "softmax", "sigmoid": "sigmoid", "log_softmax": "log_softmax"}
     rescales = any(type(layer).__name__ == "Rescaling" and _is_of_bytes(layer.scale) for layer in layers[:_FIRST])
-    return Shown(ending=endings.get(activation), white=255 if rescales else None)
+    return Shown(ending=keras_ending(model), white=255 if rescales else None)
 
 
 def _is_of_bytes(scale: object) -> bool:

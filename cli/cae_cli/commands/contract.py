@@ -81,7 +81,7 @@ def run(
     if json:
         print_json(found)
     else:
-        _show(found, place)
+        _show(found, place, contract_path(model))
     if found.contract is None:
         raise typer.Exit(1)
 
@@ -97,7 +97,7 @@ def _taken(fingerprint: Path | None) -> "NDArray[np.uint8] | None":
     return np.concatenate([known.images, known.probe_images])
 
 
-def _show(found: "ContractFound", place: Path) -> None:
+def _show(found: "ContractFound", place: Path, beside: Path) -> None:
     from cae_cli.render import print_rows
 
     rows = [
@@ -111,4 +111,5 @@ def _show(found: "ContractFound", place: Path) -> None:
     if found.contract is None:
         say(f"Nothing was written. {visible(found.why)}")
     else:
-        say(f"{visible(str(place))}: written. `cae verify` finds it there.")
+        how = "`cae verify` finds it there" if place == beside else f"give it to `cae verify` with --contract {place}"
+        say(visible(f"{place}: written; {how}."))
