@@ -118,8 +118,8 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, x: NDArray[Any]) -> None:
         self._left = [{"image": row[None]} for row in x]
 
-    def get_next(self) -> dict[str, NDArray[Any]] | None:
-        return self._left.pop() if self._left else None
+    def get_next(self) -> dict[str, NDArray[Any]]:
+        return self._left.pop() if self._left else {}
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "QDQ", "QOperator"])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_backends.onnx.signature import signature_of_onnx
 from cae_backends.onnxruntime.inputs import dtype_of
 from cae_backends.onnxruntime.outputs import width_of
 from cae_core.contract import Contract, Task
@@ -44,9 +45,21 @@ def settled(path: Path, contract: Contract, output: Any, task: Task | None, *, n
         width = width_of(output)
         if width is not None and contract.output != "labels":
             check_width(path, contract, max(width, 2), task)
+        if width == 1 and contract.output == "logits":
+            _refuse_sigmoid(path, str(output.name))
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
     return contract
+
+
+def _refuse_sigmoid(path: Path, output: str) -> None:
+    """Refuse a sigmoid's score that is called a logit: it is never below 0, so that every image would be of class 1."""
+    ending = next((tensor.ending for tensor in signature_of_onnx(path).outputs if tensor.name == output), None)
+    if ending == "sigmoid":
+        raise ContractError(
+            'the contract says output = "logits" and the model ends in a sigmoid. Correct it to output = '
+            '"probabilities".'
+        )
 
 
 def check_width(path: Path, contract: Contract, width: int, task: Task | None) -> None:
