@@ -86,7 +86,10 @@ class TestLeftovers:
 
     def test_nothing_is_dropped(self, tmp_path: Path) -> None:
         nodes = [*FRONT, node("Dropout", ["z", "ratio", "training_mode"], ["y"])]
-        inputs = {"ratio": (TensorProto.FLOAT, []), "training_mode": (TensorProto.BOOL, [])}
+        inputs: dict[str, tuple[int, list[Any]]] = {
+            "ratio": (TensorProto.FLOAT, []),
+            "training_mode": (TensorProto.BOOL, []),
+        }
         model = opened(save(tmp_path / "m.onnx", nodes, {"y": ROWS}, inputs))
         np.testing.assert_array_equal(model.predict(IMAGES).labels, EXPECTED.argmax(axis=1))
 
