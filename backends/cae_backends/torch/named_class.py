@@ -4,15 +4,13 @@ The class is his own code, imported here. Nothing else of the text is run: the a
 """
 
 import ast
-import importlib
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cae_backends.importing import imported, working_folder_first
 from cae_core.errors import ModelError, first_line
 from cae_core.foreign_text import visible
 
@@ -106,19 +104,8 @@ def make_network(named: NamedClass) -> Any:  # noqa: ANN401 - whatever the user'
     Raises:
         ModelError: it cannot be imported, has no such name, or fails.
     """
-    with _working_folder_first():
-        try:
-            found: Any = importlib.import_module(named.module)
-        except Exception as exc:
-            # the user's code runs here
-            raise ModelError(
-                f"{named.words}: {named.module} cannot be imported ({type(exc).__name__}: {first_line(exc)}). Run the "
-                "command in the folder from which it is imported, with what it needs installed."
-            ) from exc
-        for part in named.name.split("."):
-            if not hasattr(found, part):
-                raise ModelError(f"{named.words}: {named.module} has no {visible(named.name)}.{_others(found)}")
-            found = getattr(found, part)
+    found = imported(named.module, named.name)
+    with working_folder_first():
         try:
             return found(*named.args, **named.kwargs)
         except Exception as exc:
@@ -127,21 +114,3 @@ def make_network(named: NamedClass) -> Any:  # noqa: ANN401 - whatever the user'
                 f"{named.words}: the network cannot be made ({type(exc).__name__}: {first_line(exc)}). Give the "
                 f"arguments of its class: {_FORM}."
             ) from exc
-
-
-def _others(found: object) -> str:
-    names = sorted(name for name, value in vars(found).items() if callable(value) and not name.startswith("_"))
-    return f" It has {', '.join(visible(name, 40) for name in names[:12])}." if names else ""
-
-
-@contextmanager
-def _working_folder_first() -> Iterator[None]:
-    """Import from the working folder first; afterwards, for what is imported late, from there last."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
-        if here not in sys.path:
-            sys.path.append(here)
