@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def readable_for(
     devices = [Path(path) for path in _DEVICES]
     if device != "cpu":
         devices += [path for pattern in _ACCELERATORS for path in Path("/dev").glob(pattern)]
-    paths = [*map(Path, _SYSTEM), Path(f"/proc/{os.getpid()}"), *_interpreter(), *_packages(), *files]
+    paths = [*map(Path, _SYSTEM), Path(f"/proc/{os.getpid()}"), *_interpreter(), *_packages(tuple(sys.path)), *files]
     if ports is not None:
         paths, ports = [*paths, *map(Path, _NAMES)], (*ports, _DNS)
     return Readable(paths=tuple(paths), devices=tuple(devices), scratch=scratch, ports=ports)
@@ -80,9 +81,15 @@ def _interpreter() -> Iterator[Path]:
             yield Path(folder)
 
 
-def _packages() -> Iterator[Path]:
+@lru_cache(maxsize=1)
+def _packages(folders: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return what `_installed` yields; a fork of this process need not look again."""
+    return tuple(_installed(folders))
+
+
+def _installed(folders: Iterable[str]) -> Iterator[Path]:
     """Yield the folders into which packages were installed, and elsewhere the packages themselves that are wanted."""
-    for path in map(Path, filter(None, sys.path)):
+    for path in map(Path, filter(None, folders)):
         if path.name in _PACKAGE_FOLDERS or path.suffix == ".zip" or any(path.glob("*.dist-info")):
             yield path
     for name in sorted({"cae_core", *(module.partition(".")[0] for module in plugin_modules())}):

@@ -8,7 +8,8 @@ from cae_core import loaders
 from cae_core.containment.child import Child
 from cae_core.containment.zygote import Zygote, be_zygote
 from cae_core.errors import CaeError, ModelError
-from cae_core.loaders import Loader, plugin_modules
+from cae_core.loaders import Loader
+from cae_core.opening.readable import readable_for
 from cae_core.opening.serving import serve
 
 __all__ = ["ModelZygote", "main", "may_have_zygote"]
@@ -23,7 +24,7 @@ def main(parent: int, main_thread: int) -> None:
 
 def _prepare(suffix: str) -> None:
     """Import what the loader of such files takes; where that fails, opening the model says so."""
-    plugin_modules()
+    readable_for(())  # what is found for that, the forks have
     for loader in loaders.installed_loaders():
         if suffix in loader.suffixes and _forks(loader):
             try:

@@ -6,11 +6,14 @@ It is the SHA-256 of `FAMILY_TAG` and, sorted, the digest of each model on a lin
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from cae_core.contract import Contract, Contracts, read_contracts
 from cae_core.errors import CaeError, first_line
+from cae_core.files.digests import digest_of
 from cae_core.opening.model_files import ModelFiles
 from cae_core.progress import StageProgress, silent
 from cae_core.scan.listing import Listed
@@ -27,13 +30,15 @@ class Hashed:
     Attributes:
         listed: what was named.
         sha256: of the model; empty where it cannot be told.
-        asked_by: what says how it is asked, beside the model itself: the list's contract, and the SHA-256 of the files
-            beside the model.
+        contract: by which it is asked; None: the model's own applies.
+        asked_by: what says how it is asked, beside the model itself: SHA-256 of the contract, or of the files beside
+            the model.
         error: why there is no digest, a sentence; empty where there is one.
     """
 
     listed: Listed
     sha256: str = ""
+    contract: Contract | None = None
     asked_by: tuple[str, ...] = ()
     error: str = ""
 
@@ -52,6 +57,11 @@ class Family:
     def sha256(self) -> str:
         """See `family_digest`."""
         return family_digest(suspect.sha256 for suspect in self.suspects if suspect.sha256)
+
+    @property
+    def asked_by(self) -> str:
+        """The SHA-256 of what says how each model is asked."""
+        return digest_of(sorted([one.sha256, *one.asked_by] for one in self.suspects if one.asked_by))
 
     @property
     def distinct(self) -> int:
@@ -74,29 +84,35 @@ def family_digest(digests: Iterable[str]) -> str:
     return hashlib.sha256(FAMILY_TAG + lines.encode("ascii")).hexdigest()
 
 
-def hash_suspects(listed: Sequence[Listed], *, progress: StageProgress = silent) -> Family:
+def hash_suspects(
+    listed: Sequence[Listed], *, contracts: Contracts | None = None, progress: StageProgress = silent
+) -> Family:
     """Read the files of every suspect once.
 
     Args:
         listed: the suspects.
+        contracts: of those for which the list says none.
         progress: called with how many were read, and of how many.
     """
     hashed: list[Hashed] = []
+    read = lru_cache(maxsize=64)(read_contracts)
     for suspect in listed:
-        hashed.append(_hashed(suspect))
+        hashed.append(_hashed(suspect, read, contracts))
         progress(len(hashed), len(listed))
     return Family(tuple(hashed))
 
 
-def _hashed(suspect: Listed) -> Hashed:
+def _hashed(suspect: Listed, read: Callable[[str], Contracts], contracts: Contracts | None) -> Hashed:
     try:
+        stated = read(suspect.contract) if suspect.contract else contracts
         files = ModelFiles(suspect.name)
         if not Path(suspect.name).exists():
             return Hashed(listed=suspect, error=f"{suspect.name}: no such model file. Correct the list.")
+        contract = suspect.given or (None if stated is None else stated.of(suspect.name))
         own = set(files.paths.values())
         beside = tuple(sorted(sha256 for path, sha256 in files.sha256.items() if path not in own))
-        given = () if suspect.given is None else (suspect.given.digest,)
-        return Hashed(listed=suspect, sha256=files.digest, asked_by=(suspect.contract, *given, *beside))
+        asked_by = beside if contract is None else (contract.digest,)
+        return Hashed(listed=suspect, sha256=files.digest, contract=contract, asked_by=asked_by)
     except CaeError as error:
         return Hashed(listed=suspect, error=str(error))
     except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ from typing import Any
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
 from cae_core.containment.child import Child
 from cae_core.containment.limits import Limits
-from cae_core.contract import Contract, read_contract
+from cae_core.contract import Contract
 from cae_core.errors import (
     ContractError,
     DataError,
@@ -75,15 +75,13 @@ class Task:
         job: see there.
         name: its path.
         sha256: of the model, when the family was fixed.
-        contract: as `Listed`.
-        given: likewise.
+        contract: by which it is asked; None: the model's own applies.
     """
 
     job: Job
     name: str
     sha256: str
-    contract: str = ""
-    given: Contract | None = None
+    contract: Contract | None = None
 
 
 def nonce_of(scan: bytes, sha256: str) -> bytes:
@@ -188,13 +186,12 @@ def _judged(task: Task, worker: _Worker) -> Verdict:
             f"{task.name}: the file was changed after the family of the scan was fixed. Nobody may write to it; scan "
             "again to another output."
         )
-    contract = read_contract(task.contract) if task.contract else task.given
     job = task.job
     return verify_files(
         files,
         worker.subject,
         party=Party(device=job.device, limits=job.limits, born=worker.born(forks=job.forks)),
-        contract=contract,
+        contract=task.contract,
         options=job.options,
         nonce=nonce_of(job.nonce, task.sha256),
         ask=worker.ask(task),

@@ -27,7 +27,7 @@ VERSION = 1
 _LONGEST = 1 << 25
 """Bytes of a line at most, as of a verdict's record."""
 
-_FIXED = ("family", "fingerprint", "options", "full")
+_FIXED = ("family", "fingerprint", "options", "asked_by", "full")
 """Fields of the first line that have to agree where a run goes on."""
 
 
@@ -115,7 +115,11 @@ class ScanLog:
         differing = next((name for name in _FIXED if found.get(name) != head[name]), None)
         if differing is None and _is_nonce(found.get("nonce")):
             return
-        what = {"family": "other models", "fingerprint": "another fingerprint or calibration"}
+        what = {
+            "family": "other models",
+            "fingerprint": "another fingerprint or calibration",
+            "asked_by": "other contracts",
+        }
         raise VerdictError(
             f"{self._named}: this is the output of a scan of {what.get(differing or '', 'other options')}, and a "
             "finished line of it would not hold here. Name another file with --output."

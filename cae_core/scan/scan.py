@@ -8,6 +8,7 @@ from cae_core import clock
 from cae_core import version as release
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
 from cae_core.containment.limits import Limits
+from cae_core.contract import Contracts
 from cae_core.files.outputs import LEDGER, check_output
 from cae_core.loaders import Device
 from cae_core.progress import Progress, silent, stage
@@ -35,6 +36,7 @@ class ScanSettings:
         options: as of a single verification; a scan asks all that there is to ask.
         correct: how p-values are corrected, by name; None: see `correction_for`.
         roles: of a manifest's models that count; all where empty.
+        contracts: that replace the suspects' own, where the list says none; None: there are none.
         full: whether each line holds the whole verdict.
         device: where suspects run.
         limits: of their processes.
@@ -44,6 +46,7 @@ class ScanSettings:
     options: VerificationOptions = DEFAULT
     correct: str | None = None
     roles: tuple[str, ...] = ()
+    contracts: Contracts | None = None
     full: bool = False
     device: Device = "auto"
     limits: Limits = _ONE_THREAD
@@ -86,7 +89,8 @@ def scan_suspects(
     if kept is not None:
         check_output(kept, LEDGER, inputs=[fingerprint, output])
     plan_verification(subject, suspect_sha256="", options=settings.options)  # refuses what cannot be asked so
-    family = hash_suspects(list_suspects(target, roles=settings.roles), progress=stage(progress, "reading models"))
+    listed = list_suspects(target, roles=settings.roles)
+    family = hash_suspects(listed, contracts=settings.contracts, progress=stage(progress, "reading models"))
     asked = 0
     with ScanLog(output, _head(subject, family, settings)) as log:
         job = Job(
@@ -119,6 +123,7 @@ def _head(subject: CalibratedFingerprint, family: Family, settings: ScanSettings
         "models": family.distinct,
         "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
         "options": {**settings.options.json_fields(), "device": settings.device},
+        "asked_by": family.asked_by,
         "full": settings.full,
         "date": clock.utc_now(),
         "tool": f"cae-fingerprint {release.__version__}",
@@ -156,8 +161,7 @@ def _firsts(family: Family) -> dict[str, Hashed]:
 
 
 def _task(suspect: Hashed, job: Job) -> Task:
-    listed = suspect.listed
-    return Task(job=job, name=listed.name, sha256=suspect.sha256, contract=listed.contract, given=listed.given)
+    return Task(job=job, name=suspect.listed.name, sha256=suspect.sha256, contract=suspect.contract)
 
 
 def _line(suspect: Hashed, found: dict[str, Any]) -> dict[str, Any]:

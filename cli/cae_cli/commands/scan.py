@@ -32,6 +32,10 @@ def run(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A line of JSON for each suspect, written as it is judged.")
     ] = Path("scan.jsonl"),
+    contract: Annotated[
+        str | None,
+        typer.Option(help="Contract of the suspects, in place of their own: a TOML file, also by patterns; or inline."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Suspects judged at a time; default: one for each core.")
     ] = None,
@@ -75,6 +79,7 @@ def run(
     else 0.
     """
     from cae_core.containment.limits import Limits, parse_limits
+    from cae_core.contract import read_contracts
     from cae_core.files.outputs import RECORD, check_output
     from cae_core.scan.scan import ScanSettings, scan_suspects
     from cae_core.verification.options import VerificationOptions
@@ -89,6 +94,7 @@ def run(
         options=VerificationOptions(allow_extrapolation=allow_extrapolation),
         correct=correct,
         roles=tuple(role or ()),
+        contracts=None if contract is None else read_contracts(contract),
         full=full,
         device=device,
         limits=parse_limits(limits) if limits else Limits(threads=1),

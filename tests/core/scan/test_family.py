@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from cae_core.contract import read_contracts
 from cae_core.scan.family import Family, Hashed, hash_suspects
 from cae_core.scan.listing import Listed
 
@@ -47,3 +48,17 @@ def test_how_a_model_is_asked_is_no_part_of_the_family_and_is_told(tmp_path: Pat
     assert bare.asked_by != beside.asked_by
     assert Family((bare, beside)).distinct == 1
     assert Hashed(listed=bare.listed).asked_by == ()
+
+
+def test_contracts_are_those_of_the_list_or_by_pattern(tmp_path: Path) -> None:
+    plain = 'range = [0, 255]\noutput = "labels"\n'
+    (tmp_path / "all.toml").write_text(f'[[contract]]\nfiles = "b*.onnx"\nlayout = "NCHW"\n{plain}')
+    listed = made(tmp_path, a="1", b="2")
+    own = Listed(name=listed[1].name, contract='layout="NHWC", range=[0,1], output="logits"')
+    wrong = Listed(name=listed[0].name, contract="layout = 3, range = 4")
+    family = hash_suspects([*listed, own, wrong], contracts=read_contracts(str(tmp_path / "all.toml")))
+    found = [one.contract and one.contract.layout for one in family.suspects]
+    assert found == [None, "NCHW", "NHWC", None]
+    assert "layout" in family.suspects[3].error
+    assert family.asked_by != hash_suspects(listed).asked_by
+    assert hash_suspects(listed).asked_by == hash_suspects(listed[::-1]).asked_by

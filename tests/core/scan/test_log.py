@@ -15,6 +15,7 @@ HEAD: dict[str, Any] = {
     "family": "ab",
     "fingerprint": {"id": "f", "sha256": "00"},
     "options": {"sequential": False},
+    "asked_by": "ef",
     "full": False,
 }
 
@@ -77,6 +78,7 @@ def test_a_models_first_line_is_found_again(path: Path) -> None:
         ({"family": "cd"}, "of a scan of other models"),
         ({"fingerprint": {"id": "f", "sha256": "11"}}, "of another fingerprint or calibration"),
         ({"options": {}}, "of other options"),
+        ({"asked_by": "00"}, "of other contracts"),
         ({"full": True}, "of other options"),
     ],
 )

@@ -37,7 +37,7 @@ def summary_of(tmp_path: Path, *found: dict[str, Any], correction: Correction = 
         Hashed(listed=Listed(name=line["name"]), sha256=line.get("sha256", line["name"])) for line in found
     )
     family = Family(suspects)
-    head = {"scan": 1, "family": family.sha256, "fingerprint": {}, "options": {}, "full": False}
+    head = {"scan": 1, "family": family.sha256, "fingerprint": {}, "options": {}, "asked_by": "", "full": False}
     path = tmp_path / "scan.jsonl"
     with ScanLog(path, head) as log:
         for suspect, line in zip(suspects, found, strict=True):
