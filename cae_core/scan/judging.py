@@ -5,9 +5,10 @@ and the ledger's entry, which a run that goes on continues.
 """
 
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def judge(task: Task, _shared: object = None) -> dict[str, Any]:
         FingerprintError: the fingerprint's file is not the one that the scan began with.
         StorageError: the ledger cannot be used.
     """
-    worker = _worker(task.job.fingerprint, task.job.sha256, task.job.ledger)
+    worker = _worker(task.job)
     try:
         verdict = _judged(task, worker)
     except UnrecordedVerdict as error:
@@ -163,8 +164,19 @@ class _Worker:
         return self.zygote.child if self.zygote is not None and forks else _none
 
 
-@lru_cache(maxsize=1)
-def _worker(fingerprint: Path, sha256: str, ledger: Path | None) -> _Worker:
+_HELD = threading.local()
+"""What each thread that judges keeps: a cluster's worker may have several."""
+
+
+def _worker(job: Job) -> _Worker:
+    key = (job.fingerprint, job.sha256, job.ledger)
+    held: tuple[object, _Worker] | None = getattr(_HELD, "worker", None)
+    if held is None or held[0] != key:
+        held = _HELD.worker = key, _begun(*key)
+    return held[1]
+
+
+def _begun(fingerprint: Path, sha256: str, ledger: Path | None) -> _Worker:
     subject = load_calibrated(fingerprint)
     if subject.sha256 != sha256:
         raise FingerprintError(
@@ -176,7 +188,7 @@ def _worker(fingerprint: Path, sha256: str, ledger: Path | None) -> _Worker:
 
 def forget_worker() -> None:
     """Let go of what this process keeps from one suspect to the next; its zygote ends."""
-    _worker.cache_clear()
+    _HELD.__dict__.pop("worker", None)
 
 
 def _judged(task: Task, worker: _Worker) -> Verdict:
