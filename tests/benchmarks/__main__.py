@@ -14,6 +14,7 @@ from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.mixed import measure_mixed
 from tests.benchmarks.opening import measure_opening
 from tests.benchmarks.pool_training import measure_pool_training
+from tests.benchmarks.scan import measure_scan
 from tests.benchmarks.search import measure_generation, measure_iteration, measure_overhead
 from tests.benchmarks.verification import measure_verification
 
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
     "mixed": measure_mixed,
     "verification": measure_verification,
     "containment": measure_containment,
+    "scan": measure_scan,
     "memory": measure_memory,
     "pool": measure_pool_training,
     "opening": measure_opening,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["Figure", "Scale", "paired_cpu_seconds", "paired_seconds", "ratio_of_pairs"]
+__all__ = ["Figure", "Scale", "cpu_seconds", "paired_cpu_seconds", "paired_seconds", "ratio_of_pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def paired_cpu_seconds(commands: Sequence[Sequence[str]], repeats: int) -> list[
 
     One round before that does not count: it compiles the modules and fills the disk's cache.
     """
-    rounds = [tuple(_cpu_seconds(command) for command in commands) for _ in range(repeats + 1)]
+    rounds = [tuple(cpu_seconds(command) for command in commands) for _ in range(repeats + 1)]
     return rounds[1:]
 
 
@@ -111,7 +111,7 @@ def _seconds(side: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _cpu_seconds(command: Sequence[str]) -> float:
+def cpu_seconds(command: Sequence[str]) -> float:
     """Return user and system time of the process, threads included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     # a start that compiles its modules is a development machine's, not a user's
