@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from cae_cli.contract_options import fields_of, takes_contract_fields
 from cae_cli.options import (
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
     from cae_core.verification.options import VerificationOptions
     from cae_core.verification.verdict import Verdict
 
-__all__ = ["EXIT_CODES", "run"]
+__all__ = ["COMMAND_CLASS", "EXIT_CODES", "run"]
+
+_MISPLACED = "misplaced"
+
+
+class COMMAND_CLASS(TyperCommand):  # noqa: N801 - the name by which `cae_cli.main` finds it
+    """A command that says nothing of the arguments which it takes in order to tell where they belong."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's, of which Typer has a copy
+        """Return the parts of the usage line."""
+        return [piece for piece in super().collect_usage_pieces(ctx) if _MISPLACED not in piece]
+
 
 EXIT_CODES = {"independent": 0, "surrogate": 3, "inconclusive": 4}
 
