@@ -191,16 +191,20 @@ def asked_by(model: Model) -> AskedBy | None:
     return found
 
 
-def read_signature(spec: StrPath) -> Signature | None:
+def read_signature(spec: StrPath, *, trusted: bool = False, named_by_user: bool = False) -> Signature | None:
     """Return what a model's file says of its tensors; None where the backend that opens it cannot tell.
+
+    Args:
+        spec: a path or ``scheme:...``.
+        trusted: whether the file is one's own; see `open_black_box`.
+        named_by_user: whether ``spec`` is the user's own word; see `open_black_box`.
 
     Raises:
         ModelError: as of `open_black_box`.
     """
     spec = os.fspath(spec)
-    tell: Callable[[str], Signature] | None = getattr(
-        find_loader(spec, gradients=False, trusted=False), "signature", None
-    )
+    loader = find_loader(spec, gradients=False, trusted=trusted, named_by_user=named_by_user)
+    tell: Callable[[str], Signature | None] | None = getattr(loader, "signature", None)
     with _border(spec):
         return None if tell is None else tell(spec)
 

@@ -167,21 +167,19 @@ class Party:
             containment=self.containment,
         )
 
-    def signature(self, spec: str, *, trusted: bool = False) -> Signature | None:
-        """Return what a model's file says of its tensors, read in the party's process unless it is ``trusted``.
+    def signature(self, spec: str, *, trusted: bool = False, named_by_user: bool = False) -> Signature | None:
+        """Return what a model's file says of its tensors, read in the party's process as `black_box` opens it.
 
         None: the backend that opens it cannot tell.
 
         Raises:
             ModelError: as of `open_black_box`, or its process ends.
         """
-        if is_own_code(spec):
-            return None
-        loader = find_loader(spec, gradients=False, trusted=trusted)
+        loader = find_loader(spec, gradients=False, trusted=trusted, named_by_user=named_by_user)
         if getattr(loader, "signature", None) is None:
             return None
         if _uncontained(spec, loader, trusted=trusted) is not None:
-            return read_signature(spec)
+            return read_signature(spec, trusted=trusted, named_by_user=named_by_user)
         child = self._process(spec, loader)
         seconds = self.limits.opening_seconds(_size(self._files[spec]))
         header = {"do": "signature", "spec": spec}
