@@ -454,7 +454,15 @@ def verify_files(
 
             taken = np.concatenate([subject.fingerprint.images, subject.fingerprint.probe_images])
             opened, *rivals = open_by_accuracy(
-                party, name, data, taken, task=task, files=files, trusted=trusted, progress=progress
+                party,
+                name,
+                data,
+                taken,
+                task=task,
+                files=files,
+                trusted=trusted,
+                named_by_user=named_by_user,
+                progress=progress,
             )
         if self_check:
             check_self(subject, name, named.sha256)

@@ -18,6 +18,7 @@ from cae_core.files.storage import write_new
 from cae_core.loaders import Device
 from cae_core.models import Model
 from cae_core.opening.model_files import ModelFiles
+from cae_core.opening.own_code import is_own_code
 from cae_core.opening.party import Party
 from cae_core.paths import StrPath
 from cae_core.progress import StageProgress, silent
@@ -34,6 +35,7 @@ def find_contract(
     seed: int = 0,
     device: Device = "auto",
     trusted: bool = False,
+    named_by_user: bool = False,
     limits: Limits = GENEROUS,
     files: ModelFiles | None = None,
     progress: StageProgress = silent,
@@ -48,6 +50,7 @@ def find_contract(
         seed: decides which.
         device: where to run it.
         trusted: whether the file is one's own: it then runs in this process; see `open_black_box`.
+        named_by_user: whether the user has named it himself, so that it may be code of his own; see `open_black_box`.
         limits: of the model's process.
         files: of the model, where somebody has hashed them already.
         progress: called with the candidates asked and their number, in each stage.
@@ -61,10 +64,10 @@ def find_contract(
     party = Party(device=device, limits=limits)
 
     def opening(contract: Contract) -> Model:
-        return party.black_box(name, contract=contract, trusted=trusted, files=files).model
+        return party.black_box(name, contract=contract, trusted=trusted, named_by_user=named_by_user, files=files).model
 
     try:
-        signature = party.signature(name, trusted=trusted)
+        signature = party.signature(name, trusted=trusted, named_by_user=named_by_user)
         if signature is None:
             raise ModelError(
                 f"{name}: what opens such models does not tell their tensors, by which contracts are tried. "
@@ -78,8 +81,10 @@ def find_contract(
 
 
 def contract_path(model: StrPath) -> Path:
-    """Return where the contract of a model is looked for: beside it, with the suffix ``.toml``."""
-    return Path(model).with_suffix(".toml")
+    """Return where the contract of a model is looked for: beside it, or its weights, with the suffix ``.toml``."""
+    spec = os.fspath(model)
+    file = next(iter(ModelFiles(spec).paths.values()), Path(spec)) if is_own_code(spec) else Path(spec)
+    return file.with_suffix(".toml")
 
 
 def write_contract(found: ContractFound, path: Path) -> None:

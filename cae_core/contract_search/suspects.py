@@ -28,6 +28,7 @@ def open_by_accuracy(
     task: Task,
     files: ModelFiles,
     trusted: bool = False,
+    named_by_user: bool = False,
     progress: StageProgress = silent,
 ) -> tuple[Opened[Model], ...]:
     """Find the contract of a suspect, and open it by that: by each of those that are left, the best one first.
@@ -40,6 +41,7 @@ def open_by_accuracy(
         task: the classes that it will be asked about.
         files: of the suspect.
         trusted: whether it is one's own.
+        named_by_user: whether the user has named it himself, so that it may be code of his own.
         progress: called with the candidates asked and their number, in each stage; told what was found.
 
     Raises:
@@ -52,6 +54,7 @@ def open_by_accuracy(
         taken=taken,
         device=party.device,
         trusted=trusted,
+        named_by_user=named_by_user,
         limits=party.limits,
         files=files,
         progress=progress,
@@ -62,5 +65,6 @@ def open_by_accuracy(
     which = "the contract that was found" if told == 1 else f"each of the {told} contracts that are left"
     say(progress, f"asked by {which}: {best.words} ({best.accuracy:.3f} of {best.images} images right)")
     return tuple(
-        party.black_box(name, contract=each, trusted=trusted, files=files, task=task) for each in found.contracts
+        party.black_box(name, contract=each, trusted=trusted, named_by_user=named_by_user, files=files, task=task)
+        for each in found.contracts
     )

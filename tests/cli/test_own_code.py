@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from cae_backends.datasets import open_data
+from cae_core.contract_search.of_file import contract_path, find_contract
+from cae_core.errors import ModelError
 from tests.cli.conftest import Run
 
 CONTRACT = 'layout = "NHWC", range = [0, 1], output = "logits"'
@@ -40,3 +43,13 @@ def test_a_class_of_ones_own_is_verified_and_recorded(here: Path, fingerprint: P
     assert verdict["containment"]["reason"] == "it is its user's own code, named on the command line"
     printed = run_cae(*words)
     assert "the weights in 'net', names without 'module.'" in " ".join(printed.out.split())
+
+
+def test_its_contract_is_looked_for_beside_the_weights(here: Path, run_cae: Run) -> None:
+    assert contract_path("torch:my_flat_net:Flat()=runs/w.pth") == Path("runs/w.toml")
+    outcome = run_cae("contract", FLAT, "--data", "digits", "--images", "20")
+    assert outcome.code == 1  # weights that were never trained are right by no contract
+    assert "0 to 255" in outcome.out
+    assert "Nothing was written" in outcome.err + outcome.out
+    with pytest.raises(ModelError, match="from the command line only"):
+        find_contract(FLAT, open_data("digits", split="test"))

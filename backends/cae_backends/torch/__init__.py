@@ -13,6 +13,7 @@ from cae_backends.torch.forms import is_torchscript
 from cae_core.contract import Contract
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.models import DifferentiableModel
+from cae_core.signature import Signature
 
 __all__ = ["LOADER", "TorchLoader"]
 
@@ -64,6 +65,18 @@ class TorchLoader:
             return open_named(spec, contract=contract, device=device)
         opener = {".onnx": open_onnx, ".pt2": open_exported}.get(suffix, open_scripted)
         return opener(path, contract=contract, device=device)
+
+    def signature(self, spec: str) -> Signature:
+        """Return the tensors of a program or of a class of one's own; see `signature_of_torch`, and of an ONNX file."""
+        if spec.lower().endswith(".onnx"):
+            from cae_backends.onnx.signature import signature_of_onnx
+
+            return signature_of_onnx(Path(spec))
+        before_torch()
+        _require("torch")
+        from cae_backends.torch.signature import signature_of_torch
+
+        return signature_of_torch(spec)
 
     def files(self, spec: str) -> tuple[Path, ...]:
         """Return every file that the model is read from; see `files_of_onnx`."""

@@ -9,7 +9,7 @@ from cae_backends.onnx.signature import signature_of_onnx
 from cae_backends.onnx.softmax import ends_in_softmax, final_softmax, take_off
 from cae_backends.onnxruntime.witness import OnnxWitness
 from cae_backends.torch.model import TorchModel
-from cae_backends.torch.named_class import make_network, parse_named_class
+from cae_backends.torch.named_class import NamedClass, make_network, parse_named_class
 from cae_backends.torch.onnx_import import answer_of, convert_neutral, image_input, read_onnx
 from cae_backends.torch.onnx_neutral import neutral
 from cae_backends.torch.weights import load_weights
@@ -17,7 +17,7 @@ from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.loaders import Device
 
-__all__ = ["open_named", "open_onnx"]
+__all__ = ["make_named", "open_named", "open_onnx"]
 
 
 def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
@@ -60,6 +60,19 @@ def open_named(spec: str, *, contract: Contract | None, device: Device) -> Torch
         ModelError: the text, the class or the weights are not what they should be.
         ContractError: there is no contract: given, or in a sidecar of the weights.
     """
+    named, network, done = make_named(spec)
+    found = find_contract(named.weights, {}, (), contract)
+    model = TorchModel(network, contract=found, device=device, origin=named.words)
+    model.runtime += f", {done}" if done else ""
+    return model
+
+
+def make_named(spec: str) -> tuple[NamedClass, torch.nn.Module, str]:
+    """Return what the user wrote, the network with its weights, and what was done to find them, in words.
+
+    Raises:
+        ModelError: the text, the class or the weights are not what they should be.
+    """
     named = parse_named_class(spec)
     if not named.weights.is_file():
         raise ModelError(f"{named.weights}: no such file of weights. Give the path of an existing one.")
@@ -68,8 +81,4 @@ def open_named(spec: str, *, contract: Contract | None, device: Device) -> Torch
         raise ModelError(
             f"{named.words}: it must make a torch.nn.Module; found {type(network).__name__}. Name the network's class."
         )
-    done = load_weights(network, named.weights)
-    found = find_contract(named.weights, {}, (), contract)
-    model = TorchModel(network, contract=found, device=device, origin=named.words)
-    model.runtime += f", {done}" if done else ""
-    return model
+    return named, network, load_weights(network, named.weights)

@@ -26,7 +26,7 @@ from cae_core.errors import ContractError, ModelError, first_line
 from cae_core.loaders import Device
 from cae_core.reading import file_size, reading
 
-__all__ = ["open_exported", "open_scripted"]
+__all__ = ["Program", "load_exported", "load_scripted", "open_exported", "open_scripted"]
 
 
 def open_exported(path: Path, *, contract: Contract | None, device: Device) -> TorchModel:
@@ -36,15 +36,11 @@ def open_exported(path: Path, *, contract: Contract | None, device: Device) -> T
         ModelError: the file is no exported program.
         ContractError: there is no contract: given, in a sidecar, or in the file.
     """
-    with reading(path, ModelError, fault="this exported program cannot be loaded", remedy="Export it again."):
-        file_size(path)  # it is a file, and no pipe
-        program = _loaded(path)
+    program = load_exported(path)
     shape = program.input_shape
-    batch = shape[0] if shape and isinstance(shape[0], int) else None
-    check_fixed_batch(batch or 1, str(path))
     found = find_contract(path, _metadata(program.carried, path), shape, contract, dtype=program.dtype)
     return TorchModel(
-        _Exported(program.module, batch),
+        program.module,
         contract=found,
         device=device,
         image_shape=image_shape(found, shape),
@@ -59,6 +55,28 @@ def open_scripted(path: Path, *, contract: Contract | None, device: Device) -> T
         ModelError: torch cannot load it.
         ContractError: there is no contract: given, or in a sidecar.
     """
+    program = load_scripted(path)
+    found = find_contract(path, {}, (), contract)
+    return TorchModel(program, contract=found, device=device, origin=str(path))
+
+
+def load_exported(path: Path) -> "Program":
+    """Load what ``torch.export.save`` wrote.
+
+    Raises:
+        ModelError: it is no exported program, or takes too many images at a time.
+    """
+    with reading(path, ModelError, fault="this exported program cannot be loaded", remedy="Export it again."):
+        file_size(path)  # it is a file, and no pipe
+        return _loaded(path)
+
+
+def load_scripted(path: Path) -> torch.nn.Module:
+    """Load what ``torch.jit.save`` wrote.
+
+    Raises:
+        ModelError: torch cannot load it.
+    """
     with (
         reading(
             path, ModelError, fault="this TorchScript program cannot be loaded", remedy="Script or trace it again."
@@ -71,16 +89,15 @@ def open_scripted(path: Path, *, contract: Contract | None, device: Device) -> T
         program = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
     for weight in program.parameters():
         weight.requires_grad_(requires_grad=False)  # else those of a copy would be results, with a history
-    found = find_contract(path, {}, (), contract)
-    return TorchModel(_Scripted(program), contract=found, device=device, origin=str(path))
+    return _Scripted(program)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Program:
+class Program:
     """What an exported program holds.
 
     Attributes:
-        module: that answers.
+        module: that answers any number of images, also where the program's batch is fixed.
         carried: the text of its further file.
         input_shape: of its only input; a free axis is None; empty: it cannot be told.
         dtype: likewise, as NumPy calls it.
@@ -92,7 +109,7 @@ class _Program:
     dtype: str
 
 
-def _loaded(path: Path) -> _Program:
+def _loaded(path: Path) -> Program:
     if not is_zipfile(path):  # torch would also print a traceback
         raise ModelError(f"{path}: this is not a program that torch.export.save wrote. Export it again.")
     errors: list[BaseException] = []
@@ -110,7 +127,10 @@ def _loaded(path: Path) -> _Program:
             raise ValueError(first_line(errors[0])) from exc
         raise
     shape, dtype = _input_of(program)
-    return _Program(module=program.module(), carried=carried[PROGRAM_CONTRACT], input_shape=shape, dtype=dtype)
+    batch = shape[0] if shape else None
+    check_fixed_batch(batch or 1, str(path))
+    module = _Exported(program.module(), batch)
+    return Program(module=module, carried=carried[PROGRAM_CONTRACT], input_shape=shape, dtype=dtype)
 
 
 def _input_of(program: Any) -> tuple[tuple[int | None, ...], str]:  # noqa: ANN401 - an ExportedProgram

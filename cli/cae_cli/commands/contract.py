@@ -73,6 +73,7 @@ def run(
             seed=seed,
             device=device,
             trusted=trusted,
+            named_by_user=True,
             limits=parse_limits(limits),
             progress=stage(progress, "asking"),
         )
