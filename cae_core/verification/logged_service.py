@@ -26,10 +26,11 @@ class LoggedService:
 
     Attributes:
         contract: by which the service is asked.
+        at_once: how many images its client is given together.
     """
 
     def __init__(self, told: ServiceTold, process: ServiceProcess | None, log: AnswerLog) -> None:
-        self.contract = told.contract
+        self.contract, self.at_once = told.contract, told.at_once
         self._told, self._process, self._log = told, process, log
         self._position = self._in_a_row = 0
         self._until = time.monotonic() + told.most_seconds

@@ -30,11 +30,13 @@ class Recorder:
         asked: how many images it was asked, answered or not.
         contract: the model's, where it says one; None otherwise, as for the next.
         runtime: the model's.
+        at_once: how many images it is given together; None: it does not matter.
     """
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self.contract, self.runtime = getattr(model, "contract", None), getattr(model, "runtime", None)
+        self.at_once: int | None = getattr(model, "at_once", None)
         self._outputs: list[Floats32 | None] = []
         self.asked = 0
 

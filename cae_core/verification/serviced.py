@@ -60,6 +60,8 @@ def verify_service(
     """
     task = subject.fingerprint.task
     told = loader.told(spec, contract=contract, task=task)
+    if answers is not None:
+        check_output(answers, LEDGER, inputs=[ledger])
     named = Suspect(name=told.address, sha256=told.sha256)
     begun: dict[str, object] = {
         "fingerprint": subject.fingerprint.id,
@@ -74,14 +76,16 @@ def verify_service(
     if entry is None:
         known = _Known(told.contract)
         entry = begin_entry(ledger, subject, known, named=named, options=options, nonce=nonce, case=case)
-    path = answers or log_of(ledger, entry.id)
-    check_output(path, LEDGER, inputs=[ledger])
     with ExitStack() as held:
-        log = held.enter_context(AnswerLog(path, {**begun, "entry": entry.id}))
-        process = None
-        if not offline:
-            process = ServiceProcess(spec, told, contract=contract, task=task, limits=limits)
-            held.callback(process.end)
+        try:
+            log = held.enter_context(AnswerLog(answers or log_of(ledger, entry.id), {**begun, "entry": entry.id}))
+            process = None
+            if not offline:
+                process = ServiceProcess(spec, told, contract=contract, task=task, limits=limits)
+                held.callback(process.end)
+        except BaseException as error:  # nobody was asked
+            entry.stopped(error)
+            raise
         return verify_remembered(
             LoggedService(told, process, log),
             subject,

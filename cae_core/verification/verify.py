@@ -396,7 +396,7 @@ def _ask(
 ) -> Labels:
     labels = np.empty(len(questions), np.int64)
     done = 0
-    for places in _batches(questions):
+    for places in _batches(questions, getattr(suspect, "at_once", None) or _ASKED_TOGETHER):
         part = question_images(fingerprint, [questions[place] for place in places])
         predictions = suspect.predict(part)
         if predictions.labels.shape != (len(part),):
@@ -413,7 +413,7 @@ def _ask(
     return labels
 
 
-def _batches(questions: Sequence[Question]) -> Iterator[list[int]]:
+def _batches(questions: Sequence[Question], together: int) -> Iterator[list[int]]:
     """Yield the places of the questions that are asked together; a repeat is never asked beside what it repeats.
 
     Some repeats are asked alone: whatever an answer takes from its neighbours is missing there.
@@ -421,14 +421,14 @@ def _batches(questions: Sequence[Question]) -> Iterator[list[int]]:
     order = asking_order(questions)
     first = sum(not question.repeat for question in questions)
     alone = order[first : first + _ASKED_ALONE]
-    yield from _parts(order[:first])
+    yield from _parts(order[:first], together)
     yield from ([place] for place in alone)
-    yield from _parts(order[first + len(alone) :])
+    yield from _parts(order[first + len(alone) :], together)
 
 
-def _parts(places: Sequence[int]) -> Iterator[list[int]]:
-    for start in range(0, len(places), _ASKED_TOGETHER):
-        yield list(places[start : start + _ASKED_TOGETHER])
+def _parts(places: Sequence[int], together: int) -> Iterator[list[int]]:
+    for start in range(0, len(places), together):
+        yield list(places[start : start + together])
 
 
 def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> tuple[str, ...]:

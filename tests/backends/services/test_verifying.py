@@ -175,6 +175,8 @@ def test_the_log_may_lie_elsewhere(case: Case) -> None:
     assert len(read_entries(case.ledger.read_bytes())) == 1
     with pytest.raises(CaeError, match="another verification"):
         case.verify(answers=case.folder / "kept.jsonl", options=VerificationOptions(claimed_accuracy=0.9))
+    first, second = read_entries(case.ledger.read_bytes())
+    assert (first.finished, second.withdrawn) == (True, True)
 
 
 def test_an_image_that_is_refused_is_no_match(case: Case) -> None:
