@@ -81,7 +81,7 @@ def _made(values: dict[str, Any], origin: str, folder: Path | None) -> Contract:
             if name in values:
                 given = values[name] if isinstance(values[name], list | tuple) else [values[name]]
                 values[name] = tuple(convert(v) for v in given)
-        for name, number in (("scale", float), ("zero_point", int)):
+        for name, number in (("scale", float), ("zero_point", _whole)):
             if name in values:
                 values[name] = number(values[name])
         if "mean_image" in values:
@@ -89,6 +89,12 @@ def _made(values: dict[str, Any], origin: str, folder: Path | None) -> Contract:
         return Contract(**values)
     except ContractError as error:
         raise ContractError(f"{origin}: {error}") from error
+
+
+def _whole(value: Any) -> int:  # noqa: ANN401 - of a foreign table
+    if int(value) != value:
+        raise ValueError(f"{value} is no whole number")
+    return int(value)
 
 
 def _mean_image(name: str, folder: Path | None) -> Floats32:

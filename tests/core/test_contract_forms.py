@@ -214,6 +214,13 @@ class TestNames:
             contract(**wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"zero_point": 0.5}, {"zero_point": "1"}, {"scale": "wide"}, {"scale": [0.5]}])
+def test_a_number_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
+    table = {**contract(dtype="int8", scale=0.25, zero_point=-3).table(), **wrong}
+    with pytest.raises(ContractError, match=r"^c\.toml: the contract is malformed"):
+        parse_contract(table, origin="c.toml")
+
+
 FURTHER = [
     contract(layout="FLAT_NCHW", dtype="int8", scale=0.25, zero_point=-3, output_name="scores"),
     contract(layout="HW", class_names=("a", "b"), dtype="float64"),

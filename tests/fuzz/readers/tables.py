@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,17 @@ architectures = ["mlp"]
 recipes = ["digits"]
 {more}
 """
+_QUANTISED: dict[str, Any] = {
+    "layout": "FLAT",
+    "range": [0, 1],
+    "output": "probabilities",
+    "dtype": "int8",
+    "scale": 0.0078125,
+    "zero_point": -128,
+    "class_names": [str(place) for place in range(10)],
+    "classes": list(range(10)),
+    "output_name": "scores",
+}
 _LEAST = {name: _FULL[name] for name in ("layout", "range", "output")}
 _SIZES = (
     [0, 0],
@@ -278,6 +289,19 @@ PLAN = Reader(
 
 # -- contracts
 
+_ODD_VALUES: tuple[tuple[str, Sequence[Any]], ...] = (
+    ("size", _SIZES),
+    ("classes", _CLASSES),
+    ("std", _STDS),
+    ("mean_image", _IMAGES),
+    ("scale", (0, -1, float("nan"), 1e-320, 1e30, "a", [0.5], True)),
+    ("zero_point", (-129, 128, 0.5, 10**30, "a", [0], float("inf"))),
+    ("class_names", ([], ["a"], ["a", "a"], ["a", "b"], [1, 2], "ab", [["a"], ["b"]], ["x" * 5000, "y"])),
+    ("output_name", ("", "x" * 5000, 3, [], "a\u202eb")),
+    ("layout", ("HW", "FLAT", "FLAT_NCHW", "NHWC ", 3)),
+    ("dtype", ("float16", "float64", "uint8", "int32", "int64", "bool", "uint32")),
+)
+
 
 @dataclass(frozen=True)
 class _Folder:
@@ -332,10 +356,10 @@ def _of_option(text: str) -> Contract:
 
 
 def _contract(random: Random, means: _Folder, folder: Path) -> Case:
-    base = dict(_FULL if random.random() < 0.5 else _LEAST)
+    base = dict(random.choice((_FULL, _FULL, _LEAST, _QUANTISED)))
     edited, what = edited_value(random, base)
     if random.random() < 0.5:
-        name, values = random.choice((("size", _SIZES), ("classes", _CLASSES), ("std", _STDS), ("mean_image", _IMAGES)))
+        name, values = random.choice(_ODD_VALUES)
         edited[name] = random.choice(values)
         edited.setdefault("resize", random.choice(("bilinear", "nearest", "bicubic-antialias", "area")))
         what += f"; {name}={edited[name]!a}"[:80]
@@ -347,7 +371,7 @@ def _contract(random: Random, means: _Folder, folder: Path) -> Case:
             content = _encoded(text) if random.random() < 0.5 else edited_bytes(random, _encoded(_table(base)))
             return _sidecar(means, folder, content, "bytes")
         case 1 | 2:
-            return _sidecar(means, folder, _encoded(_table(edited)), what)
+            return _sidecar(means, folder, _encoded(_table(edited)), what, shared=random.random() < 0.3)
         case 3:
             text = ", ".join(f"{json.dumps(name)} = {as_toml(value)}" for name, value in edited.items())
             given = text.encode("utf-8", "surrogatepass").decode(errors="surrogateescape")  # as a command line gives it
@@ -361,14 +385,16 @@ def _contract(random: Random, means: _Folder, folder: Path) -> Case:
             return Case(partial(_used, partial(_of_metadata, metadata)), f"metadata: {what}")
 
 
-def _sidecar(means: _Folder, folder: Path, content: bytes, what: str) -> Case:
-    """Return a case in which a contract lies beside a model, and mean images of every kind with it."""
+def _sidecar(means: _Folder, folder: Path, content: bytes, what: str, *, shared: bool = False) -> Case:
+    """Return a case in which a contract, or a folder's, lies beside a model, and mean images of every kind with it."""
     for path in means.path.iterdir():
         if path.name == "pipe":
             os.mkfifo(folder / "pipe")
         else:
             os.link(path, folder / path.name)
-    (folder / "model.toml").write_bytes(content)
+    if shared:
+        content = b'[[contract]]\nfiles = ["*.onnx", "a/*"]\n' + content.removeprefix(b"[contract]\n")
+    (folder / ("contracts.toml" if shared else "model.toml")).write_bytes(content)
     read = partial(find_contract, folder / "model.onnx", {}, ("n", 8, 8, 1), None)
     return Case(partial(_used, read), f"sidecar: {what}", _parses(content))
 
