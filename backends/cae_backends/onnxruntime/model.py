@@ -4,7 +4,7 @@ ONNX Runtime is imported when the first model is opened, and the package onnx ne
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ class OnnxRuntimeModel:
             raise ContractError(
                 f"{self._path}: the model takes images of shape {tuple(wanted)} and its contract makes {made} from "
                 "these. Is it a model of this task? Correct layout, channels or size in the contract, or name a resize "
-                "rule."
+                f"rule.{_of_grey(made, wanted)}"
             )
         size = batch * math.prod(shape) * np.dtype(self._dtype).itemsize
         if size > _LARGEST_INPUT:
@@ -171,6 +171,12 @@ class OnnxRuntimeModel:
                 f"found {np.shape(answer)} for {len(x)} images. Export the classifier's last layer, one row an image."
             ) from exc
         return rows
+
+
+def _of_grey(made: tuple[int, ...], wanted: Sequence[int | str | None]) -> str:
+    """Return the sentence that helps where grey images meet a model of colour."""
+    colour = len(made) == len(wanted) == 3 and made.count(1) == 1 and 3 in (wanted[0], wanted[2])
+    return ' Grey images are given to a model of three channels by channels = "RGB".' if colour else ""
 
 
 def open_with_runtime(

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from cae_backends.batches import check_fixed_batch
+from cae_backends.onnx.external_data import shown
 from cae_backends.onnx.files import read_onnx
 from cae_backends.torch.onnx_neutral import Neutral, damaged_graphs_refused, image_value, neutral
 from cae_core.contract import Contract
-from cae_core.errors import BackendMissing, ModelError, first_line
+from cae_core.errors import BackendMissing, ContractError, ModelError, first_line, quoted
 
 __all__ = ["FixedBatch", "ImageInput", "answer_of", "convert_neutral", "convert_onnx", "image_input", "read_onnx"]
 
@@ -63,12 +64,22 @@ def _dtype_name(kind: int) -> str:
 
 
 def answer_of(proto: onnx.ModelProto, contract: Contract, *, origin: str) -> str:
-    """Return the file's name of the only output that can be what the contract says, as ONNX Runtime's loader does.
+    """Return the file's name of the output that the contract names, else of the only one that can be what it says.
+
+    As ONNX Runtime's loader does.
 
     Raises:
+        ContractError: there is none of this name.
         ModelError: there is none, or several.
     """
     outputs = {value.name: value for value in proto.graph.output}
+    if contract.output_name is not None:
+        if contract.output_name not in outputs:
+            known = ", ".join(map(shown, outputs))
+            raise ContractError(
+                f"{origin}: the contract's output_name is {quoted(contract.output_name)}; the model's are {known}."
+            )
+        return contract.output_name
     if len(outputs) > 1:
         with damaged_graphs_refused(origin):
             inferred = onnx.shape_inference.infer_shapes(proto)
@@ -81,7 +92,8 @@ def answer_of(proto: onnx.ModelProto, contract: Contract, *, origin: str) -> str
         return str(fitting[0])
     raise ModelError(
         f"{origin}: the contract says output = {contract.output!r}, and {len(fitting)} of the outputs "
-        f"{', '.join(map(repr, outputs))} can be that. Correct the contract, or export the model with that output only."
+        f"{', '.join(map(shown, outputs))} can be that. Correct the contract's output, or name the one that holds "
+        "them: output_name."
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from cae_backends.contract_files import check_end, find_contract, image_shape
+from cae_backends.contract_files import check_end, check_rank, find_contract, image_shape
 from cae_backends.onnx.signature import signature_of_onnx
 from cae_backends.onnx.softmax import ends_in_softmax, final_softmax, take_off
 from cae_backends.onnxruntime.witness import OnnxWitness
@@ -12,6 +12,7 @@ from cae_backends.torch.model import TorchModel
 from cae_backends.torch.named_class import NamedClass, make_network, parse_named_class
 from cae_backends.torch.onnx_import import answer_of, convert_neutral, image_input, read_onnx
 from cae_backends.torch.onnx_neutral import neutral
+from cae_backends.torch.shaping import shaped
 from cae_backends.torch.weights import load_weights
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
@@ -36,6 +37,7 @@ def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> Torch
     found = told = find_contract(
         path, metadata, taken.shape, contract, dtype=taken.dtype, look=lambda: signature_of_onnx(path)
     )
+    check_rank(found, taken.shape, origin=str(path))
     graph = neutral(proto, origin=str(path), output=answer_of(proto, found, origin=str(path)))
     check_end(found, softmax=ends_in_softmax(graph.proto), origin=str(path))
     softmax = final_softmax(graph.proto) if found.output == "probabilities" else None
@@ -43,7 +45,7 @@ def open_onnx(path: Path, *, contract: Contract | None, device: Device) -> Torch
         take_off(graph.proto, softmax)
         found = found.replace(output="logits")
     return TorchModel(
-        convert_neutral(graph, origin=str(path)),
+        shaped(convert_neutral(graph, origin=str(path)), found, taken.shape[1:]),
         contract=found,
         device=device,
         image_shape=image_shape(found, taken.shape),

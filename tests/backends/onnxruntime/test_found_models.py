@@ -196,3 +196,12 @@ class TestWrongKindOfAnswer:
         )
         message = refusal(ContractError, spec, LOGITS.replace(layout="FLAT"))
         assert "takes images of shape (15,) and its contract makes (16,)" in message
+
+
+def test_grey_images_for_a_model_of_colour_are_told_how(tmp_path: Path) -> None:
+    inputs: dict[str, tuple[int, list[Any]]] = {"x": (TensorProto.FLOAT, ["n", 3, 4, 4])}
+    graph = [node("Flatten", ["x"], ["f"]), node("MatMul", ["f", "v"], ["z"])]
+    spec = save(tmp_path / "m.onnx", graph, {"z": ROWS}, inputs, {"v": np.ones((48, 3), np.float32)})
+    contract = LOGITS.replace(layout="NCHW")
+    assert 'by channels = "RGB"' in refusal(ContractError, spec, contract)
+    assert opened(spec, contract.replace(channels="RGB")).predict(IMAGES).labels.shape == (5,)
