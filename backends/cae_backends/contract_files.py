@@ -72,6 +72,8 @@ def find_contract(
         signature = look()
     except CaeError:  # what is wrong with the file is not what is asked here
         signature = None
+    if signature is not None and not input_shape:
+        input_shape = signature.inputs[0].shape or ()
     raise ContractMissing(_missing(path, input_shape, dtype, template(input_shape, dtype, signature, shown)))
 
 

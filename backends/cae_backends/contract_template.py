@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cae_core.contract.integers import INTEGERS
+from cae_core.contract.integers import INTEGERS, limits_of
 from cae_core.contract.layouts import FLAT
 from cae_core.foreign_text import visible
 from cae_core.signature import Ending, Signature, TensorSign
@@ -17,6 +17,11 @@ _COMMENTED = """\
 # channels = "RGB"  # or "BGR", "GRAY"; for grey images of a model that takes three channels: "RGB"
 # mean = [0.485, 0.456, 0.406]  # where the training code subtracts one, in the units of range
 # std = [0.229, 0.224, 0.225]  # likewise, where it divides"""
+
+_USUAL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-128.0, 127.0))
+
+_NEAR = 0.02
+"""Of a range: quantisers end it where the images of their sample end."""
 
 _RESIZE = 'resize = "bilinear-antialias"  # where your images have another size'
 
@@ -66,7 +71,7 @@ def template(shape: Shape, dtype: str, signature: Signature | None = None, shown
     lines = [
         "[contract]",
         f'layout = "{layout}"{_of_the_layout(layout, shape)}',
-        _range(dtype, shown.white),
+        _range(dtype, shown.white, None if signature is None else signature.inputs[0]),
         _output(read, shown.ending),
         *_names(outputs, read),
         *_size(layout, shape),
@@ -77,11 +82,24 @@ def template(shape: Shape, dtype: str, signature: Signature | None = None, shown
     return "\n".join([*lines, _COMMENTED]) + "\n"
 
 
-def _range(dtype: str, white: int | None) -> str:
+def _range(dtype: str, white: int | None, taken: TensorSign | None) -> str:
+    real = None if taken is None or taken.dtype == dtype else _real_range(taken)
+    if real is not None:
+        return f"range = [{real[0]:.4g}, {real[1]:.4g}]  # black and white: the real numbers that its integers can hold"
     if white is not None:
         return f"range = [0, {white}]  # the values of black and white; the first layers rescale them"
     usual = {"int8": "[-128, 127]"}.get(dtype, "[0, 255]" if dtype in INTEGERS else "[0, 1]")
     return f"range = {usual}  # the values of black and white; [0, 1], [0, 255] and [-1, 1] are usual"
+
+
+def _real_range(taken: TensorSign) -> tuple[float, float] | None:
+    """Return the least and the largest number of a quantised tensor, the usual ones where they are next to these."""
+    if not taken.scale or taken.dtype not in INTEGERS:
+        return None
+    limits = limits_of(taken.dtype)
+    low, high = ((limit - (taken.zero_point or 0)) * taken.scale for limit in limits)
+    near = [(a, b) for a, b in _USUAL if max(abs(a - low), abs(b - high)) <= _NEAR * (b - a)]
+    return near[0] if near else (low, high)
 
 
 def _of_the_layout(layout: str, shape: Shape) -> str:

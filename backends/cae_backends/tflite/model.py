@@ -66,13 +66,16 @@ class TfliteModel:
         self._input = image_input(path, interpreter)
         self._output = choose_output(path, interpreter, contract, task)
         self.contract = settled(path, contract, self._output, task)
-        self._shape: tuple[int, ...] = ()
         self._unasked = True
         _check_dtype(path, self._input, contract)
         operators = operators_of(interpreter)
         _check_state(path, operators)
         check_end(contract, softmax=ending_of(operators, self._output.index) == "softmax", origin=str(path))
         check_fixed_batch(self._input.shape[0] or 1, str(path))
+
+    def by_contract(self, contract: Contract, task: Task | None = None) -> "TfliteModel":
+        """Return this model as it is asked by another contract; see the class for what is refused."""
+        return TfliteModel(self._path, self._interpreter, contract, runtime=self.runtime, task=task)
 
     def predict(self, images: Images) -> Predictions:
         """Answer ``images``, uint8 or float32 in [0, 1], (n, h, w, k), in batches of bounded size.
@@ -137,10 +140,9 @@ class TfliteModel:
     def _run(self, x: NDArray[Any]) -> NDArray[Any]:
         try:
             with silent():
-                if x.shape != self._shape:
+                if x.shape != tuple(self._interpreter.get_input_details()[0]["shape"]):
                     self._interpreter.resize_tensor_input(self._input.index, x.shape)
                     self._interpreter.allocate_tensors()
-                    self._shape = x.shape
                 self._interpreter.set_tensor(self._input.index, x)
                 self._interpreter.invoke()
                 answer: NDArray[Any] = self._interpreter.get_tensor(self._output.index)
@@ -163,7 +165,8 @@ def open_tflite(path: Path, *, contract: Contract | None, device: Device, task: 
     runtime = load_runtime()
     interpreter = _interpreter(path, runtime)
     taken = image_input(path, interpreter)
-    found = find_contract(path, {}, taken.shape, contract, dtype="float32" if taken.quantised else str(taken.dtype))
+    dtype = "float32" if taken.quantised else str(taken.dtype)
+    found = find_contract(path, {}, taken.shape, contract, dtype=dtype, look=lambda: _signature(interpreter))
     return TfliteModel(path, interpreter, found, runtime=runtime.name, task=task)
 
 
@@ -174,7 +177,10 @@ def signature_of_tflite(path: Path) -> Signature:
         BackendMissing: neither interpreter is installed.
         ModelError: no TFLite model, or one that the interpreter cannot run.
     """
-    interpreter = _interpreter(path, load_runtime())
+    return _signature(_interpreter(path, load_runtime()))
+
+
+def _signature(interpreter: Any) -> Signature:  # noqa: ANN401 - untyped
     operators = operators_of(interpreter)
     outputs = [tensor_of(one) for one in interpreter.get_output_details()]
     return Signature(

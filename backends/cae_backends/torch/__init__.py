@@ -29,6 +29,12 @@ _WAY_OUT = (
     'dynamic_shapes=({0: torch.export.Dim("n")},)); else ask its owner for an ONNX file. See docs/suspects.md.'
 )
 
+_WEIGHTS_ALONE = (
+    "a .safetensors file holds tensors alone, which do not say what they compute. Where you have the model's class, "
+    "name both: --suspect 'torch:package.module:Class(args)=weights.safetensors'; else ask its owner for an ONNX file. "
+    "See docs/suspects.md."
+)
+
 
 @dataclass(frozen=True)
 class TorchLoader:
@@ -49,7 +55,9 @@ class TorchLoader:
         default_factory=lambda: dict.fromkeys((".pt", ".pth"), is_torchscript)
     )
     """The suffixes that pickles have as well."""
-    refused: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(_PICKLED, _WAY_OUT))
+    refused: Mapping[str, str] = field(
+        default_factory=lambda: {**dict.fromkeys(_PICKLED, _WAY_OUT), ".safetensors": _WEIGHTS_ALONE}
+    )
 
     def open(self, spec: str, *, contract: Contract | None, device: str) -> DifferentiableModel:
         """See `cae_core.loaders.Loader.open`."""

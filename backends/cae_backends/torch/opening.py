@@ -13,6 +13,7 @@ from cae_backends.torch.named_class import NamedClass, make_network, parse_named
 from cae_backends.torch.onnx_import import answer_of, convert_neutral, image_input, read_onnx
 from cae_backends.torch.onnx_neutral import neutral
 from cae_backends.torch.shaping import shaped
+from cae_backends.torch.trying import tried
 from cae_backends.torch.weights import load_weights
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
@@ -63,7 +64,7 @@ def open_named(spec: str, *, contract: Contract | None, device: Device) -> Torch
         ContractError: there is no contract: given, or in a sidecar of the weights.
     """
     named, network, done = make_named(spec)
-    found = find_contract(named.weights, {}, (), contract)
+    found = find_contract(named.weights, {}, (), contract, look=lambda: tried(network, origin=named.words))
     model = TorchModel(network, contract=found, device=device, origin=named.words)
     model.runtime += f", {done}" if done else ""
     return model

@@ -21,6 +21,7 @@ from torch import Tensor
 from cae_backends.batches import check_fixed_batch
 from cae_backends.contract_files import PROGRAM_CONTRACT, find_contract, image_shape
 from cae_backends.torch.model import TorchModel
+from cae_backends.torch.trying import tried
 from cae_core.contract import Contract
 from cae_core.errors import ContractError, ModelError, first_line
 from cae_core.loaders import Device
@@ -56,7 +57,7 @@ def open_scripted(path: Path, *, contract: Contract | None, device: Device) -> T
         ContractError: there is no contract: given, or in a sidecar.
     """
     program = load_scripted(path)
-    found = find_contract(path, {}, (), contract)
+    found = find_contract(path, {}, (), contract, look=lambda: tried(program, origin=str(path)))
     return TorchModel(program, contract=found, device=device, origin=str(path))
 
 

@@ -124,6 +124,16 @@ def test_logits_and_labels(files: dict[str, Path]) -> None:
     check_model(labels, IMAGES, classes=10)
 
 
+def test_an_open_model_is_asked_by_another_contract(files: dict[str, Path]) -> None:
+    model = open_tflite(files["float"], contract=TOLD, device="cpu")
+    other = model.by_contract(TOLD.replace(range=(0.0, 255.0)))
+    for images in (IMAGES[:3], IMAGES):  # the interpreter is theirs in common
+        np.testing.assert_allclose(scores(model.predict(images)), classifier()(images / 255.0).numpy(), atol=1e-5)
+        np.testing.assert_allclose(scores(other.predict(images)), classifier()(images * 1.0).numpy(), atol=1e-5)
+    with pytest.raises(ContractError, match="the model ends in a softmax"):
+        model.by_contract(TOLD.replace(output="logits"))
+
+
 def test_a_contract_of_whole_numbers_hands_them_over_as_they_are(files: dict[str, Path]) -> None:
     whole = TOLD.replace(dtype="uint8", range=(0.0, 255.0))
     told, real = (open_tflite(files["uint8"], contract=c, device="cpu").predict(IMAGES) for c in (whole, TOLD))
@@ -153,8 +163,11 @@ def test_images_that_do_not_fit_are_refused(files: dict[str, Path]) -> None:
 
 
 def test_without_a_contract_the_template_is_shown_and_a_sidecar_is_read(files: dict[str, Path]) -> None:
-    with pytest.raises(ContractError, match=r"(?s)float32 with shape \(\?, 8, 8, 1\).*float\.toml.*size = \[8, 8\]"):
+    shown = r'(?s)float32 with shape \(\?, 8, 8, 1\).*float\.toml.*output = "probabilities"  # .*size = \[8, 8\]'
+    with pytest.raises(ContractError, match=shown):
         open_model(files["float"])
+    with pytest.raises(ContractError, match=r"(?s)int8\.toml.*range = \[0, 1\]  # .* that its integers can hold"):
+        open_model(files["int8"])
     sidecar = files["float"].with_suffix(".toml")
     sidecar.write_text('layout = "NHWC"\nrange = [0, 1]\noutput = "probabilities"\n')
     assert isinstance(open_model(files["float"]), TfliteModel)

@@ -202,7 +202,7 @@ def test_the_contract_is_that_of_the_option_or_lies_beside_the_weights(nets: Spa
     net = network(nets)
     torch.save(net.state_dict(), "w.pth")
     spec = "torch:my_nets.small:Net=w.pth"
-    with pytest.raises(ContractError, match=r"w\.pth: .*w\.toml"):
+    with pytest.raises(ContractError, match=r"(?s)w\.pth: .*w\.toml.*NCHW.*size = \[8, 8\]"):
         open_black_box(spec, device="cpu", named_by_user=True)
     Path("w.toml").write_text('layout = "NCHW"\nrange = [0, 1]\noutput = "logits"\n')
     np.testing.assert_allclose(answered(spec, None), expected(net), atol=1e-6)

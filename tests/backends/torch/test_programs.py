@@ -176,6 +176,12 @@ def test_pickled_files_get_the_way_out(tmp_path: Path, suffix: str) -> None:
             opened()
 
 
+def test_weights_alone_get_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").touch()
+    with pytest.raises(ModelError, match=r"holds tensors alone.*torch:package\.module:Class"):
+        open_model(str(tmp_path / "m.safetensors"))
+
+
 def test_a_file_of_a_folder_names_the_folder(tmp_path: Path) -> None:
     path = tmp_path / "saved_model.pb"
     path.touch()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cae_backends.torch import LOADER
-from cae_backends.torch.signature import tried
+from cae_backends.torch.trying import tried
 from cae_core.errors import ModelError
 from cae_core.signature import Signature
 
