@@ -351,10 +351,11 @@ def verify_suspect(
     if is_answer_file(os.fspath(suspect)):
         from cae_core.verification.recorded import verify_recorded
 
-        if kept is None or contract is not None or trusted or nonce is not None or self_check:
+        unwanted = (contract, data, nonce, answers)
+        if kept is None or trusted or self_check or offline or any(given is not None for given in unwanted):
             raise OptionError(
-                "Recorded answers are judged as they were exported, by the ledger's entry: leave --contract, "
-                "--trusted, --nonce, --self-check and --no-ledger out."
+                "Recorded answers are judged as they were exported, by the ledger's entry: leave --contract, --data, "
+                "--trusted, --nonce, --self-check, --answers, --offline and --no-ledger out."
             )
         return verify_recorded(
             Path(suspect), load_calibrated(fingerprint), ledger=kept, options=options, case=case, limits=limits
@@ -363,10 +364,10 @@ def verify_suspect(
     if loader is not None:
         from cae_core.verification.serviced import verify_service
 
-        if kept is None or trusted or self_check:
+        if kept is None or trusted or self_check or data is not None:
             raise OptionError(
-                "A service is known by the ledger, and nothing of it runs here: leave --no-ledger, --trusted and "
-                "--self-check out."
+                "A service is known by the ledger, nothing of it runs here, and its contract is stated: leave "
+                "--no-ledger, --trusted, --self-check and --data out."
             )
         return verify_service(
             os.fspath(suspect),

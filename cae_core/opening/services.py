@@ -44,6 +44,7 @@ class ServiceTold:
         asked_by: digest of how it is asked: protocol, contract, and what else shapes request and answer.
         ports: to which its client connects.
         secrets: names of the environment variables that its client gets.
+        files: that its client reads beside the description.
         contract: what it takes and answers.
         at_once: how many images the client is given together.
         seconds: that the client may take for these.
@@ -57,6 +58,7 @@ class ServiceTold:
     asked_by: str
     ports: tuple[int, ...]
     secrets: tuple[str, ...]
+    files: tuple[Path, ...] = ()
     contract: Contract
     at_once: int
     seconds: float
@@ -164,7 +166,7 @@ class ServiceProcess:
         self._origin = told.address
         layers = lock_child(
             self._child,
-            _files(spec),
+            (*_files(spec), *told.files),
             memory=limits.bytes_of_memory(0),
             threads=limits.threads,
             device="cpu",

@@ -396,7 +396,7 @@ def _ask(
 ) -> Labels:
     labels = np.empty(len(questions), np.int64)
     done = 0
-    for places in _batches(questions, getattr(suspect, "at_once", None) or _ASKED_TOGETHER):
+    for places in _batches(questions, min(_ASKED_TOGETHER, getattr(suspect, "at_once", None) or _ASKED_TOGETHER)):
         part = question_images(fingerprint, [questions[place] for place in places])
         predictions = suspect.predict(part)
         if predictions.labels.shape != (len(part),):

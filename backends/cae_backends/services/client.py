@@ -2,6 +2,7 @@
 
 import json
 import random
+import ssl
 import threading
 import time
 import zlib
@@ -11,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cae_backends.services.description import Description
-from cae_core.errors import BackendMissing, ModelError
+from cae_core.errors import BackendMissing, ModelError, OptionError
 from cae_core.reading import check_depth
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Client:
             timeout=httpx.Timeout(service.seconds),
             limits=httpx.Limits(max_connections=service.concurrency + 1),
             follow_redirects=False,
+            verify=_context(service.certificates),
             trust_env=False,  # no proxy, no certificates and no passwords of the machine's
         )
 
@@ -155,6 +157,20 @@ def _httpx() -> Any:  # noqa: ANN401 - a module
     except ImportError as error:
         raise BackendMissing("A service takes httpx and tenacity: pip install 'cae-fingerprint[services]'.") from error
     return httpx
+
+
+def _context(certificates: str) -> ssl.SSLContext | bool:
+    """Return how the service's certificate is checked.
+
+    Raises:
+        OptionError: the file holds no certificates.
+    """
+    if not certificates:
+        return True
+    try:
+        return ssl.create_default_context(cafile=certificates)
+    except (OSError, ssl.SSLError) as error:
+        raise OptionError(f"{certificates}: this file of certificates cannot be read ({error}).") from error
 
 
 def _in_time(work: Callable[[], T], seconds: float) -> T:

@@ -52,6 +52,7 @@ class Description:
         give_up: after so many images in a row without an answer the run ends, and can be gone on with.
         most_images: images that may be sent in all, each sending counted; None: no limit.
         most_seconds: that a run may take; None: no limit.
+        certificates: file of the authorities that vouch for the service (PEM); empty: the public ones.
         body: of ``form = "json"``: what is posted; ``{png}``, ``{jpeg}`` and ``{tensor}`` stand for the image.
         answer: of ``form = "json"``: a JMESPath to the answer, of all images where a request has several.
         kind: what that is: a label or name, all scores, or pairs of name and score.
@@ -72,6 +73,7 @@ class Description:
     give_up: int = 10
     most_images: int | None = None
     most_seconds: float | None = None
+    certificates: str = ""
     body: dict[str, Any] = field(default_factory=dict[str, Any])
     answer: str = ""
     kind: Kind = "label"
@@ -202,6 +204,8 @@ def read_description(spec: str, *, contract: Contract | None, task: Task) -> Des
         if not isinstance(told, dict):
             raise TypeError("it has no table [service]")
         given = _read(cast("dict[str, Any]", told))
+        if given.get("certificates"):
+            given["certificates"] = str(path.parent / given["certificates"])
         given["contract"] = (contract or _contract(table, given, path)).for_task(task)
         return Description(**given)
 

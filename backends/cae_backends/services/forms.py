@@ -205,9 +205,14 @@ def _numbers(rows: list[Any]) -> NDArray[np.float32]:
     if len(widths) != 1:
         raise ModelError(f"the service answers rows of {min(widths)} and of {max(widths)} scores.")
     with np.errstate(over="ignore"):
-        return np.array([[np.nan if x is None else float(x) for x in row] for row in rows], np.float64).astype(
-            np.float32
-        )
+        return np.array([[_number(x) for x in row] for row in rows], np.float64).astype(np.float32)
+
+
+def _number(value: float | None) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return np.inf
 
 
 def _nested(flat: list[Any], count: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 
 from cae_backends.services.description import Description
 from cae_core.errors import OptionError
@@ -35,9 +36,11 @@ def told_of(service: Description, spec: str) -> ServiceTold:
         asked_by=digest_of(asked_by),
         ports=(service.port,),
         secrets=service.secrets,
+        files=() if not service.certificates else (Path(service.certificates),),
         contract=service.contract,
         at_once=service.images * service.concurrency,
-        seconds=service.attempts * (service.seconds + service.longest_wait) + pace + _SPARE_S,
+        # a request that is refused is divided, so that there may be one more for each of its images
+        seconds=(1 + service.images) * (service.attempts * (service.seconds + service.longest_wait) + pace) + _SPARE_S,
         give_up=service.give_up,
         most_images=service.most_images,
         most_seconds=math.inf if service.most_seconds is None else service.most_seconds,

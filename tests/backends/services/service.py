@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import ssl
 import threading
 import time
 import zlib
@@ -106,15 +107,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Serving]:
-    """Run the server in threads of this process."""
+def serving(context: ssl.SSLContext | None = None) -> Iterator[Serving]:
+    """Run the server in threads of this process, behind TLS where there is a context."""
     state = Serving()
     handler = type("Bound", (Handler,), {"serving": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01))
     thread.start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    state.url = f"{'http' if context is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     try:
         yield state
     finally:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
 from cae_core.workflows import verify_suspect
 from tests.backends.services import service as deeds
-from tests.backends.services.service import SECRET, Answer, Handler, Serving, label_of
+from tests.backends.services.service import SECRET, Answer, Handler, Serving, label_of, serving
 
 GOLDEN = Path(__file__).parents[2] / "data" / "fingerprint-0.1.0-calibrated.safetensors"
 
@@ -312,3 +313,28 @@ def _has_landlock_of_ports() -> bool:
     from cae_core.containment.linux import syscall
 
     return syscall(444, None, 0, 1) >= 4
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """Make a key and a certificate of 127.0.0.1, signed by itself, in ``ca.pem``."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=tests"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "ca.pem"]
+    subprocess.run(["openssl", *words.split(), *names], cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    return context
+
+
+def test_a_service_behind_tls_is_checked(tmp_path: Path) -> None:
+    with serving(certificate(tmp_path)) as served:
+        case = Case(served, tmp_path)
+        (tmp_path / "key.pem").unlink()
+        with pytest.raises(ModelError, match="ConnectError"):
+            case.verify()
+        assert served.asked == []
+        verdict = case.verify('certificates = "ca.pem"')
+    assert verdict.unanswered == 0
+    assert verdict.service is not None
+    assert verdict.service.address.startswith("https://127.0.0.1:")

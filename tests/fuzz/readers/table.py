@@ -14,6 +14,8 @@ READERS = {
     "opening": "records",
     "claim": "records",
     "case": "records",
+    "answers": "answers",
+    "service": "answers",
     "pool": "tables",
     "plan": "tables",
     "contract": "tables",
