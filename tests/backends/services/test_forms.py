@@ -17,8 +17,9 @@ from cae_core.errors import CaeError, ModelError, OptionError
 from cae_core.models import NO_ANSWER
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (2, 4, 5, 3), np.uint8)
-AS_FILE = {"layout": "NHWC", "range": (0, 255), "dtype": "uint8"}
-LABELS = Contract(**AS_FILE, output="labels", class_names=("cat", "dog"), classes=(1, 0))
+LABELS = Contract(
+    layout="NHWC", range=(0, 255), dtype="uint8", output="labels", class_names=("cat", "dog"), classes=(1, 0)
+)
 SHARES = Contract(layout="NCHW", range=(0, 1), output="probabilities")
 FLOATS = Contract(layout="NHWC", range=(0, 1), output="logits", input="x", output_name="y")
 
