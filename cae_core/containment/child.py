@@ -30,6 +30,10 @@ _LOOK_S = 1.0
 """Seconds between two looks at what costs more than a look at the memory."""
 
 
+_LONGEST_SENTENCE = 2000
+"""Characters of what is wrong: a proposed contract has a dozen lines."""
+
+
 class _Ended(Exception):  # noqa: N818 - it never leaves this module
     """Why the waiting has ended, in words that follow "the process that ran it"."""
 
@@ -174,7 +178,7 @@ class Child:
         answered = frames.decoded_header(bytes(self._received(length)))
         if "error" not in answered:
             return read(Answer(answered, self._pipe.receive))
-        text = frames.readable(answered.get("text", ""))
+        text = frames.readable(answered.get("text", ""), longest=_LONGEST_SENTENCE)
         raise frames.one_of_ours(answered["error"], f"{origin}: {text}" if answered.get("named") is True else text)
 
     def _received(self, count: int) -> bytearray:

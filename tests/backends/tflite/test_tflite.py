@@ -249,6 +249,8 @@ def test_it_is_opened_in_a_process_of_its_own(files: dict[str, Path]) -> None:
     try:
         opened = party.black_box(str(files["int8"]), contract=TOLD)
         assert opened.containment.child
+        with pytest.raises(ContractError, match=r"(?s)int8\.toml.*range = .*# std = "):  # the whole template
+            party.black_box(str(files["int8"]))
         expected = open_tflite(files["int8"], contract=TOLD, device="cpu").predict(IMAGES)
         np.testing.assert_array_equal(opened.model.predict(IMAGES).labels, expected.labels)
         assert getattr(opened.model, "runtime", "").startswith("ai-edge-litert ")

@@ -146,7 +146,7 @@ def test_errors_are_ours_and_readable() -> None:
     assert type(raised({"error": "SystemExit", "text": "x"})) is ModelError
     assert type(raised({"error": ["x"], "text": "x"})) is ModelError
     assert str(raised({"error": "ModelError", "text": "UPHELD\x1b[2A"})) == "UPHELD\\x1b[2A"
-    assert len(str(raised({"error": "ModelError", "text": "x" * 9999}))) == 500
+    assert len(str(raised({"error": "ModelError", "text": "x" * 9999}))) == 2000
 
 
 def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
