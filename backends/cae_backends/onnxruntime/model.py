@@ -107,7 +107,7 @@ class OnnxRuntimeModel:
         return np.concatenate(list(self._answers(images)))
 
     def _answers(self, images: Images) -> Iterator[NDArray[Any]]:
-        fixed = self._input.shape[0] if isinstance(self._input.shape[0], int) else None
+        fixed = next((size for size in self._input.shape[:1] if isinstance(size, int)), None)  # none of unknown rank
         check_fixed_batch(fixed or 1, str(self._path))
         size = fixed or self._batch_size(images.shape)
         shape = self._tensor_shape(size, images.shape)  # before anything of that size is made

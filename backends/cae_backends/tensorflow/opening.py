@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cae_backends.contract_files import find_contract
-from cae_backends.contract_template import Shown
+from cae_backends.contract_template import NOTHING, Shown
 from cae_backends.tensorflow.endings import ends_in_softmax
 from cae_backends.tensorflow.frozen import FrozenGraph
 from cae_backends.tensorflow.hdf5_walk import UnsafeFile
@@ -78,6 +78,8 @@ def keras_ending(model: Any) -> Ending | None:  # noqa: ANN401 - a Keras model
 def _shown(model: Any) -> Shown:  # noqa: ANN401 - a Keras model
     """Return what the first and the last layer of a Keras model show of its contract."""
     layers = list(model._flatten_layers(include_self=False, recursive=True))
+    if not layers:
+        return NOTHING
     rescales = any(type(layer).__name__ == "Rescaling" and _is_of_bytes(layer.scale) for layer in layers[:_FIRST])
     return Shown(ending=keras_ending(model), white=255 if rescales else None)
 

@@ -205,3 +205,14 @@ def test_grey_images_for_a_model_of_colour_are_told_how(tmp_path: Path) -> None:
     contract = LOGITS.replace(layout="NCHW")
     assert 'by channels = "RGB"' in refusal(ContractError, spec, contract)
     assert opened(spec, contract.replace(channels="RGB")).predict(IMAGES).labels.shape == (5,)
+
+
+def test_an_input_of_which_the_file_does_not_say_the_shape(tmp_path: Path) -> None:
+    spec = save(tmp_path / "m.onnx", FRONT, {"z": ROWS}, {"x": (TensorProto.FLOAT, None)})  # type: ignore[dict-item]
+    for layout in ("NHWC", "HW"):
+        model = opened(spec, Contract(layout=layout, range=(0, 1), output="logits"))
+        assert model.predict(IMAGES).labels.tolist() == EXPECTED.argmax(axis=1).tolist()
+    row: tuple[int, list[Any]] = (TensorProto.FLOAT, [16])
+    wrong = save(tmp_path / "m.onnx", [node("Identity", ["x"], ["z"])], {"z": row}, {"x": row})
+    assert "a tensor of rank 1" in refusal(ContractError, wrong)
+    assert "takes images of shape ()" in refusal(ContractError, wrong, LOGITS.replace(layout="FLAT"))

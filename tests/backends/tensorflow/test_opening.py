@@ -551,3 +551,24 @@ for path in sys.argv[1:]:
     result = fresh(code, *(folder / name for name in FORMATS))
     assert result.stderr == ""
     assert result.stdout == "(2, 8, 8, 3) (2,)\n" * len(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("scale", "last", "white", "output"),
+    [
+        (1 / 255, "softmax", 255, '"probabilities"  # the model ends in a softmax'),
+        (1 / 127.5, None, 255, '"logits"'),
+        (3.0, "sigmoid", 1, '"probabilities"  # the model ends in a sigmoid'),
+    ],
+)
+def test_the_contract_that_is_proposed_says_what_the_layers_show(
+    tmp_path: Path, scale: float, last: str | None, white: int, output: str
+) -> None:
+    first, end = keras.layers.Rescaling(scale), keras.layers.Dense(5, activation=last)
+    network = keras.Sequential([keras.Input((4, 4, 3)), first, keras.layers.Flatten(), end])
+    with saving():
+        network.save(tmp_path / "m.keras")
+    with pytest.raises(ContractError) as caught:
+        open_model(tmp_path / "m.keras")
+    assert f"range = [0, {white}]" in str(caught.value)
+    assert f"output = {output}" in str(caught.value)
