@@ -168,8 +168,8 @@ class Server:
             images = arrays[-1] if header["images"] else None
             model = open_white_box(spec, contract=contract, device=device, images=images).model
         else:
-            task = None if header.get("task") is None else Task(**header["task"])
-            model = self._black_box(spec, contract, device, task)
+            told = header.get("task")
+            model = self._black_box(spec, contract, device, None if told is None else _task(told))
         self._models[header["id"]], self._opened[header["id"]] = model, (spec, device)
         found: Contract | None = getattr(model, "contract", None)
         witness = getattr(model, "witness", None)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cae_backends.onnxruntime import LOADER
-from cae_core.contract import Task
+from cae_core.contract import Task, contract_of
+from cae_core.opening.party import Party
 from tests.backends import dialects
 from tests.backends.dialects import AXES, CLASSES, NAMES, SIDE, Case, cover, is_possible, logits_of, pairs_of
 
@@ -103,3 +104,23 @@ def test_the_number_of_classes_is_checked_before_anything_is_asked(tmp_path: Pat
         LOADER.open(
             str(tmp_path / "m.onnx"), contract=dialects.contract_of(case), device="cpu", task=Task(classes=width)
         )
+
+
+def test_a_process_of_its_own_is_told_the_classes(tmp_path: Path) -> None:
+    """Names that the model answers, and an output that its width alone tells, in the child; the parent records both."""
+    plain = {name: values[0] for name, values in AXES.items()} | {"opset": 17}
+    asked = images(3)
+    expected = logits_of(asked).argmax(axis=1).tolist()
+    party = Party(device="cpu")
+    try:
+        for name, output in (("names", "names"), ("two", "second output")):
+            path, case = tmp_path / f"{name}.onnx", plain | {"output": output}
+            dialects.write(path, case)
+            opened = party.black_box(str(path), contract=dialects.contract_of(case), task=TASK)
+            assert opened.model.predict(asked).labels.tolist() == expected
+            found = contract_of(opened.model)
+            assert found is not None
+            assert found.class_names == (NAMES if name == "names" else None)
+            assert found.output_name == (None if name == "names" else "y")
+    finally:
+        party.end()
