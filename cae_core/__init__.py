@@ -1,7 +1,7 @@
 """The method, framework-neutral: conferrable adversarial examples over a model protocol and NumPy arrays.
 
 What others use is found here by name, and imported when it is asked for. Behind it, one room for each step of the
-method, each importing only from those after it: `disputes`, `workflows`, `verification`, `generation` and
+method, each importing only from those after it: `disputes` and `scan`, `workflows`, `verification`, `generation` and
 `calibration`, `pool`, `fingerprint`, `opening`, `method`, `statistics` and `files`; see docs/design.md.
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cae_core.models import DifferentiableModel, Model, Predictions
     from cae_core.opening.opened import open_model
     from cae_core.pool.manifest import read_pool
+    from cae_core.scan.scan import ScanSettings, scan_suspects
     from cae_core.verification.options import VerificationOptions
     from cae_core.verification.remembered import UnrecordedVerdict
     from cae_core.verification.verdict import Verdict
@@ -43,6 +44,7 @@ __all__ = [
     "GenerationSettings",
     "Model",
     "Predictions",
+    "ScanSettings",
     "UnrecordedVerdict",
     "Verdict",
     "VerificationOptions",
@@ -56,6 +58,7 @@ __all__ = [
     "plan_suspect",
     "read_pool",
     "replay_file",
+    "scan_suspects",
     "seal_file",
     "verify_suspect",
 ]
@@ -82,6 +85,8 @@ _HOMES = {
     "plan_suspect": "workflows",
     "read_pool": "pool.manifest",
     "replay_file": "workflows",
+    "ScanSettings": "scan.scan",
+    "scan_suspects": "scan.scan",
     "seal_file": "disputes.sealing",
     "verify_suspect": "workflows",
 }

@@ -16,6 +16,8 @@ from cae_core.errors import StorageError
 __all__ = ["exclusive", "is_same_file", "lock_descriptor", "locked"]
 
 _POLL_S = 0.05
+_FIRST_POLL_S = 0.001
+"""Most locks are held for a line: who waits for one looks again soon, and then less and less often."""
 _LONG_NAME = 200
 
 if sys.platform == "win32":  # pragma: no cover - the other system's
@@ -61,8 +63,10 @@ def locked(descriptor: int) -> Generator[None]:
 
     The system gives the lock back where the process dies. The place in the file may be another one afterwards.
     """
+    pause = _FIRST_POLL_S
     while not lock_descriptor(descriptor):
-        time.sleep(_POLL_S)
+        time.sleep(pause)
+        pause = min(2 * pause, _POLL_S)
     try:
         yield
     finally:

@@ -293,19 +293,37 @@ def _is_otherwise(first: Begun, second: Begun) -> bool:
 
 
 def _with_file(path: Path, use: Callable[[RawIOBase], Any]) -> Any:  # noqa: ANN401 - what ``use`` returns
-    """Open the ledger, for this process alone, make sure that it is one, and return what ``use`` does."""
+    """Open the ledger, for this process alone, make sure that it is one, and return what ``use`` does.
+
+    What it has written is on the disk before this returns, and others may write while that is waited for.
+    """
     try:
         if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
             raise StorageError(f"{path}: a ledger is an ordinary file, and this is none. Name another with --ledger.")
-        with open(path, "ab+", buffering=0, opener=_secretly) as file, locked(file.fileno()):
-            file.seek(0)
-            if not is_of_a_ledger(file.readline(1 << 20)):
-                raise StorageError(
-                    f"{path}: this file is no ledger of `cae`, and nothing was added to it. Name another with --ledger."
-                )
-            return use(file)
+        with open(path, "ab+", buffering=0, opener=_secretly) as file:
+            with locked(file.fileno()):
+                if not is_of_a_ledger(_beginning(file)):
+                    raise StorageError(
+                        f"{path}: this file is no ledger of `cae`, and nothing was added to it. Name another with "
+                        "--ledger."
+                    )
+                size = file.seek(0, os.SEEK_END)
+                found = use(file)
+                written = file.seek(0, os.SEEK_END) > size
+            if written:
+                os.fsync(file.fileno())
+            return found
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+def _beginning(file: RawIOBase) -> bytes:
+    """Return the first line, at most a megabyte of it, and perhaps some more."""
+    file.seek(0)
+    head = b""
+    while b"\n" not in head and len(head) < 1 << 20 and (block := file.read(1 << 12)):
+        head += block
+    return head
 
 
 def _content(file: RawIOBase) -> bytes:
@@ -328,7 +346,6 @@ def _write_line(file: RawIOBase, line: bytes) -> None:
     # one write of one line at the end of the file: what others write without the lock stays whole, too
     if file.write(line) != len(line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(file.fileno())
 
 
 def _secretly(name: str, flags: int) -> int:
