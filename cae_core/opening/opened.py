@@ -22,7 +22,16 @@ from cae_core.paths import StrPath
 from cae_core.reading import reading
 from cae_core.signature import Signature
 
-__all__ = ["Opened", "check_consent", "find_loader", "open_black_box", "open_model", "open_white_box", "read_signature"]
+__all__ = [
+    "Opened",
+    "asked_by",
+    "check_consent",
+    "find_loader",
+    "open_black_box",
+    "open_model",
+    "open_white_box",
+    "read_signature",
+]
 
 ModelT_co = TypeVar("ModelT_co", bound=Model, covariant=True)
 

@@ -9,7 +9,7 @@ from cae_cli.options import Json, print_json
 from cae_cli.streams import say
 from cae_core.foreign_text import visible
 
-__all__ = ["app"]
+__all__ = ["app", "export"]
 
 app = typer.Typer(no_args_is_help=True, help="Have the questions put by somebody else, and his answers recorded.")
 
