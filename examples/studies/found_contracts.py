@@ -81,7 +81,8 @@ def main() -> None:
     pool = read_pool(options.pool)
     rng = np.random.default_rng(options.seed)
     members = [member for member in pool.select() if member.role != "test"]
-    chosen = [members[i] for i in rng.permutation(len(members))[: options.count]]
+    order = rng.permutation(len(members))
+    chosen = [members[order[number % len(order)]] for number in range(options.count)]
     judged = [_judge(member, number, rng, data, options.output) for number, member in enumerate(chosen)]
     outcomes = Counter(one.outcome for one in judged)
     print("\n" + ", ".join(f"{outcome}: {count}" for outcome, count in outcomes.items()))
