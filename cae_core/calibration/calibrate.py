@@ -26,7 +26,7 @@ from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.pool.seen_outputs import SeenOutputs
 from cae_core.progress import StageProgress, detail, silent
-from cae_core.statistics.adjustment import check_degree, default_degree
+from cae_core.statistics.adjustment import REFERENCES_TO_ADJUST, check_degree, default_degree
 from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
@@ -55,8 +55,9 @@ class CalibrationSettings:
         fpr: rate of false accusations, in (0, 1).
         fnr: rate of surrogates called independent, in (0, 1).
         score: that decides; empty: the adjusted one where images that the source gets wrong as they are decide, since
-            less accurate models match those more often; else CAEAcc, and always with a parametric p-value or control
-            sources. The adjusted score gives way to CAEAcc where it cannot be had, see `adjusted_in_vain`.
+            less accurate models match those more often, and each group of references that counts has
+            `REFERENCES_TO_ADJUST`; else CAEAcc, and always with a parametric p-value or control sources. The adjusted
+            score gives way to CAEAcc where it cannot be had, see `adjusted_in_vain`.
         parametric: take the p-value from a beta-binomial model: no bound, and labelled so.
         keep: examples to keep, chosen by the screen role; None: all on which its surrogates match more often than its
             references.
@@ -233,7 +234,7 @@ def calibrate(
     degree = _degree(settings, exposure, references)
     calibration = Calibration(
         fingerprint_id=fingerprint.id,
-        score=_deciding_score(settings, fingerprint, len(references), degree),
+        score=_deciding_score(settings, fingerprint, exposure, references, degree),
         fpr=settings.fpr,
         fnr=settings.fnr,
         parametric=settings.parametric,
@@ -262,15 +263,24 @@ def wanted_score(settings: CalibrationSettings, fingerprint: Fingerprint) -> Sco
 def _degree(settings: CalibrationSettings, exposure: ExposureRule, references: Group) -> int:
     if settings.degree is not None:
         return settings.degree
+    return default_degree(_fewest(exposure, references))
+
+
+def _fewest(exposure: ExposureRule, references: Group) -> int:
+    """Return how many references the smallest of the groups has that count."""
     groups = exposure.groups([model.exposure for model in references.models]).values()
-    return default_degree(min((len(rows) for rows in groups), default=0))
+    return min((len(rows) for rows in groups), default=0)
 
 
-def _deciding_score(settings: CalibrationSettings, fingerprint: Fingerprint, references: int, degree: int) -> Score:
+def _deciding_score(
+    settings: CalibrationSettings, fingerprint: Fingerprint, exposure: ExposureRule, references: Group, degree: int
+) -> Score:
     score = wanted_score(settings, fingerprint)
-    if score == Score.ADJUSTED and adjusted_in_vain(len(fingerprint.probe_images), references, degree):
-        return Score.CAEACC
-    return score
+    if score != Score.ADJUSTED:
+        return score
+    few = not settings.score and _fewest(exposure, references) < REFERENCES_TO_ADJUST
+    in_vain = adjusted_in_vain(len(fingerprint.probe_images), len(references), degree)
+    return Score.CAEACC if few or in_vain else score
 
 
 def _exposure_rule(settings: CalibrationSettings, references: Group) -> ExposureRule:

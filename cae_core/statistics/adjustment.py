@@ -19,6 +19,7 @@ from cae_core.errors import OptionError
 __all__ = [
     "DEFAULT_DEGREE",
     "DEGREES",
+    "REFERENCES_TO_ADJUST",
     "Fit",
     "adjusted_scores",
     "check_degree",
@@ -44,7 +45,8 @@ _LEVERAGE_ONE = 1e-9
 _LARGEST = 1e6
 """Of a residual, where the other points lie on the polynomial: finite, so that sums over kinds have a value."""
 
-_REFERENCES_OF_A_PARABOLA = 40
+REFERENCES_TO_ADJUST = 40
+"""From so many on a calibration adjusts by default, by a parabola; of fewer, accuracy tells how they were made."""
 
 
 def default_degree(references: int) -> int:
@@ -54,7 +56,7 @@ def default_degree(references: int) -> int:
     like accuracy a parabola learns the noise of the probes, and a suspect at the edge of their
     accuracies gets a residual as wide as that (docs/results/thieves.md).
     """
-    return 2 if references >= _REFERENCES_OF_A_PARABOLA else 1
+    return 2 if references >= REFERENCES_TO_ADJUST else 1
 
 
 def check_degree(degree: int) -> None:

@@ -32,8 +32,8 @@ def run(
     score: Annotated[
         str | None,
         typer.Option(
-            help="Score that decides: caeacc, adjusted or llr.  [default: adjusted where natural errors are examples, "
-            "else caeacc]"
+            help="Score that decides: caeacc, adjusted or llr.  [default: adjusted where natural errors are examples "
+            "and each group of references that counts has 40, else caeacc]"
         ),
     ] = None,
     degree: Annotated[
@@ -128,7 +128,7 @@ def _other_score(subject: "CalibratedFingerprint", settings: "CalibrationSetting
     from cae_core.calibration.calibrate import wanted_score
 
     calibration = subject.calibration
-    if calibration is None or calibration.score == wanted_score(settings, subject.fingerprint):
+    if calibration is None or not settings.score or calibration.score == wanted_score(settings, subject.fingerprint):
         return ""
     return adjusted_in_vain(len(subject.fingerprint.probe_images), len(calibration.references), calibration.degree)
 

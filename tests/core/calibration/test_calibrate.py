@@ -13,6 +13,7 @@ from cae_core.calibration.calibrate import CalibrationSettings, calibrate, plan_
 from cae_core.calibration.record import Calibration
 from cae_core.errors import ModelError, OptionError, PoolError
 from cae_core.files.records import as_json
+from cae_core.fingerprint.example_kinds import NATURAL_ERROR
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.models import Model, Predictions
@@ -430,6 +431,16 @@ class TestRolesAndOptions:
         mixed = replace(shelf.fingerprint, example_kind=kinds)
         assert wanted_score(CalibrationSettings(), mixed) == decides
         assert wanted_score(CalibrationSettings(score="llr"), mixed) == "llr"
+
+    def test_by_default_forty_references_of_each_group_adjust(self, shelf: Shelf) -> None:
+        kinds = np.full(len(shelf.fingerprint), NATURAL_ERROR.code, np.uint8)
+        natural = replace(shelf, fingerprint=replace(shelf.fingerprint, example_kind=kinds))
+        models = natural.many([i % 11 for i in range(40)], "other")
+        assert run(natural, models[:39]).score == "caeacc"
+        assert run(natural, models[:39], score="adjusted").score == "adjusted"
+        assert run(natural, models).score == "adjusted"
+        parted = [replace(model, exposure="all" if i < 20 else "none") for i, model in enumerate(models)]
+        assert run(natural, parted).score == "caeacc"
 
     def test_a_parametric_p_value_is_of_counts_by_default(self) -> None:
         assert CalibrationSettings(parametric=True).score == "caeacc"
