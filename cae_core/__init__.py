@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cae_core.verification.verdict import Verdict
     from cae_core.workflows import (
         calibrate_fingerprint,
+        export_images,
         generate_fingerprint,
         plan_suspect,
         replay_file,
@@ -50,6 +51,7 @@ __all__ = [
     "VerificationOptions",
     "__version__",
     "calibrate_fingerprint",
+    "export_images",
     "generate_fingerprint",
     "judge_files",
     "load_calibrated",
@@ -78,6 +80,7 @@ _HOMES = {
     "Verdict": "verification.verdict",
     "VerificationOptions": "verification.options",
     "calibrate_fingerprint": "workflows",
+    "export_images": "workflows",
     "generate_fingerprint": "workflows",
     "judge_files": "disputes.case",
     "load_calibrated": "calibration.calibrated",

@@ -27,6 +27,8 @@ class ServiceModel:
 
     Attributes:
         contract: what it takes and answers.
+
+    Nobody is bothered who has never answered: an address that leads nowhere is given up after the first image.
     """
 
     def __init__(self, service: Description, *, secrets: Mapping[str, str] | None = None) -> None:
@@ -34,7 +36,7 @@ class ServiceModel:
         self.contract = service.contract
         self._service, self._wire = service, wire_of(service)
         self._client = Client(service, {name: named.get(name, "") for name in service.secrets})
-        self._in_a_row = 0
+        self._in_a_row, self._away, self._ever = 0, "", False
 
     def ask(self, images: Images) -> Asked:
         """Ask ``images`` (n, h, w, k), and say of each whether it was reached.
@@ -55,8 +57,8 @@ class ServiceModel:
 
     def _part(self, images: Images) -> list["_Piece"]:
         """Return the answers to one request's images, or to each by itself where all together are refused."""
-        if self._in_a_row >= self._service.give_up:
-            return [_Piece(_none(images), why="it did not answer before")]
+        if self._in_a_row >= self._service.give_up or (self._away and not self._ever):
+            return [_Piece(_none(images), why=self._away or "refused")]
         try:
             told = self._client.post(self._wire.body(images), images=len(images))
             found, version = self._wire.answers(told, len(images)), self._wire.version(told)
@@ -64,13 +66,14 @@ class ServiceModel:
             if error.refused and len(images) > 1:
                 return [piece for place in range(len(images)) for piece in self._part(images[place : place + 1])]
             self._in_a_row += len(images)
+            self._away = "" if error.refused else str(error)
             return [_Piece(_none(images), why=str(error))]
         except CaeError as error:
             raise type(error)(self._client.scrubbed(f"{self._service.address}: {error}")) from None
         except Exception as error:  # noqa: BLE001 - whatever a foreign answer does to a library, without its text
             text = self._client.scrubbed(f"{self._service.address}: cannot be asked ({first_line(error)}).")
             raise ModelError(text) from None
-        self._in_a_row = 0
+        self._in_a_row, self._away, self._ever = 0, "", True
         return [_Piece(found, version=self._client.scrubbed(version))]
 
 

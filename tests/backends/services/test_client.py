@@ -106,8 +106,13 @@ class TestMisbehaviour:
         asked = described(OIP, served, tmp_path, attempts=2, give_up=3).ask(IMAGES)
         assert (asked.labels == NO_ANSWER).all()
         assert not asked.reached.any()
-        assert asked.requests == len(served.asked) == 6  # three images twice, and then nobody is bothered
-        assert asked.why
+        assert asked.requests == len(served.asked) == 2  # the first image, and then nobody is bothered
+        assert asked.why == "status 500"
+        served.always, served.asked = None, []
+        model = described(OIP, served, tmp_path, attempts=2, give_up=3)
+        model.ask(IMAGES[:1])
+        served.always = deeds.broken
+        assert model.ask(IMAGES).requests == 6  # three images twice, of one that has answered before
 
     def test_what_is_refused_together_is_asked_alone(self, served: Serving, tmp_path: Path) -> None:
         def picky(handler: deeds.Handler, answer: deeds.Answer) -> bool:
