@@ -112,11 +112,12 @@ def _why_not(exc: pickle.UnpicklingError) -> str:
 
 def _plain_values() -> AbstractContextManager[Any]:
     """Allow what training code stores beside weights and what runs nothing: NumPy's numbers, a table of options."""
-    from numpy._core.multiarray import scalar  # its public name is gone, and files hold it
+    from numpy._core.multiarray import _reconstruct, scalar  # their public names are gone, and files hold them
 
-    old = (scalar, "numpy.core.multiarray.scalar")  # as NumPy 1 wrote it
+    made = (_reconstruct, scalar)
+    old = [(one, f"numpy.core.multiarray.{one.__name__}") for one in made]  # as NumPy 1 wrote them
     kinds = {type(np.dtype(kind)) for kind in (*np.sctypeDict.values(),) if np.dtype(kind).kind in "biuf"}
-    return torch.serialization.safe_globals([scalar, old, np.dtype, *kinds, argparse.Namespace])
+    return torch.serialization.safe_globals([*made, *old, np.ndarray, np.dtype, *kinds, argparse.Namespace])
 
 
 def _candidates(content: object) -> Iterator[_Found]:

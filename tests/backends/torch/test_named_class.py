@@ -103,6 +103,7 @@ def test_a_class_and_its_weights(nets: Space, call: str) -> None:
     ("wrapped", "told"),
     [
         (lambda w: {"state_dict": w, "epoch": 3, "acc": np.float64(0.9)}, "the weights in 'state_dict'"),
+        (lambda w: {"model": w, "losses": np.arange(3.0), "best": np.int64(3)}, "the weights in 'model'"),
         (lambda w: {"net": w, "args": argparse.Namespace(lr=0.1)}, "the weights in 'net'"),
         (lambda w: {f"module.{k}": v for k, v in w.items()}, "names without 'module.'"),
         (
@@ -262,3 +263,12 @@ def test_the_parts_of_a_text() -> None:
     named = parse_named_class("torch:a.b:C.make([1, 2], name='x=(1)', flag=None)=../d=1/w.pth")
     assert (named.module, named.name, named.args) == ("a.b", "C.make", ([1, 2],))
     assert (named.kwargs, named.weights) == ({"name": "x=(1)", "flag": None}, Path("../d=1/w.pth"))
+
+
+def test_numbers_as_numpy_1_named_them(nets: Space) -> None:
+    net = network(nets)
+    torch.save({"net": net.state_dict(), "acc": np.float64(0.9)}, "w.pth", _use_new_zipfile_serialization=False)
+    content = Path("w.pth").read_bytes()
+    assert b"numpy._core.multiarray" in content
+    Path("w.pth").write_bytes(content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    np.testing.assert_allclose(answered("torch:my_nets.small:Net=w.pth"), expected(net), atol=1e-6)
