@@ -6,7 +6,7 @@ Importing this package does not import TensorFlow.
 from dataclasses import dataclass
 from pathlib import Path
 
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Task
 from cae_core.models import DifferentiableModel
 from cae_core.signature import Signature
 
@@ -25,11 +25,15 @@ class TensorflowLoader:
     scratch: bool = True
     """Keras files of other versions are mended in a copy, and archives unpacked."""
 
-    def open(self, spec: str, *, contract: Contract | None, device: str) -> DifferentiableModel:
+    takes_task: bool = True
+
+    def open(
+        self, spec: str, *, contract: Contract | None, device: str, task: Task | None = None
+    ) -> DifferentiableModel:
         """See `cae_core.loaders.Loader.open`."""
         from cae_backends.tensorflow.opening import open_tensorflow
 
-        return open_tensorflow(Path(spec), contract=contract, device=device)
+        return open_tensorflow(Path(spec), contract=contract, device=device, task=task)
 
     def signature(self, spec: str) -> Signature:
         """Return what the model says of its tensors; see `signature_of_tensorflow`."""

@@ -83,8 +83,9 @@ class TensorflowModel:
         witness = KerasWitness(lambda: model, contract=contract, resolution=graph.resolution, origin=model.name)
         return cls(graph, contract=contract, device=device, origin=model.name, witness=witness)
 
-    def by_contract(self, contract: Contract, _task: Task | None = None) -> "TensorflowModel":
+    def by_contract(self, contract: Contract, task: Task | None = None) -> "TensorflowModel":
         """Return this model as it is asked by another contract, as a black box; see the class for what is refused."""
+        contract = contract.for_task(task)
         self._check(contract, self._origin)
         other = copy.copy(self)
         if other._answer is None:

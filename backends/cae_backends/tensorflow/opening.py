@@ -18,7 +18,7 @@ from cae_backends.tensorflow.runtime import load_keras
 from cae_backends.tensorflow.saved_model import read_saved_model
 from cae_backends.tensorflow.tracing import keras_input, trace_keras
 from cae_backends.tensorflow.witness import KerasWitness
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Task
 from cae_core.errors import ModelError, first_line
 from cae_core.loaders import Device
 from cae_core.signature import Ending
@@ -29,7 +29,9 @@ _FIRST = 4
 """Layers among which one stands that rescales a model's images: behind its input, and what augments in training."""
 
 
-def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) -> TensorflowModel:
+def open_tensorflow(
+    path: Path, *, contract: Contract | None, device: Device, task: Task | None = None
+) -> TensorflowModel:
     """Open a ``.keras`` or ``.h5`` file, or a SavedModel folder.
 
     Raises:
@@ -37,7 +39,8 @@ def open_tensorflow(path: Path, *, contract: Contract | None, device: Device) ->
         ModelError: it cannot be opened, holds code, or is no classifier of images.
         ContractError: nobody says what it takes, or what is said does not fit.
     """
-    graph, found = load_graph(path, contract=contract)
+    graph, stated = load_graph(path, contract=contract)
+    found = stated.for_task(task)
     witness = None
     if not path.is_dir():
         witness = KerasWitness(lambda: read_keras(path), contract=found, resolution=graph.resolution, origin=str(path))
@@ -69,7 +72,10 @@ def load_graph(
 
 def keras_ending(model: Any) -> Ending | None:  # noqa: ANN401 - a Keras model
     """Return the function that a Keras model's last layer ends in, where it can be told."""
-    last = list(model._flatten_layers(include_self=False, recursive=True))[-1]
+    layers = list(model._flatten_layers(include_self=False, recursive=True))
+    if not layers:
+        return None
+    last = layers[-1]
     activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
     endings: dict[str, Ending] = {"softmax": "softmax", "sigmoid": "sigmoid", "log_softmax": "log_softmax"}
     return endings.get(activation)

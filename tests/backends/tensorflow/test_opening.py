@@ -20,7 +20,7 @@ from cae_backends.tensorflow.opening import read_keras
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_converters.conversion import convert
 from cae_core.arrays import as_unit_float
-from cae_core.contract import Contract
+from cae_core.contract import Contract, Task
 from cae_core.errors import BackendMissing, CaeError, ContractError, ModelError
 from cae_core.loaders import is_model
 from cae_core.models import DifferentiableModel
@@ -572,3 +572,17 @@ def test_the_contract_that_is_proposed_says_what_the_layers_show(
         open_model(tmp_path / "m.keras")
     assert f"range = [0, {white}]" in str(caught.value)
     assert f"output = {output}" in str(caught.value)
+
+
+def test_classes_are_found_by_their_names(tmp_path: Path) -> None:
+    network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    with saving():
+        network.save(tmp_path / "m.keras")
+    names = NHWC.replace(class_names=("c", "a", "b"))
+    plain = LOADER.open(str(tmp_path / "m.keras"), contract=NHWC, device="cpu").predict(IMAGES).labels
+    model = LOADER.open(
+        str(tmp_path / "m.keras"), contract=names, device="cpu", task=Task(classes=3, names=tuple("abc"))
+    )
+    assert model.predict(IMAGES).labels.tolist() == [(2, 0, 1)[label] for label in plain]
+    with pytest.raises(ContractError, match="is not known here"):
+        LOADER.open(str(tmp_path / "m.keras"), contract=names, device="cpu").predict(IMAGES)
