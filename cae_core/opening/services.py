@@ -84,6 +84,7 @@ class Asked:
         sent: how many images were in them.
         versions: of the model, as the answers say.
         why: the last reason why an image was not answered; empty where all were.
+        fault: what keeps from asking on, a sentence; empty where nothing does.
     """
 
     labels: Labels
@@ -93,6 +94,7 @@ class Asked:
     sent: int
     versions: tuple[str, ...] = ()
     why: str = ""
+    fault: str = ""
 
 
 class ServiceClient(Protocol):
@@ -209,6 +211,7 @@ class ServiceProcess:
                 sent=answer.number("sent", least=0, most=_MOST_SENT),
                 versions=_versions(answer),
                 why=readable(answer.header.get("why", ""), longest=200),
+                fault=readable(answer.header.get("fault", "")),
             )
 
         seconds = self._limits.seconds or self._told.seconds

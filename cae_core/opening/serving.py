@@ -234,6 +234,7 @@ class Server:
         """Ask a service."""
         asked = self._services[header["id"]].ask(arrays[0])
         told = {"requests": asked.requests, "sent": asked.sent, "versions": asked.versions, "why": asked.why}
+        told["fault"] = asked.fault
         classes = 0 if asked.scores is None else asked.scores.shape[1]
         scores = () if asked.scores is None else (np.asarray(asked.scores, np.float32),)
         return {**told, "classes": classes}, (asked.labels, asked.reached.astype(np.uint8), *scores)

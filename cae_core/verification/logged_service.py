@@ -89,6 +89,8 @@ class LoggedService:
         self._log.sending(place, some)
         asked = self._process.ask(np.asarray(images, np.uint8))
         self._log.answered(place, some, asked)
+        if asked.fault:
+            raise ModelError(asked.fault)
         self._check_reached(asked)
 
     def _check_limits(self, images: int) -> None:

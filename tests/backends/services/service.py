@@ -106,12 +106,17 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that have gone."""
+
+
 @contextmanager
 def serving(context: ssl.SSLContext | None = None) -> Iterator[Serving]:
     """Run the server in threads of this process, behind TLS where there is a context."""
     state = Serving()
     handler = type("Bound", (Handler,), {"serving": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -124,6 +129,10 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Serving]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def fine(_: Handler, __: Answer) -> bool:
+    return False
 
 
 def busy(handler: Handler, _: Answer) -> bool:

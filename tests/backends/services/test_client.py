@@ -10,7 +10,7 @@ import pytest
 from cae_backends.services.description import Description, read_description
 from cae_backends.services.model import ServiceModel
 from cae_core.contract import Contract, Task
-from cae_core.errors import CaeError, ModelError
+from cae_core.errors import CaeError
 from cae_core.models import NO_ANSWER
 from tests.backends.services import service as deeds
 from tests.backends.services.service import SECRET, Deed, Serving, label_of
@@ -140,11 +140,20 @@ class TestMisbehaviour:
     ) -> None:
         served.always = deed
         model = described(OIP + 'headers = {{Authorization = "Bearer ${{TOKEN}}"}}\n', served, tmp_path)
-        with pytest.raises(ModelError, match=words) as raised:
-            model.ask(IMAGES)
-        assert SECRET not in str(raised.value)
-        assert raised.value.__cause__ is None
+        asked = model.ask(IMAGES)
+        assert words in asked.fault
+        assert not asked.reached.any()
+        assert asked.requests == len(served.asked) == 1
+        assert SECRET not in repr(asked)
         assert served.headers[0]["Authorization"] == f"Bearer {SECRET}"
+
+    def test_what_was_answered_before_is_kept_and_all_is_counted(self, served: Serving, tmp_path: Path) -> None:
+        served.deeds = [deeds.fine, deeds.busy, deeds.fine, deeds.busy, deeds.forbidding]
+        asked = described(OIP, served, tmp_path).ask(IMAGES)
+        assert asked.reached.tolist() == [True, True, False, False, False, False, False]
+        assert asked.labels[:2].tolist() == LABELS[:2]
+        assert asked.requests == len(served.asked) == 5
+        assert "status 403" in asked.fault
 
     def test_a_redirect_on_the_same_host_and_a_packed_answer_are_taken(self, served: Serving, tmp_path: Path) -> None:
         served.deeds = [deeds.nearby, deeds.packed]
