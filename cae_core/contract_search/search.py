@@ -28,7 +28,7 @@ _READ = 200
 
 _TOLERANCE = 1e-3
 
-_HELD_AGAINST = 500
+_HELD_AGAINST = 2_000
 """Images on which the best candidate is held against inputs that nobody uses."""
 
 Opening = Callable[[Contract], Model]
