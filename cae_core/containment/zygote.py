@@ -179,7 +179,8 @@ def _forked(channel: socket.socket, descriptors: list[int], serve: Callable[[Bor
 def _begin(question: dict[str, Any], _: object) -> dict[str, Any]:
     if question["core"] is not None:
         cores: list[int] = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[question["core"] % len(cores)]})
+        place = int(question["core"]) % len(cores)
+        os.sched_setaffinity(0, [cores[place]])
     return {}
 
 
