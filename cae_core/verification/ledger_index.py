@@ -4,6 +4,7 @@ It keeps in memory where the lines of an entry stand, whose they are, and a few 
 from the file what may be of the suspect. Each line is read once, when the ledger has grown.
 """
 
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -18,18 +19,18 @@ from cae_core.verification.recorder import Scores
 __all__ = ["LedgerIndex"]
 
 _GLANCE = 8
-"""Scores that are kept of an entry: those of its first images."""
+"""Scores that are kept of an entry: those of which its suspect was least certain, which tell models apart."""
 
 _BLOCK = 1 << 22
 
 
-@dataclass
+@dataclass(slots=True)
 class _Known:
     """What is kept of an entry.
 
     Attributes:
         number: of the entry, in the ledger's order.
-        places: offset and length of each of its lines.
+        places: offset and length of each of its lines, one after the other.
         suspect: SHA-256 of the suspect.
         fingerprint: its id.
     """
@@ -37,7 +38,7 @@ class _Known:
     number: int
     suspect: str
     fingerprint: str
-    places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    places: "array[int]" = field(default_factory=lambda: array("q"))
 
 
 class LedgerIndex:
@@ -106,16 +107,19 @@ class LedgerIndex:
         return by_file.union(*(self._alike(fingerprint, scores, until) for fingerprint, scores in told))
 
     def _alike(self, fingerprint: str, scores: Scores, until: int) -> set[int]:
-        """Return the entries whose first scores do not differ from these, as far as both were told."""
+        """Return the entries whose kept scores do not differ from these, as far as both were told."""
         own = _dense(scores, int(self._rows[:until].max(initial=0)))
-        rows = self._rows[:until]
-        differ = np.abs(np.where(rows >= 0, own[rows], np.nan) - self._scores[:until]) > 2 * SAME_MODEL
-        found = np.flatnonzero((rows[:, 0] >= 0) & ~differ.any(axis=1))
+        found = np.flatnonzero(self._rows[:until, 0] >= 0)
+        for column in range(_GLANCE):  # after the first hardly any are left
+            rows = self._rows[found, column]
+            told = np.where(rows >= 0, own[rows], np.nan)
+            found = found[~(np.abs(told - self._scores[found, column]) > 2 * SAME_MODEL)]
         return {n for n in map(int, found) if self._entries[self._order[n]].fingerprint == fingerprint}
 
     def _entry(self, file: BinaryIO, number: int) -> Entry | None:
         entry: Entry | None = None
-        for place, length in self._entries[self._order[number]].places:
+        places = self._entries[self._order[number]].places
+        for place, length in zip(places[::2], places[1::2], strict=True):
             file.seek(place)
             entry = entry_with(entry, read_line(file.read(length), number)[1])
         return entry
@@ -131,11 +135,11 @@ class LedgerIndex:
         if entry is None or entry is before:
             return
         known = known or self._new(identity, entry.begun)
-        known.places.append((place, len(line)))
+        known.places.extend((place, len(line)))
         if entry.scores:
-            first = sorted(entry.scores)[:_GLANCE]
-            self._rows[known.number, : len(first)] = first
-            self._scores[known.number, : len(first)] = [entry.scores[row][1] for row in first]
+            rows = sorted(entry.scores, key=lambda row: entry.scores[row])[:_GLANCE]
+            self._rows[known.number, : len(rows)] = rows
+            self._scores[known.number, : len(rows)] = [entry.scores[row][1] for row in rows]
 
     def _new(self, identity: str, begun: Begun) -> _Known:
         number = len(self._order)
