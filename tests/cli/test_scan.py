@@ -138,3 +138,20 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(
     assert deciding(output) == whole
     begun = [line["id"] for line in lines(ledger) if line["event"] == "begun"]
     assert len(set(begun)) == 2  # a run that goes on writes into the entries that are there
+
+
+def test_interrupted_it_says_that_it_goes_on(calibrated: Path, models: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scan.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cae_cli", *command(models, calibrated, output, "--workers", "1", "--no-ledger")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (output.exists() and output.read_bytes()):
+        pass
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert (process.returncode, told) in (
+        (130, "cae: interrupted; the same command goes on where it was.\n"),
+        (0, ""),  # it was through
+    )

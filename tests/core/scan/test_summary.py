@@ -175,7 +175,7 @@ def test_sarif_tells_the_verdicts_that_stand(tmp_path: Path) -> None:
     assert log["version"] == "2.1.0"
     assert [(r["ruleId"], r["level"], r["kind"]) for r in run["results"]] == [
         ("surrogate", "error", "fail"),
-        ("inconclusive", "warning", "review"),
+        ("inconclusive", "none", "review"),
         ("independent", "none", "pass"),
     ]
     uris = [r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in run["results"]]
