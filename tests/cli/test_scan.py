@@ -93,15 +93,17 @@ def test_other_scans_and_bad_options_are_refused(calibrated: Path, models: Path,
 def test_a_pool_is_told_with_its_roles(
     calibrated: Path, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
 ) -> None:
-    """A model of the calibration is refused as a suspect, and that ends nothing."""
+    """And the whole verdict of a line is derived again."""
     manifest, output = calibration_pool.copied(tmp_path), tmp_path / "scan.jsonl"
-    told = run_cae(
-        *command(manifest, calibrated, output, "--no-ledger", "--workers", "1", "--role", "source", "--json")
-    )
+    more = ("--no-ledger", "--workers", "1", "--role", "source", "--json", "--full")
+    told = run_cae(*command(manifest, calibrated, output, *more))
     (row,) = told.json()["rows"]
     assert (row["role"], row["relation"], row["verdict"]) == ("source", "source", "surrogate")
     assert told.code == 0
     assert lines(output)[1]["is_source"] == "file"
+    (tmp_path / "verdict.json").write_text(json.dumps(lines(output)[1]["record"]))
+    replayed = run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", calibrated)
+    assert "the recorded answers give the recorded verdict" in replayed.out
 
 
 def test_the_plan_says_what_many_suspects_take(run_cae: Run, calibration_pool: CalibrationPool) -> None:
