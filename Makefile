@@ -29,7 +29,7 @@ help:
 
 .venv/dev: .venv/run
 	@echo "Installing the development packages (TensorFlow among them) ..."
-	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,digits,cluster,seal,signing,dev]'
+	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,tflite,digits,cluster,seal,services,signing,dev]'
 	@touch $@
 
 demo: .venv/run
@@ -50,7 +50,7 @@ test-all: .venv/dev
 	$(PYTHON) -m venv .venv-lower
 	$(BIN)/python tests/lower_bounds.py > .venv-lower/constraints.txt
 	.venv-lower/bin/pip install --quiet --constraint .venv-lower/constraints.txt \
-		--editable '.[torch,tensorflow,digits,data,images,seal]' 'pytest>=8.3'
+		--editable '.[torch,tensorflow,tflite,digits,data,images,seal,services]' 'pytest>=8.3'
 	@touch $@
 
 # Old packages warn about new ones: here a warning is no error.

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,8 +53,13 @@ def load_runtime() -> Runtime:
     from cae_backends.tensorflow.runtime import load_tensorflow
 
     tf = load_tensorflow()
-    with silent():  # it warns that LiteRT will take its place
-        return Runtime(f"tensorflow {tf.__version__}", tf.lite.Interpreter)
+
+    def interpreter(**given: object) -> Any:  # noqa: ANN401 - untyped
+        with warnings.catch_warnings():  # each one warns that LiteRT will take its place
+            warnings.simplefilter("ignore")
+            return tf.lite.Interpreter(**given)
+
+    return Runtime(f"tensorflow {tf.__version__}", interpreter)
 
 
 @contextmanager

@@ -65,7 +65,8 @@ class ContractInput(nn.Module):
         _, height, width, channels = x.shape
         if self.contract.layout in ("NCHW", "FLAT_NCHW"):
             x = x.permute(0, 3, 1, 2)
-        x = x.reshape(len(x), *tensor_shape(self.contract.layout, (height, width, channels)))
+        if self.contract.layout not in ("NCHW", "NHWC"):  # -1: whoever traces this keeps the batch free
+            x = x.reshape(-1, *tensor_shape(self.contract.layout, (height, width, channels)))
         if self.contract.takes_integers:
             x = self._quantised(x)
         return x.contiguous()
