@@ -213,6 +213,10 @@ class _Outcome:
             ]
         )
         by = beaten(right, LEVEL / max(1, len(variants)))[0]
+        told = [self._asked.probabilities(contract) for contract in (candidate.contract, *(c for _, c in variants))]
+        known = [each[:count] for each in told if each is not None and len(each) >= count]
+        if by is None and len(known) == len(right):
+            by = less_likely(known, truth)[0]
         return "" if by is None else variants[by - 1][0]
 
     def _tried(self, contract: Contract | None) -> tuple[Tried, ...]:
