@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cae_backends.native_output import without_stderr
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
-from cae_backends.tflite.runtime import silent
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.arrays import as_unit_float
 from cae_core.contract import Contract
@@ -66,7 +66,7 @@ def keras_file(file: Path) -> Path:
     path = file.with_suffix(".keras")
     with saving():
         network.save(path)
-    with silent():  # the converter tells on stderr what it does
+    with without_stderr():  # the converter tells on stderr what it does
         network.export(path.with_suffix(""), verbose=False)
         converter = load_tensorflow().lite.TFLiteConverter.from_saved_model(str(path.with_suffix("")))
         path.with_suffix(".tflite").write_bytes(converter.convert())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_backends.batches import check_fixed_batch
+from cae_backends.batches import check_fixed_batch, of_no_image, padded
 from cae_backends.contract_files import find_contract
 from cae_backends.onnx.files import says
 from cae_backends.onnx.signature import signature_of_onnx
@@ -92,10 +92,8 @@ class OnnxRuntimeModel:
             ModelError: the model fails, or answers in another shape than (n, c) or (n,).
         """
         check_images(images)
-        if not len(images):  # few graphs run on no image, so ask for one and keep nothing of the answer
-            blank = self.predict(np.zeros((1, *images.shape[1:]), np.uint8))
-            probabilities = None if blank.probabilities is None else blank.probabilities[:0]
-            return Predictions(blank.labels[:0], probabilities)
+        if not len(images):
+            return of_no_image(self, images.shape[1:])
         scores = self.scores(images)
         if self._unasked:
             check_probabilities(self._path, scores, self.contract)
@@ -115,9 +113,7 @@ class OnnxRuntimeModel:
         for start in range(0, len(images), step):
             x = self.contract.to_input(images[start : start + step]).astype(self._dtype, copy=False)
             count, x = len(x), x.reshape(len(x), *shape)
-            if fixed and count < fixed:
-                x = np.concatenate([x, np.repeat(x[-1:], fixed - count, axis=0)])
-            yield self._run(x)[:count]
+            yield self._run(padded(x, fixed or count))[:count]
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
         height, width = self.contract.size or shape[1:3]

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_backends.batches import images_at_once
+from cae_backends.batches import images_at_once, padded
 from cae_backends.contract_files import check_end, check_rank, image_shape
 from cae_backends.tensorflow.endings import ends_in_softmax, without_softmax
 from cae_backends.tensorflow.frozen import FrozenGraph
@@ -168,8 +168,7 @@ class TensorflowModel:
         # Few graphs run on no image, so one is added; the caller takes its answer away.
         taken: Images = images if len(images) else np.zeros((1, *images.shape[1:]), np.uint8)
         x = self.contract.to_input(taken)
-        if self._fixed_batch is not None and len(x) < self._fixed_batch:
-            x = np.concatenate([x, np.repeat(x[-1:], self._fixed_batch - len(x), axis=0)])
+        x = padded(x, self._fixed_batch or len(x))
         wanted = self._shape[1:]
         shape = fitted(self.contract.layout, x.shape[1:], wanted) if self._shape else x.shape[1:]
         if shape is None:

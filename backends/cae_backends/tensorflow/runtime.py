@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from cae_backends.import_order import before_tensorflow
+from cae_backends.native_output import without_stderr
 from cae_core.errors import BackendMissing, ModelError
 from cae_core.loaders import Device
 
@@ -109,14 +110,7 @@ def _quiet() -> Iterator[None]:
         yield
         return
     os.environ[_LOG_LEVEL] = "2"  # errors only, from now on
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - no path, a device
-            os.dup2(nothing.fileno(), 2)
+    with without_stderr():
         yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
     # Python's side of the log; it takes the tracing of several models for one that is traced again and again
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

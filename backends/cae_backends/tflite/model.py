@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_backends.batches import check_fixed_batch, images_at_once
+from cae_backends.batches import check_fixed_batch, images_at_once, of_no_image, padded
 from cae_backends.contract_files import check_end, find_contract
+from cae_backends.native_output import without_stderr
 from cae_backends.onnxruntime.outputs import rows_of
 from cae_backends.onnxruntime.settling import check_probabilities
 from cae_backends.tflite.choosing import choose_output, image_input, settled
 from cae_backends.tflite.operators import Operator, ending_of, operators_of
-from cae_backends.tflite.runtime import Runtime, load_runtime, silent
+from cae_backends.tflite.runtime import Runtime, load_runtime
 from cae_backends.tflite.tensors import Tensor, tensor_of
 from cae_core.arrays import Images, check_images
 from cae_core.contract import Contract, Task, fitted
@@ -86,9 +87,8 @@ class TfliteModel:
             ModelError: the model fails, or answers in another shape than (n, c) or (n,).
         """
         check_images(images)
-        if not len(images):  # an interpreter has no empty tensors: one image is asked, and nothing of it is kept
-            blank = self.predict(np.zeros((1, *images.shape[1:]), np.uint8))
-            return Predictions(blank.labels[:0], None if blank.probabilities is None else blank.probabilities[:0])
+        if not len(images):  # an interpreter has no empty tensors
+            return of_no_image(self, images.shape[1:])
         scores = np.concatenate(list(self._answers(images)))
         if self._unasked:
             check_probabilities(self._path, scores, self.contract)
@@ -101,9 +101,7 @@ class TfliteModel:
         for start in range(0, len(images), size):
             x = self._tensor(images[start : start + size])
             count, x = len(x), x.reshape(len(x), *shape)
-            if count < size:
-                x = np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
-            yield self._run(x)[:count]
+            yield self._run(padded(x, size))[:count]
 
     def _tensor(self, images: Images) -> NDArray[Any]:
         x = self.contract.to_input(images)
@@ -139,7 +137,7 @@ class TfliteModel:
 
     def _run(self, x: NDArray[Any]) -> NDArray[Any]:
         try:
-            with silent():
+            with without_stderr():  # which delegate it has, and what failed, twice
                 if x.shape != tuple(self._interpreter.get_input_details()[0]["shape"]):
                     self._interpreter.resize_tensor_input(self._input.index, x.shape)
                     self._interpreter.allocate_tensors()
@@ -205,7 +203,7 @@ def _content(path: Path) -> bytes:
 def _interpreter(path: Path, runtime: Runtime) -> Any:  # noqa: ANN401 - untyped
     content = _content(path)
     try:
-        with silent():
+        with without_stderr():  # which delegate it has, and what failed, twice
             interpreter = runtime.interpreter(model_content=content)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as exc:

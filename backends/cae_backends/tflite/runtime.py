@@ -1,11 +1,8 @@
 """The interpreter of TFLite files: LiteRT's where it is installed, else the one that TensorFlow brings."""
 
 import importlib
-import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,7 +11,7 @@ from typing import Any
 
 from cae_core.errors import BackendMissing, first_line
 
-__all__ = ["Runtime", "load_runtime", "silent"]
+__all__ = ["Runtime", "load_runtime"]
 
 _WAYS = (
     'Install one: pip install "cae-fingerprint[tflite]"; or convert the file where TensorFlow is: python -m '
@@ -60,17 +57,3 @@ def load_runtime() -> Runtime:
             return tf.lite.Interpreter(**given)
 
     return Runtime(f"tensorflow {tf.__version__}", interpreter)
-
-
-@contextmanager
-def silent() -> Iterator[None]:
-    """Drop what the interpreter's native code writes to stderr: which delegate it has, and what failed, twice."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - no path, a device
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

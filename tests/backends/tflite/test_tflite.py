@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cae_backends.native_output import without_stderr
 from cae_backends.tensorflow.runtime import load_keras, load_tensorflow
 from cae_backends.tflite import LOADER, runtime
 from cae_backends.tflite.model import TfliteModel, open_tflite
-from cae_backends.tflite.runtime import load_runtime, silent
+from cae_backends.tflite.runtime import load_runtime
 from cae_converters.conversion import convert
 from cae_core.arrays import Floats32
 from cae_core.contract import Contract, Task
@@ -70,7 +71,7 @@ def converted(folder: Path, name: str) -> bytes:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder, made = tmp_path_factory.mktemp("tflite"), {}
-    with silent():  # the converter writes to stderr what it has done
+    with without_stderr():  # the converter writes to stderr what it has done
         for name in ("float", "logits", "dynamic", *WHOLE, "fixed", "labels"):
             made[name] = folder / f"{name}.tflite"
             made[name].write_bytes(converted(folder, name))
@@ -80,7 +81,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def bare(path: Path) -> Iterator[NDArray[Any]]:
     """The oracle: the interpreter itself, one image at a time, with the file's own scales."""
     interpreter = load_runtime().interpreter(model_content=path.read_bytes())
-    with silent():
+    with without_stderr():
         taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
         batch = max(1, taken["shape_signature"][0])
         interpreter.allocate_tensors()
@@ -90,7 +91,7 @@ def bare(path: Path) -> Iterator[NDArray[Any]]:
             scale, zero = taken["quantization"]
             x = np.clip(np.round(x / scale + zero), np.iinfo(taken["dtype"]).min, np.iinfo(taken["dtype"]).max)
         interpreter.set_tensor(taken["index"], x.astype(taken["dtype"]))
-        with silent():
+        with without_stderr():
             interpreter.invoke()
         raw = interpreter.get_tensor(given["index"])[0]
         scale, zero = given["quantization"]
@@ -179,7 +180,7 @@ def test_a_model_without_its_weights_is_refused(files: dict[str, Path], tmp_path
     """What a conversion of a function makes whose variables it does not know: the interpreter answers NaN."""
     network = classifier()
     function = tf.function(network).get_concrete_function(tf.TensorSpec((1, 8, 8, 1), tf.float32))
-    with silent():
+    with without_stderr():
         content = tf.lite.TFLiteConverter.from_concrete_functions([function], network).convert()
     (tmp_path / "m.tflite").write_bytes(content)
     with pytest.raises(ModelError, match=r"depends on variables .* Convert the model again"):
@@ -234,7 +235,7 @@ def test_the_number_of_classes_is_checked_before_anything_is_asked(files: dict[s
 def test_flat_inputs(layout: str, tmp_path: Path) -> None:
     given = keras.Input((64,) if layout == "FLAT" else (8, 8))
     network = keras.Model(given, keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(given)))
-    with silent():
+    with without_stderr():
         network.export(tmp_path / "m", verbose=False)
         content = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m")).convert()
     (tmp_path / "m.tflite").write_bytes(content)
