@@ -98,6 +98,7 @@ class Adjustment:
             scores=scores[:-1],
             high=False,
             exposure=self.exposure,
+            opposite=float(adjusted_scores(rates, accuracy, self.degree).max(initial=-np.inf)),
         )
 
     @property

@@ -1,7 +1,7 @@
 """What suspects are examined by: a fingerprint with the calibration that belongs to it, read once and hashed once."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,7 +92,7 @@ class CalibratedFingerprint:
         if which == Score.ADJUSTED:
             return self._adjusted(seen, groups)
         high = [self._high(seen, which, group, compared) for group in groups.items()]
-        return Standing(references=self._by_units(high), surrogates=(self._low(seen, which, compared),))
+        return Standing(references=self._by_units(high), surrogates=(self._low(seen, high, compared),))
 
     def _adjusted(self, seen: Seen, groups: Mapping[Exposure, Labels]) -> Standing:
         calibration = self.calibrated
@@ -114,7 +114,8 @@ class CalibratedFingerprint:
                 outside = True
                 high.append(self._high(seen, Score.CAEACC, (exposure, rows), None))
         if outside:
-            low.append(self._low(seen, Score.CAEACC, None))
+            plain = [ranking for ranking in high if ranking.score == Score.CAEACC]
+            low.append(self._low(seen, plain, None))
         return Standing(references=self._by_units(high), surrogates=tuple(low), outside=outside)
 
     def _by_units(self, rankings: Iterable[Ranking]) -> tuple[Ranking, ...]:
@@ -133,10 +134,13 @@ class CalibratedFingerprint:
         value = self._value(seen, score)
         return Ranking(score=score, value=value, rows=among[1], scores=scores, exposure=among[0])
 
-    def _low(self, seen: Seen, score: Score, compared: Labels | None) -> Ranking:
+    def _low(self, seen: Seen, among: Sequence[Ranking], compared: Labels | None) -> Ranking:
+        """Rank among surrogates by the score that ranks the suspect ``among`` groups of references."""
+        score, value = among[0].score, among[0].value
         scores = self._scores(self.calibrated.surrogates, seen, score, compared)
-        value = self._value(seen, score)
-        return Ranking(score=score, value=value, rows=np.arange(len(scores)), scores=scores, high=False)
+        highest = max((ranking.highest for ranking in among), default=np.nan)
+        rows = np.arange(len(scores))
+        return Ranking(score=score, value=value, rows=rows, scores=scores, high=False, opposite=highest)
 
     def _value(self, seen: Seen, score: Score) -> float:
         return float(self.calibrated.scored(seen.matches[np.newaxis], seen.asked, score)[0])

@@ -142,9 +142,9 @@ def _least_rate(subject: "CalibratedFingerprint") -> float:
 
 
 def _accuses(subject: "CalibratedFingerprint", seen: Seen, rate: float) -> bool:
-    """Return whether a verdict would be *surrogate*: by rank, not below all copies, of an accuracy that is covered."""
+    """Return whether a verdict would be *surrogate*: by rank, not unlike all copies, of an accuracy that is covered."""
     standing, calibration = subject.standing(seen), subject.calibrated
-    if not standing.accuses(rate):
+    if not standing.accuses(fpr=rate, fnr=calibration.fnr):
         return False
     return calibration.score == Score.ADJUSTED or not unlike_all(seen.right, _right(standing, calibration.references))
 

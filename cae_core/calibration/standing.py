@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats64, Labels
 from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.group_ranks import exceeded_score, group_p_value
-from cae_core.statistics.ranks import rank_p_value
+from cae_core.statistics.ranks import models_needed, rank_p_value
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import just_above, least_accused
 from cae_core.statistics.unit import Unit
@@ -51,6 +51,7 @@ class Ranking:
         exposure: of the references that it is ranked among, or adjusted by; unknown where they are not told apart.
         unit: what counts as one draw.
         units: int64 (r,), to which one each of the models belongs; None: each is one.
+        opposite: among surrogates, the highest score of a reference on the same scale; NaN where there is none.
     """
 
     score: Score
@@ -61,6 +62,7 @@ class Ranking:
     exposure: Exposure = Exposure.UNKNOWN
     unit: Unit = Unit.MODEL
     units: Labels | None = None
+    opposite: float = np.nan
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -74,6 +76,32 @@ class Ranking:
     def as_extreme(self) -> int:
         """How many of the models score as high as the suspect, or as low; ties count."""
         return int((self.scores >= self.value if self.high else self.scores <= self.value).sum())
+
+    @property
+    def highest(self) -> float:
+        """The highest score of the models; NaN where there is none."""
+        return float(self.scores.max()) if len(self) else np.nan
+
+    @property
+    def nearer_to_references(self) -> bool:
+        """Among surrogates: whether the suspect is nearer to the highest reference than to the lowest surrogate."""
+        return len(self) > 0 and self.value - self.opposite < float(self.scores.min()) - self.value
+
+    def unlike_all(self, fnr: float, as_extreme: int | None = None) -> bool:
+        """Among surrogates: whether the suspect, if it stands out from the references, is like none of these either.
+
+        It scores below every one of them, and they are enough to say so at the rate ``fnr``; or they are fewer, and it
+        is nearer to the references. One more copy of their kind is below all s of them with a probability of up to
+        1 / (s + 1), which is much where s is small.
+
+        Args:
+            fnr: how often a copy may be said to be none.
+            as_extreme: how many score as low, where another score than this one decides that.
+        """
+        as_low = self.as_extreme if as_extreme is None else as_extreme
+        if as_low or not len(self):
+            return False
+        return len(self) >= models_needed(fnr) or self.nearer_to_references
 
     @property
     def p_value(self) -> float:
@@ -127,10 +155,9 @@ class Standing:
             return ""
         return f", in {self.high.draws} {self.high.unit.plural} that count as one each"
 
-    def accuses(self, rate: float) -> bool:
-        """Return whether the ranks accuse: the references' does, and the suspect is not below every known copy."""
-        below_all = len(self.low) > 0 and self.low.as_extreme == 0
-        return self.p_value <= rate and not below_all
+    def accuses(self, *, fpr: float, fnr: float) -> bool:
+        """Return whether the ranks accuse: the references' does, and known copies do not stand against it."""
+        return self.p_value <= fpr and not self.low.unlike_all(fnr)
 
     @property
     def high(self) -> Ranking:

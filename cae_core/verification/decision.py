@@ -1,6 +1,6 @@
 """The rule: from matches, calibration and checks to one of three outcomes, each with its reason.
 
-``surrogate`` where the rank among the references gives p <= fpr, unless the suspect scores below every known copy;
+``surrogate`` where the rank among the references gives p <= fpr, unless the suspect is unlike every known copy, too;
 ``independent`` where p is larger, and the rank among the surrogates gives p <= fnr; ``inconclusive`` otherwise. A rate
 that the calibration models are too few for blocks its own side only.
 """
@@ -150,7 +150,7 @@ def _by_rank(
     independent, surrogate = evidence["independent"], evidence["surrogate"]
     name, p, p_surrogate = standing.score.words, independent.p_value, surrogate.p_value
     # among sources any suspect is at home: there is no third kind, which the references lack
-    if p <= calibration.fpr and sides is not None and sides.below_all_copies and sides.null != NullHypothesis.SOURCES:
+    if p <= calibration.fpr and sides is not None and sides.neither and sides.null != NullHypothesis.SOURCES:
         reason = (
             f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} (p = {p:.4f} and {p_surrogate:.4f})"
         )

@@ -36,6 +36,8 @@ class Sides:
         as_low: of them, those that score at most as high as the suspect.
         exact: False in sequential mode: there the ends of the suspect's interval are compared, the lower one with the
             references and the upper one with the copies, so that these are the models that *may* score so.
+        neither: whether it is unlike all known copies, see `Ranking.unlike_all`, so that a suspect which stands out
+            from the references as well fits neither kind.
         null: the hypothesis that decides.
         controls: where it ranks sources: how many pairs, or control sources, are as extreme, and of how many.
     """
@@ -45,13 +47,9 @@ class Sides:
     surrogates: int
     as_low: int
     exact: bool = True
+    neither: bool = False
     null: NullHypothesis = NullHypothesis.REFERENCES
     controls: tuple[int, int] = (0, 0)
-
-    @property
-    def below_all_copies(self) -> bool:
-        """Whether there are known copies and none scores as low as the suspect."""
-        return self.surrogates > 0 and self.as_low == 0
 
     @property
     def high(self) -> str:
@@ -85,7 +83,14 @@ class Sides:
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: the calibration models; what control sources show is a finding."""
-        return {name: value for name, value in vars(self).items() if name not in ("exact", "null", "controls")}
+        return {name: value for name, value in vars(self).items() if name not in _UNTOLD}
+
+
+_OF_ONE = 0.5
+"""The rate at which a single known copy may say that a suspect below it is none."""
+
+_UNTOLD = {"exact", "neither", "null", "controls"}
+"""What follows from other fields of a record."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,7 +179,10 @@ def examine(
     right = benign.labels == fingerprint.probe_labels[benign.index]
     standing = _standing(subject, options, _seen(answers, matches, right), _compared(subject, answers, sequential))
     controls = control_standing(subject, answers)
-    sides = _sides(standing, caeacc, path, exact=sequential is None)
+    sides = None
+    if standing is not None:
+        fnr = subject.calibrated.fnr if options.weighs_copies else _OF_ONE
+        sides = _sides(standing, caeacc, stopped, fnr)
     if sides is not None and controls is not None:
         sides = dataclasses.replace(sides, null=controls.null, controls=controls.as_extreme)
     return Examination(
@@ -212,18 +220,20 @@ def _standing(
     return subject.standing(seen, score=deciding_score(subject.calibration, options), compared=compared)
 
 
-def _sides(standing: Standing | None, caeacc: CAEAcc, path: PathEvidence | None, *, exact: bool) -> Sides | None:
+def _sides(standing: Standing, caeacc: CAEAcc, stopped: SequentialEvidence | PathEvidence | None, fnr: float) -> Sides:
     """Count the calibration models that score so; in sequential mode by the end of the interval nearer to them."""
-    if standing is None:
-        return None
-    if path is not None:
-        return Sides(
-            references=path.high.models,
-            as_high=path.high.as_extreme,
-            surrogates=path.low.models,
-            as_low=path.low.as_extreme,
-        )
     high, low = standing.high, standing.low
-    if not exact:
-        high, low = dataclasses.replace(high, value=caeacc.low), dataclasses.replace(low, value=caeacc.high)
-    return Sides(references=len(high), as_high=high.as_extreme, surrogates=len(low), as_low=low.as_extreme, exact=exact)
+    references, as_high, as_low = len(high), high.as_extreme, low.as_extreme
+    if isinstance(stopped, PathEvidence):
+        references, as_high, as_low = stopped.high.models, stopped.high.as_extreme, stopped.low.as_extreme
+    elif stopped is not None:
+        as_high = dataclasses.replace(high, value=caeacc.low).as_extreme
+        as_low = dataclasses.replace(low, value=caeacc.high).as_extreme
+    return Sides(
+        references=references,
+        as_high=as_high,
+        surrogates=len(low),
+        as_low=as_low,
+        exact=not isinstance(stopped, SequentialEvidence),
+        neither=low.unlike_all(fnr, as_low),
+    )

@@ -10,6 +10,7 @@ __all__ = ["DEFAULT", "EARLIER_RULES", "RULE", "VerificationOptions", "factor_of
 EARLIER_RULES = {
     1: "There the rank among independent models alone decided an accusation, whatever known copies score, and one "
     "benign image could decide whether the suspect's accuracy is covered.",
+    2: "There a suspect below every known copy was not accused, however few copies were known.",
 }
 """The rules of earlier releases, kept so that old records can be derived again, and what each did otherwise."""
 
@@ -26,9 +27,10 @@ class VerificationOptions:
         max_queries: budget, see `plan_questions`.
         allow_extrapolation: let a verdict stand although the references do not cover the suspect's accuracy.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
-        rule: by which the answers are judged. 2: the present one. 1, for records of before: 50 benign probes are asked,
-            an accuracy beyond the references' by a single image makes a verdict inconclusive, known copies cannot keep
-            a suspect from being accused, and a sequential run that can decide nothing is asked to its end.
+        rule: by which the answers are judged. 3: the present one. 2, for records of before: known copies, however few,
+            keep a suspect below all of them from being accused. 1: 50 benign probes are asked, an accuracy beyond the
+            references' by a single image makes a verdict inconclusive, known copies cannot keep a suspect from being
+            accused, and a sequential run that can decide nothing is asked to its end.
         verifications: how many of this suspect this is, those included from which one could have been chosen; a
             ledger counts them. Each one after the first doubles p. 1 where no order could be chosen: all was asked.
         recognised: how many more there were that only the answers showed to be of this suspect.
@@ -81,6 +83,11 @@ class VerificationOptions:
     def all_probes(self) -> bool:
         """Whether every benign probe is asked that the budget allows: not where few queries are the point."""
         return self.rule > 1 and not self.sequential
+
+    @property
+    def weighs_copies(self) -> bool:
+        """Whether it counts how many known copies there are, where a suspect scores below all of them."""
+        return self.rule > 2
 
     @property
     def factor(self) -> float:

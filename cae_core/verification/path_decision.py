@@ -63,7 +63,7 @@ def _at_the_stop(examination: Examination, seen: PathEvidence) -> tuple[Outcome,
         return "independent", f"{both}; this finds no derivation and does not prove independence", ""
     if seen.outcome is None:
         return "inconclusive", f"{both}, which settles neither side", _remedy(examination, seen)
-    if seen.low.models and not seen.low.as_extreme:
+    if examination.sides is not None and examination.sides.neither:
         return "inconclusive", f"{both}, so that it fits neither kind", NEITHER_KIND
     return "surrogate", both, ""
 

@@ -228,7 +228,7 @@ def _at_the_stop(
     if seen.outcome is None:
         return "inconclusive", f"{found} settle neither side", _remedy(seen, caeacc.asked, calibration)
     reason = f"{found} show more than {seen.k0} on all of them ({_origin(seen, calibration)})"
-    if sides is None or not sides.below_all_copies:
+    if sides is None or not sides.neither:
         return "surrogate", reason, ""
     fewer = f"fewer than any of the {sides.surrogates} known copies has (at most {caeacc.high:.0%})"
     return "inconclusive", f"{reason}, and {fewer}, so that it fits neither kind", NEITHER_KIND

@@ -1,9 +1,11 @@
-"""What it costs, and saves, that a suspect below every known copy is not accused.
+"""What it costs, and saves, that a suspect which fits neither references nor known copies is not accused.
 
     python examples/studies/two_sided_rule.py --seed 0
 
 Prints Markdown. Match rates are drawn for references, known copies and a suspect, and matches of 100 examples with
-them; the suspect is accused where its rank among the references gives p <= 5 %, with or without the second condition.
+them. The suspect is accused where its rank among the references gives p <= 5 %, unless it is below every known copy
+and either these are enough to say so at 5 %, or it is nearer to the highest reference than to the lowest copy. In
+brackets: whenever it is below every known copy, however few there are, as the rule was before.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.statistics.ranks import exceeded_rank
+from cae_core.statistics.ranks import exceeded_rank, models_needed
 
 Counts: TypeAlias = NDArray[np.int64]
 Law: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
@@ -60,17 +62,28 @@ def main() -> None:
         for copies in COPIES:
             kinds = (references, strangers, law)
             shares = (accused(suspects, law, copies, options.draws, random) for suspects in kinds)
-            _row(copies, *(f"{100 * share:.1f} %" for share in shares))
+            _row(copies, *(f"{100 * present:.1f} % ({100 * before:.1f} %)" for present, before in shares))
 
 
-def accused(suspects: Law, copies_law: Law, copies: int, draws: int, random: np.random.Generator) -> float:
-    """Return the share of suspects that are accused, with so many known copies; with none the references decide."""
+def accused(
+    suspects: Law, copies_law: Law, copies: int, draws: int, random: np.random.Generator
+) -> tuple[float, float]:
+    """Return the share of suspects that are accused, by the rule and by the one of before.
+
+    With no known copy the references alone decide.
+    """
     independent = _matches(references, (draws, REFERENCES), random)
     known = _matches(copies_law, (draws, copies), random)
     suspect = _matches(suspects, (draws,), random)
     exceeded = np.sort(independent, axis=1)[:, -exceeded_rank(REFERENCES, RATE)]
-    low_enough = (known <= suspect[:, np.newaxis]).any(axis=1) if copies else np.ones(draws, bool)
-    return float(((suspect > exceeded) & low_enough).mean())
+    high = suspect > exceeded
+    if not copies:
+        return float(high.mean()), float(high.mean())
+    lowest = known.min(axis=1)
+    below = suspect < lowest
+    near = suspect - independent.max(axis=1) < lowest - suspect
+    neither = below & (near | (copies >= models_needed(RATE)))
+    return float((high & ~neither).mean()), float((high & ~below).mean())
 
 
 def _matches(law: Law, shape: tuple[int, ...], random: np.random.Generator) -> Counts:

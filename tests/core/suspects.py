@@ -20,7 +20,7 @@ from cae_core.verification.circumstances import Circumstances, of_evasion, of_ex
 from cae_core.verification.decision import Decision, decide
 from cae_core.verification.evidence import evidence_of
 from cae_core.verification.examination import Examination, examine
-from cae_core.verification.options import VerificationOptions
+from cae_core.verification.options import RULE, VerificationOptions
 from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
@@ -127,6 +127,7 @@ def examined(
     *,
     asked: Labels | None = None,
     circumstances: Circumstances | None = None,
+    rule: int = RULE,
 ) -> Examination:
     """Examine a suspect that was asked the examples ``asked`` (a,), and is right about every benign probe.
 
@@ -135,6 +136,7 @@ def examined(
         matches: bool (a,), where it gives the source's label; elsewhere it gives the truth.
         asked: int64 (a,); the first a examples where None.
         circumstances: in the place of those that such answers have.
+        rule: of which release.
     """
     fingerprint = subject.fingerprint
     examples = np.arange(len(matches)) if asked is None else asked
@@ -143,7 +145,7 @@ def examined(
     transcript.record([Question(EXAMPLE, index, repeat=False) for index in examples.tolist()], given)
     benign = [Question(BENIGN, index, repeat=False) for index in range(len(fingerprint.probe_labels))]
     transcript.record(benign, fingerprint.probe_labels)
-    found = examine(subject, transcript, VerificationOptions())
+    found = examine(subject, transcript, VerificationOptions(rule=rule))
     return found if circumstances is None else dataclasses.replace(found, circumstances=circumstances)
 
 

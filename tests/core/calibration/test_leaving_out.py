@@ -69,10 +69,10 @@ def test_architecture_and_exposure_too() -> None:
 
 
 def test_the_calibrations_own_rule_judges() -> None:
-    """Not below all copies, not of an accuracy that is no reference's, and by units where these decide."""
+    """Not unlike all copies, not of an accuracy that is no reference's, and by units where these decide."""
     makes = [PLAIN] * 19 + [MOVED] * 4
     matches = [*range(1, 20), 25, 25, 25, 25]
-    copies = made_of(makes, matches, [30, 35])
+    copies = made_of(makes, matches, [32, 35])
     assert {row.value: row.accused for row in left_out(subject(copies))}["moved"] == 0
     by_recipe = made_of([(str(i), "mlp", Exposure.UNKNOWN) for i in range(19)] + [MOVED] * 4, matches, unit=Unit.RECIPE)
     assert {row.value: row.accused for row in left_out(subject(by_recipe))}["moved"] == 4

@@ -86,16 +86,30 @@ class TestTheThreeOutcomes:
         assert decision.sides is None
         assert "also lower" not in judge(71, calibration, first).reason
 
-    @pytest.mark.parametrize("copies", [1, 2, 3, 9, 19])
-    def test_above_all_references_and_below_all_copies_is_neither(self, copies: int) -> None:
-        """However few copies are known: the rate that they support does not matter."""
-        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:copies])
+    def test_above_all_references_and_below_all_copies_is_neither(self) -> None:
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)
         decision = judge(69, calibration)
         assert (decision.verdict, decision.p_value) == ("inconclusive", 1 / 20)
-        assert decision.p_value_surrogate == 1 / (copies + 1)
-        assert f"above all 19 references and below all {copies} known copies" in decision.reason
+        assert decision.p_value_surrogate == 1 / 20
+        assert "above all 19 references and below all 19 known copies" in decision.reason
         assert "weaker copies" in decision.remedy
         assert judge(70, calibration).verdict == "surrogate"  # as low as a known copy is a copy
+
+    @pytest.mark.parametrize("copies", [1, 2, 3, 9, 18])
+    def test_of_few_copies_the_nearer_kind_counts(self, copies: int) -> None:
+        """One more copy is below all s with a probability of up to 1 / (s + 1): few copies cannot say that it is none.
+
+        The highest reference is at 28, the lowest copy at 70.
+        """
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:copies])
+        assert [judge(matches, calibration).verdict for matches in (48, 49, 50)] == ["inconclusive"] + ["surrogate"] * 2
+        assert f"above all 19 references and below all {copies} known copies" in judge(48, calibration).reason
+
+    def test_by_the_second_rule_a_single_copy_keeps_from_accusing(self) -> None:
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:1])
+        assert judge(69, calibration).verdict == "surrogate"
+        second = ruled(examined(paired(FINGERPRINT, calibration), np.arange(100) < 69, rule=2))
+        assert second.verdict == "inconclusive"
 
     @given(
         references=st.lists(st.integers(0, 100), min_size=19, max_size=45),
@@ -115,6 +129,8 @@ class TestTheThreeOutcomes:
         calibration = toy_calibration(FINGERPRINT, references, copies, parametric=parametric)
         present, first = (judge(matches, calibration, Circumstances(two_sided=two)) for two in (True, False))
         low = not copies or min(copies) <= matches
+        if not low and len(copies) < 19:
+            low = matches - max(references) >= min(copies) - matches
         assert (present.verdict == "surrogate") == (first.verdict == "surrogate" and low)
         if first.verdict != "surrogate":
             assert present.verdict == first.verdict

@@ -86,7 +86,7 @@ class TestLines:
                 "contract": model.contract.digest,
                 "allow_extrapolation": False,
                 "claimed_accuracy": 0.9,
-                "rule": 2,
+                "rule": 3,
             },
             "name": "x.onnx",
             "case": "17 O 4",

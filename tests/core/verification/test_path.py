@@ -73,7 +73,7 @@ class TestTheVerdict:
         assert verdict.decision.remedy.startswith("Ask everything at once")
 
     def test_above_the_references_and_below_every_copy(self) -> None:
-        verdict = judged(matching(FINGERPRINT, 60), toy_calibration(FINGERPRINT, REFERENCES, [98] * 9))
+        verdict = judged(matching(FINGERPRINT, 60), toy_calibration(FINGERPRINT, REFERENCES, [98] * 19))
         assert verdict.decision.verdict == "inconclusive"
         assert verdict.decision.reason.endswith("so that it fits neither kind")
 

@@ -95,7 +95,7 @@ class TestRecordsOfBefore:
     def test_they_are_not_of_the_present_rule(self, name: str) -> None:
         calibration, *_ = CASES[name]
         told = copy.deepcopy(EARLIER[name])
-        told["options"]["rule"] = 2
+        told["options"]["rule"] = RULE
         try:
             assert replay_verdict(told, paired(earlier_records.FINGERPRINT, calibration)).differences
         except VerdictError as error:

@@ -305,7 +305,9 @@ class TestWhatCannotBeDecided:
         assert verdict.sequential is not None
         assert (verdict.sequential.outcome, verdict.decision.verdict) == ("surrogate", "inconclusive")
         assert "fewer than any of the 9 known copies has" in verdict.decision.reason
-        assert verdict.decision.sides == Sides(references=39, as_high=0, surrogates=9, as_low=0, exact=False)
+        assert verdict.decision.sides == Sides(
+            references=39, as_high=0, surrogates=9, as_low=0, exact=False, neither=True
+        )
         assert verdict.decision.sides is not None
         assert "may score as low" in verdict.decision.sides.words
         high = judged(matching(FINGERPRINT, 97), calibration)
