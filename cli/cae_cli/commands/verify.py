@@ -121,8 +121,8 @@ def run(
 
     A calibrated fingerprint (cae calibrate) gives p-values at known error rates; without a calibration the threshold
     is the literature's 0.75, which carries no error rate. "independent" means that no evidence was found, not that
-    independence is proven. A suspect that scores above the independent models and below every known copy is
-    "inconclusive".
+    independence is proven. A suspect that scores above the independent models and is unlike every known copy, too,
+    is "inconclusive".
 
     All benign images of the fingerprint are asked, as far as --max-queries allows, and 50 with --sequential. With
     either of the two, each earlier verification that the ledger knows of doubles p. With --sequential and --beacon the
