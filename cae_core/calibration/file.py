@@ -203,8 +203,8 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
 def _check_controls(calibration: Calibration, fingerprint: Fingerprint) -> None:
     if not fingerprint.controls or calibration.score != Score.CAEACC or calibration.parametric:
         raise ValueError("sources are ranked by CAEAcc, and take control sources")
-    if calibration.exposure != ExposureRule.ONE_GROUP or calibration.unit != Unit.MODEL:
-        raise ValueError("where sources are ranked, references are one group")
+    if calibration.exposure.assumed is not None or calibration.unit != Unit.MODEL:
+        raise ValueError("where sources are ranked, references are taken as they are")
     if not calibration.chosen.all():
         raise ValueError("some examples are left out of the claimed source's only")
     if len(calibration.references) and CONTROL.name not in calibration.references.further:

@@ -12,7 +12,8 @@ class NullHypothesis(StrEnum):
 
     ``references``: among those of the calibration references, so that the suspect has to be like them. ``sources``:
     among its own matches with control sources, made as the claimed one is; the suspect may be anything. ``two-way``:
-    among all pairs of a reference, or the suspect, with a source; it takes both, and few of either.
+    among all pairs of a reference, or the suspect, with a source; it takes both, and few of either. ``both``: the
+    larger p of ``references`` and ``sources``, so that it holds where either does, and only takes accusations away.
 
     Each keeps its rate; the smallest of several does not.
     """
@@ -20,11 +21,17 @@ class NullHypothesis(StrEnum):
     REFERENCES = "references"
     SOURCES = "sources"
     TWO_WAY = "two-way"
+    BOTH = "both"
 
     @property
     def asks_controls(self) -> bool:
         """Whether a suspect is asked the control sources' examples."""
         return self != NullHypothesis.REFERENCES
+
+    @property
+    def for_any_suspect(self) -> bool:
+        """Whether it holds for a suspect of any kind, if the claimed source is one more of the sources."""
+        return self in (NullHypothesis.SOURCES, NullHypothesis.BOTH)
 
     @classmethod
     def named(cls, name: str) -> "NullHypothesis":

@@ -45,7 +45,7 @@ def plan_nulls(fpr: float, *, surrogates: int, examples: int, probes: int) -> li
 
     Example:
         >>> [(p.references, p.controls, p.models) for p in plan_nulls(0.05, surrogates=5, examples=50, probes=200)]
-        [(19, 0, 19), (0, 19, 114), (4, 3, 22)]
+        [(19, 0, 19), (0, 19, 114), (4, 3, 22), (19, 19, 133)]
 
     Raises:
         OptionError: the rate is not in (0, 1).
@@ -66,6 +66,7 @@ def plan_nulls(fpr: float, *, surrogates: int, examples: int, probes: int) -> li
         plan(NullHypothesis.REFERENCES, needed, 0),
         plan(NullHypothesis.SOURCES, 0, needed),
         min(two_way, key=lambda found: found.models),
+        plan(NullHypothesis.BOTH, needed, needed),
     ]
 
 

@@ -319,7 +319,7 @@ def _outcome(
             return "cannot judge", reason, doubt.judge_remedy
     if not significant:
         return "rejected", f"{found}; no derivation was found, which does not prove independence", ""
-    if sides is not None and sides.neither:
+    if sides is not None and sides.fits_neither:
         return "cannot judge", f"{found}, so that it fits neither kind", NEITHER_KIND
     if circumstances.shared_ancestor:
         reason = f"{found}{circumstances.ancestry}"

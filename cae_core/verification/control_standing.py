@@ -1,6 +1,7 @@
 """Where a suspect's match with the claimed source stands among its matches with control sources."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.fingerprint.answers import FirstAnswers
 from cae_core.fingerprint.kinds import CONTROL, EXAMPLE
+from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.source_ranks import (
     least_matches_by_sources,
     least_matches_two_way,
@@ -24,7 +26,8 @@ class ControlStanding:
     """A suspect's match rates with all sources, and the references'.
 
     Attributes:
-        null: the hypothesis that decides.
+        null: the hypothesis that decides; of `NullHypothesis.BOTH` this is the rank among sources, and the references'
+            is `Standing`'s.
         asked: how many examples of each source were asked.
         rates: float64 (m + 1,), the suspect's, with the claimed source first.
         references: float64 (r, m + 1), the references' over the same examples.
@@ -53,6 +56,16 @@ class ControlStanding:
         return source_rank_p_value(self.rates)
 
     @property
+    def references_as_high(self) -> int:
+        """How many references match the claimed source at least as often as the suspect."""
+        return int((self.references[:, 0] >= self.rates[0]).sum())
+
+    @property
+    def p_references(self) -> float | None:
+        """The rank among these references; None without any."""
+        return rank_p_value(self.references[:, 0], float(self.rates[0])) if len(self.references) else None
+
+    @property
     def pairs(self) -> int:
         """How many other pairs of a model and a source there are, (r + 1)(m + 1) - 1; 0 without references."""
         return self._table.size - 1 if len(self.references) else 0
@@ -69,16 +82,21 @@ class ControlStanding:
 
     @property
     def as_extreme(self) -> tuple[int, int]:
-        """By the hypothesis that decides: how many are at least as extreme, and of how many."""
+        """By the hypothesis that decides: how many sources or pairs are at least as extreme, and of how many."""
         if self.null == NullHypothesis.TWO_WAY:
             return self.pairs_as_high, self.pairs
         return self.matched_as_often, self.sources
 
     @property
     def p_value(self) -> float:
-        """By the hypothesis that decides."""
+        """By the hypothesis that decides, among sources or pairs."""
+        return float(self.exact_p_value)
+
+    @property
+    def exact_p_value(self) -> Fraction:
+        """The same without rounding."""
         as_extreme, of = self.as_extreme
-        return min(1.0, self.logs_tried * (1 + as_extreme) / (1 + of))
+        return min(Fraction(1), Fraction(self.logs_tried * (1 + as_extreme), 1 + of))
 
     def threshold(self, fpr: float) -> float | None:
         """Return the least match rate with the claimed source that gives p <= fpr beside the others; None: none."""
@@ -127,6 +145,8 @@ def control_standing(subject: CalibratedFingerprint, answers: FirstAnswers) -> C
         )
         for rows in groups
     ]
+    if calibration.null == NullHypothesis.BOTH:  # the rank among sources is the same beside each
+        return max(found, key=lambda standing: standing.p_references or 0.0)
     return max(found, key=lambda standing: standing.p_value)
 
 

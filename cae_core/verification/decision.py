@@ -11,13 +11,13 @@ from typing import Literal, TypeAlias
 
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
-from cae_core.calibration.standing import Standing
+from cae_core.calibration.standing import Standing, largest
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC
 from cae_core.statistics.unit import Unit
 from cae_core.verification.circumstances import Circumstances
-from cae_core.verification.evidence import Evidence, Null, Origin
+from cae_core.verification.evidence import Evidence, Null, Origin, Rank
 from cae_core.verification.examination import Examination, Sides
 
 __all__ = ["ASK_ALL", "LITERATURE_THRESHOLD", "NEITHER_KIND", "Decision", "Outcome", "decide", "limited", "reached_by"]
@@ -86,16 +86,14 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
     calibration, standing, sides = examination.subject.calibration, examination.standing, examination.sides
     if calibration is None or standing is None or sides is None:
         return _by_the_literature(examination)
-    asked, circumstances, controls = len(examination.matches), examination.circumstances, examination.controls
-    told, factor = sides if circumstances.two_sided else None, examination.options.factor
+    asked, circumstances = len(examination.matches), examination.circumstances
+    told = sides if circumstances.two_sided else None
     outcome, reason, remedy = limited(*_by_rank(calibration, standing, asked, told, evidence), circumstances)
     return Decision(
         verdict=outcome,
         reason=reason,
         remedy=remedy,
-        threshold=standing.threshold(asked, rate=calibration.fpr / factor, parametric=calibration.parametric)
-        if controls is None
-        else controls.threshold(calibration.fpr / factor),
+        threshold=_threshold(examination, calibration, standing),
         origin=evidence["independent"].origin,
         score=standing.score,
         value=standing.value,
@@ -104,6 +102,17 @@ def decide(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decis
         extrapolated=circumstances.extrapolation is not None,
         sides=told,
     )
+
+
+def _threshold(examination: Examination, calibration: Calibration, standing: Standing) -> float | None:
+    """Return the least value that accuses, see `Decision.threshold`; of two ranks the larger of theirs."""
+    controls, rate = examination.controls, calibration.fpr / examination.options.factor
+    among_sources = None if controls is None else controls.threshold(rate)
+    if controls is not None and controls.null != NullHypothesis.BOTH:
+        return among_sources
+    asked = len(examination.matches)
+    among_references = standing.threshold(asked, rate=rate, parametric=calibration.parametric)
+    return among_references if controls is None else largest((among_references, among_sources))
 
 
 def limited(outcome: Outcome, reason: str, remedy: str, circumstances: Circumstances) -> tuple[Outcome, str, str]:
@@ -149,8 +158,7 @@ def _by_rank(
     """Return outcome, reason and remedy by the ranks; ``sides`` is None where copies cannot keep from accusing."""
     independent, surrogate = evidence["independent"], evidence["surrogate"]
     name, p, p_surrogate = standing.score.words, independent.p_value, surrogate.p_value
-    # among sources any suspect is at home: there is no third kind, which the references lack
-    if p <= calibration.fpr and sides is not None and sides.neither and sides.null != NullHypothesis.SOURCES:
+    if p <= calibration.fpr and sides is not None and sides.fits_neither:
         reason = (
             f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} (p = {p:.4f} and {p_surrogate:.4f})"
         )
@@ -169,27 +177,41 @@ def _high(name: str, standing: Standing, evidence: Evidence) -> str:
             f"{name} {standing.value:.2f} is higher than a beta-binomial model of the references allows "
             f"(p = {evidence.p_value:.4f})"
         )
-    models = f"{reached_by(evidence)}{standing.among}{standing.counted_as}"
+    models = f"{reached_by(evidence, standing.among)}{standing.counted_as}"
     return f"{name} {standing.value:.2f} is {models} ({_p_in_words(evidence)})"
 
 
 def _p_in_words(evidence: Evidence) -> str:
-    average = "; the rate averages over sources" if evidence.null.asks_controls else ""
+    average = "; the rate averages over sources" if any(rank.null.asks_controls for rank in evidence.ranks) else ""
     if evidence.p_value == evidence.p_once:
         return f"p = {evidence.p_value:.4f}{average}"
     return f"p = {evidence.p_value:.4f}, multiplied from {evidence.p_once:.4f} for earlier verifications{average}"
 
 
-def reached_by(evidence: Evidence) -> str:
-    """Return in words how many independent models score as high, or how many sources are matched as often."""
-    if evidence.null == NullHypothesis.SOURCES:
-        return f"reached with {evidence.as_extreme} of {evidence.models} control sources"
-    if evidence.null == NullHypothesis.TWO_WAY:
-        return (
-            "reached, after what model and source have in common with all, by "
-            f"{evidence.as_extreme} of {evidence.models} other pairs of a model and a source"
-        )
-    return f"reached by {evidence.as_extreme} of {evidence.models} independent models"
+def reached_by(evidence: Evidence, among: str = "") -> str:
+    """Return in words how many independent models score as high, or how many sources are matched as often.
+
+    Where both count, the one whose larger p decides is told first.
+
+    Args:
+        evidence: against "independent".
+        among: which references these are, see `Standing.among`.
+    """
+    first = f"reached{_reached(evidence.ranks[0], among)}"
+    if evidence.beside is None:
+        return first
+    equal = evidence.ranks[0].p_value == evidence.beside.p_value
+    return f"{first}{'' if equal else ', the larger p,'} and{_reached(evidence.beside, among)}"
+
+
+def _reached(rank: Rank, among: str) -> str:
+    found = f"{rank.as_extreme} of {rank.models}"
+    if rank.null == NullHypothesis.SOURCES:
+        return f" with {found} control sources"
+    if rank.null == NullHypothesis.TWO_WAY:
+        pairs = f"{found} other pairs of a model and a source"
+        return f", after what model and source have in common with all, by {pairs}{among}"
+    return f" by {found} independent models{among}"
 
 
 def _low(standing: Standing, evidence: Evidence, other_side: str) -> str:
@@ -234,11 +256,15 @@ _RANKED_AMONG = {
 }
 
 
-def _ranked_among(calibration: Calibration, standing: Standing, evidence: Evidence) -> tuple[str, int]:
+def _ranked_among(standing: Standing, evidence: Evidence) -> list[tuple[str, int]]:
     """Return among what the suspect is ranked, in words, and how many of that there are."""
     if standing.high.unit == Unit.MODEL:
-        return _RANKED_AMONG[calibration.null] + standing.among, evidence.models
-    return f"{standing.high.unit.plural} of references{standing.among}", standing.high.draws
+        return [(_RANKED_AMONG[rank.null] + _of_references(rank, standing), rank.models) for rank in evidence.ranks]
+    return [(f"{standing.high.unit.plural} of references{standing.among}", standing.high.draws)]
+
+
+def _of_references(rank: Rank, standing: Standing) -> str:
+    return "" if rank.null == NullHypothesis.SOURCES else standing.among
 
 
 def _between(
@@ -247,10 +273,8 @@ def _between(
     p = evidence["independent"].p_value, evidence["surrogate"].p_value
     lacking: list[str] = []
     needed: list[str] = []
-    for relation, models, rate in (
-        (*_ranked_among(calibration, standing, evidence["independent"]), calibration.fpr),
-        ("surrogates", len(standing.low), calibration.fnr),
-    ):
+    ranked = [(*rank, calibration.fpr) for rank in _ranked_among(standing, evidence["independent"])]
+    for relation, models, rate in (*ranked, ("surrogates", len(standing.low), calibration.fnr)):
         least = LEAST_PARAMETRIC if calibration.parametric else models_needed(rate)
         if models < least:
             lacking.append(f"{models} {relation} cannot support a rate of {rate:.3g}")

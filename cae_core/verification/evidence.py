@@ -5,15 +5,16 @@ A further null hypothesis that only informs is a finding (`cae_core.verification
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.standing import Ranking, Standing
 from cae_core.statistics.thresholds import LEAST_PARAMETRIC, as_counts
-from cae_core.verification.examination import Examination
+from cae_core.verification.examination import Examination, Sides
 
-__all__ = ["Evidence", "Null", "Origin", "evidence_of"]
+__all__ = ["Evidence", "Null", "Origin", "Rank", "evidence_of"]
 
 Null: TypeAlias = Literal["independent", "surrogate"]
 Origin: TypeAlias = Literal["rank", "path", "parametric", "literature"]
@@ -31,6 +32,7 @@ class Evidence:
         p_once: the same had it been verified once.
         origin: by ``rank``, by that of the ``path``, or by a ``parametric`` model, which gives no bound.
         null: among what the suspect is ranked; where among sources, ``models`` counts these, or pairs with them.
+        beside: the other one of two ranks of which the larger p counts; None where one alone counts.
     """
 
     models: int
@@ -39,6 +41,27 @@ class Evidence:
     p_once: float
     origin: Origin
     null: NullHypothesis = NullHypothesis.REFERENCES
+    beside: "Rank | None" = None
+
+    @property
+    def ranks(self) -> tuple["Rank", ...]:
+        """All that count, the one that decides first."""
+        own = Rank(null=self.null, as_extreme=self.as_extreme, models=self.models)
+        return (own,) if self.beside is None else (own, self.beside)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """How many are as extreme, and of how many: independent models, sources, or pairs, as ``null`` says."""
+
+    null: NullHypothesis
+    as_extreme: int
+    models: int
+
+    @property
+    def p_value(self) -> Fraction:
+        """By this rank alone."""
+        return Fraction(1 + self.as_extreme, 1 + self.models)
 
 
 def evidence_of(examination: Examination) -> dict[Null, Evidence]:
@@ -48,15 +71,16 @@ def evidence_of(examination: Examination) -> dict[Null, Evidence]:
         return {}
     (independent, independent_once), (surrogate, surrogate_once) = _p_values(examination, calibration, standing)
     origin: Origin = "path" if examination.path is not None else "parametric" if calibration.parametric else "rank"
-    as_high, references = sides.controls if sides.null.asks_controls else (sides.as_high, sides.references)
+    rank, *others = _ranks(sides)
     return {
         "independent": Evidence(
-            models=references,
-            as_extreme=as_high,
+            models=rank.models,
+            as_extreme=rank.as_extreme,
             p_value=independent,
             p_once=independent_once,
             origin=origin,
-            null=sides.null,
+            null=rank.null,
+            beside=others[0] if others else None,
         ),
         "surrogate": Evidence(
             models=sides.surrogates,
@@ -68,6 +92,18 @@ def evidence_of(examination: Examination) -> dict[Null, Evidence]:
     }
 
 
+def _ranks(sides: Sides) -> list[Rank]:
+    """Return the ranks that count, the one with the largest p first."""
+    as_extreme, of = sides.controls
+    references = Rank(null=NullHypothesis.REFERENCES, as_extreme=sides.as_high, models=sides.references)
+    if sides.null == NullHypothesis.REFERENCES:
+        return [references]
+    if sides.null != NullHypothesis.BOTH:
+        return [Rank(null=sides.null, as_extreme=as_extreme, models=of)]
+    sources = Rank(null=NullHypothesis.SOURCES, as_extreme=as_extreme, models=of)
+    return sorted([references, sources], key=lambda rank: rank.p_value, reverse=True)
+
+
 def _p_values(examination: Examination, calibration: Calibration, standing: Standing) -> list[tuple[float, float]]:
     """Return p of either kind, multiplied and as of a single verification."""
     factor = examination.options.factor
@@ -76,8 +112,8 @@ def _p_values(examination: Examination, calibration: Calibration, standing: Stan
         return [(_at_the_stop(rate, log_e, factor), _at_the_stop(rate, log_e)) for rate, log_e in sides]
     if examination.path is not None:
         once = examination.path.high.p_value, examination.path.low.p_value
-    elif examination.controls is not None:
-        once = examination.controls.p_value, standing.p_value_surrogate
+    elif examination.controls is not None and examination.exact_p_value is not None:
+        once = float(examination.exact_p_value), standing.p_value_surrogate
     elif calibration.parametric:
         once = _parametric(standing, len(examination.matches))
     else:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -39,7 +40,8 @@ class Sides:
         neither: whether it is unlike all known copies, see `Ranking.unlike_all`, so that a suspect which stands out
             from the references as well fits neither kind.
         null: the hypothesis that decides.
-        controls: where it ranks sources: how many pairs, or control sources, are as extreme, and of how many.
+        controls: where it ranks sources: how many pairs, or control sources, are as extreme, and of how many; beside
+            the references where both count.
     """
 
     references: int
@@ -52,14 +54,23 @@ class Sides:
     controls: tuple[int, int] = (0, 0)
 
     @property
+    def fits_neither(self) -> bool:
+        """Whether a suspect that stands out is of neither kind; among sources any suspect is at home."""
+        return self.neither and not self.null.for_any_suspect
+
+    @property
     def high(self) -> str:
         """The independent side in words."""
         as_extreme, of = self.controls
+        sources = f"{as_extreme} of {of} control sources {'is' if as_extreme == 1 else 'are'} matched as often"
         if self.null == NullHypothesis.SOURCES:
-            return f"{as_extreme} of {of} control sources {'is' if as_extreme == 1 else 'are'} matched as often"
+            return sources
         if self.null == NullHypothesis.TWO_WAY:
             return f"{as_extreme} of {of} other pairs of a model and a source {self._stand(as_extreme)} as high"
-        return f"{self.as_high} of {self.references} independent models {self._score(self.as_high)} as high"
+        found = f"{self.as_high} of {self.references} independent models {self._score(self.as_high)} as high"
+        if self.null == NullHypothesis.BOTH:
+            return f"{found}, {sources}"
+        return found
 
     @property
     def low(self) -> str:
@@ -145,6 +156,18 @@ class Examination:
     def stopped(self) -> SequentialEvidence | PathEvidence | None:
         """What a mode that asks one by one has seen; None where all was asked at once."""
         return self.sequential or self.path
+
+    @property
+    def exact_p_value(self) -> Fraction | None:
+        """How likely an independent model is accused as strongly by rank, all asked at once; None where uncalibrated.
+
+        By the hypothesis that decides, and without rounding: multiplied, 1/60 is to stay what it is.
+        """
+        if self.standing is None or self.controls is None:
+            return None if self.standing is None else self.standing.high.exact_p_value
+        if self.controls.null == NullHypothesis.BOTH:
+            return max(self.standing.high.exact_p_value, self.controls.exact_p_value)
+        return self.controls.exact_p_value
 
     @property
     def benign_accuracy(self) -> float:

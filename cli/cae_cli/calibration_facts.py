@@ -61,6 +61,8 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
         "sources": f"by rank among {described.get('controls')} control sources, by the suspect's own matches",
         "two-way": f"by rank among the references' and the suspect's matches with {described.get('controls')} control "
         "sources and the claimed one",
+        "both": "by rank among the references, and by rank among "
+        f"{described.get('controls')} control sources; the larger p counts",
     }
     return {
         "examples asked": f"{described['examples_chosen']} of {examples}",

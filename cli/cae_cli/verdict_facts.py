@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.fingerprint.kinds import KINDS
 from cae_core.foreign_text import LONGEST_LINE, visible
 from cae_core.statistics.score import Score
@@ -121,8 +122,12 @@ def _side(sides: Sides | None, side: Literal["high", "low"]) -> str:
 
 
 def _source(verdict: Verdict) -> str:
+    controls = verdict.examination.controls
+    among = "the references" if controls is None else "sources"
+    if controls is not None and controls.null == NullHypothesis.BOTH:
+        among = "the references, and among sources: the larger"
     return {
-        "rank": f"by rank among {'the references' if verdict.examination.controls is None else 'sources'}",
+        "rank": f"by rank among {among}",
         "path": "of the lower limit of the match rate along the path, by rank among the references' paths",
         "parametric": "parametric: model-based, no bound",
         "literature": "literature; no error rate stands behind it",

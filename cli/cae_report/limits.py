@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.verification.options import EARLIER_RULES
 from cae_report.dossier import Dossier
 from cae_report.sources import limit_of_sources
@@ -41,7 +40,7 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
             "The verdict is uncalibrated. Its threshold comes from the literature and was not measured on models of "
             "this task; how often it accuses an innocent model, or misses a copy, is unknown.",
         )
-    elif controls is None or controls.null != NullHypothesis.SOURCES:
+    elif controls is None or not controls.null.for_any_suspect:
         kinds = ", ".join(calibration.references.kinds())
         yield Limit(
             "Anything of models unlike the references",

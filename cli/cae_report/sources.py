@@ -15,11 +15,15 @@ SOURCES_THRESHOLD = (
 def rank_in_words(controls: ControlStanding, fpr: float) -> str:
     """Return why the suspect is accused, in a clause for people who do not know the method."""
     as_extreme, of = controls.as_extreme
-    if controls.null == NullHypothesis.SOURCES:
+    if controls.null.for_any_suspect:
         found = (
             f"it does so as often with {as_extreme} of {counted(of, 'other source')} that were trained like this one"
         )
         kind = "independent models, of whatever kind,"
+        if controls.null == NullHypothesis.BOTH:
+            models = counted(len(controls.references), "independently trained model")
+            found += f", and {controls.references_as_high} of {models} as often with this one"
+            kind = "independent models, like these or not,"
     else:
         found = (
             f"after what models and sources have in common {as_extreme} of {of} other pairs of an independently "
@@ -38,6 +42,8 @@ def ranked_among(dossier: Dossier) -> str:
     if controls.null == NullHypothesis.SOURCES:
         return control_sources
     models = counted(len(controls.references), "reference")
+    if controls.null == NullHypothesis.BOTH:
+        return f"{models}, and by rank among {control_sources}, whichever p is larger"
     return f"pairs of {models} or the suspect with {control_sources} or the claimed one"
 
 
@@ -60,4 +66,10 @@ def limit_of_sources(controls: ControlStanding, fpr: float) -> tuple[str, str]:
         f"claimed one and {counted(controls.sources, 'control')} are draws. For this very source it may be higher. "
         "That the controls were made by its recipe, on the same data and with as many surrogates, is the owner's word."
     )
+    if controls.null == NullHypothesis.BOTH:
+        text += (
+            f" It holds as well, whatever the controls are, for a suspect that is one more model like the "
+            f"{counted(len(controls.references), 'reference')}. Where neither is so, it says nothing."
+        )
+        return "Anything of a suspect unlike the references and a source unlike its controls", text
     return "Anything of a source unlike its controls", text

@@ -147,6 +147,7 @@ class TestPlan:
                 {"null": "references", "references": 99, "controls": 0, "models": 99, "queries": 315},
                 {"null": "sources", "references": 0, "controls": 99, "models": 594, "queries": 10710},
                 {"null": "two-way", "references": 24, "controls": 3, "models": 42, "queries": 630},
+                {"null": "both", "references": 99, "controls": 99, "models": 693, "queries": 10710},
             ],
         }
         text = run_cae("calibrate", "--plan", *folders(calibration_pool), "--fpr", "0.01").out

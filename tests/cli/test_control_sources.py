@@ -13,7 +13,7 @@ from cae_core.generation.white_boxes import WhiteBoxes
 from cae_core.opening.opened import open_model
 from cae_core.pool.roles import GenerationMembers
 from cae_core.workflows import controls_of
-from tests.cli.conftest import Pool, Run, fit_quickly, member_table, run_quietly, write_onnx
+from tests.cli.conftest import CalibrationPool, Pool, Run, fit_quickly, member_table, run_quietly, write_onnx
 from tests.cli.test_bad_input import assert_one_sentence
 
 
@@ -75,6 +75,31 @@ def test_a_copy_is_accused_and_another_model_is_not(ranked: Path, pool: Pool, tm
         assert ("with 0 of 3 other sources" in text) == accused
         again = run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", ranked)
         assert again.code == 0, again.err
+
+
+def test_the_larger_of_both_ranks_is_declared_and_told(
+    ranked: Path, pool: Pool, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
+) -> None:
+    path = tmp_path / "both.safetensors"
+    references = ("--references", calibration_pool.folder("calibrate", "reference"))
+    told = run_cae("calibrate", "-f", ranked, *references, "--null", "both", "--fpr", "0.3", "-o", path)
+    assert told.code == 0, told.err
+    assert "by rank among 3 control sources; the larger p counts" in " ".join(told.out.split())
+    arguments = ("-s", pool.copy, "-f", path, "--trusted", "--nonce", "00" * 16, "--ledger", tmp_path / "ledger")
+    verdict = run_cae("verify", *arguments, "--allow-extrapolation", "--json")
+    found = verdict.json()
+    ranks = found["findings"]["controls"]
+    assert found["p_value"] == max(ranks["p_sources"], ranks["p_references"])
+    assert (found["verdict"], ranks["null"]) == ("surrogate", "both"), found["reason"]
+    (tmp_path / "verdict.json").write_text(verdict.out)
+    page = run_cae("report", "--verdict", tmp_path / "verdict.json", "-f", path, "-o", tmp_path / "page.html")
+    assert page.code == 0, page.err
+    text = " ".join((tmp_path / "page.html").read_text().split())
+    assert "Anything of a suspect unlike the references and a source unlike its controls" in text
+    assert "independent models, like these or not, are wrongly accused" in text
+    assert "whichever p is larger" in text
+    assert "Anything of models unlike the references" not in text
+    assert run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", path).code == 0
 
 
 def test_an_interrupted_run_keeps_the_controls_that_are_done(

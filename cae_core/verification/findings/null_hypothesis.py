@@ -50,14 +50,14 @@ def _groups(calibration: Calibration) -> list[dict[str, Any]]:
 
 
 def _in_words(calibration: Calibration, groups: list[dict[str, Any]], sources: int) -> str:
+    alike = f"the claimed source as one more of {sources + 1} sources that are made alike, for a suspect of any kind"
     if calibration.null == NullHypothesis.SOURCES:
-        return (
-            f"the claimed source as one more of {sources + 1} sources that are made alike, for a suspect of any kind; "
-            "an average over sources"
-        )
+        return f"{alike}; an average over sources"
     models = " or of ".join(_group(group) for group in groups)
     unit = "" if calibration.unit == Unit.MODEL else f" and of one more {_UNITS[calibration.unit]}"
     told = f"an independent suspect that is one more of {models}{unit}; an average over suspects and calibrations"
+    if calibration.null == NullHypothesis.BOTH:
+        return f"{told}; or {alike}; the larger of the two"
     return f"{told}, and over {sources + 1} sources" if sources else told
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from cae_core.calibration.null_hypothesis import NullHypothesis
-from cae_core.statistics.ranks import rank_p_value
 from cae_core.verification.control_standing import ControlStanding
 from cae_core.verification.examination import Examination
 from cae_core.verification.findings.finding import Finding, Line
@@ -16,7 +15,6 @@ def source_ranks(examination: Examination) -> Finding:
     controls = examination.controls
     if controls is None:
         return Finding(key="controls", value=None)
-    p_references = _p_references(controls)
     value = {
         "null": controls.null.value,
         "sources": controls.sources,
@@ -24,20 +22,13 @@ def source_ranks(examination: Examination) -> Finding:
         "as_often": controls.matched_as_often,
         "p_sources": controls.p_sources,
         "p_two_way": controls.p_two_way,
-        "p_references": p_references,
+        "p_references": controls.p_references,
         **({"logs_tried": controls.logs_tried} if controls.logs_tried > 1 else {}),
     }
-    return Finding(key="controls", value=value, lines=tuple(_lines(controls, p_references)), section="scores")
+    return Finding(key="controls", value=value, lines=tuple(_lines(controls)), section="scores")
 
 
-def _p_references(controls: ControlStanding) -> float | None:
-    """Return the rank among the references; None without any."""
-    if not len(controls.references):
-        return None
-    return rank_p_value(controls.references[:, 0], float(controls.rates[0]))
-
-
-def _lines(controls: ControlStanding, p_references: float | None) -> Iterator[Line]:
+def _lines(controls: ControlStanding) -> Iterator[Line]:
     others = controls.rates[1:]
     yield _line(
         controls,
@@ -49,15 +40,13 @@ def _lines(controls: ControlStanding, p_references: float | None) -> Iterator[Li
     if controls.p_two_way is not None:
         pairs = f"{controls.pairs_as_high} of {controls.pairs} other pairs of a model and a source as high"
         yield _line(controls, NullHypothesis.TWO_WAY, pairs, controls.p_two_way)
-    if p_references is not None:
-        as_high = int((controls.references[:, 0] >= controls.rates[0]).sum())
-        ranked = f"{as_high} of {len(controls.references)} references as high"
-        yield _line(controls, NullHypothesis.REFERENCES, ranked, p_references)
+    if controls.p_references is not None:
+        ranked = f"{controls.references_as_high} of {len(controls.references)} references as high"
+        yield _line(controls, NullHypothesis.REFERENCES, ranked, controls.p_references)
 
 
 def _line(controls: ControlStanding, null: NullHypothesis, found: str, p: float) -> Line:
-    decides = null == controls.null
-    note = "this decides; the rate is an average over sources" if decides else "for information; it decides nothing"
+    note = _note(controls, null, p)
     return Line(
         label=f"by {null.value}",
         text=f"{found}, p = {p:.4g}  ({note})",
@@ -65,3 +54,14 @@ def _line(controls: ControlStanding, null: NullHypothesis, found: str, p: float)
         shown=f"{found}, p-value {p:.3g}",
         note=note,
     )
+
+
+def _note(controls: ControlStanding, null: NullHypothesis, p: float) -> str:
+    if null == controls.null:
+        return "this decides; the rate is an average over sources"
+    if controls.null != NullHypothesis.BOTH or null == NullHypothesis.TWO_WAY:
+        return "for information; it decides nothing"
+    if controls.p_sources == controls.p_references:
+        return "this and the other rank are equal; they decide"
+    larger = p == max(controls.p_sources, controls.p_references or 0.0)
+    return "this decides, as the larger of two ranks" if larger else "the smaller of two ranks; the larger decides"

@@ -44,7 +44,7 @@ def run(
         ),
     ] = None,
     null: Annotated[
-        str, typer.Option(help="What an accusation rejects: references, sources or two-way (docs/verdicts.md).")
+        str, typer.Option(help="What an accusation rejects: references, sources, two-way or both (docs/verdicts.md).")
     ] = "references",
     exposure: Annotated[
         str,

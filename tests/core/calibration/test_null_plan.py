@@ -13,9 +13,11 @@ from cae_core.errors import OptionError
 @pytest.mark.parametrize("surrogates", [1, 5, 12])
 def test_nothing_smaller_supports_the_rate(fpr: float, surrogates: int) -> None:
     rate = Fraction(str(fpr))
-    references, sources, two_way = plan_nulls(fpr, surrogates=surrogates, examples=10, probes=50)
+    references, sources, two_way, both = plan_nulls(fpr, surrogates=surrogates, examples=10, probes=50)
     assert references.references == next(r for r in range(1000) if Fraction(1, r + 1) <= rate)
     assert sources.controls == references.references
+    assert (both.references, both.controls) == (references.references, sources.controls)
+    assert both.models == references.models + sources.models
     tried = [
         (r + m * (1 + surrogates), r, m)
         for r in range(1, 200)
@@ -29,6 +31,6 @@ def test_nothing_smaller_supports_the_rate(fpr: float, surrogates: int) -> None:
 def test_queries_count_every_source_the_benign_images_and_the_repeats() -> None:
     plans = plan_nulls(0.05, surrogates=5, examples=10, probes=50)
     assert [plan.null for plan in plans] == list(NullHypothesis)
-    assert [plan.queries for plan in plans] == [63, 263, 95]  # 60, 250 and 90, and one in twenty again
+    assert [plan.queries for plan in plans] == [63, 263, 95, 263]  # 60, 250 and 90, and one in twenty again
     with pytest.raises(OptionError):
         plan_nulls(0, surrogates=5, examples=10, probes=50)

@@ -3,25 +3,31 @@
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cae_cli.verdict_facts import verdict_facts
+from cae_core.calibration.calibrated import load_calibrated
+from cae_core.calibration.file import save_calibration
 from cae_core.calibration.null_hypothesis import NullHypothesis
-from cae_core.errors import OptionError, PoolError
+from cae_core.errors import FingerprintError, OptionError, PoolError
 from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import CONTROL, EXAMPLE
 from cae_core.statistics.exposure import Exposure, ExposureRule
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.replay import replay_verdict
-from cae_core.verification.verdict import Suspect
+from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import order_matters, plan_verification, verify
 from tests.core.sources import answering, calibrated_by, toy_sources
 from tests.core.suspects import NONCE, ask
 from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
 SOURCES, TWO_WAY, REFERENCES = NullHypothesis.SOURCES, NullHypothesis.TWO_WAY, NullHypothesis.REFERENCES
+BOTH = NullHypothesis.BOTH
 NINETEEN = toy_sources(19)
 FOUR = toy_sources(4)
 NONE = np.zeros((0, 20))
@@ -129,6 +135,123 @@ class TestTwoWay:
         assert verdict.decision.p_value == pytest.approx(by_group[1])
 
 
+class TestBoth:
+    """The larger of the rank among references and the rank among sources."""
+
+    @staticmethod
+    def verdict(counts: list[int], references: list[int], **changes: Any) -> Verdict:  # noqa: ANN401
+        """Return the verdict on a suspect beside references that match the claimed source so often, and no control."""
+        rates = np.zeros((len(references), 20))
+        rates[:, 0] = np.array(references) / 20
+        calibration = calibrated_by(NINETEEN, BOTH, rates, **changes)
+        return ask(answering(NINETEEN, counts), NINETEEN, calibration=calibration)
+
+    @pytest.mark.parametrize(
+        ("controls_as_often", "references_as_high", "told"),
+        [
+            (0, 0, "reached by 0 of 19 independent models and with 0 of 19 control sources (p = 0.0500"),
+            (3, 0, "reached with 3 of 19 control sources, the larger p, and by 0 of 19 independent models"),
+            (0, 2, "reached by 2 of 19 independent models, the larger p, and with 0 of 19 control sources"),
+            (1, 2, "reached by 2 of 19 independent models, the larger p, and with 1 of 19 control sources"),
+        ],
+    )
+    def test_the_larger_p_decides_and_is_named(
+        self, controls_as_often: int, references_as_high: int, told: str
+    ) -> None:
+        counts = [9, *[9] * controls_as_often, *[8] * (19 - controls_as_often)]
+        references = [9] * references_as_high + [8] * (19 - references_as_high)
+        by_hand = max(1 + controls_as_often, 1 + references_as_high) / 20
+        decision = self.verdict(counts, references, fpr=0.2).decision
+        assert decision.verdict == "surrogate"
+        assert decision.p_value == pytest.approx(by_hand)
+        assert told in decision.reason
+        assert "averages over sources" in decision.reason
+        assert (self.verdict(counts, references).decision.verdict == "surrogate") == (by_hand <= 0.05)
+
+    def test_the_threshold_is_the_larger_one_and_none_where_one_is_none(self) -> None:
+        assert self.verdict([9, *[8] * 19], [4] * 19).decision.threshold == pytest.approx(9 / 20)
+        assert self.verdict([9, *[4] * 19], [8] * 19).decision.threshold == pytest.approx(9 / 20)
+        assert self.verdict([9, *[8] * 19], [20] * 19).decision.threshold is None
+        assert self.verdict([9, *[20] * 19], [8] * 19).decision.threshold is None
+
+    def test_too_few_of_either_are_told_of(self) -> None:
+        few = self.verdict([20, *[0] * 19], [0] * 6).decision
+        assert "6 references cannot support a rate of 0.05" in few.reason
+        assert "control sources cannot" not in few.reason
+        rates = np.zeros((19, 5))
+        few = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibrated_by(FOUR, BOTH, rates)).decision
+        assert "4 control sources cannot support a rate of 0.05" in few.reason
+        assert "at least 19 control sources" in few.remedy
+
+    def test_no_kind_is_missing_among_sources_but_an_accuracy_is_among_references(self) -> None:
+        """It lies below every known copy and above every reference; and then it is right about nothing they are."""
+        counts = [9, *[8] * 19]
+        assert self.verdict(counts, [4] * 19, surrogates=[18] * 19).decision.verdict == "surrogate"
+        rates = np.zeros((19, 20))
+        calibration = calibrated_by(NINETEEN, BOTH, rates)
+        wrong = np.zeros_like(calibration.references.right)
+        references = dataclasses.replace(calibration.references, right=wrong)
+        calibration = dataclasses.replace(calibration, references=references)
+        decision = ask(answering(NINETEEN, counts), NINETEEN, calibration=calibration).decision
+        assert (decision.verdict, decision.extrapolated) == ("inconclusive", True)
+
+    def test_of_references_of_several_exposures_the_largest_p_counts(self) -> None:
+        rates = np.zeros((38, 20))
+        rates[19:, 0] = 0.4
+        calibration = calibrated_by(NINETEEN, BOTH, rates, exposure=ExposureRule.LARGEST)
+        models = [
+            dataclasses.replace(model, exposure=Exposure.ALL if row < 19 else Exposure.NONE)
+            for row, model in enumerate(calibration.references.models)
+        ]
+        calibration = dataclasses.replace(
+            calibration, references=dataclasses.replace(calibration.references, models=tuple(models))
+        )
+        verdict = ask(answering(NINETEEN, [8, *[7] * 19]), NINETEEN, calibration=calibration)
+        assert verdict.decision.p_value == 1.0
+        assert as_json(verdict)["findings"]["controls"]["p_references"] == 1.0
+        verdict = ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration)
+        assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 20)
+
+    @pytest.mark.parametrize("null", [TWO_WAY, BOTH])
+    def test_a_file_keeps_them_with_references_of_several_exposures(self, null: NullHypothesis, tmp_path: Path) -> None:
+        calibration = calibrated_by(FOUR, null, np.zeros((4, 5)), exposure=ExposureRule.LARGEST)
+        save_calibration(calibration, FOUR, tmp_path / "f.safetensors")
+        kept = load_calibrated(tmp_path / "f.safetensors").calibrated
+        assert (kept.null, kept.exposure) == (null, ExposureRule.LARGEST)
+        assumed = dataclasses.replace(calibration, exposure=ExposureRule.PARTLY)
+        save_calibration(assumed, FOUR, tmp_path / "f.safetensors")
+        with pytest.raises(FingerprintError, match="references are taken as they are"):
+            load_calibrated(tmp_path / "f.safetensors")
+
+    def test_it_is_told_which_rank_decides(self) -> None:
+        for references, found in (([8] * 19, "equal"), ([9] * 19, "this decides, as the larger of two ranks")):
+            facts = {fact.name: fact.value for fact in verdict_facts(self.verdict([9, *[8] * 19], references))}
+            assert found in facts["by references"]
+        assert "the smaller of two ranks" in facts["by sources"]
+        assert "decides nothing" in facts["by two-way"]
+        assert "the larger of the two" in facts["p is of"]
+        assert "the references, and among sources: the larger" in facts["threshold"]
+
+    @pytest.mark.parametrize("rates", [range(20), [3, 3, 4, 4, 4, 5, 9, *range(6, 19)]])
+    def test_it_keeps_its_rate_where_either_hypothesis_holds(self, rates: Iterable[int]) -> None:
+        """By enumeration of which one of those alike is the suspect, or the claimed source.
+
+        The other hypothesis is as wrong as can be: the controls are never matched, or no reference matches the source.
+        """
+        values = list(rates)
+        like = [self.verdict([values[i], *[0] * 19], values[:i] + values[i + 1 :]) for i in range(20)]
+        odd = [self.verdict([values[i], *values[:i], *values[i + 1 :]], [0] * 19) for i in range(20)]
+        for verdicts in (like, odd):
+            found = sorted(verdict.decision.p_value or 0.0 for verdict in verdicts)
+            assert all(p >= place / 20 - 1e-12 for place, p in enumerate(found, start=1))
+
+    def test_a_thief_is_found_by_both(self) -> None:
+        random = np.random.default_rng(11)
+        for _ in range(10):
+            verdict = self.verdict([16, *random.integers(8, 15, 19).tolist()], random.integers(0, 9, 19).tolist())
+            assert verdict.decision.verdict == "surrogate"
+
+
 class TestWhatIsAsked:
     def test_as_many_of_each_source_whatever_the_budget(self) -> None:
         calibration = calibrated_by(FOUR, SOURCES, np.zeros((0, 5)))
@@ -212,7 +335,7 @@ class TestWhatIsTold:
         verdict = ask(answering(plain, [12]), plain, calibration=toy_calibration(plain, range(10)))
         assert "controls" not in json.dumps(as_json(verdict))
 
-    @pytest.mark.parametrize("null", [SOURCES, TWO_WAY])
+    @pytest.mark.parametrize("null", [SOURCES, TWO_WAY, BOTH])
     def test_a_record_is_derived_again(self, null: NullHypothesis) -> None:
         calibration = calibrated_by(FOUR, null, TestTwoWay.rates)
         verdict = ask(answering(FOUR, [12, 3, 4, 5, 6]), FOUR, calibration=calibration)
