@@ -7,10 +7,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cae_backends.torch.network import FORWARD_ERRORS
 
-__all__ = ["simplify"]
+__all__ = ["BATCH_NORMS", "simplify"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def simplify(module: nn.Module) -> nn.Module:
@@ -38,7 +38,7 @@ def _fold_batch_norms(graph: fx.GraphModule) -> None:
         if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
             continue
         convolution, norm = graph.get_submodule(str(before.target)), graph.get_submodule(str(node.target))
-        if not isinstance(convolution, _CONVOLUTIONS) or not isinstance(norm, _BATCH_NORMS):
+        if not isinstance(convolution, _CONVOLUTIONS) or not isinstance(norm, BATCH_NORMS):
             continue
         # A convolution whose output, or whose weights, also serve elsewhere must stay as it is.
         shared = len(before.users) > 1 or calls.count(str(before.target)) > 1

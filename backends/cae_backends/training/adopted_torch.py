@@ -1,18 +1,24 @@
 """Exported programs and ONNX files as networks that can be trained further."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from cae_backends.torch.model import TorchModel
 from cae_backends.torch.network import ContractedNetwork
+from cae_backends.torch.simplify import BATCH_NORMS
+from cae_backends.training.recipe import Recipe
 from cae_backends.training.torch_network import TorchNetwork
+from cae_backends.training.trainers import Step
 from cae_core.contract import Contract
 from cae_core.errors import ModelError
 from cae_core.opening.opened import open_model
+from cae_core.opening.white_box_check import OpenedWhiteBox, check_white_box
 
 __all__ = ["AdoptedTorch"]
 
@@ -21,7 +27,9 @@ class AdoptedTorch(TorchNetwork):
     """The network of a ``.pt2`` or ``.onnx`` file, with its contract's arithmetic around it.
 
     Such a file holds the graph of one mode, evaluation, and keeps it: batch norm acts by the statistics of the source,
-    of which scale and shift are trained, and dropout does nothing.
+    of which scale and shift are trained, and dropout does nothing. Where an ONNX file has its batch norms yet, a
+    recipe with ``statistics = "renewed"`` trains them as they were trained once, by each batch's statistics. What an
+    exporter has folded into convolutions is there no more, and cannot be unfolded: mean and deviation are lost in it.
 
     What is trained are the parameters of a program, and of an ONNX file the weights of the layers that torch has
     itself (convolutions, batch norms, linear layers) and the constant factors of matrix products.
@@ -33,7 +41,7 @@ class AdoptedTorch(TorchNetwork):
         trusted: whether the file is one's own.
 
     Raises:
-        ModelError: see `Adopter.adopt`.
+        ModelError: see `Adopter.adopt`; or the network answers otherwise than ONNX Runtime does for the file.
     """
 
     def __init__(self, path: Path, *, contract: Contract | None, device: str, trusted: bool) -> None:
@@ -42,10 +50,13 @@ class AdoptedTorch(TorchNetwork):
             raise ModelError(f"{path}: this is no model that torch opens. Name a .pt2 or .onnx file.")
         if opened.contract.output == "labels":
             raise ModelError(f"{path}: a model that answers labels only cannot be trained further. Export its logits.")
+        # what it answers before anything is changed: ONNX Runtime's answers for the same file, to 1e-4 of their spread
+        check_white_box(cast("OpenedWhiteBox", opened), origin=str(path))
         graph = _graph_of(opened.network)
         _promote(graph)
         network = opened.network.requires_grad_(requires_grad=True)
         super().__init__(_FromChannelsFirst(network), device=device)
+        self._path = path
         self._order = _in_order(self.module, graph)
         self.contract = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")
         if not self.kernels:
@@ -62,13 +73,36 @@ class AdoptedTorch(TorchNetwork):
         """See `Network.head`: the last kernel, and what the graph uses with it or after it."""
         return self._order[self._order.index(self.kernels[-1]) :]
 
+    def start(
+        self, recipe: Recipe, *, seed: int, frozen: Collection[str], masks: Mapping[str, NDArray[np.bool_]]
+    ) -> Step:
+        """See `Network.start`.
+
+        Raises:
+            ModelError: the recipe renews the statistics of batch norms, and the file has none.
+        """
+        network = cast("_FromChannelsFirst", self.module)
+        network.renewed = _batch_norms(network) if recipe.statistics == "renewed" else ()
+        if recipe.statistics == "renewed" and not network.renewed:
+            raise ModelError(
+                f"{self._path}: no batch norm is left in it, as exporters fold them into convolutions, so that no "
+                'statistics can be renewed. Leave statistics = "renewed" out, or export the network without folding.'
+            )
+        return super().start(recipe, seed=seed, frozen=frozen, masks=masks)
+
 
 class _FromChannelsFirst(nn.Module):
-    """Takes images (n, k, h, w) to a network of images (n, h, w, k), whose mode never changes."""
+    """Takes images (n, k, h, w) to a network of images (n, h, w, k).
+
+    Attributes:
+        network: whose mode never changes, but for these layers:
+        renewed: batch norms that act in training by the statistics of each batch.
+    """
 
     def __init__(self, network: ContractedNetwork) -> None:
         super().__init__()
         self.network = network
+        self.renewed: tuple[nn.Module, ...] = ()
         super().train(mode=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,8 +111,15 @@ class _FromChannelsFirst(nn.Module):
         logits: Tensor = self.network.logits_of(self.network.module(self.network.input(images).contiguous()))
         return logits
 
-    def train(self, mode: bool = True) -> "_FromChannelsFirst":  # noqa: ARG002, FBT001, FBT002 - the signature is torch's
+    def train(self, mode: bool = True) -> "_FromChannelsFirst":  # noqa: FBT001, FBT002 - the signature is torch's
+        self.training = mode
+        for layer in self.renewed:
+            layer.train(mode)
         return self
+
+
+def _batch_norms(network: nn.Module) -> tuple[nn.Module, ...]:
+    return tuple(layer for layer in network.modules() if isinstance(layer, BATCH_NORMS))
 
 
 def _graph_of(network: nn.Module) -> fx.GraphModule:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cae_backends.contract_files import find_sidecar
 from cae_backends.training.job_runner import Parent
 from cae_backends.training.jobs import PoolJob, job_digest
-from cae_backends.training.kinds.table import KINDS
+from cae_backends.training.kinds.table import find_kind
 from cae_backends.training.pool_store import PoolStore, Record, Result
 from cae_core.arrays import sha256_of
 from cae_core.errors import PoolError
@@ -89,7 +89,7 @@ class Inventory:
 
     def _parent_digest(self, job: PoolJob) -> str:
         inherited, parent = _inherited(self.records[job.parent]), self.jobs[job.parent]
-        if parent.origin is None or not KINDS[job.kind].copies:
+        if parent.origin is None or find_kind(job.kind).starts_from != "weights":
             return inherited
         return inherited + _beside(parent.origin)
 

@@ -15,12 +15,13 @@ from cae_backends.architectures.options import ImageShape, PretrainedWeights
 from cae_backends.contract_files import write_sidecar
 from cae_backends.execution.stopping import check_stopped
 from cae_backends.execution.telling import tell
-from cae_backends.training.adoption import AdoptedNetwork, Adopter
+from cae_backends.training.adoption import AdoptedNetwork, Adopter, find_adopter
 from cae_backends.training.fitting import accuracy
 from cae_backends.training.jobs import PoolJob
+from cae_backends.training.kinds.chains import Chain, Victim, make_derived
 from cae_backends.training.kinds.record import Copy, Estimator, Teacher, Theft, Training
 from cae_backends.training.kinds.setup import Made, Setup
-from cae_backends.training.kinds.table import KINDS
+from cae_backends.training.kinds.table import find_kind
 from cae_backends.training.pool_store import MadeMember, PoolData, Result
 from cae_backends.training.trainers import Network, find_exporter, find_trainer
 from cae_core.arrays import Floats32, as_unit_float
@@ -100,14 +101,14 @@ def run_task(task: Task, data: PoolData, progress: StageProgress | None = None) 
 
 def exporter_name(job: PoolJob) -> str:
     """Return the name of the exporter that writes a job's models."""
-    kind = KINDS[job.kind]
+    kind = find_kind(job.kind)
     return kind.exporter if isinstance(kind, Estimator) else job.trainer
 
 
 def _result(task: Task, data: PoolData, folder: Path, progress: StageProgress | None) -> Result:
     if task.origin is not None:
         return _measured(task.origin, data, folder)
-    kind = KINDS[task.job.kind]
+    kind = find_kind(task.job.kind)
     if isinstance(kind, Estimator):
         return _estimator(task.job, kind, data, folder)
     with _pretrained(task, folder) as start:
@@ -140,7 +141,7 @@ def _setup(task: Task, data: PoolData, start: PretrainedWeights, progress: Stage
         progress=progress,
         weights=start,
         images_seed=job.images_seed,
-        adopted=_adopts(task),
+        adopted=find_kind(job.kind).starts_from == "weights" and _of_file(task),
     )
 
 
@@ -154,7 +155,7 @@ def _network(task: Task, made: Made, data: PoolData, folder: Path) -> Result:
     from safetensors.numpy import save
 
     job, network = task.job, made.network
-    adopted = _adopts(task)
+    adopted = find_kind(job.kind).copies and _of_file(task)
     contract = cast("AdoptedNetwork", network).contract if adopted else _contract(data, network.layout)
 
     def member(name: str) -> MadeMember:
@@ -192,14 +193,22 @@ def _pretrained(task: Task, folder: Path) -> Iterator[PretrainedWeights]:
 
 
 def _made(task: Task, setup: Setup, folder: Path) -> Made:
-    kind, parent = KINDS[task.job.kind], task.parent
+    kind, parent = find_kind(task.job.kind), task.parent
     if isinstance(kind, Training):
         return kind.make(setup)
-    if isinstance(kind, Theft) and parent is not None:
-        return kind.make(_teacher(parent, setup, folder), setup)
-    if isinstance(kind, Copy) and parent is not None:
-        return kind.make(_adopted(parent, setup, folder) if setup.adopted else _loaded(parent, setup), setup)
+    if isinstance(kind, Theft | Copy | Chain) and parent is not None:
+        return make_derived(kind, _victim(parent, setup, folder), setup)
     raise PoolError(f"Job {task.job.name}: a {kind.name} model is made of its parent, and none was given.")
+
+
+def _victim(parent: Parent, setup: Setup, folder: Path) -> Victim:
+    origin = parent.job.origin
+    return Victim(
+        asked=lambda: _teacher(parent, setup, folder),
+        copied=lambda: _loaded(parent, setup) if origin is None else _adopted(parent, setup, folder),
+        architecture=parent.job.architecture,
+        trainer=parent.job.trainer if origin is None else find_adopter(origin),
+    )
 
 
 def _teacher(parent: Parent, setup: Setup, folder: Path) -> Teacher:
@@ -221,14 +230,14 @@ def _loaded(parent: Parent, setup: Setup) -> Network:
     return network
 
 
-def _adopts(task: Task) -> bool:
-    """Return whether a job makes a copy of a file."""
-    return KINDS[task.job.kind].copies and task.parent is not None and task.parent.job.origin is not None
+def _of_file(task: Task) -> bool:
+    """Return whether a job's parent is a model file that was there already."""
+    return task.parent is not None and task.parent.job.origin is not None
 
 
 def _adopted(parent: Parent, setup: Setup, folder: Path) -> Network:
     with _file_of(parent, folder) as path:
-        adopter = cast("Adopter", setup.trainer)
+        adopter = cast("Adopter", find_trainer(find_adopter(path)))
         network = adopter.adopt(path, contract=None, device=setup.device, trusted=parent.job.trusted)
         found, known = network.logits(as_unit_float(setup.data.images[:1])).shape[1], len(setup.data.class_names)
         if found != known:

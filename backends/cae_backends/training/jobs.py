@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from cae_backends.training.adoption import find_adopter, suffixes_adopted
-from cae_backends.training.kinds.table import KINDS
+from cae_backends.training.kinds.record import Kind
+from cae_backends.training.kinds.table import find_kind
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
 from cae_core.errors import PoolError
@@ -42,7 +43,7 @@ class PoolJob:
     Attributes:
         name: the stem of its file; unique in the pool.
         role: what it may be used for.
-        kind: a key of `kinds.table.KINDS`, which also fixes its relation to the source.
+        kind: as `kinds.table.find_kind` takes it; it also fixes its relation to the source.
         architecture: a name that the trainer knows, or of `estimators.ESTIMATORS` for scikit-learn.
         seed: of its initial weights, batches and augmentation.
         parent: name of the job that a surrogate is derived from; empty otherwise.
@@ -78,15 +79,17 @@ class PoolJob:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise PoolError(f"A job's name becomes a file's: letters, digits and . _ - only; found {self.name!r}.")
-        if self.kind not in KINDS:
-            raise PoolError(f"Job {self.name}: unknown kind {self.kind!r}; known are {', '.join(KINDS)}.")
+        try:
+            find_kind(self.kind)
+        except PoolError as error:
+            raise PoolError(f"Job {self.name}: {error}") from error
         if (self.relation == "surrogate") != bool(self.parent):
             raise PoolError(f"Job {self.name}: a surrogate names its parent, and nothing else has one.")
         if (self.relation == "source") != (self.role == "source"):
             raise PoolError(f'Job {self.name}: role and kind are both "source", or neither is.')
         if self.origin is not None and self.relation != "source":
             raise PoolError(f"Job {self.name}: only the source may be a file that is there; see `cae pool add`.")
-        if self.queries == "foreign" and KINDS[self.kind].starts_from != "answers":
+        if self.queries == "foreign" and not find_kind(self.kind).asks:
             raise PoolError(f"Job {self.name}: a {self.kind} model asks nothing, so there are no foreign queries.")
         if self.weights is not None and not self._starts_afresh:
             raise PoolError(
@@ -101,7 +104,7 @@ class PoolJob:
                 f"Job {self.name}: snapshots of one training are not independent of one another and may only generate "
                 f"and screen; found the role {self.role}."
             )
-        if self.snapshots and not KINDS[self.kind].trained:
+        if self.snapshots and not find_kind(self.kind).trained:
             raise PoolError(f"Job {self.name}: a {self.kind} model has no epochs to take snapshots of. Leave them out.")
         if self.snapshots and self.recipe.patience:
             raise PoolError(
@@ -113,11 +116,11 @@ class PoolJob:
     @property
     def relation(self) -> Relation:
         """The member's relation to the source."""
-        return KINDS[self.kind].relation
+        return find_kind(self.kind).relation
 
     @property
     def _starts_afresh(self) -> bool:
-        kind = KINDS[self.kind]
+        kind = find_kind(self.kind)
         return kind.network and not kind.copies and self.origin is None
 
     @property
@@ -160,7 +163,7 @@ def check_jobs(jobs: Sequence[PoolJob]) -> dict[str, PoolJob]:
 
 def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
     parent = by_name.get(job.parent)
-    if parent is None or not KINDS[parent.kind].network:
+    if parent is None or not find_kind(parent.kind).network:
         raise PoolError(f"Job {job.name}: its parent {job.parent!r} is no neural network of this pool.")
     if parent.relation == "reference":
         raise PoolError(
@@ -168,7 +171,7 @@ def _check_parent(job: PoolJob, by_name: dict[str, PoolJob]) -> None:
         )
     if parent.role not in ("source", job.role):  # a child tells about its parent: roles would no longer be disjoint
         raise PoolError(f"Job {job.name} ({job.role}) derives from {parent.name} ({parent.role}): roles must not mix.")
-    if KINDS[parent.kind].copies and _from_file(parent, by_name):
+    if find_kind(parent.kind).copies and _from_file(parent, by_name):
         raise PoolError(
             f"Job {job.name}: its parent {parent.name} is a copy of a file, and only the file itself is copied or "
             "asked. Derive it from the source."
@@ -182,10 +185,10 @@ def _from_file(job: PoolJob, by_name: Mapping[str, PoolJob]) -> bool:
 
 
 def _check_kind(job: PoolJob, parent: PoolJob) -> None:
-    kind, same = KINDS[job.kind], (job.architecture, job.trainer) == (parent.architecture, parent.trainer)
+    kind, same = find_kind(job.kind), (job.architecture, job.trainer) == (parent.architecture, parent.trainer)
     if kind.other_architecture and same:
         raise PoolError(f"Job {job.name}: {job.kind!r} has its parent's, {job.architecture}.")
-    if kind.copies and parent.origin is not None and find_adopter(parent.origin) != job.trainer:
+    if parent.origin is not None and not _adoptable(kind, parent.origin, job.trainer):
         raise PoolError(
             f"Job {job.name}: a {job.kind} model starts from weights, and {parent.origin} is no file whose weights the "
             f"trainer {job.trainer} reads (known: {', '.join(suffixes_adopted())}). Give the source in such a form, "
@@ -198,6 +201,12 @@ def _check_kind(job: PoolJob, parent: PoolJob) -> None:
             raise PoolError(f"Job {job.name}: {sentence}.")
 
 
+def _adoptable(kind: Kind, origin: Path, trainer: str) -> bool:
+    """Return whether a model of ``kind`` can be made of the model file ``origin``."""
+    adopter = find_adopter(origin) if kind.starts_from == "weights" else trainer
+    return adopter == trainer or bool(adopter and not kind.copies)
+
+
 def ancestor_of(job: PoolJob, jobs: Mapping[str, PoolJob]) -> str:
     """Return the pretrained weights that a job's model descends from, in words; empty where there are none.
 
@@ -205,7 +214,7 @@ def ancestor_of(job: PoolJob, jobs: Mapping[str, PoolJob]) -> str:
         job: whose model is meant; it inherits where it starts from its parent's weights.
         jobs: by name, its parents among them.
     """
-    while KINDS[job.kind].copies:
+    while find_kind(job.kind).copies:
         job = jobs[job.parent]
     return job.weights.ancestor if job.weights is not None else ""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cae_backends.training.jobs import PoolJob
-from cae_backends.training.kinds.table import KINDS
+from cae_backends.training.kinds.table import find_kind
 
 __all__ = ["Pace", "Running"]
 
@@ -103,7 +103,7 @@ def _spread(seconds: Sequence[tuple[PoolJob, float]], workers: int) -> float:
 
 def _epochs(job: PoolJob) -> float:
     """Return the epochs of a job, each for as much as it sees of the images."""
-    return job.recipe.epochs * job.recipe.share if KINDS[job.kind].trained and job.origin is None else 0.0
+    return job.recipe.epochs * job.recipe.share if find_kind(job.kind).trained and job.origin is None else 0.0
 
 
 def _makes(job: PoolJob) -> tuple[_Make, _Make]:

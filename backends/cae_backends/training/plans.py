@@ -4,6 +4,7 @@
     foreign = "other.npz"                 # only where a group of members says queries = "foreign"
     seed = 0
     trainer = "torch"                     # of every member that does not say otherwise
+    count = { test = 10 }                 # of the groups of members that have none of their own
     controls = 19                         # control sources, each with the generate surrogates' like
 
     [source]
@@ -45,7 +46,7 @@ from cae_backends.training.control_jobs import control_jobs
 from cae_backends.training.jobs import PoolJob, check_jobs
 from cae_backends.training.kinds.record import Estimator, Kind
 from cae_backends.training.kinds.scratch import SOURCE as SOURCE_KIND
-from cae_backends.training.kinds.table import KINDS
+from cae_backends.training.kinds.table import find_kind, unknown_kind
 from cae_backends.training.plan_fields import (
     architectures_of,
     check_architecture,
@@ -75,7 +76,7 @@ _LARGEST = 1 << 20
 _MOST, _MOST_SNAPSHOTS, _MOST_CONTROLS = 10_000, 1000, 999
 """Members of a plan, snapshots of one of them, and control sources."""
 
-_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "controls", "source", "recipe", "parts", "members")
+_PLAN_FIELDS = ("data", "foreign", "seed", "trainer", "count", "controls", "source", "recipe", "parts", "members")
 _SOURCE_FIELDS = ("architecture", "recipe", "trainer", "file", "trusted", "changes", "weights", "images")
 _GROUP_FIELDS = (
     "name",
@@ -216,7 +217,9 @@ class _Reader:
         seen: set[str] = set()
         for group in groups:
             kind = plan_field(group, "kind", f"{self._origin}: members", default="")
-            name = plan_field(group, "name", f"{self._origin}: members", default=kind.replace(" ", "-"))
+            name = plan_field(
+                group, "name", f"{self._origin}: members", default=kind.replace(",", "").replace(" ", "-")
+            )
             if name in seen:
                 raise PoolError(f"{self._origin}: two groups of members are called {name!r}. Give one another name.")
             seen.add(name)
@@ -297,7 +300,7 @@ class _Reader:
             _check_architectures(architectures, kind, trainer, where)
         queries, snapshots, part = _queries(table, where), _snapshots(table, where), self._part(table, where)
         start = self._weights(table, architectures, trainer, where)
-        for role, number, recipe, architecture in _turns(counts_field(table, where), recipes, architectures):
+        for role, number, recipe, architecture in _turns(self._counts(table, where), recipes, architectures):
             member = f"{role}-{name}-{number:03}"
             yield PoolJob(
                 name=member,
@@ -314,6 +317,10 @@ class _Reader:
                 snapshots=snapshots if role in ("generate", "screen") else 0,
                 weights=start.get(architecture),
             )
+
+    def _counts(self, table: Mapping[str, Any], where: str) -> Iterator[tuple[Role, int]]:
+        """Yield the numbers of a group's members by role: its own, or those of the plan."""
+        return counts_field(self._table if "count" not in table and "count" in self._table else table, where)
 
     def _weights(
         self, table: Mapping[str, Any], architectures: list[str], trainer: str, where: str
@@ -344,11 +351,13 @@ class _Reader:
 
 
 def _kind(table: Mapping[str, Any], where: str) -> Kind:
-    known = {name: kind for name, kind in KINDS.items() if kind is not SOURCE_KIND}
     name = str(table.get("kind", ""))
-    if name not in known:
-        raise PoolError(f"{where}: kind must be one of {', '.join(known)}; found {quoted(name)}.")
-    return known[name]
+    try:
+        if name == SOURCE_KIND.name:
+            raise unknown_kind(name)
+        return find_kind(name)
+    except PoolError as error:
+        raise PoolError(f"{where}: {error}") from error
 
 
 def _refuse_fields(table: Mapping[str, Any], fields: Iterable[str], where: str) -> None:

@@ -11,11 +11,12 @@ from cae_core.errors import OptionError
 from cae_core.files.fields import check_choices, read_fields
 from cae_core.models import Precision
 
-__all__ = ["Normalise", "Optimizer", "Recipe", "Schedule", "packaged_recipes", "read_recipe"]
+__all__ = ["Normalise", "Optimizer", "Recipe", "Schedule", "Statistics", "packaged_recipes", "read_recipe"]
 
 Optimizer: TypeAlias = Literal["adam", "sgd"]
 Schedule: TypeAlias = Literal["one-cycle", "constant", "keras-example"]
 Normalise: TypeAlias = Literal["fixed", "channels", "mean-image"]
+Statistics: TypeAlias = Literal["kept", "renewed"]
 
 
 _LATER = {"later": True}
@@ -59,6 +60,11 @@ class Recipe:
         average: number of last epochs whose weights are averaged; 0 or 1: the last one's alone.
         share: fraction of the training images that are used, drawn by the job's seed.
         sparsity: fraction of each layer's weights set to zero (kind *pruned*).
+        statistics: of the batch norms of a source that is an ONNX file: ``"kept"``, or ``"renewed"`` by each batch as
+            in its own training; networks that were trained here renew theirs in any case, and so does Keras.
+        weight_noise: standard deviation of the noise on each layer's weights, in units of their root mean square (kind
+            *weight noise*).
+        interpolation: of the independent model, in the average of weights (kind *averaged with an independent model*).
     """
 
     epochs: int = 12
@@ -84,6 +90,9 @@ class Recipe:
     average: int = 0
     share: float = 1.0
     sparsity: float = 0.5
+    statistics: Statistics = dataclasses.field(default="kept", metadata=_LATER)
+    weight_noise: float = dataclasses.field(default=0.1, metadata=_LATER)
+    interpolation: float = dataclasses.field(default=0.2, metadata=_LATER)
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -97,6 +106,8 @@ class Recipe:
             raise OptionError("A recipe's mix and adversarial radius lie in [0, 1].")
         if not all(0 <= value < 1 for value in (self.sparsity, self.validation, self.label_smoothing)):
             raise OptionError("A recipe's sparsity, validation share and label smoothing lie in [0, 1).")
+        if not (0 <= self.weight_noise <= 100 and 0 <= self.interpolation < 1):
+            raise OptionError("A recipe's weight noise lies in [0, 100], and its interpolation in [0, 1).")
         if (self.plateau or self.patience or self.best) and not self.validation:
             raise OptionError("A recipe with plateau, patience or best needs a validation share, such as 0.1.")
         if self.average > self.epochs or (self.average > 1 and self.best):

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from cae_backends.training.jobs import PoolJob
-from cae_backends.training.kinds.table import KINDS
+from cae_backends.training.kinds.table import find_kind
 from cae_backends.training.pool_store import PoolData
 from cae_core.arrays import sha256_of
 
@@ -35,8 +35,8 @@ class TrainingImages:
 
     def seen_by(self, job: PoolJob) -> dict[str, Any] | None:
         """Return what a job's model saw, as a manifest has it; None where it is not known, or its parent's too."""
-        kind = KINDS[job.kind]
-        if job.origin is not None or kind.copies:
+        kind = find_kind(job.kind)
+        if job.origin is not None or kind.copies or not kind.known_images:
             return None
         data, count, apart_from = self.train, self.count, [self.test]
         foreign = self.foreign if job.queries == "foreign" else None

@@ -11,7 +11,7 @@ from cae_backends.tensorflow.runtime import load_keras
 from cae_core.arrays import Floats32
 from tests.backends.keras_nets import saving
 
-__all__ = ["CLASSES", "IMAGE_SHAPE", "images", "write_keras", "write_onnx", "write_program"]
+__all__ = ["CLASSES", "IMAGE_SHAPE", "images", "write_keras", "write_onnx", "write_program", "write_unfolded"]
 
 IMAGE_SHAPE = (8, 8, 3)
 CLASSES = 4
@@ -72,6 +72,24 @@ def write_onnx(path: Path) -> Path:
             verbose=False,
         )
     return _with_contract(path, "NCHW")
+
+
+def write_unfolded(path: Path, module: nn.Module) -> Path:
+    """Write ``module``, of images (n, 3, 8, 8) in [0, 1] -> logits, as an ONNX file that has its batch norms yet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            _example(),
+            path,
+            dynamo=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            input_names=["image"],
+            dynamic_axes={"image": {0: "n"}},
+        )
+    path.with_suffix(".toml").write_text('layout = "NCHW"\nrange = [0, 1]\noutput = "logits"\n', encoding="utf-8")
+    return path
 
 
 class _Product(nn.Module):

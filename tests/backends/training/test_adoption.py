@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from cae_backends.execution.executor import this_process
 from cae_backends.tensorflow.runtime import load_tensorflow
+from cae_backends.torch.network import ContractedNetwork
 from cae_backends.training.adopted_keras import _taken
 from cae_backends.training.adoption import AdoptedNetwork, Adopter, drawn_head, find_adopter
 from cae_backends.training.jobs import PoolJob, check_jobs
@@ -23,7 +26,7 @@ from cae_backends.training.kinds.setup import Setup
 from cae_backends.training.plans import parse_plan, read_plan
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData
-from cae_backends.training.recipe import Recipe
+from cae_backends.training.recipe import Recipe, Statistics
 from cae_backends.training.trainers import Weights, find_trainer
 from cae_core.arrays import Floats32, Floats64, Labels, as_unit_float
 from cae_core.contract import Contract
@@ -40,6 +43,7 @@ from tests.backends.training.adopted_files import (
     write_keras,
     write_onnx,
     write_program,
+    write_unfolded,
 )
 
 FORMS = ("keras", "pt2", "onnx")
@@ -81,7 +85,7 @@ def adopt(file: Path, contract: Contract | None = None) -> AdoptedNetwork:
     return trainer.adopt(file, contract=contract, device="cpu", trusted=True)
 
 
-def setup(**changes: float) -> Setup:
+def setup(**changes: float | str) -> Setup:
     recipe = Recipe(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.01, **changes})  # type: ignore[arg-type]
     return Setup(trainer=find_trainer("torch"), data=DATA.train, architecture="", seed=3, recipe=recipe, adopted=True)
 
@@ -368,3 +372,55 @@ def test_a_model_of_bytes_is_not_trained_adversarially(tmp_path: Path) -> None:
     before = network.weights()
     network.start(Recipe(), seed=0, frozen=(), masks={})(images(4), np.arange(4), 0.01)
     assert changed(before, network.weights()) == set(before)
+
+
+def with_batch_norm() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(216, CLASSES))
+        module(torch.rand(64, 3, 8, 8))
+    return module.eval()
+
+
+@pytest.mark.parametrize("statistics", ["kept", "renewed"])
+def test_batch_norm_is_trained_as_the_recipe_says(tmp_path: Path, statistics: Statistics) -> None:
+    """The oracle is a step of the module that was exported, in torch's own mode of training or evaluation."""
+    module = with_batch_norm()
+    network = adopt(write_unfolded(tmp_path / "mine.onnx", module))
+    before = network.weights()
+    x, labels = images(12, seed=1), np.arange(12, dtype=np.int64) % CLASSES
+    recipe = Recipe(optimizer="sgd", learning_rate=0.1, statistics=statistics)
+    network.start(recipe, seed=0, frozen=(), masks={})(x, labels, 0.1)
+    module.train(statistics == "renewed")
+    optimizer = torch.optim.SGD(list(module.parameters()), 0.1, momentum=0.9, nesterov=True)
+    tensor = torch.from_numpy(x).permute(0, 3, 1, 2)
+    loss: torch.Tensor = nn.functional.cross_entropy(module(tensor), torch.from_numpy(labels))
+    for parameter, gradient in zip(
+        module.parameters(), torch.autograd.grad(loss, list(module.parameters())), strict=True
+    ):
+        parameter.grad = gradient
+    optimizer.step()
+    with torch.no_grad():
+        expected = module.eval()(tensor).numpy()
+    np.testing.assert_allclose(network.logits(x), expected, atol=1e-5)
+    statistic = {name for name in before if "running" in name}
+    assert len(statistic) == 2
+    assert (changed(before, network.weights()) & statistic == statistic) == (statistics == "renewed")
+
+
+def test_folded_batch_norms_cannot_be_renewed(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Flatten(), nn.Linear(216, CLASSES))
+    copy = adopt(write_unfolded(tmp_path / "folded.onnx", module))
+    with pytest.raises(ModelError, match=r"folded\.onnx: no batch norm is left in it"):
+        fine_tuned(copy, setup(statistics="renewed"))
+
+
+def test_a_network_that_was_converted_wrongly_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, right = write_onnx(tmp_path / "mine.onnx"), ContractedNetwork.logits_of
+
+    def wrong(network: ContractedNetwork, scores: torch.Tensor) -> torch.Tensor:
+        return right(network, scores) * 1.01
+
+    monkeypatch.setattr(ContractedNetwork, "logits_of", wrong)
+    with pytest.raises(ModelError, match="answers something else than ONNX Runtime answers for the same file"):
+        adopt(path)

@@ -1,15 +1,31 @@
 """Thefts that start from a copy of the source's network."""
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cae_backends.training.kinds.record import Copy
 from cae_backends.training.kinds.setup import Made, Setup
-from cae_backends.training.trainers import Network
+from cae_backends.training.trainers import Network, Weights
+from cae_core.errors import OptionError
 
-__all__ = ["COPIES", "eight_bit", "fine_tuned", "fine_tuned_last", "pruned", "reinitialised", "reinitialised_last"]
+__all__ = [
+    "COPIES",
+    "averaged",
+    "eight_bit",
+    "fine_tuned",
+    "fine_tuned_last",
+    "four_bit",
+    "half_precision",
+    "noisy",
+    "pruned",
+    "reinitialised",
+    "reinitialised_last",
+]
+
+AVERAGED = "averaged with an independent model"
 
 
 def fine_tuned(copy: Network, setup: Setup) -> Made:
@@ -47,15 +63,78 @@ def pruned(copy: Network, setup: Setup) -> Made:
 
 def eight_bit(copy: Network, setup: Setup) -> Made:  # noqa: ARG001 - rounding needs no training
     """Round the weights to 8 bits, symmetric, with one scale per output."""
+    return _rounded(copy, 127)
+
+
+def four_bit(copy: Network, setup: Setup) -> Made:  # noqa: ARG001 - likewise
+    """Round the weights to 4 bits, symmetric, with one scale per output."""
+    return _rounded(copy, 7)
+
+
+def half_precision(copy: Network, setup: Setup) -> Made:  # noqa: ARG001 - likewise
+    """Round all weights, biases and norms included, to float16."""
+    largest = float(np.finfo(np.float16).max)
+    weights = copy.weights()
+    copy.load(
+        {
+            name: value.clip(-largest, largest).astype(np.float16).astype(value.dtype) if _is_real(value) else value
+            for name, value in weights.items()
+        }
+    )
+    return Made(copy, {})
+
+
+def noisy(copy: Network, setup: Setup) -> Made:
+    """Add Gaussian noise to the matrices and kernels, `Recipe.weight_noise` times the root mean square of each."""
+    rng, weights = np.random.default_rng(setup.seed), copy.weights()
+    for name in copy.kernels:
+        size = setup.recipe.weight_noise * float(np.sqrt(np.square(weights[name], dtype=np.float64).mean()))
+        weights[name] = weights[name] + np.float32(size) * rng.standard_normal(weights[name].shape, np.float32)
+    copy.load(weights)
+    return Made(copy, {})
+
+
+def averaged(copy: Network, setup: Setup) -> Made:
+    """Train an independent model of the same architecture on the true labels, and average the weights of the two.
+
+    `Recipe.interpolation` is the weight of the independent one. Statistics of batch norms are averaged likewise.
+
+    Raises:
+        OptionError: the copy is a file's, whose architecture nobody can build anew.
+    """
+    if setup.adopted:
+        raise OptionError(
+            f"A copy of a file cannot be {AVERAGED}: its architecture is not known, so that no other model of it can "
+            "be trained. Train the source as a part of the pool, or leave this kind out."
+        )
+    own, weight = copy.weights(), setup.recipe.interpolation
+
+    def between(other: Weights) -> Weights:
+        return {
+            name: ((1 - weight) * value + weight * other[name]).astype(value.dtype) if _is_real(value) else value
+            for name, value in own.items()
+        }
+
+    made = setup.fit_truth(setup.fresh())
+    copy.load(between(made.network.weights()))
+    return Made(copy, {epoch: between(kept) for epoch, kept in made.snapshots.items()})
+
+
+def _rounded(copy: Network, levels: int) -> Made:
+    """Round each kernel to ``levels`` steps on each side of zero, with one scale per output."""
     weights = copy.weights()
     for name in copy.kernels:
         rows = np.moveaxis(weights[name], copy.output_axis, 0)
         others = tuple(range(1, rows.ndim))
         largest = np.abs(rows).max(axis=others, keepdims=True).clip(np.finfo(np.float32).tiny)
-        rounded = np.rint(rows / (largest / 127)) * (largest / 127)
+        rounded = np.rint(rows / (largest / levels)) * (largest / levels)
         weights[name] = np.moveaxis(rounded, 0, copy.output_axis).astype(np.float32)
     copy.load(weights)
     return Made(copy, {})
+
+
+def _is_real(value: NDArray[Any]) -> bool:
+    return np.issubdtype(value.dtype, np.floating)
 
 
 def _all_but(names: Collection[str], network: Network) -> set[str]:
@@ -88,6 +167,25 @@ COPIES = (
         how="a copy, the smallest `sparsity` of each layer's weights zero, trained further",
     ),
     Copy(name="8-bit weights", make=eight_bit, trained=False, how="a copy with rounded weights"),
+    Copy(name="4-bit weights", make=four_bit, trained=False, how="a copy with weights rounded to 15 levels"),
+    Copy(
+        name="float16 weights",
+        make=half_precision,
+        trained=False,
+        how="a copy with all weights rounded to half precision",
+    ),
+    Copy(
+        name="weight noise",
+        make=noisy,
+        trained=False,
+        how="a copy with noise on its weights, `weight_noise` times the root mean square of each layer's",
+    ),
+    Copy(
+        name=AVERAGED,
+        make=averaged,
+        how="the average of a copy's weights and those of another model of its architecture, trained on true labels, "
+        "which count `interpolation`",
+    ),
     Copy(
         name="adversarially fine-tuned",
         make=fine_tuned,

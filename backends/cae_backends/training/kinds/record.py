@@ -10,7 +10,10 @@ from cae_core.arrays import Floats32
 from cae_core.dataset import ImageSet
 from cae_core.pool.manifest import Relation
 
-__all__ = ["Copy", "Estimator", "Kind", "Teacher", "Theft", "Training"]
+__all__ = ["Copy", "Estimator", "Kind", "Start", "Teacher", "Theft", "Training"]
+
+Start: TypeAlias = Literal["nothing", "answers", "weights"]
+"""What of its parent a member is made of."""
 
 Teacher: TypeAlias = Callable[[Floats32], Floats32]
 """The source as a thief sees it: images (n, h, w, k) in [0, 1] -> logits (n, c), up to a constant per image."""
@@ -26,7 +29,9 @@ class Kind:
         how: how it is made, in words, for the documentation's table.
         trained: whether a recipe trains it, epoch by epoch.
         other_architecture: whether its architecture must be another than its parent's.
-        needs: fields of the recipe that must not be zero -> the sentence that says so.
+        needs: what of the recipe must not be zero -> the sentence that says so.
+        known_images: whether it is trained on the images that it is given, as they are or augmented, and so the
+            manifest tells on which.
     """
 
     name: str
@@ -35,12 +40,20 @@ class Kind:
     trained: bool = True
     other_architecture: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)
-
-    starts_from: ClassVar[Literal["nothing", "answers", "weights"]] = "nothing"
-    """What of its parent such a member is made of."""
+    known_images: bool = True
 
     network: ClassVar[bool] = True
     """Whether it is a neural network."""
+
+    @property
+    def starts_from(self) -> Start:
+        """What of its parent such a member is made of."""
+        return "nothing"
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks its parent about images."""
+        return self.starts_from == "answers"
 
     @property
     def copies(self) -> bool:
@@ -62,7 +75,10 @@ class Theft(Kind):
     relation: Relation = "surrogate"
     make: Callable[[Teacher, Setup], Made]
 
-    starts_from: ClassVar[Literal["nothing", "answers", "weights"]] = "answers"
+    @property
+    def starts_from(self) -> Start:
+        """Its parent's answers."""
+        return "answers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +88,10 @@ class Copy(Kind):
     relation: Relation = "surrogate"
     make: Callable[[Network, Setup], Made]
 
-    starts_from: ClassVar[Literal["nothing", "answers", "weights"]] = "weights"
+    @property
+    def starts_from(self) -> Start:
+        """Its parent's weights."""
+        return "weights"
 
 
 @dataclass(frozen=True, kw_only=True)

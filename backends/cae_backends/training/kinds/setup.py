@@ -1,7 +1,7 @@
 """What a member is trained with, and what comes of it. Nothing here knows a framework."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,21 @@ class Setup:
     weights: PretrainedWeights = None
     images_seed: int | None = None
     adopted: bool = False
+
+    def stage(self, number: int, count: int) -> "Setup":
+        """Return the setup of one of ``count`` trainings, which is member number ``number``, from 0.
+
+        The progress goes through all of them; snapshots are the last one's.
+        """
+        progress = self.progress
+        if count < 2:
+            return self
+
+        def part(done: int, epochs: int) -> None:
+            if progress is not None:
+                progress(number * epochs + done, count * epochs)
+
+        return replace(self, progress=part, snapshots=self.snapshots if number == count - 1 else ())
 
     def fresh(self) -> Network:
         """Return a network that is not trained yet, for the data's images and classes."""

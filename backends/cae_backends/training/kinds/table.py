@@ -1,12 +1,35 @@
 """All kinds by name. Reading the table imports no framework, so that a plan can be read without one."""
 
 from cae_backends.training.kinds.answers import THEFTS
+from cae_backends.training.kinds.chains import THEN, Chain
 from cae_backends.training.kinds.copies import COPIES
 from cae_backends.training.kinds.estimators import SCIKIT_LEARN
-from cae_backends.training.kinds.record import Kind
+from cae_backends.training.kinds.record import Copy, Kind, Theft
 from cae_backends.training.kinds.scratch import INDEPENDENT, SOURCE
+from cae_core.errors import PoolError, quoted
 
-__all__ = ["KINDS"]
+__all__ = ["KINDS", "find_kind", "unknown_kind"]
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (SOURCE, *THEFTS, *COPIES, INDEPENDENT, SCIKIT_LEARN)}
 """Every kind of member, in the order in which messages list them."""
+
+
+def find_kind(name: str) -> Kind:
+    """Return the kind of this name: one of `KINDS`, or two that are thefts, as ``"pruned, then distilled"``.
+
+    Raises:
+        PoolError: there is no such kind; the message says which there are.
+    """
+    parts = name.split(THEN)
+    if len(parts) == 1 and name in KINDS:
+        return KINDS[name]
+    thefts = [kind for part in parts if isinstance(kind := KINDS.get(part), Theft | Copy)]
+    if len(parts) == 2 and len(thefts) == 2:
+        return Chain.of(*thefts)
+    raise unknown_kind(name)
+
+
+def unknown_kind(name: str) -> PoolError:
+    """Return the error that says which kinds a member may have."""
+    known = ", ".join(kind for kind in KINDS if kind != SOURCE.name)
+    return PoolError(f'kind must be one of {known}, or two thefts as "pruned{THEN}distilled"; found {quoted(name)}.')
