@@ -10,6 +10,7 @@
     ├── FingerprintError     a fingerprint file that is missing, broken, foreign or of another version
     ├── GenerationError      no fingerprint can be generated from what was given
     ├── VerdictError         a recorded verdict, seal or claim that is broken, edited or of something else
+    ├── StudyError           a study file, or its folder, that cannot be used
     ├── ExecutionError       workers that cannot be reached, or that have died
     └── StorageError         the disk is full or a file cannot be written
         ├── OverwriteError   a file is there already that is never overwritten
@@ -38,6 +39,7 @@ __all__ = [
     "OverwriteError",
     "PoolError",
     "StorageError",
+    "StudyError",
     "VerdictError",
     "first_line",
     "quoted",
@@ -83,6 +85,10 @@ class FingerprintError(CaeError):
 
 class GenerationError(CaeError):
     """No fingerprint can be generated from what was given."""
+
+
+class StudyError(CaeError):
+    """A study file, or its folder, that cannot be used."""
 
 
 class ExecutionError(CaeError):

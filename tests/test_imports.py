@@ -9,7 +9,7 @@ import sys
 import pytest
 
 FORBIDDEN = ("torch", "tensorflow", "keras", "onnx", "onnxruntime", "scipy", "sklearn", "typer", "rich")
-OTHER_LAYERS = ("cae_backends", "cae_converters", "cae_report", "cae_cli")
+OTHER_LAYERS = ("cae_backends", "cae_converters", "cae_report", "cae_study", "cae_cli")
 SCRIPT = """
 import importlib, json, sys
 for name in sys.argv[1:]:

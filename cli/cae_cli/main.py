@@ -35,6 +35,7 @@ COMMANDS = (
     "judge",
     "inspect",
     "pool",
+    "study",
     "doctor",
 )
 """Each is the module of this name in `cae_cli.commands`, in the order in which ``cae --help`` lists them."""

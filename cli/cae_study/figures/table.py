@@ -1,0 +1,58 @@
+"""The kinds of figures, by their names in a study file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from cae_study.figures.drawn import Material
+
+__all__ = ["FIGURES", "FigureKind"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureKind:
+    """How a figure is drawn.
+
+    Attributes:
+        module: in `cae_study.figures`, with a function ``draw``: matplotlib is loaded where something is drawn.
+        rows: which rows of a step's result it shows, unless the study says otherwise.
+        shows: what is to be seen, in a sentence for the caption.
+    """
+
+    module: str
+    rows: str
+    shows: str
+
+    @property
+    def draw(self) -> Callable[["Figure", "Material"], None]:
+        """Draws the material into an empty figure."""
+        found: Callable[[Figure, Material], None] = import_module(f"cae_study.figures.{self.module}").draw
+        return found
+
+
+FIGURES: Mapping[str, FigureKind] = {
+    "match rates": FigureKind(
+        module="match_rates",
+        rows="models",
+        shows="CAEAcc of each model, by role: red, surrogates, which derive from the source; blue, references.",
+    ),
+    "accuracy": FigureKind(
+        module="accuracy",
+        rows="models",
+        shows="Accuracy on the benign probes against CAEAcc, a point for each model: red surrogates, blue references.",
+    ),
+    "labels": FigureKind(
+        module="labels",
+        rows="labels",
+        shows="How many examples the source puts into each class (left), and from which class they are (right).",
+    ),
+    "strength": FigureKind(
+        module="strength",
+        rows="summary",
+        shows="Conferrability on held-out models against the largest change eps, a line for each method.",
+    ),
+}

@@ -1,0 +1,1 @@
+"""What steps of each kind do, one module a kind; the list is `table`."""

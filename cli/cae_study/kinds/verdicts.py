@@ -1,0 +1,176 @@
+"""What a calibrated fingerprint says of held-out suspects, by kind of theft, also where they defend themselves."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cae_core.calibration.calibrate import CalibrationSettings, calibrate
+from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.errors import StudyError
+from cae_core.fingerprint.file import Fingerprint
+from cae_core.pool.manifest import PoolMember
+from cae_core.pool.members import OpenPool
+from cae_core.pool.roles import CalibrationMembers
+from cae_core.progress import detail, stage
+from cae_core.statistics.intervals import clopper_pearson
+from cae_core.statistics.ranks import models_needed
+from cae_core.statistics.roc import roc_auc
+from cae_core.verification.options import VerificationOptions
+from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verify import verify
+from cae_study.bench import Bench
+from cae_study.kinds.match_rates import pool_of
+from cae_study.step import REQUIRED, Options, Result, Row, StepKind, Units
+
+if TYPE_CHECKING:
+    from cae_core.models import Model
+
+__all__ = ["VERDICTS"]
+
+NONCE = bytes(16)
+"""Of every verification of a study, so that it is repeated to the byte; a study keeps no ledger."""
+
+_NONE = "none"
+
+
+@dataclass(frozen=True)
+class _Judged:
+    member: PoolMember
+    defence: str
+    verdicts: Mapping[float, Verdict]
+
+    @property
+    def group(self) -> str:
+        return self.member.kind if self.member.relation == "surrogate" else "references"
+
+    @property
+    def value(self) -> float:
+        """By the score that decides, at whatever rate: it does not depend on it."""
+        verdict = next(iter(self.verdicts.values()))
+        standing = verdict.examination.standing
+        if standing is None:
+            return verdict.caeacc.value
+        score = standing.references[0].score
+        return next(ranking.value for ranking in standing.references if ranking.score == score)
+
+
+def _run(bench: Bench) -> Result:
+    fingerprint, pool = bench.fingerprint(bench.options["fingerprint"]), bench.pool(pool_of(bench))
+    opened = OpenPool(device=bench.device)
+    subjects = _subjects(bench, fingerprint, CalibrationMembers.of_pool(pool), opened)
+    suspects = pool.select(role=bench.options["role"])
+    judged: list[_Judged] = []
+    defences = bench.options["defences"]
+    for done, member in enumerate(suspects, start=1):
+        detail(bench.progress, "judging suspects", member.name)
+        model = opened.open(member).model
+        judged += [_judge(member, model, defence, subjects, bench) for defence in defences]
+        bench.progress("judging suspects", done, len(suspects))
+    rates = list(subjects)
+    return {"summary": list(_summary(judged, rates, defences)), "models": [_row(one, rates) for one in judged]}
+
+
+def _subjects(
+    bench: Bench, fingerprint: Fingerprint, members: CalibrationMembers, opened: OpenPool
+) -> dict[float, CalibratedFingerprint]:
+    """Return the fingerprint calibrated at 5 %, where the references support that, and at the least rate they do."""
+    if not members.references:
+        raise StudyError("Verdicts take references of the role calibrate, and the pool has none. Use match-rates.")
+    asking = stage(bench.progress, "asking models")
+    settings = CalibrationSettings(score=bench.options["score"])
+    made = calibrate(fingerprint, members, settings=settings, opened=opened, progress=asking).calibration
+    count = len(members.references)
+    rates = [*([0.05] if count >= models_needed(0.05) else []), 1 / (count + 1)]
+    return {
+        rate: CalibratedFingerprint(fingerprint=fingerprint, calibration=dataclasses.replace(made, fpr=rate))
+        for rate in rates
+    }
+
+
+def _judge(
+    member: PoolMember, model: "Model", defence: str, subjects: Mapping[float, CalibratedFingerprint], bench: Bench
+) -> _Judged:
+    options = VerificationOptions(max_queries=bench.options["queries"] or None)
+    named = Suspect(name=member.name, sha256=member.sha256 or member.name)
+    verdicts = {
+        rate: verify(model, subject, named=named, options=options, nonce=NONCE) for rate, subject in subjects.items()
+    }
+    return _Judged(member, defence, verdicts)
+
+
+def _row(one: _Judged, rates: Sequence[float]) -> Row:
+    verdict = one.verdicts[rates[-1]]
+    return {
+        "model": one.member.name,
+        "relation": one.member.relation,
+        "kind": one.member.kind,
+        "architecture": one.member.architecture,
+        "defence": one.defence,
+        "accuracy": verdict.examination.benign_accuracy,
+        "CAEAcc": verdict.caeacc.value,
+        "score": one.value,
+        "p": verdict.decision.p_value,
+        "queries": len(verdict.answers),
+        **{f"verdict at {rate:.2g}": one.verdicts[rate].decision.verdict for rate in rates},
+    }
+
+
+def _summary(judged: Sequence[_Judged], rates: Sequence[float], defences: Sequence[str]) -> list[Row]:
+    innocents = [one for one in judged if one.group == "references" and one.defence == _NONE]
+    rows: list[Row] = []
+    for defence in defences:
+        for group in dict.fromkeys(one.group for one in judged):
+            own = [one for one in judged if (one.group, one.defence) == (group, defence)]
+            rows.append(_of_group(own, group, defence, innocents, rates))
+    return rows
+
+
+def _of_group(
+    own: Sequence[_Judged], group: str, defence: str, innocents: Sequence[_Judged], rates: Sequence[float]
+) -> Row:
+    verdicts = [one.verdicts[rates[-1]] for one in own]
+    usual = np.median([one.verdicts[rates[-1]].examination.benign_accuracy for one in innocents]) if innocents else None
+    accuracy = float(np.mean([verdict.examination.benign_accuracy for verdict in verdicts]))
+    scores = [one.value for one in own]
+    return {
+        "kind": group,
+        "defence": defence,
+        "models": len(own),
+        "accuracy": accuracy,
+        "accuracy lost": None if usual is None else float(usual) - accuracy,
+        "CAEAcc, mean": float(np.mean([verdict.caeacc.value for verdict in verdicts])),
+        "CAEAcc, least": min(verdict.caeacc.value for verdict in verdicts),
+        "AUC": roc_auc(scores, [one.value for one in innocents]) if innocents and group != "references" else None,
+        **{f"accused at {rate:.2g}": _accused(own, rate) for rate in rates},
+    }
+
+
+def _accused(own: Sequence[_Judged], rate: float) -> str:
+    accused = sum(one.verdicts[rate].decision.verdict == "surrogate" for one in own)
+    low, high = clopper_pearson(accused, len(own))
+    return f"{accused} of {len(own)} ({low:.0%} to {high:.0%})"
+
+
+def _units(bench: Bench) -> Units:
+    return {"pools judged": float(len(bench.options["defences"]))}
+
+
+def _needs(options: Options) -> tuple[str, ...]:
+    if options["role"] not in ("screen", "test"):
+        raise StudyError(f"Suspects are of the role test, or screen to try things out; found {options['role']!r}.")
+    if options["defences"] != [_NONE]:
+        raise StudyError(f"There are no defences yet but {_NONE!r}; found {options['defences']!r}.")
+    own = (f"pool.{options['pool']}",) if options["pool"] else ()
+    return (f"fingerprint.{options['fingerprint']}", *own)
+
+
+VERDICTS = StepKind(
+    name="verdicts",
+    options={"fingerprint": REQUIRED, "pool": "", "role": "test", "score": "", "queries": 0, "defences": [_NONE]},
+    needs=_needs,
+    run=_run,
+    units=_units,
+)
