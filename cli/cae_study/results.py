@@ -24,14 +24,13 @@ __all__ = ["write_results"]
 _PACKAGES = ("numpy", "onnxruntime-gpu", "onnxruntime", "torch", "tensorflow", "keras")
 
 
-def write_results(done: Finished, output: Path, *, command: str, classes: Sequence[str] = ()) -> Path:
+def write_results(done: Finished, output: Path, *, command: str) -> Path:
     """Write tables, figures and the page; what the study says last stands where it stood before.
 
     Args:
         done: the study with its results.
         output: its folder.
         command: by which it was done, for the page.
-        classes: names of the classes of the images.
 
     Returns:
         the page, ``results.md``.
@@ -44,7 +43,7 @@ def write_results(done: Finished, output: Path, *, command: str, classes: Sequen
     for number, table in enumerate(done.study.tables, start=1):
         lines += _table(table, done, output, f"table-{number}.csv")
     for number, figure in enumerate(done.study.figures, start=1):
-        lines += _figure(figure, done, output, f"figure-{number}.png", classes)
+        lines += _figure(figure, done, output, f"figure-{number}.png")
     lines += _steps(done)
     page = output / "results.md"
     write_atomically(page, ("\n".join(lines) + "\n").encode())
@@ -123,12 +122,14 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - of a table
     return visible(str(value)).replace("|", "\\|")
 
 
-def _figure(shown: Shown, done: Finished, output: Path, name: str, classes: Sequence[str]) -> Iterator[str]:
+def _figure(shown: Shown, done: Finished, output: Path, name: str) -> Iterator[str]:
     from cae_study.figures.drawn import Material, drawn_png
 
     rows = _rows(shown, done)
     kind = FIGURES[shown.kind]
-    write_atomically(output / name, drawn_png(kind.draw, Material(rows=rows, report=shown.report, classes=classes)))
+    write_atomically(
+        output / name, drawn_png(kind.draw, Material(rows=rows, report=shown.report, classes=done.classes))
+    )
     count = sum(map(len, rows.values()))
     report = " Dashed: the values that the report prints." if shown.report else ""
     note = f" {visible(shown.note)}" if shown.note else ""

@@ -28,12 +28,14 @@ class Finished:
         study: as its file says it.
         data: the images, as they were named.
         images: SHA-256 of them.
+        classes: the names of their classes.
         steps: what is kept of each, by its id, in the order in which they are done.
     """
 
     study: Study
     data: str
     images: str
+    classes: tuple[str, ...]
     steps: Mapping[str, Kept]
 
     @property
@@ -112,6 +114,7 @@ def run_study(
         study=study,
         data=images.spec,
         images=images.sha256,
+        classes=tuple(images.of("test").class_names),
         steps={name: found for name, found in done.items() if found is not None},
     )
 

@@ -60,14 +60,12 @@ def run(
 
         _show(forecast(described, folder, data=data), json=json)
         return
-    from cae_study.images import Images
     from cae_study.results import write_results
     from cae_study.run import run_study
 
     with interruptible(kept=folder / "study.json"), progress_bar() as progress:
         done = run_study(described, folder, data=data, workers=workers, device=device, progress=progress)
-        classes = Images(done.data).of("test").class_names
-        page = write_results(done, folder, command=shlex.join(["cae", *sys.argv[1:]]), classes=classes)
+        page = write_results(done, folder, command=shlex.join(["cae", *sys.argv[1:]]))
     if json:
         print_json({"page": str(page), "steps": {name: step.seconds for name, step in done.steps.items()}})
         return

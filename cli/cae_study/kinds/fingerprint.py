@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cae_core.dataset import ImageSet
 from cae_core.errors import StudyError
 from cae_core.fingerprint.example_kinds import count_example_kinds
 from cae_core.generation.settings import PRESET_SPLITS, GenerationSettings
@@ -62,12 +65,20 @@ def _split(options: Options) -> str:
     return str(options["split"] or PRESET_SPLITS.get(options["preset"], "test"))
 
 
+def _seeds(bench: Bench) -> ImageSet:
+    """Return the images to choose from: the split's, or so many of them, drawn by the study's seed."""
+    images, most = bench.images.of(_split(bench.options)), bench.options["images"]
+    if not 0 < most < len(images):
+        return images
+    return images.subset(np.sort(np.random.default_rng(bench.seed).permutation(len(images))[:most]))
+
+
 def _run(bench: Bench) -> Result:
     options = bench.options
     settings = settings_of(options, bench.seed)
     result = generate_fingerprint(
         generation_members(bench, options["pool"], options["members"]),
-        bench.images.of(_split(options)),
+        _seeds(bench),
         settings=settings,
         output=bench.folder / "fingerprint.safetensors",
         opened=OpenPool(device=bench.device),
@@ -110,7 +121,7 @@ def _units(bench: Bench) -> Units:
 
 FINGERPRINT = StepKind(
     name="fingerprint",
-    options={"pool": REQUIRED, "preset": "default", "settings": {}, "split": "", "members": {}},
+    options={"pool": REQUIRED, "preset": "default", "settings": {}, "split": "", "images": 0, "members": {}},
     needs=lambda options: (f"pool.{options['pool']}",),
     run=_run,
     units=_units,

@@ -60,7 +60,10 @@ class _Judged:
 def _run(bench: Bench) -> Result:
     fingerprint, pool = bench.fingerprint(bench.options["fingerprint"]), bench.pool(pool_of(bench))
     opened = OpenPool(device=bench.device)
-    subjects = _subjects(bench, fingerprint, CalibrationMembers.of_pool(pool), opened)
+    members = CalibrationMembers.of_pool(pool)
+    if bench.options["role"] == "screen":  # suspects choose no examples by which they are judged
+        members = dataclasses.replace(members, screen=())
+    subjects = _subjects(bench, fingerprint, members, opened)
     suspects = pool.select(role=bench.options["role"])
     judged: list[_Judged] = []
     defences = bench.options["defences"]

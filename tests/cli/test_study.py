@@ -1,0 +1,243 @@
+"""`cae study`: a study file, what is done of it, what it leaves, and going on after a kill."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cae_core.errors import CaeError, StudyError
+from cae_study.kept import kept
+from cae_study.results import write_results
+from cae_study.run import forecast, run_study
+from cae_study.shipped import shipped_studies
+from cae_study.study_file import read_study
+from tests.cli.conftest import CalibrationPool, Run
+from tests.cli.test_bad_input import assert_one_sentence
+
+STUDY = """
+title = "A small study"
+data = "digits"
+quick = "fewer examples"
+
+[pool.main]
+manifest = "MANIFEST"
+
+[fingerprint.ours]
+pool = "main"
+preset = "perturbed"
+settings = { eps = 0.188, tau = 0.5, count = 12, iterations = 20 }
+quick.settings = { count = 4 }
+
+[match-rates.ours]
+fingerprint = "ours"
+roles = ["generate", "screen"]
+
+[verdicts.ours]
+fingerprint = "ours"
+role = "screen"
+
+[[table]]
+title = "In the pool and held out"
+of = ["match-rates.ours"]
+
+[[table]]
+title = "By kind"
+of = ["verdicts.ours"]
+columns = ["kind", "models", "AUC"]
+note = "A note."
+
+[[figure]]
+title = "Who answers like the source"
+kind = "match rates"
+of = ["match-rates.ours"]
+report = { theirs = 0.6 }
+
+[[figure]]
+title = "Labels"
+kind = "labels"
+of = ["fingerprint.ours"]
+
+[[figure]]
+title = "Accuracy"
+kind = "accuracy"
+of = ["match-rates.ours"]
+report = { surrogates = [[0.8, 0.6], [0.9, 0.9]] }
+"""
+
+
+@pytest.fixture(scope="module")
+def study(calibration_pool: CalibrationPool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "small.toml"
+    path.write_text(STUDY.replace("MANIFEST", str(calibration_pool.manifest)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the study, done by its Python call; pages are written by the command line."""
+    folder = tmp_path_factory.mktemp("done") / "out"
+    run_study(read_study(study), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shown(study: Path, done: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a copy of the folder, in which nothing is left to do but to show them."""
+    folder = tmp_path_factory.mktemp("shown") / "out"
+    shutil.copytree(done, folder)
+    write_results(run_study(read_study(study), folder), folder, command="cae study small.toml")
+    return folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Return tables and figures."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".png")}
+
+
+class TestACommand:
+    def test_leaves_a_page_with_tables_and_figures(self, run_cae: Run, study: Path, done: Path, shown: Path) -> None:
+        assert run_cae("study", str(study), "--output", str(done)).code == 0
+        page = (done / "results.md").read_text()
+        for told in ("# A small study", "A note.", "Seed: 0", "cae study", "n = 14, seed 0", "Dashed: the values"):
+            assert told in page
+        assert "reduced form" not in page
+        assert set(results(done)) == {"table-1.csv", "table-2.csv", "figure-1.png", "figure-2.png", "figure-3.png"}
+        assert results(done) == results(shown)
+        with (done / "table-2.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["kind"], row["models"]) for row in rows] == [("a surrogate", "3"), ("references", "3")]
+        assert float(rows[0]["AUC"]) > 0.5
+
+    def test_what_is_done_is_not_done_again(self, study: Path, done: Path) -> None:
+        before = {path: path.stat().st_mtime_ns for path in done.glob("steps/*/done.json")}
+        assert len(before) == 4
+        run_study(read_study(study), done)
+        assert {path: path.stat().st_mtime_ns for path in done.glob("steps/*/done.json")} == before
+
+    def test_what_a_kill_has_left_undone_is_done_to_the_same_bytes(
+        self, study: Path, shown: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "out"
+        shutil.copytree(shown, folder)
+        for name in ("match-rates", "verdicts"):
+            (step,) = folder.glob(f"steps/{name}.ours-*")
+            (step / "done.json").unlink()
+        (answers,) = folder.glob("steps/match-rates.ours-*/answers")
+        half = sorted(answers.iterdir())[::2]
+        for path in half:
+            path.unlink()
+        write_results(run_study(read_study(study), folder), folder, command="cae study small.toml")
+        assert results(folder) == results(shown)
+        assert all(path.exists() for path in half)
+
+    def test_the_reduced_form_and_the_whole_share_what_is_the_same(self, study: Path, done: Path) -> None:
+        found = {step.step: step.done for step in forecast(read_study(study, quick=True), done)}
+        assert found == {
+            "pool.main": True,
+            "fingerprint.ours": False,
+            "match-rates.ours": False,
+            "verdicts.ours": False,
+        }
+
+    def test_times_follow_from_measured_ones(self, study: Path, done: Path) -> None:
+        (folder,) = done.glob("steps/fingerprint.ours-*")
+        measured = kept(folder)
+        assert measured is not None
+        whole = {step.step: step for step in forecast(read_study(study), done)}
+        assert whole["fingerprint.ours"].seconds == measured.seconds
+        quick = {step.step: step for step in forecast(read_study(study, quick=True), done)}
+        assert quick["fingerprint.ours"].seconds == pytest.approx(measured.seconds * 4 / 12)
+        fresh = forecast(read_study(study), done.with_name("nowhere"))
+        assert [step.seconds for step in fresh if step.step == "fingerprint.ours"] == [None]
+
+    def test_a_dry_run_does_nothing(self, run_cae: Run, study: Path, tmp_path: Path) -> None:
+        outcome = run_cae("study", str(study), "--output", str(tmp_path / "out"), "--dry-run", "--json")
+        assert outcome.json()["unknown"] == 3
+        assert not (tmp_path / "out").exists()
+
+    def test_a_pool_takes_the_place_of_a_plan(self, run_cae: Run, calibration_pool: CalibrationPool) -> None:
+        given = f"main={calibration_pool.manifest}"
+        outcome = run_cae("study", "report-3.1", "--pool", given, "--data", "digits", "--dry-run", "--json")
+        assert outcome.json()["steps"][0] == {"step": "pool.main", "done": False, "seconds": 0.0}
+        assert run_cae("study", "report-3.1", "--pool", "main=nowhere.toml", "--dry-run").code == 2
+        assert_one_sentence(run_cae("study", "report-3.1", "--pool", f"x={calibration_pool.manifest}", "--dry-run"))
+
+
+def test_shipped_studies_can_be_read(run_cae: Run) -> None:
+    listed = run_cae("study", "list", "--json").json()
+    assert set(listed) == set(shipped_studies())
+    for path in shipped_studies().values():
+        whole, quick = read_study(path), read_study(path, quick=True)
+        assert whole.tables
+        assert [step.id for step in whole.steps] == [step.id for step in quick.steps]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('manifest = "MANIFEST"', 'manifest = "nowhere.toml"', "[pool.main]"),
+        ('manifest = "MANIFEST"', "", "either plan = ... or manifest = ..."),
+        ('pool = "main"', 'pool = "other"', "there is no step 'pool.other'"),
+        ('preset = "perturbed"', 'preset = "best"', "There is no preset 'best'"),
+        ("eps = 0.188", "eps = 0.0", "eps"),
+        ("iterations = 20", "steps = 20", "A setting of the generation is unknown"),
+        ("iterations = 20", 'iterations = "many"', "[fingerprint.ours]"),
+        ('roles = ["generate", "screen"]', 'roles = ["screen", "screen"]', "A role is asked once"),
+        ('roles = ["generate", "screen"]', 'roles = ["judge"]', "roles is a list of"),
+        ('role = "screen"', 'role = "generate"', "Suspects are of the role test"),
+        ("[verdicts.ours]", "[judgements.ours]", "there is no 'judgements' here"),
+        ('kind = "labels"', 'kind = "pie"', "kind must be one of"),
+        ('of = ["verdicts.ours"]', "of = []", "at least one"),
+        ('of = ["verdicts.ours"]', 'of = ["verdicts.theirs"]', "there is no step"),
+        ('quick = "fewer examples"', "quick = 3", "quick should be a text"),
+        ('title = "A small study"', "title = ", "the study is not TOML"),
+    ],
+)
+def test_what_is_wrong_is_told_before_any_work(
+    tmp_path: Path, calibration_pool: CalibrationPool, old: str, new: str, told: str
+) -> None:
+    text = STUDY.replace(old, new, 1).replace("MANIFEST", str(calibration_pool.manifest))
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(StudyError) as raised:
+        read_study(path)
+    assert told in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_a_column_that_is_not_there_is_named(study: Path, done: Path, tmp_path: Path) -> None:
+    other = study.with_name("column.toml")
+    other.write_text(study.read_text().replace('columns = ["kind", "models", "AUC"]', 'columns = ["kinds"]'))
+    finished = run_study(read_study(other), done)
+    with pytest.raises(StudyError, match="has no column 'kinds'; there are kind, defence, models"):
+        write_results(finished, tmp_path, command="cae study")
+
+
+def test_a_folder_of_another_format_or_job_is_refused(study: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "study.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(StudyError, match="has format 99, and this release writes and reads 1"):
+        run_study(read_study(study), other)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "letter.txt").write_text("dear")
+    with pytest.raises(StudyError, match="it is not empty"):
+        run_study(read_study(study), tmp_path / "notes")
+
+
+def test_images_are_named_somewhere(study: Path, tmp_path: Path) -> None:
+    other = study.with_name("nameless.toml")
+    other.write_text(study.read_text().replace('data = "digits"', ""))
+    with pytest.raises(StudyError, match="neither the study nor --data"):
+        run_study(read_study(other), tmp_path / "out")
+    with pytest.raises(CaeError):
+        run_study(read_study(other), tmp_path / "out", data="nowhere")
+
+
+def test_a_source_below_the_floor_is_told(study: Path, done: Path, tmp_path: Path) -> None:
+    other = study.with_name("floor.toml")
+    other.write_text(study.read_text().replace('data = "digits"', 'data = "digits"\nfloor = 0.999'))
+    page = write_results(run_study(read_study(other), done), tmp_path, command="cae study")
+    assert "**Not informative**: the source behind ours is less accurate than 100%" in page.read_text()
