@@ -73,10 +73,21 @@ def controls_of(output: StrPath) -> Path:
 
 
 def forget_checkpoint(
-    output: Path, data: "ImageSet", settings: "GenerationSettings", provenance: "Mapping[str, Any]"
+    output: Path,
+    data: "ImageSet",
+    settings: "GenerationSettings",
+    provenance: "Mapping[str, Any]",
+    *,
+    controls: int = 0,
 ) -> None:
-    """Delete the state of the generation with these inputs, which was killed after ``output`` was written, if any."""
+    """Delete the state of the generation with these inputs, which was killed after ``output`` was written, if any.
+
+    So are the fingerprints of its ``controls``, so many control sources.
+    """
     from cae_core.generation.generate import refuse_other_inputs
+
+    if controls:
+        _forget_controls(output, controls)
 
     with suppress(GenerationError):  # another run's stays
         refuse_other_inputs(checkpoint_of(output), data, settings, provenance)

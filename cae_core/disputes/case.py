@@ -40,6 +40,7 @@ from cae_core.files.records import read_hashed_record, read_record, readable_jso
 from cae_core.files.storage import write_atomically, write_new
 from cae_core.fingerprint.file import FingerprintFile
 from cae_core.foreign_text import visible
+from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import open_white_boxes
 from cae_core.loaders import Device
 from cae_core.models import Model
@@ -52,7 +53,7 @@ from cae_core.progress import Progress, detail, say, silent, stage
 from cae_core.reading import reading
 from cae_core.verification.verdict import Suspect
 
-__all__ = ["Case", "CaseFiles", "Contained", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
+__all__ = ["Case", "CaseFiles", "Contained", "ControlFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
 
 _CASE = "case.json"
 
@@ -70,6 +71,7 @@ class CaseFiles:
         suspect: a path or an address.
         contract: replaces the one that the suspect carries.
         claimant_pool: the claimant's manifest, for a replay; None: none is made.
+        controls: manifests of the judge's control sources, or folders of such; none: references alone decide.
         workdir: where the regeneration and the judgements are kept.
     """
 
@@ -81,6 +83,7 @@ class CaseFiles:
     suspect: str
     contract: Contract | None = None
     claimant_pool: Path | None = None
+    controls: Sequence[Path] = ()
     workdir: Path
 
     def __post_init__(self) -> None:
@@ -88,6 +91,7 @@ class CaseFiles:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else Path(value))
         object.__setattr__(self, "suspect", os.fspath(self.suspect))
+        object.__setattr__(self, "controls", tuple(map(Path, self.controls)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +168,19 @@ class LookedAt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ControlFiles:
+    """A control source of the judge's.
+
+    Attributes:
+        source: its file.
+        surrogates: those that he derived from it.
+    """
+
+    source: NamedFile
+    surrogates: tuple[NamedFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contained:
     """What stood around the models of the two parties; the judge's own run in his process.
 
@@ -190,6 +207,7 @@ class Case:
         nonce: the judge's.
         signed_by: see `JudgeOptions`.
         containment: of the two parties' models.
+        controls: the judge's control sources; none where references alone decide.
     """
 
     judgement: Judgement
@@ -201,6 +219,7 @@ class Case:
     nonce: bytes
     signed_by: str | None
     containment: Contained
+    controls: tuple[ControlFiles, ...] = ()
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: as ``cae judge --json`` prints it."""
@@ -216,6 +235,7 @@ class Case:
             },
             "files": self.files,
             "containment": self.containment,
+            **({"control_sources": self.controls} if self.controls else {}),
             "consistency": self.consistency,
             "replay": self.replay,
             "regeneration": self.regeneration,
@@ -267,7 +287,14 @@ def _judged_case(
     opened = _open_pool(Path(source.spec), options, theirs, copies)
     claim, looked_at = _opened_claim(files, source, accused)
     ancestor = str(claim.fingerprint.generation["source"].get("ancestor", ""))
-    pool = read_judge_pool(files.pool, Path(source.spec), ancestor=ancestor, trusted=options.trusted, opened=opened)
+    pool = read_judge_pool(
+        files.pool,
+        Path(source.spec),
+        controls=files.controls,
+        ancestor=ancestor,
+        trusted=options.trusted,
+        opened=opened,
+    )
     suspect, named = _suspect(files, options, accused, claim.fingerprint.task), Suspect.of(accused, name=files.suspect)
     refuse_known_file(named, {opened.digest(member): member for member in pool.own})
     record = files.workdir / f"judgement-{suspect.digest[:12]}.json"
@@ -303,9 +330,19 @@ def _judged_case(
         nonce=nonce,
         signed_by=options.signed_by,
         containment=Contained(suspect=suspect.containment, claimant=claimed.containment),
+        controls=_named_controls(pool, opened),
     )
     write_atomically(record, readable_json(case), mode=0o600)
     return case
+
+
+def _named_controls(pool: JudgePool, opened: OpenPool) -> tuple[ControlFiles, ...]:
+    def named(member: PoolMember) -> NamedFile:
+        return NamedFile(name=str(member.path), sha256=opened.digest(member))
+
+    return tuple(
+        ControlFiles(source=named(each.source), surrogates=tuple(map(named, each.surrogates))) for each in pool.controls
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,7 +367,7 @@ def _check_workdir(files: CaseFiles) -> None:
         StorageError: it is no folder.
     """
     given = [files.claim, files.seal, files.opening, files.source, files.pool, Path(files.suspect)]
-    given += [] if files.claimant_pool is None else [files.claimant_pool]
+    given += [*files.controls] if files.claimant_pool is None else [files.claimant_pool, *files.controls]
     kept = files.workdir / KEPT_FINGERPRINT
     check_folder(files.workdir, inputs=given)
     check_output(kept, FINGERPRINT, inputs=given)
@@ -417,7 +454,15 @@ def _judged(
     """Return the judgement, and the regeneration where the outcome was not certain without one."""
     options, opening = hearing.options, hearing.claim.opening
     references, fpr = len(hearing.pool.calibrating.references), options.rate(hearing.claim)
-    unasked = judge_unasked(references=references, fpr=fpr, seals=options.seals, dated=options.evidence)
+    unasked = judge_unasked(
+        references=references,
+        fpr=fpr,
+        seals=options.seals,
+        dated=options.evidence,
+        controls=len(hearing.pool.controls) if hearing.pool.controls else None,
+        examples=_settings(hearing).count if hearing.pool.controls else 0,
+        max_queries=opening.max_queries,
+    )
     if unasked is not None:
         return unasked, None
     regeneration = _regenerated(hearing, data)
@@ -435,15 +480,20 @@ def _judged(
     return judgement, regeneration
 
 
+def _settings(hearing: _Hearing) -> GenerationSettings:
+    """Return the regeneration's: the claim's, with the judge's changes."""
+    own = hearing.options
+    return claimed_settings(
+        hearing.claim.fingerprint, eps=own.eps, tau=own.tau, count=own.count, iterations=own.iterations
+    )
+
+
 def _regenerated(hearing: _Hearing, data: ImageSet) -> Regeneration:
     claim, options = hearing.claim, hearing.options
-    settings = claimed_settings(
-        claim.fingerprint, eps=options.eps, tau=options.tau, count=options.count, iterations=options.iterations
-    )
     return regenerate(
         hearing.pool,
         data,
-        settings=settings,
+        settings=_settings(hearing),
         calibration=CalibrationSettings(fpr=options.rate(claim), score=claim.opening.score),
         nonce=hearing.nonce,
         folder=hearing.files.workdir,

@@ -1,6 +1,7 @@
 """Judging a claim: the suspect is asked about a regenerated fingerprint; its rank among the judge's references decides.
 
-*upheld*: p times the number of seals is at most the rate, and the seal is provably older than the suspect. *rejected*:
+*upheld*: p times the number of seals is at most the rate, and the seal is provably older than the suspect. With
+control sources of the judge's, p is the larger one of the rank among references and the rank among sources. *rejected*:
 p times the number of seals is larger. *cannot judge*: whatever makes neither of the two fair, with what would help; a
 suspect that scores below every copy that the judge knows is neither upheld as one.
 """
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 from cae_core import clock
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.standing import Standing
 from cae_core.containment.record import UNCONTAINED, Containment
 from cae_core.disputes.regeneration import Regeneration, find_known
 from cae_core.errors import PoolError, VerdictError
-from cae_core.fingerprint.questions import asking_order
+from cae_core.fingerprint.questions import MIN_BENIGN, MIN_EXAMPLES, asking_order, queries_for_examples
 from cae_core.models import Model
 from cae_core.pool.manifest import PoolMember
 from cae_core.progress import StageProgress, silent
@@ -38,6 +40,7 @@ __all__ = [
     "Judgement",
     "JudgementOutcome",
     "check_seals",
+    "controls_needed",
     "judge_claim",
     "judge_unasked",
     "references_needed",
@@ -112,12 +115,15 @@ class Judgement:
         outcome: ``upheld``, ``rejected`` or ``cannot judge``.
         reason: in one sentence.
         remedy: what would let it be judged, in one sentence; empty otherwise.
-        p_value: by rank among the references; None where the suspect was not asked.
+        p_value: by rank among the references, with control sources the larger one of that and the rank among sources;
+            None where the suspect was not asked.
         p_adjusted: times the number of seals, at most 1.
         fpr: the rate.
         seals: their number, N.
         references: the judge's calibration references, r.
         needed: how many the rate takes after multiplying.
+        controls: the judge's control sources, m, where the larger p of both ranks counts; None where he has none.
+        controls_needed: how many of them the rate takes after multiplying.
         attested: whether the judge asked the suspect himself.
         evidence: who was first.
         verdict: of the judge's own verification; None where the suspect was not asked.
@@ -132,6 +138,8 @@ class Judgement:
     seals: int
     references: int
     needed: int
+    controls: int | None = None
+    controls_needed: int | None = None
     attested: bool = False
     evidence: DatedEvidence
     verdict: Verdict | None = field(default=None, repr=False)
@@ -141,6 +149,8 @@ class Judgement:
         told: dict[str, object] = {**vars(self)}
         told["verification"] = self.verdict
         del told["verdict"]
+        if self.controls is None:
+            del told["controls"], told["controls_needed"]
         return told
 
 
@@ -170,30 +180,99 @@ def references_needed(fpr: float, seals: int) -> int:
     return max(LEAST_REFERENCES, math.ceil(seals / Fraction(str(fpr))) - 1)
 
 
-def judge_unasked(*, references: int, fpr: float, seals: int, dated: DatedEvidence) -> Judgement | None:
-    """Return the judgement that is certain before anybody is asked: too few references; None where they suffice.
+def controls_needed(fpr: float, seals: int) -> int:
+    """Return the least m with seals / (m + 1) <= fpr.
+
+    Example:
+        >>> controls_needed(0.05, 1), controls_needed(0.05, 3), controls_needed(0.25, 1)
+        (19, 59, 3)
+
+    Raises:
+        OptionError: the rate is not in (0, 1).
+        VerdictError: fewer seals than one.
+    """
+    check_seals(seals)
+    models_needed(fpr)  # refuses a rate outside (0, 1)
+    return math.ceil(seals / Fraction(str(fpr))) - 1
+
+
+def judge_unasked(
+    *,
+    references: int,
+    fpr: float,
+    seals: int,
+    dated: DatedEvidence,
+    controls: int | None = None,
+    examples: int = 0,
+    max_queries: int | None = None,
+) -> Judgement | None:
+    """Return the judgement that is certain before anything is made or asked; None where there is none.
+
+    Args:
+        references: the judge's.
+        fpr: the rate.
+        seals: how many the claimant has made.
+        dated: who was first.
+        controls: the judge's control sources; None: he judges without any.
+        examples: of each source, as many as are wanted.
+        max_queries: the most that the suspect may be asked.
 
     Raises:
         OptionError: the rate is not in (0, 1).
         VerdictError: fewer seals than one.
     """
     needed = references_needed(fpr, seals)
+    among_sources = None if controls is None else controls_needed(fpr, seals)
+    found = _too_few(references, needed, fpr=fpr, seals=seals)
+    if found is None and controls is not None and among_sources is not None:
+        found = _too_few_controls(controls, among_sources, fpr=fpr, seals=seals)
+        found = found or _too_small(max_queries, controls, examples)
+    if found is None:
+        return None
+    return Judgement(
+        outcome="cannot judge",
+        reason=found[0],
+        remedy=found[1],
+        fpr=fpr,
+        seals=seals,
+        references=references,
+        needed=needed,
+        controls=controls,
+        controls_needed=among_sources,
+        evidence=dated,
+    )
+
+
+def _too_few(references: int, needed: int, *, fpr: float, seals: int) -> tuple[str, str] | None:
+    """Return why so many references cannot judge, and what would help; None where they can."""
     if references >= needed:
         return None
     if references < LEAST_REFERENCES:
         reason = f"{references} references are fewer than the {LEAST_REFERENCES} that any judgement takes"
     else:
-        times = f" after multiplying by {seals} seals" if seals > 1 else ""
-        reason = f"{references} references cannot support a rate of {fpr:g}{times}"
-    return Judgement(
-        outcome="cannot judge",
-        reason=reason,
-        remedy=f"Add references with the role calibrate until there are {needed}.",
-        fpr=fpr,
-        seals=seals,
-        references=references,
-        needed=needed,
-        evidence=dated,
+        reason = f"{references} references cannot support a rate of {fpr:g}{_multiplied(seals)}"
+    return reason, f"Add references with the role calibrate until there are {needed}."
+
+
+def _too_few_controls(controls: int, needed: int, *, fpr: float, seals: int) -> tuple[str, str] | None:
+    if controls >= needed:
+        return None
+    reason = f"{controls} control sources cannot support a rate of {fpr:g}{_multiplied(seals)}"
+    return reason, f"Train control sources by the claimant's recipe until there are {needed} (--control)."
+
+
+def _multiplied(seals: int) -> str:
+    return f" after multiplying by {seals} seals" if seals > 1 else ""
+
+
+def _too_small(max_queries: int | None, controls: int, examples: int) -> tuple[str, str] | None:
+    """Return why the sealed budget does not do for all sources; None where it does, or there is none."""
+    least = queries_for_examples((1 + controls) * min(MIN_EXAMPLES, examples), MIN_BENIGN)
+    if max_queries is None or max_queries >= least:
+        return None
+    return (
+        f"the seal allows {max_queries} queries, and {controls} control sources beside the claimed one take {least}",
+        "Judge with fewer control sources, as far as the rate allows, or by references alone.",
     )
 
 
@@ -229,10 +308,11 @@ def judge_claim(
     """
     dated.check(clock.utc_now())
     fpr, references = regeneration.calibration.fpr, len(regeneration.calibration.references)
-    unasked = judge_unasked(references=references, fpr=fpr, seals=seals, dated=dated)
+    controls = regeneration.fingerprint.controls if regeneration.subject.asks_controls else None
+    unasked = judge_unasked(references=references, fpr=fpr, seals=seals, dated=dated, controls=controls)
     if unasked is not None:
         return unasked
-    refuse_known_file(named, {known.sha256: known.member for known in regeneration.known})
+    refuse_known_file(named, {known.sha256: known.member for known in regeneration.everyone})
     options = VerificationOptions(max_queries=max_queries, claimed_accuracy=claimed_accuracy)
     recorder = Recorder(suspect)
     subject = regeneration.subject
@@ -249,7 +329,7 @@ def judge_claim(
     questions = verdict.examination.transcript.questions
     put = [questions[place] for place in asking_order(questions)]
     outputs, rows = recorder.outputs(), rows_of(subject.fingerprint, put)
-    found = None if outputs is None else find_known(regeneration.known, rows, outputs)
+    found = None if outputs is None else find_known(regeneration.everyone, rows, outputs)
     if found is not None:
         raise PoolError(_is_known(named, found.member.path))
     return _decided(verdict, fpr=fpr, seals=seals, dated=dated)
@@ -273,8 +353,8 @@ def _is_known(named: Suspect, member: Path) -> str:
 
 
 def _decided(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvidence) -> Judgement:
-    found = verdict.evidence["independent"]
-    p = _standing_of(verdict.examination).high.exact_p_value  # 3 times 1/60 is to be 0.05
+    found, controls = verdict.evidence["independent"], verdict.examination.controls
+    p = cast("Fraction", verdict.examination.exact_p_value)  # 3 times 1/60 is to be 0.05
     adjusted = min(Fraction(1), seals * p)
     significant = adjusted <= Fraction(str(fpr))
     told = _rank_in_words(verdict.examination, found, (float(p), float(adjusted)), seals=seals)
@@ -287,8 +367,10 @@ def _decided(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvidence) 
         p_adjusted=float(adjusted),
         fpr=fpr,
         seals=seals,
-        references=found.models,
+        references=next(rank.models for rank in found.ranks if rank.null == NullHypothesis.REFERENCES),
         needed=references_needed(fpr, seals),
+        controls=None if controls is None else controls.sources,
+        controls_needed=None if controls is None else controls_needed(fpr, seals),
         evidence=dated,
         verdict=verdict,
         attested=True,

@@ -17,20 +17,26 @@ from typing import Any
 from cae_core.arrays import Floats32
 from cae_core.calibration.calibrate import AskedModel, CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint, save_calibrated
+from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.dataset import ImageSet
 from cae_core.disputes.drawing import draw_half
 from cae_core.errors import FingerprintError, OptionError, PoolError
 from cae_core.files.digests import canonical_json
+from cae_core.fingerprint.control_sources import CONTROLS, described_controls
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
+from cae_core.fingerprint.kinds import CONTROL
+from cae_core.generation.controls import check_alike, control_settings, with_controls
 from cae_core.generation.generate import generate, generation_inputs
 from cae_core.generation.settings import GenerationSettings
 from cae_core.generation.white_boxes import open_white_boxes, provenance_of
 from cae_core.pool.manifest import PoolMember, read_pool
 from cae_core.pool.members import OpenPool
-from cae_core.pool.roles import CalibrationMembers, GenerationMembers
+from cae_core.pool.roles import CalibrationMembers, GenerationMembers, control_members
 from cae_core.pool.same_model import probe_images, same_outputs
-from cae_core.progress import Progress, detail, silent, stage
+from cae_core.pool.seen_outputs import SeenOutputs
+from cae_core.progress import Progress, StageProgress, detail, silent, stage
+from cae_core.statistics.score import Score
 from cae_core.workflows import forget_checkpoint, generate_fingerprint
 
 __all__ = [
@@ -56,10 +62,13 @@ class JudgePool:
     Attributes:
         generating: those that a fingerprint is made with: the claimed source, and what the judge has derived from it.
         calibrating: those that it is calibrated with; whatever they say, their generation is ``generating``.
+        controls: of each control source, which the judge has trained by the claimant's stated recipe, what its
+            fingerprint is made with; none: references alone decide.
     """
 
     generating: GenerationMembers
     calibrating: CalibrationMembers
+    controls: tuple[GenerationMembers, ...] = ()
 
     def __post_init__(self) -> None:
         calibrating = dataclasses.replace(self.calibrating, generation=self.generating.everyone)
@@ -73,24 +82,41 @@ class JudgePool:
     @property
     def own(self) -> tuple[PoolMember, ...]:
         """All models but the claimed source."""
+        return (*self.of_claim, *self.of_controls)
+
+    @property
+    def of_claim(self) -> tuple[PoolMember, ...]:
+        """All that the claimed source's own fingerprint is made and calibrated with, but that source."""
         made, asked = self.generating, self.calibrating
         return (*made.surrogates, *made.references, *asked.screen, *asked.references, *asked.surrogates)
 
+    @property
+    def of_controls(self) -> tuple[PoolMember, ...]:
+        """The control sources, each with its surrogates."""
+        return tuple(member for each in self.controls for member in (each.source, *each.surrogates))
+
 
 def read_judge_pool(
-    manifest: Path, source: Path, *, ancestor: str = "", trusted: bool = False, opened: OpenPool | None = None
+    manifest: Path,
+    source: Path,
+    *,
+    controls: Sequence[Path] = (),
+    ancestor: str = "",
+    trusted: bool = False,
+    opened: OpenPool | None = None,
 ) -> JudgePool:
     """Read the judge's manifest; the claimed source may stand in it as its source, with contract and ancestor.
 
     Args:
         manifest: the judge's.
         source: the claimed one.
+        controls: manifests of the judge's control sources, or folders of such, see `control_members`.
         ancestor: the pretrained weights that it descends from, as the claimant says; the manifest's word goes before.
         trusted: whether the claimed source may be of a form whose opening runs code; the manifest may allow it too.
         opened: what the case has hashed already.
 
     Raises:
-        PoolError: its surrogates are derived from another source; or see `read_pool`.
+        PoolError: its surrogates are derived from another source; or see `read_pool` and `control_members`.
     """
     pool, opened = read_pool(manifest), opened or OpenPool()
     claimed = PoolMember(path=source, role="source", relation="source", ancestor=ancestor, trusted=trusted)
@@ -104,8 +130,11 @@ def read_judge_pool(
         claimed = dataclasses.replace(
             listed, path=source, ancestor=listed.ancestor or ancestor, trusted=listed.trusted or trusted
         )
+    generating = GenerationMembers.of_pool(pool, source=claimed)
     return JudgePool(
-        generating=GenerationMembers.of_pool(pool, source=claimed), calibrating=CalibrationMembers.of_pool(pool)
+        generating=generating,
+        calibrating=CalibrationMembers.of_pool(pool),
+        controls=tuple(control_members(controls, references=generating.references)),
     )
 
 
@@ -133,12 +162,19 @@ class Regeneration:
         nonce: the judge's; the seed follows from it, and the order of the questions.
         images: of which it was made.
         known: the judge's models and their answers, so that one is known again under another name.
+        controls: likewise his control sources and their surrogates.
     """
 
     subject: CalibratedFingerprint
     nonce: bytes
     images: "DrawnImages"
     known: tuple[AskedModel, ...] = field(repr=False)
+    controls: tuple[AskedModel, ...] = field(default=(), repr=False)
+
+    @property
+    def everyone(self) -> tuple[AskedModel, ...]:
+        """All of the judge's models."""
+        return (*self.known, *self.controls)
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -167,6 +203,7 @@ class Regeneration:
             "calibration": {
                 **dataclasses.asdict(self.calibration.behind()),
                 "score": self.calibration.score,
+                **({"null": self.calibration.null} if self.controls else {}),
                 "models": [{"role": x.member.role, "name": x.member.name, "sha256": x.sha256} for x in self.known],
             },
         }
@@ -200,6 +237,9 @@ def regenerate(
 ) -> Regeneration:
     """Make and calibrate a fresh fingerprint of the claimed source.
 
+    With control sources of the judge's, fingerprints of all are made alike and put into one, and the larger p of the
+    rank among references and the rank among sources decides, both by CAEAcc, whatever score was sealed.
+
     Args:
         pool: the judge's models.
         data: the judge's images; seeds and benign probes come from the half that the nonce draws.
@@ -213,15 +253,17 @@ def regenerate(
         progress: told of each stage.
 
     Raises:
-        PoolError: the source is among the judge's models, converted or copied; the score takes a screen role; or see
-            `generate` and `calibrate`.
+        PoolError: the source is among the judge's models, converted or copied, or a control source or its surrogate
+            is another one of them; the score takes a screen role; or see `generate`, `check_alike` and `calibrate`.
         OptionError: a parametric p-value: a judge claims a bound.
         DataError: the half has fewer images than there are to be examples.
         CaeError: see `generate`, `calibrate` and `OpenPool.open`.
     """
     if calibration.parametric:
         raise OptionError("A claim is judged by ranks; a parametric p-value claims no bound.")
-    if calibration.score == "llr" and not pool.calibrating.screen:
+    if pool.controls:
+        calibration = dataclasses.replace(calibration, null=NullHypothesis.BOTH, score=Score.CAEACC)
+    if calibration.score == Score.LLR and not pool.calibrating.screen:
         raise PoolError(
             "The likelihood-ratio score decides this claim, and the judge's pool has no screen role to weigh it by. "
             "Add surrogates and references with that role."
@@ -229,9 +271,10 @@ def regenerate(
     opened = opened or OpenPool()
     seeded = dataclasses.replace(settings, seed=seed_of(nonce))
     half = draw_half(data, nonce=nonce, count=settings.count)
+    check_alike(pool.generating, pool.controls, opened=opened)
     _refuse_source(pool, data, opened, progress)
     path = None if folder is None else folder / KEPT_FINGERPRINT
-    fingerprint = _generated(pool.generating, half, seeded, path, opened=opened, progress=progress)
+    fingerprint = _generated(pool, half, seeded, path, opened=opened, progress=progress)
     result = calibrate(
         fingerprint,
         pool.calibrating,
@@ -247,12 +290,26 @@ def regenerate(
         subject=subject,
         nonce=nonce,
         images=DrawnImages(sha256=data.sha256(), of=len(data), drawn=len(half)),
-        known=tuple(known[member.path] for member in pool.own),
+        known=tuple(known[member.path] for member in pool.of_claim),
+        controls=_asked_controls(pool, fingerprint, opened, stage(progress, "asking control sources")),
     )
 
 
+def _asked_controls(
+    pool: JudgePool, fingerprint: Fingerprint, opened: OpenPool, progress: StageProgress
+) -> tuple[AskedModel, ...]:
+    """Return the control sources and their surrogates with what they answer to all images of the fingerprint."""
+    images, asked = fingerprint.all_images(), list[AskedModel]()
+    for member in pool.of_controls:
+        found = opened.open(member).model.predict(images)
+        digest = opened.digest(member)
+        asked.append(AskedModel(member=member, sha256=digest, labels=found.labels, outputs=found.probabilities))
+        progress(len(asked), len(pool.of_controls))
+    return tuple(asked)
+
+
 def _generated(
-    members: GenerationMembers,
+    pool: JudgePool,
     data: ImageSet,
     settings: GenerationSettings,
     path: Path | None,
@@ -261,47 +318,103 @@ def _generated(
     progress: Progress,
 ) -> Fingerprint:
     """Return a fingerprint of these inputs, kept in the file ``path``: an earlier run's, where it made the same."""
-    provenance = provenance_of(members, opened=opened)
+    members, controls = pool.generating, pool.controls
     if path is None:
-        white_boxes = open_white_boxes(members, opened=opened, images=data.images)
-        return generate(white_boxes, data, settings, provenance=provenance, progress=progress).fingerprint
-    kept = _kept(path, generation_inputs(data, settings, provenance))
+        made: list[Fingerprint] = []
+        for number, each in enumerate((members, *controls)):
+            white_boxes = open_white_boxes(each, opened=opened, images=data.images)
+            own, told = control_settings(settings, number), provenance_of(each, opened=opened)
+            made.append(generate(white_boxes, data, own, provenance=told, progress=progress).fingerprint)
+        return with_controls(made[0], made[1:]) if controls else made[0]
+    provenance = provenance_of(members, opened=opened)
+    kept = _kept(path, generation_inputs(data, settings, provenance), _wanted_controls(pool, settings, opened))
     if kept is not None:
-        forget_checkpoint(path, data, settings, provenance)
+        forget_checkpoint(path, data, settings, provenance, controls=len(controls))
         return kept
     return generate_fingerprint(
-        members, data, settings=settings, output=path, opened=opened, progress=progress
+        members, data, settings=settings, output=path, controls=controls, opened=opened, progress=progress
     ).fingerprint
 
 
-def _kept(path: Path, inputs: Mapping[str, Any]) -> Fingerprint | None:
-    """Return the fingerprint that an earlier run made of the same inputs; None where there is none."""
+def _wanted_controls(pool: JudgePool, settings: GenerationSettings, opened: OpenPool) -> list[dict[str, Any]]:
+    """Return what a fingerprint with these control sources says of each, as far as it is known before it is made."""
+    found: list[dict[str, Any]] = []
+    for number, members in enumerate(pool.controls, start=1):
+        made = provenance_of(members, opened=opened)
+        seed = control_settings(settings, number).seed
+        found.append({**made["source"], "seed": seed, "surrogates": made["surrogates"]})
+    return found
+
+
+def _kept(path: Path, inputs: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]) -> Fingerprint | None:
+    """Return the fingerprint that an earlier run made of the same inputs and controls; None where there is none."""
     if not path.exists():
         return None
     try:
         kept = load_fingerprint(path)
     except FingerprintError:  # of another release, or broken: it is made again
         return None
-    source = {name: value for name, value in kept.generation["source"].items() if name != "accuracy"}
-    return kept if {**kept.generation, "source": source} == inputs else None
+    generation = {name: value for name, value in kept.generation.items() if name not in (CONTROL.name, CONTROLS)}
+    source = _without(kept.generation["source"], "accuracy")
+    of_controls = [_without(control, "accuracy", "fingerprint") for control in described_controls(kept.generation)]
+    same = {**generation, "source": source} == inputs and canonical_json(of_controls) == canonical_json(controls)
+    return kept if same else None
+
+
+def _without(described: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in described.items() if name not in names}
 
 
 def _refuse_source(pool: JudgePool, data: ImageSet, opened: OpenPool, progress: Progress) -> None:
-    """Refuse the claimed source among the judge's own models, before hours are spent.
+    """Refuse the claimed source among the judge's own models, before hours are spent; a control in two parts as well.
 
     They are opened again to be calibrated with: held open in between, they would take the search's memory.
     """
-    probes, members, digest = probe_images(data), pool.own, opened.digest(pool.source)
+    probes, digest, controls = probe_images(data), opened.digest(pool.source), _Seen(opened)
     output = opened.open(pool.source, keep=True).model.predict(probes).probabilities
+    members = (*pool.of_controls, *pool.of_claim)  # the controls first: only they are compared with all others
     for done, member in enumerate(members, start=1):
         detail(progress, "checking the pool", member.name)
-        same_file = opened.digest(member) == digest
-        if same_file or same_outputs(output, opened.open(member).model.predict(probes).probabilities):
+        found = opened.open(member).model.predict(probes).probabilities
+        if opened.digest(member) == digest or same_outputs(output, found):
             raise PoolError(
                 f"{member.path} ({member.relation}, {member.role}): this is the claimed source {pool.source.path}, "
                 "copied or converted. Remove it from the judge's pool."
             )
+        controls.refuse(member, found)
+        if done <= len(pool.of_controls):
+            controls.add(member, found)
         progress("checking the pool", done, len(members))
+
+
+class _Seen:
+    """The control sources and their surrogates, each of which is a model of its own."""
+
+    def __init__(self, opened: OpenPool) -> None:
+        self._opened = opened
+        self._members: list[PoolMember] = []
+        self._files: dict[str, int] = {}
+        self._outputs = SeenOutputs()
+
+    def add(self, member: PoolMember, outputs: Floats32 | None) -> None:
+        """Remember one by its file and by its probabilities (n, c)."""
+        self._files[self._opened.digest(member)] = len(self._members)
+        self._members.append(member)
+        self._outputs.add(outputs)
+
+    def refuse(self, member: PoolMember, outputs: Floats32 | None) -> None:
+        """Refuse a model that is one of them, copied or converted.
+
+        Raises:
+            PoolError: it is.
+        """
+        same = self._outputs.equal_to(outputs)
+        place = self._files.get(self._opened.digest(member), same[0] if same else None)
+        if place is not None:
+            raise PoolError(
+                f"{member.path} ({member.relation}, {member.role}): this is {self._members[place].path} of a control "
+                "source, copied or converted. Each source, and each surrogate, is a model of its own; remove one."
+            )
 
 
 def find_known(known: Sequence[AskedModel], rows: Sequence[int], outputs: Floats32) -> AskedModel | None:

@@ -17,6 +17,7 @@ def case_facts(case: Case) -> dict[str, str]:
         "remedy": judgement.remedy or None,
         "p-value": _p_value(judgement),
         "references": f"{judgement.references} of the judge's; the rate takes {judgement.needed}",
+        "control sources": _controls(judgement),
         "sealed": f"{evidence['sealed_at'] or 'not dated'}  {visible(judgement.evidence.authority)}",
         "suspect since": evidence["suspect_since"] or "not known",
         "claim": f"{opening.fingerprint_id[:16]}, by {visible(opening.claimant) or 'nobody named'}",
@@ -36,6 +37,12 @@ def _p_value(judgement: Judgement) -> str | None:
     return (
         f"{judgement.p_value:.4g}, times {judgement.seals} seal(s) {judgement.p_adjusted:.4g}; rate {judgement.fpr:g}"
     )
+
+
+def _controls(judgement: Judgement) -> str | None:
+    if judgement.controls is None:
+        return None
+    return f"{judgement.controls} of the judge's; the rate takes {judgement.controls_needed}; the larger p counts"
 
 
 def _consistency(case: Case) -> str:

@@ -24,13 +24,14 @@ from cae_core.calibration.calibrated import load_calibrated
 from cae_core.calibration.file import save_calibration
 from cae_core.calibration.record import Calibration
 from cae_core.disputes.case import CaseFiles, JudgeOptions, judge_files
+from cae_core.files.digests import sha256_of_file
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import load_fingerprint, save_fingerprint
 from cae_core.opening.opened import open_model
 from cae_core.pool.manifest_writing import write_manifest
 from tests.backends.signing import KeyPair, make_keys
 from tests.backends.timestamping import OPENSSL, make_authority, needs_openssl
-from tests.cli.conftest import Outcome, Pool, Run, fit, write_onnx
+from tests.cli.conftest import Outcome, Pool, Run, fit, fit_quickly, write_onnx
 from tests.cli.test_bad_input import assert_one_sentence
 
 NONCE = "00" * 16
@@ -211,6 +212,57 @@ def test_a_script_seals_dates_and_judges_as_the_commands_do(court: Court, ask: R
     by_command = ask(court.pool.copy, *court.dated()).json()
     same = ("outcome", "reason", "p_value", "p_adjusted", "references", "nonce", "verification")
     assert {name: case[name] for name in same} == {name: by_command[name] for name in same}
+
+
+@pytest.fixture(scope="module")
+def controls(court: Court) -> Path:
+    """Three sources that the judge trained by the claimant's recipe, each with as many copies as the claimed one."""
+    folder, data = court.folder / "controls", open_data("digits", split="train")
+    random = np.random.default_rng(9)
+    noisy = np.clip(data.images + random.normal(0, 60, data.images.shape), 0, 255).astype(np.uint8)
+    queries = np.concatenate([data.images, noisy])
+    for number in range(3):
+        own = folder / f"control-{number:02}"
+        part = data.subset(random.permutation(len(data))[:500])
+        write_onnx(own / "source.onnx", fit_quickly(300 + number, part.images, part.labels))
+        answers = open_model(str(own / "source.onnx")).predict(queries).labels
+        rows = [{"path": str(own / "source.onnx"), "role": "source", "relation": "source"}]
+        for copy in range(3):
+            path = own / f"copy-{copy}.onnx"
+            write_onnx(path, fit_quickly(400 + 10 * number + copy, queries, answers))
+            rows.append({"path": str(path), "role": "generate", "relation": "surrogate"})
+        write_manifest(own / "pool.toml", rows)
+    return folder
+
+
+@needs_openssl
+def test_control_sources_of_the_judges_own_are_judged_by_as_well(
+    court: Court, controls: Path, ask: Run, tmp_path: Path, run_cae: Run
+) -> None:
+    quick = ("--control", controls, "--count", "12", "--iterations", "15")
+    outcome = ask(court.pool.copy, *court.dated(), *quick, "--fpr", "0.25", workdir=tmp_path / "case")
+    case = outcome.json()
+    assert (outcome.code, case["outcome"], case["p_value"]) == (0, "upheld", 0.25), case["reason"]
+    assert (case["controls"], case["controls_needed"], case["references"]) == (3, 3, REFERENCES)
+    manifests = [controls / f"control-{number:02}" for number in range(3)]
+    assert [each["source"] for each in case["control_sources"]] == [
+        {"name": str(own / "source.onnx"), "sha256": sha256_of_file(own / "source.onnx")} for own in manifests
+    ]
+    assert [len(each["surrogates"]) for each in case["control_sources"]] == [3, 3, 3]
+    assert case["regeneration"]["calibration"]["null"] == "both"
+    few = ask(court.pool.copy, *court.dated(), *quick, workdir=tmp_path / "few")
+    assert (few.code, few.json()["outcome"]) == (4, "cannot judge")
+    assert few.json()["reason"] == "3 control sources cannot support a rate of 0.05"
+    assert not (tmp_path / "few" / "fingerprint.safetensors").exists()
+    arguments = court.arguments(tmp_path / "few", court.pool.copy, *quick)
+    told = " ".join(run_cae(*(word for word in arguments if word != "--json")).out.split())
+    assert "control sources 3 of the judge's; the rate takes 19; the larger p counts" in told
+
+
+def test_a_folder_without_control_sources_is_refused(court: Court, ask: Run, tmp_path: Path) -> None:
+    (tmp_path / "controls").mkdir()
+    outcome = ask(court.pool.copy, "--control", tmp_path / "controls", workdir=tmp_path / "case")
+    assert_one_sentence(outcome, "holds no manifest of a control source")
 
 
 def test_a_suspect_that_exists_since_tomorrow_is_refused(

@@ -1,5 +1,6 @@
 """A dispute among the toys: linear classifiers in files, which are opened by a function of the tests' own."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ class Dispute:
     copy: PoolMember
     stranger: PoolMember
     oddity: Floats64
+    templates: Floats64
 
     @property
     def source(self) -> PoolMember:
@@ -71,6 +73,25 @@ class Dispute:
             self.claimant_boxes(), self.data, quick_settings(**settings), provenance=provenance_of(self.claimant)
         )
         return made.fingerprint
+
+    def with_controls(self, count: int, *, surrogates: int = 3) -> JudgePool:
+        """Return the judge's pool with control sources of his, each with so many surrogates; their oddities differ."""
+        controls: list[GenerationMembers] = []
+        for number in range(count):
+            random = np.random.default_rng(1000 + number)
+            own = random.standard_normal(self.oddity.shape)
+            oddities = [own, *(own + 0.1 * random.standard_normal(own.shape) for _ in range(surrogates))]
+            paths = [self.folder / f"control-{number}-{i}.npy" for i in range(len(oddities))]
+            for path, oddity in zip(paths, oddities, strict=True):
+                np.save(path, (3 * (self.templates + 0.9 * oddity)).astype(np.float32))
+            controls.append(
+                GenerationMembers(
+                    source=PoolMember(path=paths[0], role="source", relation="source"),
+                    surrogates=[PoolMember(path=path, role="generate", relation="surrogate") for path in paths[1:]],
+                    references=self.judge.generating.references,
+                )
+            )
+        return dataclasses.replace(self.judge, controls=tuple(controls))
 
     def regenerated(self, pool: JudgePool | None = None, *, fpr: float = RATE, score: str = "caeacc") -> Regeneration:
         """Return what the judge makes of the claimed source."""
@@ -128,4 +149,5 @@ def make_dispute(folder: Path, *, references: int = 19, seed: int = 7) -> Disput
         many("copy", 1, "test", "surrogate")[0],
         many("stranger", 1, "test", "reference")[0],
         own,
+        templates,
     )

@@ -65,6 +65,13 @@ def run(
     claimant_pool: Annotated[
         Path | None, typer.Option(help="The claimant's manifest: replay some of the claim's examples.")
     ] = None,
+    control: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Manifest of a control source that the judge has trained by the claimant's recipe, or a folder of "
+            "such; repeatable. The larger p of both ranks counts."
+        ),
+    ] = None,
     sample: Annotated[int, typer.Option(help="Number of examples that are replayed.")] = 10,
     fpr: Annotated[float | None, typer.Option(help="Rate of false accusations; default: the sealed one.")] = None,
     eps: Annotated[
@@ -128,6 +135,7 @@ def run(
         suspect=suspect,
         contract=stated_contract(str(suspect), contract, fields_of(fields), trusted=trusted, limits=limited),
         claimant_pool=claimant_pool,
+        controls=control or (),
         workdir=workdir or _default_workdir(seal),
     )
     options = JudgeOptions(
