@@ -49,6 +49,11 @@ class Predictions:
     labels: Labels
     probabilities: Floats32 | None = None
 
+    def rows(self, index: Labels) -> Self:
+        """Return the answers at ``index``, int64, in that order."""
+        told = None if self.probabilities is None else self.probabilities[index]
+        return type(self)(self.labels[index], told)
+
 
 @runtime_checkable
 class Model(Protocol):

@@ -29,6 +29,7 @@ COMMANDS = (
     "calibrate",
     "verify",
     "scan",
+    "compare",
     "queries",
     "report",
     "seal",
