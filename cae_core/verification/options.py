@@ -41,6 +41,8 @@ class VerificationOptions:
             is, in no order.
         versions: how many versions of itself a service has named while it was asked, the declared one included; more
             than one are several suspects, of which nothing is said.
+        defence: simulated between the suspect and whoever asks it, see `cae_core.defences`; the verdict is then about
+            what would be. Empty: none.
     """
 
     sequential: bool = False
@@ -54,6 +56,7 @@ class VerificationOptions:
     beacon_time: str = ""
     recorded: bool = False
     versions: int = 1
+    defence: str = ""
 
     def __post_init__(self) -> None:
         if self.claimed_accuracy is not None and not 0 < self.claimed_accuracy <= 1:
@@ -71,6 +74,15 @@ class VerificationOptions:
                 "Recorded answers are to everything at once. Leave --sequential and --max-queries out, or ask the "
                 "suspect."
             )
+        if self.defence:
+            from cae_core.defences.table import check_defence
+
+            check_defence(self.defence)
+            if self.recorded:
+                raise OptionError(
+                    "Recorded answers were given without a defence, and nobody is asked again. Leave --defence out, or "
+                    "ask the suspect."
+                )
         if self.versions < 1:
             raise OptionError(f"The versions of a service are counted from 1; found {self.versions}.")
         if self.verifications < 1 or self.recognised < 0:
@@ -107,6 +119,7 @@ _BEFORE = {
     "beacon_time": "",
     "recorded": False,
     "versions": 1,
+    "defence": "",
 }
 """Of each field that came later, its value in the records of before."""
 

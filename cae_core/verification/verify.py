@@ -66,6 +66,11 @@ _ASKED_ALONE = 4
 
 _MUCH_DRIFT = 0.1
 
+_SIMULATED = (
+    "what if: the defence {} was simulated before the suspect; this verdict is about a service that would have it, and "
+    "no evidence about this suspect"
+)
+
 _UNATTESTED = (
     "recorded answers: that the suspect gave these, and gives its customers the same, is the word of whoever recorded "
     "them"
@@ -237,6 +242,9 @@ def verify(
     plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
     if memory is not None:
         memory.asking(nonce, plan)
+    served_by = suspect
+    if options.defence:
+        suspect, *rivals = (_behind(each, options.defence, subject) for each in (suspect, *rivals))
     transcript, scores = _heard(suspect, subject, plan, name=named.name, memory=memory, progress=progress)
     source = source_by_file(subject, named.sha256)
     if refuse_known and source is None:
@@ -244,7 +252,7 @@ def verify(
     earlier = None if memory is None else memory.earlier(transcript)
     if earlier is not None and order_matters(subject, options):
         options = dataclasses.replace(options, recognised=max(0, earlier.verifications + 1 - options.verifications))
-    served = suspect.served() if isinstance(suspect, Service) else None
+    served = served_by.served() if isinstance(served_by, Service) else None
     if served is not None:
         options = dataclasses.replace(options, versions=served.count)
     concluded = partial(conclude, subject, plan=plan, named=named, options=options, nonce=nonce)
@@ -254,6 +262,12 @@ def verify(
     verdict, least = verdicts[place], models.pop(place)
     occasion = Occasion.of(least, nonce_given=given, case=case, is_source=source, self_check=self_check, rivals=models)
     return dataclasses.replace(verdict, earlier=earlier, occasion=occasion, containment=containment, service=served)
+
+
+def _behind(model: Model, defence: str, subject: CalibratedFingerprint) -> Model:
+    from cae_core.defences.table import defended
+
+    return defended(model, defence, classes=len(subject.fingerprint.class_names))
 
 
 def draw_nonce() -> bytes:
@@ -434,6 +448,9 @@ def _parts(places: Sequence[int], together: int) -> Iterator[list[int]]:
 def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> tuple[str, ...]:
     if options.recorded:
         return (_UNATTESTED, *_warnings(subject, dataclasses.replace(options, recorded=False)))
+    if options.defence:
+        told = _warnings(subject, dataclasses.replace(options, defence=""))
+        return (_SIMULATED.format(options.defence), *told)
     if subject.calibration is None:
         return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
     told = of_another_score(subject.calibration, options) + _assumed(subject.calibration) + _of_the_log(subject)

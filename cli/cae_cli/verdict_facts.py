@@ -44,6 +44,7 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     yield Fact("reason", _lines([decision.reason]))
     yield Fact("what to do", _lines([decision.remedy]))
     yield from (Fact(name, value) for name, value in (*_scores(verdict), *_origin(verdict)))
+    yield Fact("simulated defence", visible(verdict.examination.options.defence), doubt=True)
     yield Fact("benign accuracy", _benign(verdict))
     yield from _findings(verdict, "asked")
     queries = verdict.queries

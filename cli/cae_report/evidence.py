@@ -241,6 +241,9 @@ def _findings(dossier: Dossier, section: Literal["scores", "asked"]) -> Iterator
 
 def _doubts(dossier: Dossier) -> Iterator[EvidenceRow]:
     verdict = dossier.verdict
+    if dossier.examination.options.defence:
+        note = "simulated before the suspect: what would be if it had it, and no evidence about the suspect itself"
+        yield EvidenceRow("Simulated defence", dossier.examination.options.defence, note)
     yield EvidenceRow("Signs of evasion", "; ".join(verdict.evasion) or "none")
     yield EvidenceRow("Warnings", "; ".join(verdict.warnings) or "none")
     if verdict.earlier is None:

@@ -93,6 +93,13 @@ def run(
         ),
     ] = "",
     beacon_time: Annotated[str, typer.Option(metavar="DATE", help="When it was published (ISO 8601).")] = "",
+    defence: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME:VALUE",
+            help="What if the suspect had this defence, such as jpeg:75 or bits:4+noise:0.05? See docs/defences.md.",
+        ),
+    ] = "",
     case: Annotated[str, typer.Option(help="A name for the case, which verdict, report and ledger bear.")] = "",
     self_check: Annotated[
         bool, typer.Option("--self-check", help="The suspect is the source's own file, and is meant to be.")
@@ -167,6 +174,7 @@ def run(
             claimed_accuracy=claimed_accuracy,
             beacon=read_beacon(beacon),
             beacon_time=beacon_time,
+            defence=defence,
         )
         limited = parse_limits(limits)
         try:
