@@ -22,7 +22,14 @@ _OWN = {
     "pgd": "adversarial:PGD",
     "pgd-l2": "adversarial:PGD_L2",
     "cw": "adversarial:CW",
+    "ipguard": "ip_guard:IPGUARD",
+    "sac": "correlations:SAC",
+    "sac-labels": "correlations:SAC_LABELS",
+    "sac-cutmix": "correlations:SAC_CUTMIX",
+    "sac-cutmix-labels": "correlations:SAC_CUTMIX_LABELS",
+    "robd": "robustness:ROBD",
     "random": "random_images:RANDOM",
+    "dataset-inference": "dataset_inference:DATASET_INFERENCE",
 }
 """Module and name of each in `cae_core.arena.methods`."""
 
