@@ -165,6 +165,62 @@ class TestACommand:
         assert_one_sentence(run_cae("study", "report-3.1", "--pool", f"x={calibration_pool.manifest}", "--dry-run"))
 
 
+RIVALS = """
+data = "digits"
+
+[pool.main]
+manifest = "MANIFEST"
+
+[strength.attacks]
+pool = "main"
+role = "screen"
+methods = ["CEM", "FGM", "BIM", "PGD", "PGD, L2", "CW"]
+eps = [0.05, 0.188]
+images = 12
+settings = { iterations = 10, learning_rate = 0.02 }
+
+[compare.all]
+pool = "main"
+role = "screen"
+methods = ["akh", "random"]
+queries = [5, 10]
+fpr = 0.1
+
+[[table]]
+title = "Every point"
+of = ["strength.attacks"]
+
+[[table]]
+title = "Rivals"
+of = ["compare.all"]
+
+[[figure]]
+title = "Strength"
+kind = "strength"
+of = ["strength.attacks"]
+report = { CEM = [[0.05, 0.3], [0.188, 0.25]] }
+"""
+
+
+def test_attacks_and_rivals_are_steps_too(calibration_pool: CalibrationPool, tmp_path: Path) -> None:
+    path = tmp_path / "rivals.toml"
+    path.write_text(RIVALS.replace("MANIFEST", str(calibration_pool.manifest)))
+    finished = run_study(read_study(path), tmp_path / "out")
+    page = write_results(finished, tmp_path / "out", command="cae study rivals.toml")
+    points = finished.steps["strength.attacks"].result["summary"]
+    assert [(row["method"], row["eps"]) for row in points[:3]] == [("CEM", 0.05), ("CEM", 0.188), ("FGM", 0.05)]
+    assert len(points) == 12
+    for row in points:
+        assert row["tried"] == 12
+        assert 0 <= row["kept"] <= row["turned"] <= 12
+        assert (row["conferrability"] is None) == (row["turned"] == 0)
+        assert row["turned"] == 0 or 0 <= row["conferrability"] <= 1
+    assert max(row["turned"] for row in points if row["method"] == "BIM") > 6
+    rivals = finished.steps["compare.all"].result["summary"]
+    assert {row["method"] for row in rivals} == {"akh", "random"}
+    assert "figure-1.png" in page.read_text()
+
+
 def test_shipped_studies_can_be_read(run_cae: Run) -> None:
     listed = run_cae("study", "list", "--json").json()
     assert set(listed) == set(shipped_studies())
@@ -193,6 +249,10 @@ def test_shipped_studies_can_be_read(run_cae: Run) -> None:
         ('of = ["verdicts.ours"]', 'of = ["verdicts.theirs"]', "there is no step"),
         ('quick = "fewer examples"', "quick = 3", "quick should be a text"),
         ('title = "A small study"', "title = ", "the study is not TOML"),
+        ("[verdicts.ours]", '[strength.a]\npool = "main"\neps = [0.0]\n[verdicts.ours]', "eps is a list of numbers"),
+        ("[verdicts.ours]", '[strength.a]\npool = "main"\nmethods = ["GAN"]\n[verdicts.ours]', "methods is a list of"),
+        ("[verdicts.ours]", '[compare.a]\npool = "main"\nmethods = ["best"]\n[verdicts.ours]', "best"),
+        ("[verdicts.ours]", '[compare.a]\npool = "main"\n[verdicts.ours]', "at least one"),
     ],
 )
 def test_what_is_wrong_is_told_before_any_work(

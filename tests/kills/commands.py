@@ -89,6 +89,10 @@ COMMANDS = {
         "--trusted --json",
         result=_judgement,
     ),
+    "study": Command(
+        arguments="study study.toml --output out",
+        result=_bytes_of("out/*.csv", "out/steps/*/*.safetensors"),
+    ),
     "seal": Command(
         arguments='seal plain.safetensors --output claim.json --claimant "Example Ltd" --fpr 0.1 --json',
         result=_sealed,

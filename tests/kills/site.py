@@ -73,6 +73,30 @@ recipes = ["short"]
 count = { generate = 2, test = 1 }
 """
 
+_STUDY = """
+data = "images.npz"
+
+[pool.main]
+manifest = "pool.toml"
+
+[fingerprint.ours]
+pool = "main"
+preset = "perturbed"
+split = "all"
+settings = { eps = 0.196, tau = 0.6, count = 20, iterations = 30, batch = 5 }
+
+[match-rates.ours]
+fingerprint = "ours"
+roles = ["generate"]
+
+[[table]]
+of = ["fingerprint.ours"]
+
+[[table]]
+of = ["match-rates.ours"]
+rows = "models"
+"""
+
 _PREPARED = """
 generate --split all --eps 50/255 --count 30 --iterations 20 --tau 0.6 --pool pool.toml --data images.npz --output plain.safetensors
 calibrate --fpr 0.1 --fnr 0.1 --pool calibrate.toml --fingerprint plain.safetensors --output fixed.safetensors
@@ -125,6 +149,7 @@ class Site:
         self.world.mkdir()
         write_world(self.world)
         (self.world / "plan.toml").write_text(_PLAN)
+        (self.world / "study.toml").write_text(_STUDY)
         for arguments in _PREPARED.strip().splitlines():
             run = self.run(self.world, arguments)
             assert run.code == 0, run.errors

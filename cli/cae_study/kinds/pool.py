@@ -42,9 +42,12 @@ def _run(bench: Bench) -> Result:
         from cae_backends.training.pool_jobs import train_pool
         from cae_backends.training.pool_store import PoolData
 
+        train, test = bench.images.of("train"), bench.images.of("test")
+        if train.sha256() == test.sha256():
+            raise StudyError("The training and the test images are the same. Name data that have both splits.")
         train_pool(
             _plan(bench).jobs,
-            PoolData(bench.images.of("train"), bench.images.of("test"), None),
+            PoolData(train, test, None),
             bench.manifest(bench.step.name),
             workers=bench.workers,
             device=bench.device,
