@@ -1,5 +1,6 @@
 """Where a step works: its folder, what it needs, and the images of the study."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ class Bench:
         root: the folder of the study file.
         workers: processes at a time; None: one for each core.
         device: where models run: auto, cpu, cuda.
+        trusted: whether the models of manifests that are there already are one's own, and run in this process.
         progress: told how far it is.
     """
 
@@ -43,6 +45,7 @@ class Bench:
     root: Path
     workers: int | None = None
     device: Device = "auto"
+    trusted: bool = False
     progress: Progress = silent
 
     @property
@@ -63,7 +66,10 @@ class Bench:
         """Return the pool that is called ``name``."""
         from cae_core.pool.manifest import read_pool
 
-        return read_pool(self.manifest(name))
+        pool = read_pool(self.manifest(name))
+        if not self.trusted:
+            return pool
+        return dataclasses.replace(pool, members=tuple(dataclasses.replace(m, trusted=True) for m in pool.members))
 
     def fingerprint(self, name: str) -> "Fingerprint":
         """Return the fingerprint that is called ``name``."""

@@ -69,6 +69,7 @@ def run_study(
     data: str = "",
     workers: int | None = None,
     device: Device = "auto",
+    trusted: bool = False,
     progress: Progress = silent,
 ) -> Finished:
     """Do every step that is not done yet, and return all results.
@@ -79,6 +80,7 @@ def run_study(
         data: the images, in the place of the study's.
         workers: processes at a time where models are trained.
         device: where models run.
+        trusted: whether the models of manifests that are there already are one's own.
         progress: told of the study and of each step.
 
     Raises:
@@ -104,6 +106,7 @@ def run_study(
                 root=study.origin.parent,
                 workers=workers,
                 device=device,
+                trusted=trusted,
                 progress=progress,
             )
             _tell(progress, number, len(missing), _left(missing[number - 1 :], bench, output))

@@ -120,7 +120,7 @@ def print_strangers(draws: int, random: np.random.Generator) -> None:
     _row("suspects", "known copies", "all at once", "along a path")
     _row(*["---"] * 4)
     references, rate = CASES[0]
-    for copies in (0, 9):
+    for copies in (0, 19):
         for name, law in KINDS.items():
             known = _answers(KINDS["references' kind"](random, (draws, references)), random)
             copied = _answers(KINDS["copies"](random, (draws, copies)), random)

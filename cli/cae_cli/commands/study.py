@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cae_cli.options import DeviceName, Json, print_json
+from cae_cli.options import DeviceName, Json, Trusted, print_json
 from cae_cli.progress import duration, interruptible, progress_bar
 from cae_cli.streams import say
 from cae_core.foreign_text import visible
@@ -36,6 +36,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the steps, and how long they take as earlier ones were measured.")
     ] = False,
+    trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
@@ -64,7 +65,9 @@ def run(
     from cae_study.run import run_study
 
     with interruptible(kept=folder / "study.json"), progress_bar() as progress:
-        done = run_study(described, folder, data=data, workers=workers, device=device, progress=progress)
+        done = run_study(
+            described, folder, data=data, workers=workers, device=device, trusted=trusted, progress=progress
+        )
         page = write_results(done, folder, command=shlex.join(["cae", *sys.argv[1:]]))
     if json:
         print_json({"page": str(page), "steps": {name: step.seconds for name, step in done.steps.items()}})
