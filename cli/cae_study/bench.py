@@ -71,8 +71,9 @@ class Bench:
             return pool
         return dataclasses.replace(pool, members=tuple(dataclasses.replace(m, trusted=True) for m in pool.members))
 
-    def fingerprint(self, name: str) -> "Fingerprint":
-        """Return the fingerprint that is called ``name``."""
+    def fingerprint(self, name: str) -> "Fingerprint | None":
+        """Return the fingerprint that is called ``name``; None where no image became an example."""
         from cae_core.fingerprint.file import load_fingerprint
 
-        return load_fingerprint(self.beside[f"fingerprint.{name}"] / "fingerprint.safetensors")
+        path = self.beside[f"fingerprint.{name}"] / "fingerprint.safetensors"
+        return load_fingerprint(path) if path.exists() else None

@@ -44,7 +44,7 @@ class Finished:
         rows = (
             row for name, one in self.steps.items() if name.startswith("fingerprint.") for row in one.result["summary"]
         )
-        return tuple(str(row["fingerprint"]) for row in rows if row["source's accuracy"] < self.study.floor)
+        return tuple(str(row["fingerprint"]) for row in rows if row.get("source's accuracy", 1.0) < self.study.floor)
 
 
 @dataclass(frozen=True, kw_only=True)

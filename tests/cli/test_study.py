@@ -287,6 +287,17 @@ def test_a_folder_of_another_format_or_job_is_refused(study: Path, tmp_path: Pat
         run_study(read_study(study), tmp_path / "notes")
 
 
+def test_settings_of_which_nothing_comes_are_a_result(study: Path, tmp_path: Path) -> None:
+    other = study.with_name("nothing.toml")
+    other.write_text(study.read_text().replace("eps = 0.188, tau = 0.5", "eps = 0.004, tau = 0.99"))
+    finished = run_study(read_study(other), tmp_path / "out")
+    page = write_results(finished, tmp_path / "out", command="cae study")
+    (row,) = finished.steps["fingerprint.ours"].result["summary"]
+    assert (row["examples"], row["failed"][:4]) == (0, "None")
+    assert finished.steps["match-rates.ours"].result["summary"] == [{"fingerprint": "ours", "examples": 0}]
+    assert "| ours | 0 |" in page.read_text()
+
+
 def test_images_are_named_somewhere(study: Path, tmp_path: Path) -> None:
     other = study.with_name("nameless.toml")
     other.write_text(study.read_text().replace('data = "digits"', ""))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cae_core.dataset import ImageSet
-from cae_core.errors import StudyError
+from cae_core.errors import GenerationError, StudyError
 from cae_core.fingerprint.example_kinds import count_example_kinds
 from cae_core.generation.settings import PRESET_SPLITS, GenerationSettings
 from cae_core.pool.manifest import PoolMember
@@ -76,14 +76,17 @@ def _seeds(bench: Bench) -> ImageSet:
 def _run(bench: Bench) -> Result:
     options = bench.options
     settings = settings_of(options, bench.seed)
-    result = generate_fingerprint(
-        generation_members(bench, options["pool"], options["members"]),
-        _seeds(bench),
-        settings=settings,
-        output=bench.folder / "fingerprint.safetensors",
-        opened=OpenPool(device=bench.device),
-        progress=bench.progress,
-    )
+    try:
+        result = generate_fingerprint(
+            generation_members(bench, options["pool"], options["members"]),
+            _seeds(bench),
+            settings=settings,
+            output=bench.folder / "fingerprint.safetensors",
+            opened=OpenPool(device=bench.device),
+            progress=bench.progress,
+        )
+    except GenerationError as error:  # that nothing comes of such settings is a result
+        return {"summary": [{"fingerprint": bench.step.name, "examples": 0, "failed": str(error)}], "labels": []}
     made = result.fingerprint
     return {
         "summary": [

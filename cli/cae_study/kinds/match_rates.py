@@ -26,6 +26,8 @@ def pool_of(bench: Bench) -> str:
 
 def _run(bench: Bench) -> Result:
     fingerprint, pool = bench.fingerprint(bench.options["fingerprint"]), bench.pool(pool_of(bench))
+    if fingerprint is None:
+        return {"summary": [{"fingerprint": bench.options["fingerprint"], "examples": 0}], "models": []}
     models: list[Row] = []
     summary: dict[str, object] = {"fingerprint": bench.options["fingerprint"], "examples": len(fingerprint)}
     for role in bench.options["roles"]:

@@ -59,6 +59,8 @@ class _Judged:
 
 def _run(bench: Bench) -> Result:
     fingerprint, pool = bench.fingerprint(bench.options["fingerprint"]), bench.pool(pool_of(bench))
+    if fingerprint is None:
+        return {"summary": [], "models": []}
     opened = OpenPool(device=bench.device)
     members = CalibrationMembers.of_pool(pool)
     if bench.options["role"] == "screen":  # suspects choose no examples by which they are judged
