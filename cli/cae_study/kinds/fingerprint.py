@@ -29,9 +29,7 @@ def settings_of(options: Options, seed: int) -> GenerationSettings:
         OptionError: one is outside its range.
     """
     try:
-        return GenerationSettings.from_preset(
-            options["preset"], **{"eps": 8 / 255, "seed": seed, **options["settings"]}
-        )
+        return GenerationSettings.from_preset(options["preset"], **{"seed": seed, **options["settings"]})
     except TypeError as error:
         known = ", ".join(field.name for field in dataclasses.fields(GenerationSettings))
         raise StudyError(f"A setting of the generation is unknown ({error}); there are {known}.") from error
