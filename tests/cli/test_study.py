@@ -37,6 +37,7 @@ roles = ["generate", "screen"]
 [verdicts.ours]
 fingerprint = "ours"
 role = "screen"
+defences = ["none", "bits:1"]
 
 [[table]]
 title = "In the pool and held out"
@@ -107,7 +108,7 @@ class TestACommand:
         assert results(done) == results(shown)
         with (done / "table-2.csv").open() as file:
             rows = list(csv.DictReader(file))
-        assert [(row["kind"], row["models"]) for row in rows] == [("a surrogate", "3"), ("references", "3")]
+        assert [(row["kind"], row["models"]) for row in rows] == [("a surrogate", "3"), ("references", "3")] * 2
         assert float(rows[0]["AUC"]) > 0.5
 
     def test_what_is_done_is_not_done_again(self, study: Path, done: Path) -> None:
@@ -243,6 +244,7 @@ def test_shipped_studies_can_be_read(run_cae: Run) -> None:
         ('roles = ["generate", "screen"]', 'roles = ["screen", "screen"]', "A role is asked once"),
         ('roles = ["generate", "screen"]', 'roles = ["judge"]', "roles is a list of"),
         ('role = "screen"', 'role = "generate"', "Suspects are of the role test"),
+        ('["none", "bits:1"]', '["magic:1"]', "magic"),
         ("[verdicts.ours]", "[judgements.ours]", "there is no 'judgements' here"),
         ('kind = "labels"', 'kind = "pie"', "kind must be one of"),
         ('of = ["verdicts.ours"]', "of = []", "at least one"),

@@ -7,7 +7,6 @@ from cae_core.arena.compare import compare
 from cae_core.arena.contender import parse_contenders
 from cae_core.arena.settings import BUDGETS, CompareSettings
 from cae_core.arena.tables import as_csv
-
 from cae_core.errors import StudyError
 from cae_core.pool.members import OpenPool
 from cae_study.bench import Bench

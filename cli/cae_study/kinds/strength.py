@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from cae_core.arena.attacks import carlini_wagner, fast_gradient, iterated_gradient
 from numpy.typing import NDArray
 
+from cae_core.arena.attacks import carlini_wagner, fast_gradient, iterated_gradient
 from cae_core.arrays import Floats32, Floats64, Labels, as_unit_float
 from cae_core.dataset import ImageSet
 from cae_core.errors import StudyError
@@ -85,7 +85,9 @@ def _run(bench: Bench) -> Result:
     for done, (method, eps) in enumerate(points, start=1):
         detail(bench.progress, "making examples", f"{method} at eps {eps:g}")
         made = (
-            _ours(bench, members, seeds, eps, opened) if method == CEM else _theirs(method, source, seeds, eps, bench)
+            _ours(bench, members, seeds, eps, opened)
+            if method == CEM
+            else _theirs(method, source, seeds, eps, bench.seed)
         )
         found[method, eps] = made
         bench.progress("making examples", done, len(points))

@@ -9,6 +9,7 @@ import numpy as np
 
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.defences.table import check_defence, defended
 from cae_core.errors import StudyError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.pool.manifest import PoolMember
@@ -98,6 +99,8 @@ def _subjects(
 def _judge(
     member: PoolMember, model: "Model", defence: str, subjects: Mapping[float, CalibratedFingerprint], bench: Bench
 ) -> _Judged:
+    if defence != _NONE:
+        model = defended(model, defence, classes=len(bench.images.of("test").class_names))
     options = VerificationOptions(max_queries=bench.options["queries"] or None)
     named = Suspect(name=member.name, sha256=member.sha256 or member.name)
     verdicts = {
@@ -166,8 +169,10 @@ def _units(bench: Bench) -> Units:
 def _needs(options: Options) -> tuple[str, ...]:
     if options["role"] not in ("screen", "test"):
         raise StudyError(f"Suspects are of the role test, or screen to try things out; found {options['role']!r}.")
-    if options["defences"] != [_NONE]:
-        raise StudyError(f"There are no defences yet but {_NONE!r}; found {options['defences']!r}.")
+    if not options["defences"] or not all(isinstance(name, str) for name in options["defences"]):
+        raise StudyError(f"defences is a list of texts, {_NONE!r} for no defence; found {options['defences']!r}.")
+    for name in set(options["defences"]) - {_NONE}:
+        check_defence(name)
     own = (f"pool.{options['pool']}",) if options["pool"] else ()
     return (f"fingerprint.{options['fingerprint']}", *own)
 
