@@ -29,7 +29,7 @@ help:
 
 .venv/dev: .venv/run
 	@echo "Installing the development packages (TensorFlow among them) ..."
-	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,tflite,digits,cluster,seal,services,signing,dev]'
+	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,tflite,art,digits,cluster,seal,services,signing,dev]'
 	@touch $@
 
 demo: .venv/run
