@@ -46,6 +46,16 @@ class KerasNetwork:
         with load_tensorflow().device(self._device):
             return np.array(self._answer(images).numpy(), np.float32)
 
+    def pullback(self, images: Floats32, cotangent: Floats32) -> Floats32:
+        """See `DifferentiableNetwork.pullback`."""
+        tf = load_tensorflow()
+        with tf.device(self._device):
+            x = tf.constant(images)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                total = tf.reduce_sum(self._score(x, training=False) * cotangent)
+            return np.array(tape.gradient(total, x).numpy(), np.float32)
+
     def weights(self) -> Weights:
         """See `Network.weights`."""
         return {name: np.array(variable.numpy()) for name, variable in self._variables.items()}
@@ -61,8 +71,14 @@ class KerasNetwork:
         """See `Network.start`.
 
         Raises:
-            OptionError: the recipe wants bfloat16, which is not offered with Keras.
+            OptionError: the recipe wants bfloat16, TRADES or more than one adversarial step, which are not offered with
+                Keras.
         """
+        if recipe.trades or recipe.adversarial_steps > 1:
+            raise OptionError(
+                "The Keras trainer moves images by one step and has no TRADES. Set adversarial_steps = 1 and trades = "
+                "0, or train with torch."
+            )
         if recipe.precision != "float32":
             raise OptionError("The Keras trainer trains in float32; found precision bfloat16. Take it out.")
         tf = load_tensorflow()

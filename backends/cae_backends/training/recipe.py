@@ -51,6 +51,10 @@ class Recipe:
         noise: standard deviation of Gaussian noise on images in [0, 1].
         adversarial: radius in [0, 1] of the random-start gradient-sign step by which each training image is moved
             (Wong et al., 2020); 0: none.
+        adversarial_steps: gradient-sign steps by which it is moved, each 2.5 radii / steps long where there are
+            several (PGD; Madry et al., 2018). Several, and the next, with torch only.
+        trades: weight of the divergence between the answers to an image and to the moved one, which is added to the
+            loss of the image as it is (Zhang et al., 2019); 0: the moved image takes the place of the image.
         temperature: divides the logits, of the student and of the source that it is distilled from.
         label_smoothing: weight of the uniform distribution in the targets.
         weight_decay: this times the weight is added to the gradient of every weight, biases and norms included.
@@ -64,6 +68,14 @@ class Recipe:
             in its own training; networks that were trained here renew theirs in any case, and so does Keras.
         weight_noise: standard deviation of the noise on each layer's weights, in units of their root mean square (kind
             *weight noise*).
+        rounds: of questions after the first (kinds *k-centre queries*, *entropy queries*), or how often the images are
+            doubled (*Jacobian augmentation*).
+        jacobian_step: by which each pixel in [0, 1] is moved there.
+        erasure: weight of the steps away from the source (kind *erased*).
+        forgotten: number of own examples that are unlearned (kind *own fingerprint unlearned*).
+        forgotten_radius: by which these are moved, in [0, 1].
+        helper: architecture of the models that such a thief trains beside; empty: the copy's.
+        helper_epochs: of their training.
         interpolation: of the independent model, in the average of weights (kind *averaged with an independent model*).
     """
 
@@ -82,6 +94,8 @@ class Recipe:
     mix: float = 0.0
     noise: float = 0.0
     adversarial: float = 0.0
+    adversarial_steps: int = dataclasses.field(default=1, metadata=_LATER)
+    trades: float = dataclasses.field(default=0.0, metadata=_LATER)
     temperature: float = 1.0
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
@@ -93,6 +107,13 @@ class Recipe:
     statistics: Statistics = dataclasses.field(default="kept", metadata=_LATER)
     weight_noise: float = dataclasses.field(default=0.1, metadata=_LATER)
     interpolation: float = dataclasses.field(default=0.2, metadata=_LATER)
+    rounds: int = dataclasses.field(default=4, metadata=_LATER)
+    jacobian_step: float = dataclasses.field(default=0.1, metadata=_LATER)
+    erasure: float = dataclasses.field(default=0.0, metadata=_LATER)
+    forgotten: int = dataclasses.field(default=100, metadata=_LATER)
+    forgotten_radius: float = dataclasses.field(default=0.1, metadata=_LATER)
+    helper: str = dataclasses.field(default="", metadata=_LATER)
+    helper_epochs: int = dataclasses.field(default=10, metadata=_LATER)
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -108,10 +129,30 @@ class Recipe:
             raise OptionError("A recipe's sparsity, validation share and label smoothing lie in [0, 1).")
         if not (0 <= self.weight_noise <= 100 and 0 <= self.interpolation < 1):
             raise OptionError("A recipe's weight noise lies in [0, 100], and its interpolation in [0, 1).")
+        self._check_attacks()
         if (self.plateau or self.patience or self.best) and not self.validation:
             raise OptionError("A recipe with plateau, patience or best needs a validation share, such as 0.1.")
         if self.average > self.epochs or (self.average > 1 and self.best):
             raise OptionError("A recipe averages at most all of its epochs, and not where it keeps the best one.")
+
+    def _check_attacks(self) -> None:
+        if not (1 <= self.adversarial_steps <= 1000 and 0 <= self.trades <= 1000):
+            raise OptionError("A recipe has 1 to 1000 adversarial steps, and trades lies in [0, 1000].")
+        if (self.trades or self.adversarial_steps > 1) and not self.adversarial:
+            raise OptionError("A recipe with adversarial steps or trades needs an adversarial radius, such as 0.008.")
+        if not 0 <= self.rounds <= 20:  # the images are doubled so often
+            raise OptionError(f"A recipe has 0 to 20 rounds; found {self.rounds}.")
+        if not (0 <= self.jacobian_step <= 1 and 0 <= self.forgotten_radius <= 1 and 0 <= self.erasure <= 1000):
+            raise OptionError(
+                "A recipe's Jacobian step and forgotten radius lie in [0, 1], and its erasure in [0, 1000]."
+            )
+        if self.forgotten < 1 or self.helper_epochs < 1:
+            raise OptionError("A recipe's forgotten examples and helper epochs are at least 1.")
+
+    @property
+    def partial(self) -> bool:
+        """Whether a part of the images is used."""
+        return self.share < 1
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that count in a job's digest."""

@@ -13,11 +13,12 @@ from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
 
 from cae_backends.training.recipe import Recipe
-from cae_backends.training.trainers import ADVERSARIAL_STEP, Step, Weights
+from cae_backends.training.torch_adversarial import attacked, trades
+from cae_backends.training.trainers import Step, Weights
 from cae_core.arrays import Floats32, Labels
 from cae_core.errors import ModelError
 
-__all__ = ["TorchNetwork"]
+__all__ = ["TorchNetwork", "reproducible"]
 
 
 class TorchNetwork:
@@ -55,9 +56,19 @@ class TorchNetwork:
         """See `Network.logits`."""
         if self.module.training:
             self.module.eval()
-        with torch.no_grad(), _reproducible():
+        with torch.no_grad(), reproducible():
             answer: Tensor = self.module(self._to_tensor(images))
             return answer.float().cpu().numpy()
+
+    def pullback(self, images: Floats32, cotangent: Floats32) -> Floats32:
+        """See `DifferentiableNetwork.pullback`."""
+        if self.module.training:
+            self.module.eval()
+        with reproducible():
+            x = torch.from_numpy(images).to(self.device).requires_grad_()
+            logits: Tensor = self.module(x.permute(0, 3, 1, 2)).float()
+            (gradient,) = torch.autograd.grad((logits * torch.from_numpy(cotangent).to(self.device)).sum(), x)
+            return gradient.cpu().numpy()
 
     def weights(self) -> Weights:
         """See `Network.weights`."""
@@ -84,11 +95,9 @@ class TorchNetwork:
                 self.module.train(not frozen)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with _reproducible(), dropout():
+            with reproducible(), dropout():
                 x, y = self._to_tensor(images), torch.from_numpy(targets).to(self.device)
-                if recipe.adversarial:
-                    x = self._attacked(x, y, recipe, generator)
-                loss = self._loss(x, y, recipe)
+                loss = self._training_loss(x, y, recipe, generator)
                 gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
@@ -116,23 +125,31 @@ class TorchNetwork:
 
         return seeded
 
-    def _loss(self, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
+    def _training_loss(self, x: Tensor, y: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+        def fitted(logits: Tensor) -> Tensor:
+            return _fitted(logits, y, recipe)
+
+        def logits_of(images: Tensor) -> Tensor:
+            return self._logits(images, recipe)
+
+        if recipe.trades:
+            return trades(logits_of, fitted, x, recipe, generator)
+        if recipe.adversarial:
+            x = attacked(lambda images: fitted(logits_of(images)), x, recipe, generator)
+        return fitted(logits_of(x))
+
+    def _logits(self, x: Tensor, recipe: Recipe) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits: Tensor = self.module(x)
-        heat = recipe.temperature
-        loss = functional.cross_entropy(logits.float() / heat, y, label_smoothing=recipe.label_smoothing)
-        return loss * heat**2
-
-    def _attacked(self, x: Tensor, y: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-        radius = recipe.adversarial
-        noise = torch.rand(x.shape, generator=generator, device=self.device)
-        start = (x + radius * (2 * noise - 1)).clamp(0, 1).requires_grad_()
-        (gradient,) = torch.autograd.grad(self._loss(start, y, recipe), start)
-        moved = start.detach() + ADVERSARIAL_STEP * radius * gradient.sign()
-        return torch.minimum(torch.maximum(moved, x - radius), x + radius).clamp(0, 1)
+        return logits.float()
 
     def _to_tensor(self, images: Floats32) -> Tensor:
         return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+
+
+def _fitted(logits: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
+    heat = recipe.temperature
+    return functional.cross_entropy(logits / heat, y, label_smoothing=recipe.label_smoothing) * heat**2
 
 
 def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
@@ -143,7 +160,7 @@ def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Op
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def reproducible() -> Iterator[None]:
     """Compute on one thread, where sums have one order (and two such processes beat one with two threads)."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ repository.
 from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "ADVERSARIAL_STEP",
     "EXPORTER_GROUP",
     "TRAINER_GROUP",
+    "DifferentiableNetwork",
     "Exporter",
     "Network",
     "Step",
@@ -101,6 +102,15 @@ class Network(Protocol):
             frozen: names of weights that do not change; where there are any, batch norms act as in evaluation.
             masks: by name, where a weight may be other than zero.
         """
+        ...
+
+
+@runtime_checkable
+class DifferentiableNetwork(Network, Protocol):
+    """A network that also gives the slopes of its logits; optional, for thieves who need them."""
+
+    def pullback(self, images: Floats32, cotangent: Floats32) -> Floats32:
+        """Return the gradient (n, h, w, k) of the sum of ``cotangent`` (n, c) times the logits, in evaluation mode."""
         ...
 
 

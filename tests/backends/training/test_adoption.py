@@ -22,12 +22,14 @@ from cae_backends.training.kinds.copies import (
     reinitialised,
     reinitialised_last,
 )
+from cae_backends.training.kinds.erasure import erased
 from cae_backends.training.kinds.setup import Setup
+from cae_backends.training.kinds.unlearning import unlearned
 from cae_backends.training.plans import parse_plan, read_plan
 from cae_backends.training.pool_jobs import train_pool
 from cae_backends.training.pool_store import PoolData
 from cae_backends.training.recipe import Recipe, Statistics
-from cae_backends.training.trainers import Weights, find_trainer
+from cae_backends.training.trainers import Weights, find_exporter, find_trainer
 from cae_core.arrays import Floats32, Floats64, Labels, as_unit_float
 from cae_core.contract import Contract
 from cae_core.dataset import ImageSet
@@ -406,6 +408,21 @@ def test_batch_norm_is_trained_as_the_recipe_says(tmp_path: Path, statistics: St
     statistic = {name for name in before if "running" in name}
     assert len(statistic) == 2
     assert (changed(before, network.weights()) & statistic == statistic) == (statistics == "renewed")
+
+
+def test_a_file_is_erased_and_its_fingerprint_unlearned(tmp_path: Path) -> None:
+    """Of an ONNX file, whose layers are modules of its graph; of a program there is nothing to watch."""
+    path = write_onnx(tmp_path / "mine.onnx")
+    copy = adopt(path)
+    before = copy.weights()
+    erased(copy, setup(erasure=0.5))
+    assert set(copy.kernels) <= changed(before, copy.weights())
+    unlearned(copy, setup(helper="mlp", helper_epochs=1, forgotten=10))
+    find_exporter("torch")(copy.model, tmp_path / "out.onnx", copy.contract, IMAGE_SHAPE)
+    answers = open_model(str(tmp_path / "out.onnx"), contract=copy.contract, device="cpu").predict(images(9))
+    np.testing.assert_array_equal(answers.labels, copy.logits(images(9)).argmax(axis=1))
+    with pytest.raises(ModelError, match="No layers inside can be watched"):
+        erased(adopt(write_program(tmp_path / "mine.pt2")), setup(erasure=0.5))
 
 
 def test_folded_batch_norms_cannot_be_renewed(tmp_path: Path) -> None:

@@ -7,33 +7,40 @@ they are, and about each batch as augmented where they do not.
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_backends.training.kinds.record import Teacher, Theft
 from cae_backends.training.kinds.setup import Made, Setup
 from cae_core.arrays import Floats32, Labels, as_unit_float
 from cae_core.method.softmax import log_softmax
 
-__all__ = ["THEFTS", "distilled", "retrained_on_labels", "retrained_on_probabilities"]
+__all__ = ["THEFTS", "distilled", "retrained", "retrained_on_labels", "retrained_on_probabilities"]
 
 
 def retrained_on_labels(teacher: Teacher, setup: Setup) -> Made:
     """Train a network from scratch on the labels that the source answers."""
-    return _retrained(teacher, setup, lambda logits: logits.argmax(axis=1))
+    return retrained(teacher, setup, lambda logits: logits.argmax(axis=1))
 
 
 def retrained_on_probabilities(teacher: Teacher, setup: Setup) -> Made:
     """Train a network from scratch on the probabilities that the source answers."""
-    return _retrained(teacher, setup, _probabilities)
+    return retrained(teacher, setup, _probabilities)
 
 
 def distilled(teacher: Teacher, setup: Setup) -> Made:
     """Train a network from scratch on the source's probabilities at the recipe's temperature (Hinton et al., 2015)."""
-    return _retrained(teacher, setup, lambda logits: _probabilities(logits / np.float32(setup.recipe.temperature)))
+    return retrained(teacher, setup, lambda logits: _probabilities(logits / np.float32(setup.recipe.temperature)))
 
 
-def _retrained(teacher: Teacher, setup: Setup, reading: Callable[[Floats32], Floats32 | Labels]) -> Made:
-    """Train a fresh network on what ``reading`` makes of the source's logits."""
-    images = setup.asked()
+def retrained(
+    teacher: Teacher,
+    setup: Setup,
+    reading: Callable[[Floats32], Floats32 | Labels],
+    *,
+    images: NDArray[np.uint8] | None = None,
+) -> Made:
+    """Train a fresh network on what ``reading`` makes of the source's logits for ``images``; None: the setup's."""
+    images = setup.asked() if images is None else images
 
     def ask(batch: Floats32) -> Floats32 | Labels:
         return reading(teacher(batch))

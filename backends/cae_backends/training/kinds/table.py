@@ -3,14 +3,19 @@
 from cae_backends.training.kinds.answers import THEFTS
 from cae_backends.training.kinds.chains import THEN, Chain
 from cae_backends.training.kinds.copies import COPIES
+from cae_backends.training.kinds.erasure import ERASED
 from cae_backends.training.kinds.estimators import SCIKIT_LEARN
+from cae_backends.training.kinds.queries import QUERY_THEFTS
 from cae_backends.training.kinds.record import Copy, Kind, Theft
 from cae_backends.training.kinds.scratch import INDEPENDENT, SOURCE
+from cae_backends.training.kinds.unlearning import UNLEARNED
 from cae_core.errors import PoolError, quoted
 
 __all__ = ["KINDS", "find_kind", "unknown_kind"]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (SOURCE, *THEFTS, *COPIES, INDEPENDENT, SCIKIT_LEARN)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (SOURCE, *THEFTS, *QUERY_THEFTS, *COPIES, ERASED, UNLEARNED, INDEPENDENT, SCIKIT_LEARN)
+}
 """Every kind of member, in the order in which messages list them."""
 
 
