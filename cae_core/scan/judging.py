@@ -54,7 +54,8 @@ class Job:
         device: where suspects run.
         limits: of their processes.
         full: whether the whole verdict is told.
-        forks: whether a suspect may run in a fork of a zygote, instead of a fresh interpreter.
+        forks: whether a suspect may run in a fork of a zygote, instead of a fresh interpreter; on the scan's machine
+            alone, so that the scan waits for the disk before it tells how a suspect was judged.
     """
 
     fingerprint: Path
@@ -157,7 +158,9 @@ class _Worker:
         if task.job.ledger is None:
             return verify
         entry = entry_of(task.job.nonce, task.sha256)
-        return partial(verify_remembered, ledger=task.job.ledger, identity=entry, index=self.index)
+        return partial(
+            verify_remembered, ledger=task.job.ledger, identity=entry, index=self.index, deferred=task.job.forks
+        )
 
     def born(self, *, forks: bool) -> Callable[[str, Loader], Child | None]:
         """Return what gives a process for a model."""

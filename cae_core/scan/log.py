@@ -1,6 +1,6 @@
 """The output of a scan: JSON Lines, the first of which says what is fixed, each other one how a suspect was judged.
 
-A line is on the disk before the next suspect counts as begun. A run that was killed at any moment goes on: a last line
+A line is on the disk before the next suspect is waited for. A run that was killed at any moment goes on: a last line
 that was cut short is dropped, and the suspects whose lines are there are not asked again.
 """
 
@@ -78,15 +78,17 @@ class ScanLog:
         """Of the whole scan, drawn once its family was fixed."""
         return bytes.fromhex(self.head["nonce"])
 
-    def add(self, line: Mapping[str, object]) -> None:
-        """Write the line of a suspect, on the disk before this returns.
+    def add(self, *lines: Mapping[str, object]) -> None:
+        """Write a line for each of some suspects, on the disk before this returns.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: they cannot be written.
         """
         place = self._file.seek(0, os.SEEK_END)
-        self._write({"scan": VERSION, "family": self.head["family"], **line})
-        self._note(as_json(line), place)
+        told = [{"scan": VERSION, "family": self.head["family"], **line} for line in lines]
+        for line, length in zip(lines, self._write(*told), strict=True):
+            self._note(as_json(line), place)
+            place += length
 
     def line_of(self, sha256: str) -> dict[str, Any]:
         """Return the first line of a model."""
@@ -131,8 +133,10 @@ class ScanLog:
         if suspect["sha256"]:
             self.models.setdefault(suspect["sha256"], place)
 
-    def _write(self, line: Mapping[str, object]) -> None:
-        content = (ascii_json(as_json(line), allow_nan=False) + "\n").encode("ascii")
+    def _write(self, *lines: Mapping[str, object]) -> list[int]:
+        """Write lines and return the length of each in bytes."""
+        each = [(ascii_json(as_json(line), allow_nan=False) + "\n").encode("ascii") for line in lines]
+        content = b"".join(each)
         try:
             self._file.seek(0, os.SEEK_END)
             if self._file.write(content) != len(content):
@@ -140,6 +144,7 @@ class ScanLog:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise self._unwritten(error) from error
+        return [len(line) for line in each]
 
     def _unwritten(self, error: OSError) -> StorageError:
         return StorageError(

@@ -1,4 +1,7 @@
-"""Judging many suspects on workers: a few at a time, and each result is handed on as soon as it is there."""
+"""Judging many suspects on workers: a few at a time, and results are handed on as soon as they are there.
+
+Those that are there at once are handed on together: whoever waits for the disk after each would keep workers waiting.
+"""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -6,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from itertools import islice
 from typing import Any, Protocol
 
+from cae_core.errors import CaeError
 from cae_core.scan.judging import Task, forget_worker, judge
 
 __all__ = ["Here", "Workers", "judged"]
@@ -49,15 +53,15 @@ class Here:
         """Nothing has died."""
 
 
-def judged(tasks: Iterable[Task], workers: Workers) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Yield each task with what `judge` says, as they finish.
+def judged(tasks: Iterable[Task], workers: Workers) -> Iterator[list[tuple[Task, dict[str, Any]]]]:
+    """Yield tasks with what `judge` says of each, as they finish: all that have finished by then.
 
     Args:
         tasks: read as they are needed.
         workers: that judge them.
 
     Raises:
-        CaeError: what is no fault of a suspect, such as of the ledger.
+        CaeError: what is no fault of a suspect, such as of the ledger; those that were judged are yielded before.
     """
     try:
         yield from _judged(tasks, workers)
@@ -65,7 +69,7 @@ def judged(tasks: Iterable[Task], workers: Workers) -> Iterator[tuple[Task, dict
         forget_worker()
 
 
-def _judged(tasks: Iterable[Task], workers: Workers) -> Iterator[tuple[Task, dict[str, Any]]]:
+def _judged(tasks: Iterable[Task], workers: Workers) -> Iterator[list[tuple[Task, dict[str, Any]]]]:
     waiting, again = iter(tasks), deque[Task]()
     running: dict[Future[dict[str, Any]], Task] = {}
     died = Counter[str]()
@@ -74,16 +78,24 @@ def _judged(tasks: Iterable[Task], workers: Workers) -> Iterator[tuple[Task, dic
             running[_submitted(workers, task)] = task
         if not running:
             return
+        found: list[tuple[Task, dict[str, Any]]] = []
+        failed: CaeError | None = None
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             task = running.pop(future)
             try:
-                yield task, future.result()
+                found.append((task, future.result()))
             except (BrokenExecutor, CancelledError):
                 died[task.name] += 1
                 if died[task.name] < _TRIES:
                     again.append(task)
                 else:
-                    yield task, {"error": f"{task.name}: the worker that judged it died, {_TRIES} times."}
+                    found.append((task, {"error": f"{task.name}: the worker that judged it died, {_TRIES} times."}))
+            except CaeError as error:
+                failed = error
+        if found:
+            yield found
+        if failed is not None:
+            raise failed
 
 
 def _next(waiting: Iterator[Task], again: deque[Task], limit: int, running: int) -> Iterator[Task]:

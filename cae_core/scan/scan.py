@@ -19,7 +19,7 @@ from cae_core.scan.listing import list_suspects
 from cae_core.scan.log import VERSION, ScanLog
 from cae_core.scan.running import Here, Workers, judged
 from cae_core.scan.summary import ScanSummary, summarise
-from cae_core.verification.ledger import ledger_of
+from cae_core.verification.ledger import ledger_of, sync_ledger
 from cae_core.verification.options import DEFAULT, VerificationOptions
 from cae_core.verification.verify import plan_verification
 
@@ -40,7 +40,8 @@ class ScanSettings:
         full: whether each line holds the whole verdict.
         device: where suspects run.
         limits: of their processes.
-        forks: whether suspects may run in forks of a zygote; not where workers are threads of their process.
+        forks: whether suspects may run in forks of a zygote; not where workers are threads of their process, nor where
+            they run on other machines.
     """
 
     options: VerificationOptions = DEFAULT
@@ -140,9 +141,11 @@ def _run(family: Family, job: Job, log: ScanLog, workers: Workers, progress: Pro
     firsts = _firsts(family)
     waiting = {suspect.sha256: suspect for suspect in firsts.values() if suspect.sha256 not in log.models}
     tasks = (_task(suspect, job) for suspect in list(waiting.values()))
-    for task, found in judged(tasks, workers):
-        log.add(_line(waiting.pop(task.sha256), found))
-        asked += 1
+    for found in judged(tasks, workers):
+        if job.ledger is not None and job.forks:
+            sync_ledger(job.ledger)  # what it says of these is on the disk before their lines are there
+        log.add(*(_line(waiting.pop(task.sha256), of_it) for task, of_it in found))
+        asked += len(found)
         told(len(log.finished), total)
     for suspect in family.suspects:
         if suspect.sha256 and suspect.listed.name not in log.finished:

@@ -35,7 +35,7 @@ from cae_core.verification.transcript import Transcript
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 from cae_core.verification.verify import VerificationPlan, order_matters
 
-__all__ = ["LedgerEntry", "begin_entry", "begun_of", "ledger_of", "read_ledger", "resume_entry"]
+__all__ = ["LedgerEntry", "begin_entry", "begun_of", "ledger_of", "read_ledger", "resume_entry", "sync_ledger"]
 
 _WEAKENING = ("allow_extrapolation", "claimed_accuracy", "rule")
 """Options that another outcome can be had by, whatever the order."""
@@ -56,6 +56,7 @@ class LedgerEntry:
         before: all that the ledger told of when it was begun.
         drawn: its nonce, where it goes on; None otherwise.
         index: of the ledger, which takes the place of ``before``; None: there is none.
+        deferred: whether whoever has begun it calls `sync_ledger` before anybody is told how it ended.
 
     Attributes:
         id: of the entry.
@@ -71,11 +72,12 @@ class LedgerEntry:
         *,
         drawn: bytes | None = None,
         index: LedgerIndex | None = None,
+        deferred: bool = False,
     ) -> None:
         self.id, self.drawn = identity, drawn
         self._path, self._begun, self._before = path, begun, before
         self._nonce, self._planned = drawn or b"", drawn is not None
-        self._index = index
+        self._index, self._deferred = index, deferred
         self._scores: Scores | None = None
 
     def counted(self, options: VerificationOptions, subject: CalibratedFingerprint) -> VerificationOptions:
@@ -95,7 +97,7 @@ class LedgerEntry:
             return
         self._nonce, self._planned = nonce, True
         examples = sorted({question.index for question in plan.questions if question.kind == EXAMPLE})
-        self._append("asking", {"nonce": nonce.hex(), "examples": examples})
+        self._append("asking", {"nonce": nonce.hex(), "examples": examples}, synced=True)
 
     def told(self, scores: Scores) -> None:
         """See `Memory`."""
@@ -168,9 +170,9 @@ class LedgerEntry:
         place = next((i for i, entry in enumerate(entries) if entry.id == self.id), None)
         return self._before if place is None else entries[:place]
 
-    def _append(self, event: str, values: Mapping[str, object]) -> None:
+    def _append(self, event: str, values: Mapping[str, object], *, synced: bool = False) -> None:
         line = line_of(event, {"id": self.id, **as_json(values)})
-        _with_file(self._path, lambda file: _write_line(file, line))
+        _with_file(self._path, lambda file: _write_line(file, line), synced=synced or not self._deferred)
 
 
 def begin_entry(
@@ -184,8 +186,12 @@ def begin_entry(
     case: str = "",
     identity: str = "",
     index: LedgerIndex | None = None,
+    deferred: bool = False,
 ) -> LedgerEntry:
     """Write down that a verification begins, on the disk before this returns; mode 0600; one process at a time.
+
+    One that is ``deferred`` waits for the disk once, before its first question: where its nonce is given, nothing is
+    drawn in between that could be drawn again.
 
     Args:
         path: the ledger.
@@ -198,6 +204,7 @@ def begin_entry(
         identity: of the entry, the same where the same verification begins again after an interruption: it is one
             entry then; random where empty.
         index: of the ledger, where many suspects are verified; None: all of it is read.
+        deferred: whether the caller calls `sync_ledger` before he tells anybody how it ended; on this machine alone.
 
     Raises:
         StorageError: the ledger cannot be read, locked or written, or is a file of another kind.
@@ -228,7 +235,21 @@ def begin_entry(
             index.update()
         return before
 
-    return LedgerEntry(path, identity, begun, _with_file(path, begin), index=index)
+    before = _with_file(path, begin, synced=not deferred or nonce is None)
+    return LedgerEntry(path, identity, begun, before, index=index, deferred=deferred)
+
+
+def sync_ledger(path: Path) -> None:
+    """Wait until all that was written into a ledger is on the disk, whichever process of this machine wrote it.
+
+    Raises:
+        StorageError: that fails.
+    """
+    try:
+        with suppress(FileNotFoundError), path.open("rb+", buffering=0) as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def begun_of(subject: CalibratedFingerprint, model: object, *, named: Suspect, options: VerificationOptions) -> Begun:
@@ -292,10 +313,11 @@ def _is_otherwise(first: Begun, second: Begun) -> bool:
     return first.fingerprint != second.fingerprint or (bool(first.setup) and first.setup != as_json(second.setup))
 
 
-def _with_file(path: Path, use: Callable[[RawIOBase], Any]) -> Any:  # noqa: ANN401 - what ``use`` returns
+def _with_file(path: Path, use: Callable[[RawIOBase], Any], *, synced: bool = True) -> Any:  # noqa: ANN401 - what ``use`` returns
     """Open the ledger, for this process alone, make sure that it is one, and return what ``use`` does.
 
-    What it has written is on the disk before this returns, and others may write while that is waited for.
+    What it has written is on the disk before this returns, unless not ``synced``, and others may write while that is
+    waited for.
     """
     try:
         if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
@@ -310,7 +332,7 @@ def _with_file(path: Path, use: Callable[[RawIOBase], Any]) -> Any:  # noqa: ANN
                 size = file.seek(0, os.SEEK_END)
                 found = use(file)
                 written = file.seek(0, os.SEEK_END) > size
-            if written:
+            if written and synced:
                 os.fsync(file.fileno())
             return found
     except OSError as error:

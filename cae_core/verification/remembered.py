@@ -48,6 +48,7 @@ def verify_remembered(
     rivals: Sequence[Model] = (),
     identity: str = "",
     index: LedgerIndex | None = None,
+    deferred: bool = False,
     progress: StageProgress = silent,
 ) -> Verdict:
     """Verify as `verify` does, with the verifications before this one that a ledger knows of, and write this one down.
@@ -69,6 +70,7 @@ def verify_remembered(
         rivals: the suspect as it is asked by other contracts that may be its own.
         identity: of the ledger's entry, see `begin_entry`.
         index: of the ledger, see `begin_entry`.
+        deferred: whether the caller waits for the disk before he tells of the verdict, see `begin_entry`.
         progress: called with the queries done and the most that there can be.
 
     Raises:
@@ -86,6 +88,7 @@ def verify_remembered(
         case=case,
         identity=identity,
         index=index,
+        deferred=deferred,
     )
     try:
         verdict = verify(

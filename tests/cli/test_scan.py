@@ -1,16 +1,19 @@
 """`cae scan`: a folder, from the command line to the exit code; killed and given again; on a cluster."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import CalibrationPool, Pool, Run
+from tests.core.scan.sarif_schema import faults_of
 
 DECIDING = ("verdict", "p_value", "p_value_surrogate", "score", "matches", "asked", "reason", "nonce", "contract")
 
@@ -65,13 +68,40 @@ def test_a_folder(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) 
     assert "cannot open this file" in by_name["broken.onnx"]["error"]
     assert by_name["copy.onnx"]["containment"] == ("sandbox" if sys.platform == "linux" else "limits")
     assert [line["event"] for line in lines(ledger)].count("ended") == 2  # one entry a model
-    assert json.loads(sarif.read_text())["version"] == "2.1.0"
+    assert faults_of(json.loads(sarif.read_text())) == []
     again = run_cae(*arguments, "--workers", "1")
     assert "3 models by p" in again.out
     assert "Counting all, 0 are accused (correction: Benjamini-Hochberg" in again.out
     assert len(lines(ledger)) == 4 * 2 - 2  # nobody was asked again
     judged = run_cae("verify", "-s", models / "copy.onnx", "-f", calibrated, "--no-ledger", "--allow-extrapolation")
     assert judged.out.startswith("SURROGATE") or "surrogate" in judged.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system which file a descriptor is of")
+def test_what_the_ledger_says_of_a_suspect_is_on_the_disk_before_its_line_is(
+    calibrated: Path, models: Path, tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, ledger = tmp_path / "scan.jsonl", tmp_path / "ledger.jsonl"
+    fsync, on_disk, waits = os.fsync, b"", Counter[str]()
+
+    def noted(descriptor: int) -> None:
+        nonlocal on_disk
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        waits[path.name] += 1
+        if path == ledger:
+            on_disk = ledger.read_bytes()
+        elif path == output:
+            told = [json.loads(line) for line in on_disk.splitlines()]
+            ended = {line["suspect"] for line in told if line["event"] == "ended"}
+            judged = {line["suspect"]["sha256"] for line in lines(output)[1:] if "error" not in line}
+            assert judged <= ended
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    told = run_cae(*command(models, calibrated, output, "--workers", "1", "--ledger", str(ledger)))
+    assert told.code == 0, told.err
+    assert len(lines(output)) == 5
+    assert waits["ledger.jsonl"] == 2 * 2  # of either, before its questions and before its line
 
 
 def test_other_scans_and_bad_options_are_refused(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) -> None:

@@ -44,6 +44,19 @@ def test_each_line_says_whose_it_is(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_several_lines_are_as_many_one_by_one(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    begun(path, "a", "b", "c")
+    monkeypatch.setattr(os, "fsync", synced.append)
+    together = tmp_path / "together.jsonl"
+    with ScanLog(together, HEAD) as log:
+        log.add(suspect("a"), suspect("b", "b"), suspect("c"))
+        assert log.line_of("b")["suspect"]["name"] == "b"
+        assert log.finished == {"a", "b", "c"}
+    assert len(synced) == 2
+    assert together.read_bytes().split(b"\n")[1:] == path.read_bytes().split(b"\n")[1:]
+
+
 def test_cut_anywhere_it_goes_on_with_what_was_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every place where a crash can have cut the file."""
     synced: list[int] = []

@@ -76,14 +76,14 @@ def test_here_each_is_judged_before_the_next_begins() -> None:
             begun.append(task.name)
             yield task
 
-    for place, (task, found) in enumerate(judged(tasks(), Honest()), start=1):
-        assert found == {"verdict": task.name}
+    for place, together in enumerate(judged(tasks(), Honest()), start=1):
+        assert [(task.name, found) for task, found in together] == [(begun[-1], {"verdict": begun[-1]})]
         assert len(begun) == place
 
 
 def test_one_whose_workers_die_is_told_and_no_other_one() -> None:
     workers = Dying("c")
-    found = {task.name: told for task, told in judged(TASKS, workers)}
+    found = {task.name: told for together in judged(TASKS, workers) for task, told in together}
     assert found.pop("c") == {"error": "c: the worker that judged it died, 3 times."}
     assert found == {name: {"verdict": name} for name in "abdefgh"}
     assert workers.restarts >= 2
@@ -91,10 +91,7 @@ def test_one_whose_workers_die_is_told_and_no_other_one() -> None:
 
 
 def test_what_is_no_suspects_fault_ends_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_task: Task, _shared: object) -> dict[str, Any]:
-        raise StorageError("the disk is full")
-
-    monkeypatch.setattr(running, "judge", full)
+    monkeypatch.setattr(running, "judge", _full)
     with pytest.raises(StorageError, match="the disk is full"):
         list(judged(TASKS, Here()))
 
@@ -105,3 +102,24 @@ def test_nonces_and_entries_follow_from_scan_and_model() -> None:
     assert drawn[0] == (nonce_of(b"a", "00"), entry_of(b"a", "00"))
     assert {len(nonce) for nonce, _ in drawn} == {16}
     assert {len(bytes.fromhex(entry)) for _, entry in drawn} == {16}
+
+
+def test_what_is_there_at_once_is_handed_on_together_before_a_fault_ends_the_scan() -> None:
+    class Full(Here):
+        """Both are given to it before the first one is waited for, and the second one fails."""
+
+        limit = 2
+
+        def submit(self, _work: Callable[..., dict[str, Any]], item: Task, /) -> "Future[dict[str, Any]]":
+            if item.name == "b":
+                return super().submit(_full, item)
+            return super().submit(lambda task, _: {"verdict": task.name}, item)
+
+    found = judged(TASKS[:4], Full())
+    assert sorted(task.name for task, _ in next(found)) == ["a", "c", "d"]
+    with pytest.raises(StorageError, match="the disk is full"):
+        next(found)
+
+
+def _full(_task: Task, _shared: object) -> dict[str, Any]:
+    raise StorageError("the disk is full")

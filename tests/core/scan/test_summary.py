@@ -23,6 +23,7 @@ from cae_core.statistics.exposure import ExposureRule
 from cae_core.statistics.multiplicity import benjamini_hochberg, copies_found, holm, references_for
 from cae_core.statistics.score import Score
 from cae_core.statistics.unit import Unit
+from tests.core.scan.sarif_schema import faults_of
 from tests.core.toys import toy_calibration, toy_fingerprint
 
 
@@ -171,6 +172,7 @@ def test_sarif_tells_the_verdicts_that_stand(tmp_path: Path) -> None:
     ]
     summary = summary_of(tmp_path, *found, {"name": "f", "error": "broken", "sha256": "ff"})
     log: Any = json.loads(json.dumps(sarif_of(summary), default=str))
+    assert faults_of(log) == []
     (run,) = log["runs"]
     assert log["version"] == "2.1.0"
     assert [(r["ruleId"], r["level"], r["kind"]) for r in run["results"]] == [
@@ -185,3 +187,17 @@ def test_sarif_tells_the_verdicts_that_stand(tmp_path: Path) -> None:
     (failed,) = run["invocations"][0]["toolExecutionNotifications"]
     assert failed["message"]["text"] == "broken"
     assert run["invocations"][0]["executionSuccessful"] is False
+
+
+@pytest.mark.parametrize("fault", ["level", "kind", "uri", "version", "unknown"])
+def test_the_schema_notices_what_is_no_sarif(tmp_path: Path, fault: str) -> None:
+    log: Any = json.loads(json.dumps(sarif_of(summary_of(tmp_path, line("a"))), default=str))
+    assert faults_of(log) == []
+    result = log["runs"][0]["results"][0]
+    if fault == "uri":
+        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] = 3
+    elif fault == "version":
+        log["version"] = "2.0.0"
+    else:
+        result[fault] = "grave"
+    assert len(faults_of(log)) == 1

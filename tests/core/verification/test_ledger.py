@@ -23,7 +23,7 @@ from cae_core.errors import ModelError, OptionError, StorageError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.models import Model, Predictions
-from cae_core.verification.ledger import begin_entry, ledger_of
+from cae_core.verification.ledger import begin_entry, ledger_of, sync_ledger
 from cae_core.verification.ledger_lines import read_entries
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.remembered import UnrecordedVerdict, verify_remembered
@@ -160,6 +160,37 @@ class TestBegunFirst:
         assert verdict.nonce == bytes(16).hex()
         assert verdict.occasion is not None
         assert not verdict.occasion.nonce_given
+
+    def test_a_deferred_one_waits_for_the_disk_once_before_the_first_question(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer, synced = oracle(fingerprint), list[list[str]]()
+        monkeypatch.setattr(os, "fsync", lambda _file: synced.append([line["event"] for line in lines(ledger)]))
+
+        def asked(images: Any) -> Any:  # noqa: ANN401
+            assert synced == [["begun", "asking"]]
+            return answer(images)
+
+        verified(ledger, fingerprint, Telling(asked), nonce=b"n" * 16, deferred=True)
+        assert [line["event"] for line in lines(ledger)] == ["begun", "asking", "ended"]
+        assert synced == [["begun", "asking"]]
+        sync_ledger(ledger)
+        assert synced == [["begun", "asking"], ["begun", "asking", "ended"]]
+
+    def test_a_nonce_is_drawn_after_the_disk_was_waited_for_whoever_defers(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[list[str]] = []
+        monkeypatch.setattr(os, "fsync", lambda _file: synced.append([line["event"] for line in lines(ledger)]))
+        verified(ledger, fingerprint, deferred=True)
+        assert synced == [["begun"], ["begun", "asking"]]
+
+    def test_a_ledger_that_is_not_there_is_not_made(self, ledger: Path) -> None:
+        sync_ledger(ledger)
+        assert not ledger.exists()
+        ledger.mkdir()
+        with pytest.raises(StorageError, match="cannot be written"):
+            sync_ledger(ledger)
 
     def test_one_that_is_killed_leaves_its_trace(self, ledger: Path, fingerprint: Fingerprint) -> None:
         """A signal that nothing can catch: what it was going to ask counts as seen."""
