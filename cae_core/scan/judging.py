@@ -5,6 +5,7 @@ and the ledger's entry, which a run that goes on continues.
 """
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from cae_core.verification.verdict import Verdict
 from cae_core.verification.verify import verify
 from cae_core.workflows import verify_files
 
-__all__ = ["Job", "Task", "deciding_fields", "entry_of", "forget_worker", "judge", "nonce_of"]
+__all__ = ["Job", "Task", "deciding_fields", "entry_of", "forget_worker", "judge", "nonce_of", "take_cores"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +176,25 @@ def _worker(job: Job) -> _Worker:
     key = (job.fingerprint, job.sha256, job.ledger)
     held: tuple[object, _Worker] | None = getattr(_HELD, "worker", None)
     if held is None or held[0] != key:
+        take_cores(job)
         held = _HELD.worker = key, _begun(*key)
     return held[1]
+
+
+def take_cores(job: Job) -> None:
+    """Keep to as many cores as a suspect may have, where this process is one of several workers of this machine.
+
+    A contained process takes the first of those that its parent has: without this, of all workers the same. And a
+    worker and its suspect take turns: on one core neither wakes the other up elsewhere, where it would stand in the
+    way of another worker.
+    """
+    number, count = _ordinal(), job.limits.threads
+    if not (job.forks and number and count and hasattr(os, "sched_setaffinity")):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if count < len(cores):
+        first = (number - 1) * count
+        os.sched_setaffinity(0, {cores[(first + place) % len(cores)] for place in range(count)})
 
 
 def _begun(fingerprint: Path, sha256: str, ledger: Path | None) -> _Worker:

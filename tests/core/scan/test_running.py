@@ -1,18 +1,21 @@
 """Suspects on workers that die: the others are judged, and the one at fault is told."""
 
+import dataclasses
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cae_core.containment.limits import GENEROUS
 from cae_core.errors import StorageError
-from cae_core.scan import running
-from cae_core.scan.judging import Job, Task, entry_of, nonce_of
+from cae_core.scan import judging, running
+from cae_core.scan.judging import Job, Task, entry_of, nonce_of, take_cores
 from cae_core.scan.running import Here, judged
 from cae_core.verification.options import DEFAULT
 
@@ -123,3 +126,32 @@ def test_what_is_there_at_once_is_handed_on_together_before_a_fault_ends_the_sca
 
 def _full(_task: Task, _shared: object) -> dict[str, Any]:
     raise StorageError("the disk is full")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes keep to no cores here")
+@pytest.mark.parametrize(
+    ("name", "threads", "forks", "taken"),
+    [
+        ("SpawnProcess-1", 1, True, {2}),
+        ("SpawnProcess-2", 1, True, {3}),
+        ("SpawnProcess-5", 1, True, {2}),
+        ("SpawnProcess-2", 3, True, {5, 2, 3}),
+        ("SpawnProcess-2", 4, True, None),
+        ("SpawnProcess-2", None, True, None),
+        ("SpawnProcess-2", 1, False, None),
+        ("MainProcess", 1, True, None),
+    ],
+)
+def test_workers_keep_to_cores_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    threads: int | None,
+    forks: bool,  # noqa: FBT001
+    taken: set[int] | None,
+) -> None:
+    set_to: list[set[int]] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {5, 4, 3, 2})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _pid, cores: set_to.append(cores))
+    monkeypatch.setattr(judging, "current_process", lambda: SimpleNamespace(name=name))
+    take_cores(dataclasses.replace(JOB, limits=dataclasses.replace(GENEROUS, threads=threads), forks=forks))
+    assert set_to == ([] if taken is None else [taken])
