@@ -18,6 +18,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrat
 from cae_core.containment.child import Child
 from cae_core.containment.limits import Limits
 from cae_core.contract import Contract
+from cae_core.dataset import ImageSet
 from cae_core.errors import (
     ContractError,
     DataError,
@@ -57,6 +58,7 @@ class Job:
         full: whether the whole verdict is told.
         forks: whether a suspect may run in a fork of a zygote, instead of a fresh interpreter; on the scan's machine
             alone, so that the scan waits for the disk before it tells how a suspect was judged.
+        finds: whether contracts that nobody states are found by the labelled images that workers were given.
     """
 
     fingerprint: Path
@@ -68,6 +70,7 @@ class Job:
     limits: Limits
     full: bool
     forks: bool
+    finds: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +100,12 @@ def entry_of(scan: bytes, sha256: str) -> str:
     return hashlib.sha256(b"cae-scan-entry-v1\0" + scan + bytes.fromhex(sha256)).hexdigest()[:32]
 
 
-def judge(task: Task, _shared: object = None) -> dict[str, Any]:
+def judge(task: Task, labelled: ImageSet | None = None) -> dict[str, Any]:
     """Return what a line says of a suspect: its deciding fields, or under ``error`` why there are none.
+
+    Args:
+        task: the suspect.
+        labelled: by which a contract is found that nobody states; see `images_for`.
 
     Raises:
         FingerprintError: the fingerprint's file is not the one that the scan began with.
@@ -106,7 +113,7 @@ def judge(task: Task, _shared: object = None) -> dict[str, Any]:
     """
     worker = _worker(task.job)
     try:
-        verdict = _judged(task, worker)
+        verdict = _judged(task, worker, labelled if task.job.finds else None)
     except UnrecordedVerdict as error:
         raise StorageError(str(error)) from error
     except (ModelError, ContractError, DataError, PoolError, VerdictError) as error:
@@ -212,7 +219,7 @@ def forget_worker() -> None:
     _HELD.__dict__.pop("worker", None)
 
 
-def _judged(task: Task, worker: _Worker) -> Verdict:
+def _judged(task: Task, worker: _Worker, labelled: ImageSet | None) -> Verdict:
     files = ModelFiles(task.name)
     if files.digest != task.sha256:
         raise ModelError(
@@ -225,6 +232,7 @@ def _judged(task: Task, worker: _Worker) -> Verdict:
         worker.subject,
         party=Party(device=job.device, limits=job.limits, born=worker.born(forks=job.forks)),
         contract=task.contract,
+        data=labelled,
         options=job.options,
         nonce=nonce_of(job.nonce, task.sha256),
         ask=worker.ask(task),

@@ -27,7 +27,7 @@ VERSION = 1
 _LONGEST = 1 << 25
 """Bytes of a line at most, as of a verdict's record."""
 
-_FIXED = ("family", "fingerprint", "options", "asked_by", "full")
+_FIXED = ("family", "fingerprint", "options", "asked_by", "full", "data")
 """Fields of the first line that have to agree where a run goes on."""
 
 
@@ -114,13 +114,14 @@ class ScanLog:
         return bool(found)
 
     def _check(self, head: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        differing = next((name for name in _FIXED if found.get(name) != head[name]), None)
+        differing = next((name for name in _FIXED if found.get(name) != head.get(name)), None)
         if differing is None and _is_nonce(found.get("nonce")):
             return
         what = {
             "family": "other models",
             "fingerprint": "another fingerprint or calibration",
             "asked_by": "other contracts",
+            "data": "other labelled images",
         }
         raise VerdictError(
             f"{self._named}: this is the output of a scan of {what.get(differing or '', 'other options')}, and a "

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from itertools import islice
 from typing import Any, Protocol
 
+from cae_core.dataset import ImageSet
 from cae_core.errors import CaeError
 from cae_core.scan.judging import Task, forget_worker, judge
 
@@ -34,17 +35,28 @@ class Workers(Protocol):
         """Replace workers that have died."""
         ...
 
+    def share(self, shared: Any, /) -> None:  # noqa: ANN401 - `SharedImages`, or what else a crew takes
+        """Give them what all tasks need."""
+        ...
+
 
 class Here:
     """This very thread."""
 
     limit = 1
 
+    def __init__(self) -> None:
+        self._shared: ImageSet | None = None
+
+    def share(self, shared: Any, /) -> None:  # noqa: ANN401 - as workers take it
+        """See `Workers.share`."""
+        self._shared = shared.images
+
     def submit(self, work: Callable[[Task, Any], dict[str, Any]], item: Task, /) -> "Future[dict[str, Any]]":
         """Run it before this returns."""
         future: Future[dict[str, Any]] = Future()
         try:
-            future.set_result(work(item, None))
+            future.set_result(work(item, self._shared))
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asks for the result gets it
             future.set_exception(error)
         return future

@@ -1,5 +1,7 @@
 """A whole scan, from a list of suspects to the table at its end."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,14 @@ from cae_core import version as release
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
 from cae_core.containment.limits import Limits
 from cae_core.contract import Contracts
+from cae_core.dataset import ImageSet
 from cae_core.files.outputs import LEDGER, check_output
 from cae_core.loaders import Device
 from cae_core.progress import Progress, silent, stage
 from cae_core.scan.correction import correction_for
 from cae_core.scan.family import Family, Hashed, hash_suspects
 from cae_core.scan.judging import Job, Task
+from cae_core.scan.labelled import images_for, shared_images
 from cae_core.scan.listing import list_suspects
 from cae_core.scan.log import VERSION, ScanLog
 from cae_core.scan.running import Here, Workers, judged
@@ -63,6 +67,7 @@ def scan_suspects(
     workers: Workers | None = None,
     ledger: Path | None = None,
     keeps_ledger: bool = True,
+    data: ImageSet | None = None,
     progress: Progress = silent,
 ) -> ScanSummary:
     """Judge every suspect that ``target`` names, contained, and write a line for each to ``output`` as it is judged.
@@ -77,6 +82,7 @@ def scan_suspects(
         workers: that judge; None: this thread.
         ledger: the file; None: `ledger_of` the fingerprint.
         keeps_ledger: whether there is one.
+        data: labelled images of the task, by which contracts are found that nobody states, see `verify_files`.
         progress: told of the stages ``reading models`` and ``judging``.
 
     Raises:
@@ -92,8 +98,9 @@ def scan_suspects(
     plan_verification(subject, suspect_sha256="", options=settings.options)  # refuses what cannot be asked so
     listed = list_suspects(target, roles=settings.roles)
     family = hash_suspects(listed, contracts=settings.contracts, progress=stage(progress, "reading models"))
-    asked = 0
-    with ScanLog(output, _head(subject, family, settings)) as log:
+    labelled = None if data is None else images_for(subject, data)
+    workers = workers or Here()
+    with ScanLog(output, _head(subject, family, settings, labelled)) as log, _given(workers, labelled):
         job = Job(
             fingerprint=fingerprint.resolve(),
             sha256=subject.sha256,
@@ -104,8 +111,9 @@ def scan_suspects(
             limits=settings.limits,
             full=settings.full,
             forks=settings.forks,
+            finds=labelled is not None,
         )
-        asked = _run(family, job, log, workers or Here(), progress)
+        asked = _run(family, job, log, workers, progress)
     rate = None if subject.calibration is None else subject.calibration.fpr
     return summarise(output, family, correction=correction, rate=rate, asked_now=asked)
 
@@ -116,7 +124,20 @@ def _factor(subject: CalibratedFingerprint) -> int:
     return 1 if log is None else log.logs_tried
 
 
-def _head(subject: CalibratedFingerprint, family: Family, settings: ScanSettings) -> dict[str, object]:
+@contextmanager
+def _given(workers: Workers, labelled: ImageSet | None) -> Generator[None]:
+    """Give the workers the labelled images, where there are any, for as long as they work."""
+    if labelled is None:
+        yield
+        return
+    with shared_images(labelled) as shared:
+        workers.share(shared)
+        yield
+
+
+def _head(
+    subject: CalibratedFingerprint, family: Family, settings: ScanSettings, labelled: ImageSet | None
+) -> dict[str, object]:
     return {
         "scan": VERSION,
         "family": family.sha256,
@@ -125,6 +146,7 @@ def _head(subject: CalibratedFingerprint, family: Family, settings: ScanSettings
         "fingerprint": {"id": subject.fingerprint.id, "sha256": subject.sha256},
         "options": {**settings.options.json_fields(), "device": settings.device},
         "asked_by": family.asked_by,
+        **({} if labelled is None else {"data": {"sha256": labelled.sha256(), "images": len(labelled)}}),
         "full": settings.full,
         "date": clock.utc_now(),
         "tool": f"cae-fingerprint {release.__version__}",

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import CalibrationPool, Pool, Run
+from cae_backends.datasets import open_data
+from tests.cli.conftest import CalibrationPool, Pool, Run, fit_quickly, write_onnx
 from tests.core.scan.sarif_schema import faults_of
 
 DECIDING = ("verdict", "p_value", "p_value_surrogate", "score", "matches", "asked", "reason", "nonce", "contract")
@@ -75,6 +76,39 @@ def test_a_folder(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) 
     assert len(lines(ledger)) == 4 * 2 - 2  # nobody was asked again
     judged = run_cae("verify", "-s", models / "copy.onnx", "-f", calibrated, "--no-ledger", "--allow-extrapolation")
     assert judged.out.startswith("SURROGATE") or "surrogate" in judged.out
+
+
+def test_contracts_that_nobody_states_are_found_as_verify_finds_them(
+    calibrated: Path, pool: Pool, tmp_path: Path, run_cae: Run
+) -> None:
+    """Workers of their own get the images; the same scan does not go on by others."""
+    train = open_data("digits", split="train")
+    (tmp_path / "models").mkdir()
+    unstated, output = tmp_path / "models" / "unstated.onnx", tmp_path / "scan.jsonl"
+    write_onnx(unstated, fit_quickly(0, train.images[:400], train.labels[:400]), gain=1 / 255, metadata={})
+    shutil.copy(pool.other, tmp_path / "models" / "stated.onnx")
+    arguments = command(tmp_path / "models", calibrated, output, "--no-ledger")
+    without = run_cae(*arguments, "--workers", "1")
+    assert without.code == 0, without.err
+    failed = next(line for line in lines(output) if "error" in line)
+    assert "does not say what it takes" in failed["error"]
+    refused = run_cae(*arguments, "--workers", "1", "--data", "digits")
+    assert refused.code == 1
+    assert "other labelled images" in refused.err
+    output.unlink()
+    ran = [sys.executable, "-m", "cae_cli", *arguments, "--workers", "2", "--data", "digits"]
+    subprocess.run(ran, check=True, capture_output=True)
+    found = {Path(line["suspect"]["name"]).name: line for line in lines(output)[1:]}
+    asked = ("-s", unstated, "-f", calibrated, "--allow-extrapolation", "--no-ledger", "--data", "digits", "--json")
+    alone = run_cae("verify", *asked).json()
+    line = found["unstated.onnx"]
+    assert (line["contract"], line["verdict"]) == (alone["contract"]["sha256"], alone["verdict"])
+    assert (line["matches"], line["benign_accuracy"]) == (alone["matches"], alone["benign_accuracy"])
+    assert "error" not in found["stated.onnx"]
+    went_on = run_cae(*arguments, "--workers", "1", "--data", "digits")
+    assert went_on.code == 0, went_on.err
+    assert len(lines(output)) == 3
+    assert run_cae(*arguments, "--workers", "1", "--data", "digits", "--split", "train").code == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the system which file a descriptor is of")

@@ -14,6 +14,7 @@ from cae_cli.streams import say
 from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
+    from cae_core.dataset import ImageSet
     from cae_core.scan.running import Workers
     from cae_core.scan.summary import Row, ScanSummary
 
@@ -36,6 +37,14 @@ def run(
         str | None,
         typer.Option(help="Contract of the suspects, in place of their own: a TOML file, also by patterns; or inline."),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Labelled images of the task (digits, or the path of a data set), by which contracts are found that "
+            "nobody states; asked before any example."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Suspects judged at a time; default: one for each core.")
     ] = None,
@@ -113,6 +122,7 @@ def run(
             workers=crew,
             ledger=ledger,
             keeps_ledger=not no_ledger,
+            data=_labelled(data, split),
             progress=progress,
         )
     if sarif is not None:
@@ -123,6 +133,14 @@ def run(
         _show(summary)
     if exit_code and summary.exit_code:
         raise typer.Exit(summary.exit_code)
+
+
+def _labelled(data: str | None, split: str) -> "ImageSet | None":
+    if data is None:
+        return None
+    from cae_backends.datasets import open_data
+
+    return open_data(data, split=split)
 
 
 def _workers(count: int, address: str | None, resources: list[str]) -> "AbstractContextManager[Workers | None]":

@@ -60,6 +60,9 @@ class Dying:
     def restart(self) -> None:
         self.broken, self.restarts = False, self.restarts + 1
 
+    def share(self, _shared: Any, /) -> None:  # noqa: ANN401
+        raise AssertionError("nothing is shared")
+
 
 def _end(future: "Future[dict[str, Any]]", task: Task) -> None:
     with suppress(InvalidStateError):
