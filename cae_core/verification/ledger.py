@@ -263,6 +263,7 @@ def begun_of(subject: CalibratedFingerprint, model: object, *, named: Suspect, o
             "calibration": subject.content_sha256 or None,
             "contract": contract.digest if isinstance(contract, Contract) else None,
             **{name: getattr(options, name) for name in _WEAKENING},
+            **({"defence": options.defence} if options.defence else {}),
         },
     )
 

@@ -56,7 +56,6 @@ class AdoptedTorch(TorchNetwork):
         _promote(graph)
         network = opened.network.requires_grad_(requires_grad=True)
         super().__init__(_FromChannelsFirst(network), device=device)
-        self._path = path
         self._order = _in_order(self.module, graph)
         self.contract = Contract(layout="NCHW", range=(0.0, 1.0), output="logits")
         if not self.kernels:
@@ -85,7 +84,7 @@ class AdoptedTorch(TorchNetwork):
         network.renewed = _batch_norms(network) if recipe.statistics == "renewed" else ()
         if recipe.statistics == "renewed" and not network.renewed:
             raise ModelError(
-                f"{self._path}: no batch norm is left in it, as exporters fold them into convolutions, so that no "
+                "No batch norm is left in the source's file, as exporters fold them into convolutions, so that no "
                 'statistics can be renewed. Leave statistics = "renewed" out, or export the network without folding.'
             )
         return super().start(recipe, seed=seed, frozen=frozen, masks=masks)

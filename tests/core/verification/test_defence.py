@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cae_cli.verdict_facts import verdict_facts
-from cae_core.arrays import Images
+from cae_core.arrays import Images, as_unit_float
 from cae_core.errors import OptionError
 from cae_core.files.records import as_json
 from cae_core.fingerprint.kinds import EXAMPLE
@@ -99,3 +99,24 @@ def test_refuses() -> None:
     with pytest.raises(Exception, match="at most 500 characters") as caught:
         replay_verdict(record, SUBJECT)
     assert "Error" in type(caught.value).__name__
+
+
+class Told:
+    """Answers any image with probabilities that follow its mean."""
+
+    def predict(self, images: Images) -> Predictions:
+        level = as_unit_float(images).mean(axis=(1, 2, 3))[:, None]
+        scores = np.cos(np.arange(1, len(FINGERPRINT.class_names) + 1) * level * 40) + 1.01
+        probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        return Predictions(probabilities.argmax(axis=1).astype(np.int64), probabilities)
+
+
+def test_refusals_are_counted_and_the_ledger_stays_readable(tmp_path: Path) -> None:
+    ledger, options = tmp_path / "ledger.jsonl", VerificationOptions(defence="squeeze:0")
+    first = verify_remembered(Told(), SUBJECT, ledger=ledger, named=NAMED, nonce=NONCE, options=options)
+    assert first.unanswered > 0.5 * len(first.answers)
+    assert first.decision.verdict == "inconclusive"
+    again = verify_remembered(Told(), SUBJECT, ledger=ledger, named=NAMED, nonce=NONCE)
+    assert again.unanswered == 0
+    assert again.earlier is not None
+    assert (again.earlier.verifications, again.earlier.otherwise) == (1, 1)
