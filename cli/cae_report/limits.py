@@ -32,6 +32,12 @@ def what_is_not_proven(dossier: Dossier) -> tuple[Limit, ...]:
 def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
     decision, calibration = dossier.verdict.decision, dossier.calibration
     controls = dossier.examination.controls
+    if dossier.examination.options.defence:
+        yield Limit(
+            "Anything about the suspect as it answers",
+            f"The defence {dossier.examination.options.defence} was simulated before it. The verdict says what would "
+            "be if the suspect had it, and is no evidence for or against the suspect.",
+        )
     if controls is not None and calibration is not None:
         yield Limit(*limit_of_sources(controls, calibration.fpr))
     if calibration is None:

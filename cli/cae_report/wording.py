@@ -10,7 +10,14 @@ __all__ = ["method_in_words", "replay_in_words", "verdict_in_words"]
 
 
 def verdict_in_words(dossier: Dossier) -> str:
-    """Return the verdict in one sentence."""
+    """Return the verdict in one sentence, which begins with a simulated defence where there is one."""
+    defence = dossier.examination.options.defence
+    return (
+        f"With the defence {defence} simulated before the suspect: {_judged(dossier)}" if defence else _judged(dossier)
+    )
+
+
+def _judged(dossier: Dossier) -> str:
     decision = dossier.verdict.decision
     caeacc = dossier.examination.caeacc
     answers = (

@@ -278,6 +278,19 @@ def test_what_a_verdict_does_not_prove_depends_on_it(tmp_path: Path) -> None:
     assert "Anything of models this accurate" in titles("extrapolated")
 
 
+def test_a_simulated_defence_is_told_before_all_else(tmp_path: Path) -> None:
+    files = make(tmp_path, "surrogate", options=VerificationOptions(defence="random:0.01"))
+    content = gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
+    assert content.limits[0].title == "Anything about the suspect as it answers"
+    assert "random:0.01" in content.limits[0].text
+    assert content.sentence.startswith(
+        "With the defence random:0.01 simulated before the suspect: The suspect is judged"
+    )
+    shown = read_page(render_page(open_dossier(files.verdict, files.fingerprint), content)).text
+    assert "Simulated defence" in shown
+    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(as_json(content))))
+
+
 def test_an_ancestor_that_no_reference_has_is_named(tmp_path: Path) -> None:
     fingerprint = colour_fingerprint()
     fingerprint.generation["source"]["ancestor"] = "weights of 2019"
