@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cae_core.arena.queries import Queries
+from cae_core.defences.table import defended
 from cae_core.errors import DataError, ModelError
+from cae_core.files.digests import sha256_of_text
 from cae_core.files.storage import write_atomically
 from cae_core.files.tensor_file import pack_tensors, read_tensors
 from cae_core.foreign_text import visible
@@ -42,10 +44,12 @@ class AnswerStore:
     Attributes:
         folder: where they are kept, a folder for each model.
         opened: opens the models.
+        defence: simulated before each model, see `cae_core.defences`; empty: none.
     """
 
     folder: Path
     opened: OpenPool
+    defence: str = ""
 
     def ask(self, members: Sequence[PoolMember], everything: Sequence[Asked], *, progress: StageProgress) -> None:
         """Ask each of ``members`` what it has not been asked yet; each is opened once, if at all.
@@ -78,6 +82,8 @@ class AnswerStore:
 
     def _ask(self, member: PoolMember, missing: Sequence[Asked]) -> None:
         model = self.opened.open(member).model
+        if self.defence:
+            model = defended(model, self.defence, classes=missing[0].classes)
         for asked in missing:
             answers = model.predict(asked.queries.images)
             _check(member, answers, asked)
@@ -86,7 +92,8 @@ class AnswerStore:
             write_atomically(self._place(member, asked), pack_tensors({**tensors, **told}, {"arena": "1"}))
 
     def _place(self, member: PoolMember, asked: Asked) -> Path:
-        return self.folder / self.opened.digest(member)[:32] / f"{asked.id[:32]}.safetensors"
+        behind = f"-{sha256_of_text(self.defence)[:16]}" if self.defence else ""
+        return self.folder / self.opened.digest(member)[:32] / f"{asked.id[:32]}{behind}.safetensors"
 
 
 def _check(member: PoolMember, answers: Predictions, asked: Asked) -> None:

@@ -1,7 +1,7 @@
 """The comparison: queries of every method, the same references for all, the same suspects, each model asked once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ from cae_core.arena.workshop import Made, Workshop
 from cae_core.arrays import Floats64
 from cae_core.dataset import ImageSet
 from cae_core.errors import OptionError, PoolError
+from cae_core.files.exclusion import exclusive
 from cae_core.files.outputs import check_folder
+from cae_core.files.owners import sweep_drafts
 from cae_core.files.records import read_record, readable_json
 from cae_core.files.storage import write_atomically
 from cae_core.generation.probes import PROBES, benign_places
@@ -68,6 +70,8 @@ class Comparison:
         references: of the role calibrate.
         suspects: of the judged role, surrogates and references.
         probes: benign images of which each model's accuracy is known.
+        accuracy: mean of the suspects' on them, by relation, 0 to 1.
+        accuracy_without: likewise without the defence, where one is simulated.
         entries: the configurations that took part.
         choices: how those of several were chosen.
         outcomes: of each entry that has queries, for each budget.
@@ -79,6 +83,8 @@ class Comparison:
     references: int
     suspects: Mapping[str, int]
     probes: int
+    accuracy: Mapping[str, float]
+    accuracy_without: Mapping[str, float] | None
     entries: tuple[Entry, ...]
     choices: tuple[Choice, ...]
     outcomes: tuple[Outcome, ...] = field(repr=False)
@@ -118,7 +124,9 @@ def compare(
     suspects = _suspects(pool, settings)
     _prepare(output, inputs=[member.path for member in pool.members])
     arena = _Arena(pool, data, settings=settings, output=output, opened=opened or OpenPool(), progress=progress)
-    entries, choices = arena.entries(contenders)
+    with exclusive(output / _MARK):  # of two at once, the second finds what the first has asked
+        entries, choices = arena.entries(contenders)
+        outcomes = arena.outcomes([made for made in entries if not made.failed], suspects)
     return Comparison(
         pool=pool.origin,
         data=data.described(),
@@ -126,9 +134,11 @@ def compare(
         references=len(arena.references),
         suspects={side: sum(one.relation == side for one in suspects) for side in ("surrogate", "reference")},
         probes=len(arena.probes.queries),
+        accuracy=arena.accuracies(suspects, arena.behind),
+        accuracy_without=arena.accuracies(suspects, arena.store) if settings.defence else None,
         entries=tuple(_entry(made) for made in entries),
         choices=tuple(choices),
-        outcomes=arena.outcomes([made for made in entries if not made.failed], suspects),
+        outcomes=outcomes,
     )
 
 
@@ -156,6 +166,7 @@ def _prepare(output: Path, *, inputs: Sequence[Path]) -> None:
         StorageError: it is no folder, or cannot be written.
     """
     check_folder(output, inputs=inputs)
+    sweep_drafts(output)
     mark = output / _MARK
     if mark.exists():
         version = read_record(mark).get("arena")
@@ -188,6 +199,7 @@ class _Arena:
         material = Material(members=members, data=rest, seed=settings.seed, opened=opened, folder=output / "work")
         self.workshop = Workshop(material, settings.budgets, output / "queries")
         self.store = AnswerStore(output / "answers", opened)
+        self.behind = replace(self.store, defence=settings.defence)
         told = data.subset(probes)
         self.probes = Asked(
             id=told.sha256(),
@@ -206,6 +218,7 @@ class _Arena:
             made.append(self.workshop.make(contender, name, progress=tell))
             tell(len(made), len(everything))
         self.workshop.material.close()
+        self.workshop.tidy()
         if self.settings.role == "screen":
             return made, []
         several = [contender for contender, names in zip(contenders, settled, strict=True) if len(names) > 1]
@@ -215,10 +228,20 @@ class _Arena:
 
     def outcomes(self, entries: Sequence[Made], suspects: Sequence[PoolMember]) -> tuple[Outcome, ...]:
         """Ask references and suspects, and rank them."""
-        everyone = [*self.references, *suspects]
         asked = [self.probes, *(made.asked for made in entries)]
-        self.store.ask(everyone, asked, progress=stage(self.progress, "asking models"))
+        tell = stage(self.progress, "asking models")
+        if self.settings.defence:
+            self.store.ask(self.references, asked, progress=tell)
+            self.store.ask(suspects, [self.probes], progress=stage(self.progress, "asking without the defence"))
+            self.behind.ask(suspects, asked, progress=stage(self.progress, "asking behind the defence"))
+        else:
+            self.store.ask([*self.references, *suspects], asked, progress=tell)
         return tuple(self._outcome(made, budget, suspects) for made in entries for budget in self.settings.budgets)
+
+    def accuracies(self, suspects: Sequence[PoolMember], store: AnswerStore) -> dict[str, float]:
+        """Return the mean accuracy on the benign probes, by relation."""
+        sides = {side: [one for one in suspects if one.relation == side] for side in ("surrogate", "reference")}
+        return {side: float(np.mean([self._accuracy(one, store) for one in some])) for side, some in sides.items()}
 
     def _considered(self, contender: Contender) -> list[str]:
         """Return the names of the configurations whose queries are made."""
@@ -247,27 +270,29 @@ class _Arena:
             choices.append(chosen(contender.name, scores, judges, usual=contender.usual))
         return choices
 
-    def _scores(self, made: Made, budget: int, members: Sequence[PoolMember]) -> Floats64:
+    def _scores(
+        self, made: Made, budget: int, members: Sequence[PoolMember], store: AnswerStore | None = None
+    ) -> Floats64:
         queries, rows = made.at(budget), made.asked.queries.plans[budget]
-        answers = (self.store.answers(member, made.asked).rows(rows) for member in members)
+        answers = ((store or self.store).answers(member, made.asked).rows(rows) for member in members)
         return np.array([made.method.score(queries, told) for told in answers], np.float64)
 
-    def _said(self, made: Made, budget: int, members: Sequence[PoolMember]) -> Scores:
+    def _said(self, made: Made, budget: int, members: Sequence[PoolMember], store: AnswerStore) -> Scores:
         return Scores(
-            scores=self._scores(made, budget, members),
-            accuracy=np.array([self._accuracy(member) for member in members], np.float64),
+            scores=self._scores(made, budget, members, store),
+            accuracy=np.array([self._accuracy(member, store) for member in members], np.float64),
             probes=len(self.probes.queries),
         )
 
-    def _accuracy(self, member: PoolMember) -> float:
-        right = self.store.answers(member, self.probes).labels == self.probes.queries.labels
+    def _accuracy(self, member: PoolMember, store: AnswerStore) -> float:
+        right = store.answers(member, self.probes).labels == self.probes.queries.labels
         return float(right.mean()) if len(right) else 0.0
 
     def _outcome(self, made: Made, budget: int, suspects: Sequence[PoolMember]) -> Outcome:
         found, adjusted = judged(
             suspects,
-            self._said(made, budget, suspects),
-            self._said(made, budget, self.references),
+            self._said(made, budget, suspects, self.behind),
+            self._said(made, budget, self.references, self.store),
             adjusts=adjusts(made.method),
         )
         queries = len(made.at(budget))

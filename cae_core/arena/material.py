@@ -70,6 +70,15 @@ class Material:
         checked_accuracy(answers.labels, data.labels, len(data.class_names), self.members.source.name, source=True)
         return answers
 
+    def prepare(self, *, pools: bool) -> None:
+        """Open what is needed, and ask the source.
+
+        Raises:
+            GenerationError: see `source_answers`.
+        """
+        _ = self.white_boxes if pools else self.source
+        _ = self.source_answers
+
     def close(self) -> None:
         """Let go of the models; whoever needs one opens it again."""
         for name in ("white_boxes", "source"):

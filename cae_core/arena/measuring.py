@@ -1,14 +1,15 @@
 """How long something takes, and how much memory it takes at most."""
 
+import os
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["Cost", "measured"]
 
-_RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_PROC = Path("/proc")
 
 
 @dataclass
@@ -17,7 +18,8 @@ class Cost:
 
     Attributes:
         seconds: wall-clock time.
-        peak_mb: the most memory that the process held meanwhile, in 10⁶ bytes; None where the system does not say.
+        peak_mb: the most memory that this process and those that it has started held meanwhile, each by itself, in 10⁶
+            bytes; None where the system does not say.
     """
 
     seconds: float = 0.0
@@ -28,29 +30,47 @@ class Cost:
 def measured() -> Generator[Cost]:
     """Give a `Cost` that is filled in when the body is through.
 
-    The peak is of this process: models that run in a process of their own are not in it. It is told by Linux only.
+    Models of others run in a process of their own, which counts; one that has ended by then does not. Memory is told by
+    Linux only.
     """
     cost, began = Cost(), time.perf_counter()
-    forgot = _forget_peak()
+    forgot = [_forget_peak(process) for process in _family()]
     try:
         yield cost
     finally:
         cost.seconds = time.perf_counter() - began
-        cost.peak_mb = _peak_mb() if forgot else None
+        cost.peak_mb = sum(map(_peak_mb, _family())) if any(forgot) else None
 
 
-def _forget_peak() -> bool:
+def _family() -> list[int]:
+    """Return this process and all that descend from it."""
+    parents: dict[int, int] = {}
+    with suppress(OSError):
+        for entry in _PROC.iterdir():
+            if entry.name.isdigit():
+                parents[int(entry.name)] = int(_status(int(entry.name)).get("PPid", 0))
+    family = [os.getpid()]
+    for process in family:  # it grows meanwhile
+        family += [child for child, parent in parents.items() if parent == process]
+    return family
+
+
+def _forget_peak(process: int) -> bool:
     try:
-        _RESET.write_text("5")  # proc(5): resets the peak of the resident set
+        (_PROC / str(process) / "clear_refs").write_text("5")  # proc(5): resets the peak of the resident set
     except OSError:
         return False
     return True
 
 
-def _peak_mb() -> float | None:
+def _peak_mb(process: int) -> float:
+    return int(_status(process).get("VmHWM", 0)) * 1024 / 1e6
+
+
+def _status(process: int) -> dict[str, str]:
+    """Return the first word of each line of what the system says of a process; nothing where it has ended."""
     try:
-        lines = _STATUS.read_text().splitlines()
+        lines = (_PROC / str(process) / "status").read_text(errors="replace").splitlines()
     except OSError:
-        return None
-    held = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
-    return None if held is None else int(held) * 1024 / 1e6
+        return {}
+    return {name: words.split()[0] for name, _, words in (line.partition(":") for line in lines) if words.split()}

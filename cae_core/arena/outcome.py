@@ -44,6 +44,7 @@ class Judged:
         relation: what it is in truth.
         kind: how it was made, in words.
         architecture: in words.
+        accuracy: on the benign probes, 0 to 1.
         score: the method's.
         value: by which it is ranked: the score, or what of it benign accuracy does not explain.
         as_extreme: how many references are ranked as high, ties included.
@@ -54,6 +55,7 @@ class Judged:
     relation: Relation
     kind: str
     architecture: str
+    accuracy: float
     score: float
     value: float
     as_extreme: int
@@ -200,6 +202,7 @@ def judged(
                 relation=member.relation,
                 kind=member.kind or "unknown",
                 architecture=member.architecture,
+                accuracy=accuracy,
                 score=score,
                 value=value,
                 as_extreme=as_extreme,

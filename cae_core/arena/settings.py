@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from cae_core.defences.table import check_defence
 from cae_core.errors import OptionError
 from cae_core.statistics.ranks import models_needed
 
@@ -28,6 +29,7 @@ class CompareSettings:
         role: whose models are judged. With *screen* nothing is chosen: every configuration is shown.
         seed: of whatever is drawn.
         choose: whether of several configurations one is chosen; else the usual one takes part.
+        defence: simulated before each suspect, see `cae_core.defences`: what would be if all had it. Empty: none.
     """
 
     budgets: tuple[int, ...] = BUDGETS
@@ -35,6 +37,7 @@ class CompareSettings:
     role: JudgedRole = "test"
     seed: int = 0
     choose: bool = True
+    defence: str = ""
 
     def __post_init__(self) -> None:
         models_needed(self.rate)
@@ -47,5 +50,7 @@ class CompareSettings:
                 f"The suspects are of the role test or screen; found {self.role}. The role calibrate gives the "
                 "references that they are ranked among, and generate what methods are made of: neither is judged."
             )
+        if self.defence:
+            check_defence(self.defence)
         if self.seed < 0:
             raise OptionError(f"seed must be at least 0; found {self.seed}.")

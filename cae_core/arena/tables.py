@@ -164,6 +164,13 @@ def _head(comparison: Comparison) -> list[str]:
         f"{suspects['surrogate']} surrogates and {suspects['reference']} references of the role {settings.role}, each "
         f"ranked among {comparison.references} references of the role calibrate."
     )
+    if settings.defence:
+        without = comparison.accuracy_without or comparison.accuracy
+        what += (
+            f" What if: every suspect is behind the simulated defence {visible(settings.defence)}. It takes the "
+            f"surrogates' mean accuracy on {comparison.probes} benign images from {without['surrogate']:.3f} to "
+            f"{comparison.accuracy['surrogate']:.3f}."
+        )
     how = (
         f"Detected and false claims: models accused at a rate of {settings.rate:g}, and at the least that the "
         f"references support, {least:.4g}. AUC: surrogates against references of the role {settings.role}, with a 95 % "

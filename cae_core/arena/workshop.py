@@ -1,6 +1,7 @@
 """Making every method's queries once, and keeping them: an interrupted comparison makes none again."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,19 @@ class Workshop:
             failed=told["failed"],
         )
 
+    def tidy(self) -> None:
+        """Remove what methods have kept for an interrupted run, once all queries are made."""
+        for path in self.material.folder.glob("*"):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.material.folder.rmdir()
+
     def _made(self, method: Method, path: Path, name: str, progress: StageProgress) -> None:
         def tell(done: int, total: int) -> None:
             detail(progress, _STAGE, f"{name}: {done} of {total}")
 
         detail(progress, _STAGE, name)
+        self.material.prepare(pools=method.needs.pools)  # once for all methods: no one's time
         failed = ""
         with measured() as cost:
             try:

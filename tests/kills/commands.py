@@ -37,6 +37,11 @@ def _bytes_of(*patterns: str) -> Callable[[Path, str], Any]:
     return result
 
 
+def _compared(folder: Path, _printed: str) -> Any:  # noqa: ANN401
+    record = json.loads((folder / "compared/comparison.json").read_bytes())
+    return [record["outcomes"], record["choices"], _bytes_of("compared/answers/*/*.safetensors")(folder, "")]
+
+
 _DECIDING = ("verdict", "outcome", "p_value", "p_adjusted", "caeacc", "matches", "asked", "threshold", "references")
 
 
@@ -92,6 +97,11 @@ COMMANDS = {
     "study": Command(
         arguments="study study.toml --output out",
         result=_bytes_of("out/*.csv", "out/steps/*/*.safetensors"),
+    ),
+    "compare": Command(
+        arguments="compare --pool pool.toml --data images.npz --queries 5,15 --fpr 0.1 --method akh --method random "
+        "--method ours:preset=perturbed,eps=0.2,iterations=20 --output compared",
+        result=_compared,
     ),
     "seal": Command(
         arguments='seal plain.safetensors --output claim.json --claimant "Example Ltd" --fpr 0.1 --json',

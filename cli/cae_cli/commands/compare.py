@@ -1,7 +1,7 @@
 """`cae compare`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from cae_core.progress import detail
 
 if TYPE_CHECKING:
     from cae_core.arena.compare import Comparison
+    from cae_core.arena.settings import JudgedRole
 
 __all__ = ["run"]
 
@@ -38,6 +39,12 @@ def run(
     choose: Annotated[
         bool, typer.Option(help="Choose each method's configuration on the roles generate and screen.")
     ] = True,
+    defence: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME:VALUE", help="What if every suspect had this defence, such as jpeg:75? See docs/defences.md."
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the tables, and for what an interrupted run has done.")
@@ -67,7 +74,14 @@ def run(
     from cae_core.pool.manifest import read_pool
     from cae_core.pool.members import OpenPool
 
-    settings = CompareSettings(budgets=_budgets(queries), rate=fpr, role=role, seed=seed, choose=choose)  # type: ignore[arg-type]
+    settings = CompareSettings(
+        budgets=_budgets(queries),
+        rate=fpr,
+        role=cast("JudgedRole", role),  # held against the roles there are
+        seed=seed,
+        choose=choose,
+        defence=defence,
+    )
     contenders = parse_contenders(method or _usual())
     members = read_pool(pool)
     with interruptible(kept=output), progress_bar() as progress:
@@ -126,6 +140,11 @@ def _show(comparison: "Comparison", output: Path) -> None:
         title=f"{suspects['surrogate']} surrogates and {suspects['reference']} references of the role {settings.role}, "
         f"among {comparison.references} references, at {settings.rate:g}",
     )
+    if settings.defence and comparison.accuracy_without is not None:
+        say(
+            f"What if every suspect had the defence {visible(settings.defence)}: it takes the surrogates' mean "
+            f"accuracy from {comparison.accuracy_without['surrogate']:.3f} to {comparison.accuracy['surrogate']:.3f}."
+        )
     columns, rows = kind_rows([each for each in comparison.outcomes if each.budget == settings.budgets[-1]])
     if settings.role == "test":
         print_rows(columns, rows, title=f"By kind of theft, {settings.budgets[-1]} queries: accused, AUC")

@@ -207,3 +207,24 @@ def test_a_folder_of_something_else_or_another_version_is_refused(toys: ToyPool,
 def test_settings_outside_their_range_are_refused(given: dict[str, object], sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         CompareSettings(**given)  # type: ignore[arg-type]
+
+
+def test_behind_a_defence_only_the_suspects_answer_otherwise(
+    toys: ToyPool, tmp_path: Path, first: tuple[Comparison, Path, ToyOpen]
+) -> None:
+    run(toys, tmp_path)
+    opened = toys.opened()
+    found = run(toys, tmp_path, opened=opened, defence="random:1")  # every answer is drawn
+    assert {name for name, times in opened.opened.items() if times} == {
+        name for name in toys.models if name.startswith("test")
+    }
+    assert found.accuracy["surrogate"] < 0.45 < found.accuracy_without["surrogate"]  # type: ignore[index]
+    plain, behind = ({(o.method, o.budget): o.summaries[0].auc for o in each.outcomes} for each in (first[0], found))
+    assert plain["akh", 20] > 0.9
+    assert behind["akh", 20] < 0.9
+    assert run(toys, tmp_path).outcomes == first[0].outcomes  # what was answered without it is still there
+
+
+def test_an_unknown_defence_is_refused() -> None:
+    with pytest.raises(OptionError, match="Unknown defence"):
+        CompareSettings(defence="wall:3")

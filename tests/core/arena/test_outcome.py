@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,8 @@ def comparison(*outcomes: Outcome) -> Comparison:
         references=19,
         suspects={"surrogate": 2, "reference": 2},
         probes=200,
+        accuracy={"surrogate": 0.8, "reference": 0.9},
+        accuracy_without=None,
         entries=tuple(entries),
         choices=(),
         outcomes=outcomes,
@@ -149,8 +153,26 @@ def test_the_json_has_every_model_and_an_interval_of_each_count() -> None:
 
 
 def test_time_and_memory_are_measured() -> None:
+    with measured() as before:
+        pass
     with measured() as cost:
-        block = np.ones(40_000_000, np.uint8)
-    assert block.sum() == len(block)
-    assert cost.seconds > 0
-    assert cost.peak_mb is None or cost.peak_mb > 40
+        block = np.ones(60_000_000, np.uint8)
+        assert block[-1]
+        del block
+    assert cost.seconds > before.seconds
+    assert (cost.peak_mb is None) == (before.peak_mb is None)
+    if cost.peak_mb is not None and before.peak_mb is not None:
+        assert 50 < cost.peak_mb - before.peak_mb < 120
+
+
+def test_memory_of_processes_that_were_started_counts() -> None:
+    held = "import sys; block = bytearray(b'x') * 60_000_000; print(flush=True); sys.stdin.read()"
+    with measured() as alone:
+        pass
+    with subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        with measured() as cost:
+            child.stdout.readline()
+        child.communicate()
+    if cost.peak_mb is not None and alone.peak_mb is not None:
+        assert cost.peak_mb - alone.peak_mb > 50
