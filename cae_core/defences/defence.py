@@ -10,7 +10,7 @@ import numpy as np
 from cae_core.arrays import Floats32, Images, as_unit_float
 from cae_core.models import Model, Predictions
 
-__all__ = ["Answering", "Changing", "Context", "Defence", "Wrapped", "rng_of"]
+__all__ = ["Answering", "Changing", "Context", "Defence", "Wrapped", "changed", "rng_of"]
 
 Changing: TypeAlias = Callable[[Floats32], Floats32]
 """One image (h, w, k) in [0, 1] to what the model is given instead."""

@@ -12,7 +12,7 @@ from cae_core.errors import BackendMissing, OptionError
 from cae_core.models import Model
 from cae_core.resize import resize
 
-__all__ = ["IMAGE_DEFENCES", "median", "reduced", "within"]
+__all__ = ["IMAGE_DEFENCES", "compressed", "median", "noised", "reduced", "resized", "smoothed", "within"]
 
 
 def reduced(image: Floats32, bits: int) -> Floats32:

@@ -18,7 +18,15 @@ from cae_core.arrays import Floats32, Floats64, as_unit_float
 from cae_core.errors import OptionError
 from cae_core.method.softmax import log_softmax
 
-__all__ = ["QUERY_THEFTS", "asked_by_noise", "augmented_by_the_jacobian", "chosen_as_centres", "chosen_by_entropy"]
+__all__ = [
+    "QUERY_THEFTS",
+    "asked_by_noise",
+    "augmented_by_the_jacobian",
+    "chosen_as_centres",
+    "chosen_by_entropy",
+    "noise_images",
+    "sloped",
+]
 
 _Chooser: TypeAlias = Callable[[Floats64, NDArray[np.int64], int], NDArray[np.int64]]
 """Log-probabilities (n, c) of all images, places of those asked, and a number -> so many places that were not asked."""
