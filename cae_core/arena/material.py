@@ -1,13 +1,14 @@
 """What methods make their queries of: the source, the pools, and labelled images; each is opened and asked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from cae_core.arena.remembering import Memory, Remembering
 from cae_core.arrays import Floats32, Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError, ModelError
@@ -26,7 +27,7 @@ Part: TypeAlias = Literal["test", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """The source, the pools of the role *generate*, and the images.
+    """The source, the pools of the role *generate*, and the images; no model is asked about an image twice.
 
     Attributes:
         members: of the generation.
@@ -45,14 +46,25 @@ class Material:
     @cached_property
     def white_boxes(self) -> WhiteBoxes:
         """Source, surrogates and references with gradients; for methods that need the pools."""
-        return open_white_boxes(self.members, opened=self.opened, images=self.data.images)
+        boxes = open_white_boxes(self.members, opened=self.opened, images=self.data.images)
+        each = [self._remembering(box, boxes.name(place)) for place, box in enumerate(boxes.models)]
+        first = 1 + len(boxes.surrogates)
+        return replace(boxes, source=each[0], surrogates=each[1:first], references=each[first:])
 
     @cached_property
     def source(self) -> DifferentiableModel:
         """The source with gradients."""
         if "white_boxes" in self.__dict__:
             return self.white_boxes.source
-        return self.opened.open_white_box(self.members.source, images=self.data.images).model
+        member = self.members.source
+        return self._remembering(self.opened.open_white_box(member, images=self.data.images).model, member.name)
+
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory()
+
+    def _remembering(self, model: DifferentiableModel, name: str) -> Remembering:
+        return Remembering(model, name=name, memory=self._memory)
 
     @cached_property
     def provenance(self) -> Mapping[str, Any]:
@@ -81,7 +93,7 @@ class Material:
 
     def close(self) -> None:
         """Let go of the models; whoever needs one opens it again."""
-        for name in ("white_boxes", "source"):
+        for name in ("white_boxes", "source", "_memory"):
             self.__dict__.pop(name, None)
 
     def places(self, part: Part) -> Labels:
