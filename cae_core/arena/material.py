@@ -13,7 +13,7 @@ from cae_core.arrays import Floats32, Labels
 from cae_core.dataset import ImageSet
 from cae_core.errors import GenerationError, ModelError
 from cae_core.generation.probes import benign_places
-from cae_core.generation.seeds import checked_accuracy
+from cae_core.generation.seeds import checked_accuracy, checked_probabilities
 from cae_core.generation.white_boxes import WhiteBoxes, open_white_boxes, provenance_of
 from cae_core.models import DifferentiableModel, Predictions
 from cae_core.pool.members import OpenPool
@@ -77,9 +77,12 @@ class Material:
 
         Raises:
             GenerationError: it is no better than chance: its contract or the data are not the right ones.
+            PoolError: it answers with other classes than the data have.
         """
-        answers, data = self.source.predict(self.data.images), self.data
-        checked_accuracy(answers.labels, data.labels, len(data.class_names), self.members.source.name, source=True)
+        answers, data, name = self.source.predict(self.data.images), self.data, self.members.source.name
+        if answers.probabilities is not None:
+            checked_probabilities(answers, name, len(data.class_names))
+        checked_accuracy(answers.labels, data.labels, len(data.class_names), name, source=True)
         return answers
 
     def prepare(self, *, pools: bool) -> None:

@@ -24,6 +24,9 @@ __all__ = ["SAC", "SAC_CUTMIX", "SAC_CUTMIX_LABELS", "SAC_LABELS", "Correlations
 
 _TINY = 1e-12
 
+_LEAST = 1e-7
+"""Of a probability whose logarithm is taken: float32 tells no smaller ones apart beside 1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Correlations:
@@ -31,13 +34,14 @@ class Correlations:
 
     Attributes:
         images: those that the source gets wrong, or two of different labels by CutMix.
-        likeness: of two outputs: the cosine, or a Gaussian of their distance.
+        likeness: of two outputs: the cosine; the cosine of their logarithms less the mean, which are logits but for a
+            constant; or a Gaussian of their distance.
         width: of the Gaussian, on the scale of probabilities.
         answers: of a suspect; of labels the outputs are 1 at the label and 0 elsewhere.
     """
 
     images: Literal["wrong", "cutmix"] = "wrong"
-    likeness: Literal["cosine", "gaussian"] = "cosine"
+    likeness: Literal["cosine", "cosine-log", "gaussian"] = "cosine"
     width: float = 0.5
     answers: Answer = "probabilities"
 
@@ -91,8 +95,11 @@ class Correlations:
 
 
 def correlations(outputs: Floats64, *, likeness: str, width: float) -> Floats64:
-    """Return how alike each two of the outputs (n, c) are, (n, n), in [0, 1]; see `Correlations`."""
-    if likeness == "cosine":
+    """Return how alike each two of the outputs (n, c) are, (n, n), in [-1, 1]; see `Correlations`."""
+    if likeness == "cosine-log":
+        logits = np.log(np.maximum(outputs, _LEAST))
+        outputs = logits - logits.mean(axis=1, keepdims=True)
+    if likeness != "gaussian":
         length = np.sqrt(np.square(outputs).sum(axis=1, keepdims=True))
         unit = outputs / np.maximum(length, _TINY)
         return np.asarray(unit @ unit.T, np.float64)
@@ -135,6 +142,7 @@ def _kind(name: str, words: str, **given: Any) -> MethodKind:  # noqa: ANN401 - 
         "gaussian-0.5": {"likeness": "gaussian"},
         "gaussian-0.1": {"likeness": "gaussian", "width": 0.1},
         "gaussian-1": {"likeness": "gaussian", "width": 1.0},
+        **({} if "answers" in given else {"cosine-log": {"likeness": "cosine-log"}}),
     }
     configurations = {each: {**table, **given} for each, table in likenesses.items()}
     return MethodKind(

@@ -18,7 +18,7 @@ from cae_core.arena.methods.robustness import RobustnessDistance
 from cae_core.arena.modifiers import Adjusted, Screened, conferred
 from cae_core.arena.queries import Queries, load_queries, save_queries
 from cae_core.dataset import ImageSet
-from cae_core.errors import DataError, GenerationError
+from cae_core.errors import DataError, GenerationError, PoolError
 from cae_core.generation.generate import generate
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import NO_ANSWER, Predictions
@@ -163,6 +163,16 @@ def test_no_point_within_few_steps_is_a_failure(material: Material) -> None:
         BoundaryPoints(k=50.0, steps=2).make(material, (5,), progress=silent)
 
 
+def test_logarithms_of_probabilities_are_logits_but_for_a_constant() -> None:
+    logits = np.random.default_rng(4).normal(0, 2, (8, 5))
+    outputs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    found = correlations(outputs, likeness="cosine-log", width=1.0)
+    np.testing.assert_allclose(found, 1 - cdist(centred, centred, "cosine"), atol=1e-9)
+    certain = correlations(np.eye(3), likeness="cosine-log", width=1.0)  # of zeros the logarithm is bounded
+    assert np.isfinite(certain).all()
+
+
 @pytest.mark.parametrize("likeness", ["cosine", "gaussian"])
 def test_correlations_are_scipys(likeness: str) -> None:
     outputs = np.random.default_rng(4).dirichlet(np.ones(5), 12)
@@ -258,6 +268,13 @@ def test_noise_of_the_walk_grows_by_its_factor(material: Material) -> None:
     walks = method._walks(grey, np.random.default_rng(9)).reshape(200, 3, 3, -1).astype(float)
     size = np.sqrt(((walks - 128) ** 2).mean(axis=(0, 3)))
     np.testing.assert_allclose(size, np.tile(255 * 0.02 * 1.6 ** np.arange(3), (3, 1)), rtol=0.05)
+
+
+def test_a_source_of_other_classes_is_refused(toys: ToyPool, material: Material) -> None:
+    fewer = ImageSet(toys.data.images, np.minimum(toys.data.labels, 2), ("a", "b", "c"), "toy")
+    other = Material(members=material.members, data=fewer, seed=1, opened=material.opened, folder=material.folder)
+    with pytest.raises(PoolError, match="answers with 4 classes and the data have 3"):
+        _ = other.source_answers
 
 
 def test_dataset_inference_takes_training_images_that_are_known(toys: ToyPool, material: Material) -> None:
