@@ -240,11 +240,11 @@ def verify(
         )
     given, nonce = nonce is not None, drawn or _nonce(subject, named.sha256, options, nonce)
     plan = plan_verification(subject, suspect_sha256=named.sha256, options=options, nonce=nonce)
-    if memory is not None:
-        memory.asking(nonce, plan)
     served_by = suspect
     if options.defence:
         suspect, *rivals = (_behind(each, options.defence, subject) for each in (suspect, *rivals))
+    if memory is not None:
+        memory.asking(nonce, plan)
     transcript, scores = _heard(suspect, subject, plan, name=named.name, memory=memory, progress=progress)
     source = source_by_file(subject, named.sha256)
     if refuse_known and source is None:

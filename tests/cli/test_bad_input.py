@@ -68,6 +68,18 @@ def test_a_missing_or_corrupt_suspect(fingerprint: Path, tmp_path: Path, run_cae
     assert_one_sentence(run_cae("verify", "-s", tmp_path / "model.xyz", "-f", fingerprint), "no installed backend")
 
 
+def test_a_defence_that_is_none(pool: Pool, fingerprint: Path, tmp_path: Path, run_cae: Run) -> None:
+    asked = ("verify", "-s", pool.copy, "-f", fingerprint, "--defence")
+    for more in ((), ("--dry-run",)):
+        assert_one_sentence(run_cae(*asked, "blur:1", *more), "Unknown defence 'blur:1'; there are", "jpeg:75", code=2)
+    assert_one_sentence(run_cae(*asked, "noise:2"), "The defence noise takes a number from 0 to 1; found '2'", code=2)
+    second = f"second-model:{tmp_path / 'no.onnx'}"
+    assert_one_sentence(run_cae(*asked, second), "no such model file")
+    told = run_cae(*asked, "noise:0.02", "--json").json()
+    assert told["options"]["defence"] == "noise:0.02"
+    assert "simulated defence" in run_cae(*asked, "noise:0.02").out
+
+
 def test_a_model_without_an_image_input(fingerprint: Path, tmp_path: Path, run_cae: Run) -> None:
     path = tmp_path / "flat.onnx"
     weights = {"w": np.zeros((64, 10), np.float32)}

@@ -162,7 +162,11 @@ def run(
         raise typer.BadParameter("name either the suspect, or a verdict with --replay", param_hint="--suspect")
     elif dry_run:
         planned = VerificationOptions(
-            sequential=sequential, max_queries=max_queries, beacon=read_beacon(beacon), beacon_time=beacon_time
+            sequential=sequential,
+            max_queries=max_queries,
+            beacon=read_beacon(beacon),
+            beacon_time=beacon_time,
+            defence=defence,
         )
         _plan(suspect, fingerprint, planned, cost=cost, json=json)
         return
