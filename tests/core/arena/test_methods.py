@@ -262,6 +262,20 @@ def test_a_model_that_withstands_noise_on_training_images_scores_high(material: 
     assert abs(suspect(2, 2)) < 1.5
 
 
+def test_directions_weigh_by_ridge_regression(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As least squares of centred distances, with a row of √(ridge · images) for each direction beneath."""
+    private, public = material.places("all")[:30], material.places("all")[30:70]
+    walked = np.random.default_rng(10).integers(0, 5, (70, 3)).astype(float)
+    walked[:30, 0] += 2  # along the first direction training images withstand more
+    monkeypatch.setattr(BlindWalk, "_distances", lambda *_given: walked)
+    found = BlindWalk(directions=3, steps=4)._weights(material, private, public, np.random.default_rng(0))
+    sides = np.r_[np.ones(30), -np.ones(40)]
+    rows = np.vstack([walked - walked.mean(axis=0), np.sqrt(1e-3 * 70) * np.eye(3)])
+    wanted = np.linalg.lstsq(rows, np.r_[sides - sides.mean(), np.zeros(3)], rcond=None)[0]
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+    assert found[0] > max(abs(found[1]), abs(found[2]))
+
+
 def test_noise_of_the_walk_grows_by_its_factor(material: Material) -> None:
     method = BlindWalk(directions=3, steps=3)
     grey = np.full((200, *SHAPE), 128, np.uint8)
