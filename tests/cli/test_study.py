@@ -245,6 +245,7 @@ def test_shipped_studies_can_be_read(run_cae: Run) -> None:
         ('roles = ["generate", "screen"]', 'roles = ["judge"]', "roles is a list of"),
         ('role = "screen"', 'role = "generate"', "Suspects are of the role test"),
         ('["none", "bits:1"]', '["magic:1"]', "magic"),
+        ('["none", "bits:1"]', '["none"]\nby = "size"', "by is kind"),
         ("[verdicts.ours]", "[judgements.ours]", "there is no 'judgements' here"),
         ('kind = "labels"', 'kind = "pie"', "kind must be one of"),
         ('of = ["verdicts.ours"]', "of = []", "at least one"),

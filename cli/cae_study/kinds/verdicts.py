@@ -40,12 +40,15 @@ _NONE = "none"
 @dataclass(frozen=True)
 class _Judged:
     member: PoolMember
+    by: str
     defence: str
     verdicts: Mapping[float, Verdict]
 
     @property
     def group(self) -> str:
-        return self.member.kind if self.member.relation == "surrogate" else "references"
+        return (
+            self.member.kind if (self.member.relation, self.by) == ("surrogate", "kind") else f"{self.member.relation}s"
+        )
 
     @property
     def value(self) -> float:
@@ -106,7 +109,7 @@ def _judge(
     verdicts = {
         rate: verify(model, subject, named=named, options=options, nonce=NONCE) for rate, subject in subjects.items()
     }
-    return _Judged(member, defence, verdicts)
+    return _Judged(member, bench.options["by"], defence, verdicts)
 
 
 def _row(one: _Judged, rates: Sequence[float]) -> Row:
@@ -171,6 +174,8 @@ def _needs(options: Options) -> tuple[str, ...]:
         raise StudyError(f"Suspects are of the role test, or screen to try things out; found {options['role']!r}.")
     if not options["defences"] or not all(isinstance(name, str) for name in options["defences"]):
         raise StudyError(f"defences is a list of texts, {_NONE!r} for no defence; found {options['defences']!r}.")
+    if options["by"] not in ("kind", "relation"):
+        raise StudyError(f"by is kind, a row a kind of theft, or relation; found {options['by']!r}.")
     for name in set(options["defences"]) - {_NONE}:
         check_defence(name)
     own = (f"pool.{options['pool']}",) if options["pool"] else ()
@@ -179,7 +184,15 @@ def _needs(options: Options) -> tuple[str, ...]:
 
 VERDICTS = StepKind(
     name="verdicts",
-    options={"fingerprint": REQUIRED, "pool": "", "role": "test", "score": "", "queries": 0, "defences": [_NONE]},
+    options={
+        "fingerprint": REQUIRED,
+        "pool": "",
+        "role": "test",
+        "score": "",
+        "queries": 0,
+        "defences": [_NONE],
+        "by": "kind",
+    },
     needs=_needs,
     run=_run,
     units=_units,
