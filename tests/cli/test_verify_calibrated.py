@@ -24,6 +24,7 @@ from cae_core.fingerprint.kinds import SOURCE_ERROR
 from cae_core.opening.opened import open_model
 from cae_core.verification import ledger
 from cae_core.verification.ledger import ledger_of
+from cae_core.verification.options import RULE
 from tests.cli.conftest import CONTRACT, CalibrationPool, Outcome, Pool, run_quietly
 from tests.cli.test_bad_input import assert_one_sentence
 
@@ -95,7 +96,7 @@ class TestVerdicts:
         assert verdict["extrapolated"]
         assert not low <= verdict["benign_accuracy"] <= high
         assert verdict["standing"] == {"references": 9, "as_high": 0, "surrogates": 9, "as_low": 9}
-        assert (verdict["queries"]["benign"], verdict["options"]["rule"]) == (210, 2)
+        assert (verdict["queries"]["benign"], verdict["options"]["rule"]) == (210, RULE)
         assert verdict["options"]["allow_extrapolation"]
         assert verdict["p_value_surrogate"] > 0.2
 

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import save_fingerprint
-from cae_core.verification.options import VerificationOptions
+from cae_core.verification.options import RULE, VerificationOptions
 from cae_report import matrix as matrices
 from cae_report.content import ReportContent, gather_content
 from cae_report.dossier import open_dossier
@@ -246,7 +246,7 @@ def test_every_calibrated_report_names_both_sides(tmp_path: Path, name: str) -> 
 def test_a_verdict_by_the_first_rule_is_reported_with_both_sides_and_says_so(tmp_path: Path) -> None:
     first, present = (
         gather_content(open_dossier(files.verdict, files.fingerprint), examples=0)
-        for rule in (1, 2)
+        for rule in (1, RULE)
         if (files := make(tmp_path, "neither kind", options=VerificationOptions(rule=rule)))
     )
     assert (first.verdict["verdict"], present.verdict["verdict"]) == ("surrogate", "inconclusive")
