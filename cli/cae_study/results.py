@@ -54,10 +54,10 @@ def _head(done: Finished, command: str) -> Iterator[str]:
     study = done.study
     yield f"# {visible(study.title)}\n"
     if study.note:
-        yield f"{visible(study.note)}\n"
+        yield f"{_prose(study.note)}\n"
     yield f"```sh\n{visible(command)}\n```\n"
     if study.quick:
-        yield f"**This is the reduced form**: {visible(study.quick)}. Its figures are not those of the whole study.\n"
+        yield f"**This is the reduced form**: {_prose(study.quick)}. Its figures are not those of the whole study.\n"
     if done.uninformative:
         names = ", ".join(map(visible, done.uninformative))
         yield f"**Not informative**: the source behind {names} is less accurate than {study.floor:.0%}.\n"
@@ -65,6 +65,11 @@ def _head(done: Finished, command: str) -> Iterator[str]:
         f"Images: {visible(done.data)} (SHA-256 {done.images[:12]}…). Seed: {study.seed}. Verifications use the nonce "
         f"of 16 zero bytes and no ledger. {_machine()}\n"
     )
+
+
+def _prose(text: str) -> str:
+    """Return a text of the study's file as one line."""
+    return visible(" ".join(text.split()), None)
 
 
 def _machine() -> str:
@@ -103,7 +108,7 @@ def _table(shown: Shown, done: Finished, output: Path, name: str) -> Iterator[st
     yield f"|{' --- |' * len(columns)}"
     for row in rows:
         yield f"| {' | '.join(_cell(row.get(column)) for column in columns)} |"
-    yield f"\n{visible(shown.note)} Rows: [{name}]({name}).\n".replace("\n ", "\n")
+    yield f"\n{_prose(shown.note)} Rows: [{name}]({name}).\n".replace("\n ", "\n")
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Row]) -> bytes:
@@ -132,7 +137,7 @@ def _figure(shown: Shown, done: Finished, output: Path, name: str) -> Iterator[s
     )
     count = sum(map(len, rows.values()))
     report = " Dashed: the values that the report prints." if shown.report else ""
-    note = f" {visible(shown.note)}" if shown.note else ""
+    note = f" {_prose(shown.note)}" if shown.note else ""
     yield f"## {visible(shown.title)}\n"
     yield f"![{visible(shown.title)}]({name})\n"
     yield f"{kind.shows}{report} n = {count}, seed {done.study.seed}.{note}\n"
