@@ -74,6 +74,7 @@ _EXTRAS = {
     "report": ("reports", "import jinja2, matplotlib"),
     "cluster": ("training on a cluster", "import distributed"),
     "seal": ("timestamps of seals", "import rfc3161_client"),
+    "art": ("other people's attacks, by the Adversarial Robustness Toolbox", "import art"),
     "services": ("suspects that are services", "import httpx, tenacity, jmespath"),
     "signing": ("signatures of seals", "import model_signing"),
 }

@@ -99,7 +99,7 @@ def _table(shown: Shown, done: Finished, output: Path, name: str) -> Iterator[st
     rows = [row for own in _rows(shown, done).values() for row in own]
     columns = list(shown.columns) or list(dict.fromkeys(column for row in rows for column in row))
     for column in columns:
-        if not any(column in row for row in rows):
+        if rows and not any(column in row for row in rows):
             known = ", ".join(dict.fromkeys(column for row in rows for column in row))
             raise StudyError(f"The table {shown.title!r} has no column {column!r}; there are {known}.")
     write_atomically(output / name, _csv(columns, rows))
