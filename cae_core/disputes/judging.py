@@ -175,9 +175,7 @@ def references_needed(fpr: float, seals: int) -> int:
         OptionError: the rate is not in (0, 1).
         VerdictError: fewer seals than one.
     """
-    check_seals(seals)
-    models_needed(fpr)  # refuses a rate outside (0, 1)
-    return max(LEAST_REFERENCES, math.ceil(seals / Fraction(str(fpr))) - 1)
+    return max(LEAST_REFERENCES, controls_needed(fpr, seals))
 
 
 def controls_needed(fpr: float, seals: int) -> int:

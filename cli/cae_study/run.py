@@ -87,27 +87,14 @@ def run_study(
         StudyError: no images are named, or the folder is another job's.
         CaeError: a step's; what was done before is kept.
     """
-    images = Images(data or study.data)
-    if not images.spec:
-        raise StudyError(f"{study.origin}: neither the study nor --data says which images it is about.")
+    images = _images(study, data)
     check_folder(output, study.title)
     with exclusive(output / "study.json"):
         order = WorkOrder.of(study.steps, images=images.sha256, seed=study.seed, output=output)
         missing = [step for step in order.steps if kept(order.folders[step.id]) is None]
-        by_id = {step.id: step for step in order.steps}
         for number, step in enumerate(missing, start=1):
-            bench = Bench(
-                step=step,
-                folder=order.folders[step.id],
-                beside=order.folders,
-                steps=by_id,
-                images=images,
-                seed=study.seed,
-                root=study.origin.parent,
-                workers=workers,
-                device=device,
-                trusted=trusted,
-                progress=progress,
+            bench = dataclasses.replace(
+                _bench(step, order, study, images), workers=workers, device=device, trusted=trusted, progress=progress
             )
             _tell(progress, number, len(missing), _left(missing[number - 1 :], bench, output))
             _do(bench)
@@ -128,26 +115,35 @@ def forecast(study: Study, output: Path, *, data: str = "") -> list[Forecast]:
     Raises:
         StudyError: no images are named.
     """
-    images = Images(data or study.data)
-    if not images.spec:
-        raise StudyError(f"{study.origin}: neither the study nor --data says which images it is about.")
+    images = _images(study, data)
     order = WorkOrder.of(study.steps, images=images.sha256, seed=study.seed, output=output)
-    by_id, rates = {step.id: step for step in order.steps}, measured(output)
+    rates = measured(output)
     found: list[Forecast] = []
     for step in order.steps:
         done = kept(order.folders[step.id])
-        bench = Bench(
-            step=step,
-            folder=order.folders[step.id],
-            beside=order.folders,
-            steps=by_id,
-            images=images,
-            seed=study.seed,
-            root=study.origin.parent,
-        )
+        bench = _bench(step, order, study, images)
         seconds = _expected(bench, rates) if done is None else done.seconds
         found.append(Forecast(step=step.id, done=done is not None, seconds=seconds))
     return found
+
+
+def _images(study: Study, data: str) -> Images:
+    images = Images(data or study.data)
+    if not images.spec:
+        raise StudyError(f"{study.origin}: neither the study nor --data says which images it is about.")
+    return images
+
+
+def _bench(step: Step, order: WorkOrder, study: Study, images: Images) -> Bench:
+    return Bench(
+        step=step,
+        folder=order.folders[step.id],
+        beside=order.folders,
+        steps={each.id: each for each in order.steps},
+        images=images,
+        seed=study.seed,
+        root=study.origin.parent,
+    )
 
 
 def _do(bench: Bench) -> None:
