@@ -3,6 +3,8 @@
 The fingerprint is one of random images, uncalibrated: all that a suspect is asked is asked, whatever it answers.
 """
 
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -55,7 +57,10 @@ def measure_scan(scale: Scale) -> list[Figure]:
         save_fingerprint(toy_fingerprint(100, 200), folder / "f.safetensors")
         single = [_single(folder, scale.pick(20, 2)) for _ in range(repeats)]
         costs = [cpu_seconds(_command(folder, f"cpu-{n}", 1)) / count for n in range(repeats)]
-        walls = [(_timed(folder, f"one-{n}", 1), _timed(folder, f"two-{n}", 2)) for n in range(repeats)]
+        walls = [
+            (_timed(folder, f"one-{n}", 1), _timed(folder, f"two-{n}", 2), _apart(folder, f"apart-{n}"))
+            for n in range(repeats)
+        ]
     return [
         Figure.of_pairs(
             "cae scan: CPU time of a suspect over its contained start and inference alone",
@@ -65,24 +70,53 @@ def measure_scan(scale: Scale) -> list[Figure]:
         ),
         Figure.of_pairs(
             "cae scan: time of one worker over that of two",
-            walls,
+            [(one, two) for one, two, _ in walls],
             lambda one, two: f"{one:.1f} s against {two:.1f} s, of {count} suspects",
             target=1.8,
+            at_least=True,
+        ),
+        Figure.of_pairs(
+            "the same over two scans of half the suspects each, which share nothing and have a core each",
+            [(one, apart) for one, _, apart in walls],
+            lambda one, apart: f"{one:.1f} s against {apart:.1f} s: what the machine's cores give",
             at_least=True,
         ),
     ]
 
 
-def _command(folder: Path, run: str, workers: int) -> list[str]:
+def _command(folder: Path, run: str, workers: int, *, suspects: str = "models") -> list[str]:
     """Return the command of a scan that begins anew, its output and ledger its own."""
     paths = {"--fingerprint": "f.safetensors", "--output": f"{run}.jsonl", "--ledger": f"{run}-ledger.jsonl"}
     options = [text for option, path in paths.items() for text in (option, str(folder / path))]
-    return [sys.executable, "-m", "cae_cli", "scan", str(folder / "models"), *options, "--workers", str(workers)]
+    return [sys.executable, "-m", "cae_cli", "scan", str(folder / suspects), *options, "--workers", str(workers)]
 
 
 def _timed(folder: Path, run: str, workers: int) -> float:
     start = time.perf_counter()
     cpu_seconds(_command(folder, run, workers))
+    return time.perf_counter() - start
+
+
+def _apart(folder: Path, run: str) -> float:
+    """Return the seconds of two scans at once, of half of the suspects each, each on a core of its own."""
+    models = sorted((folder / "models").iterdir())
+    cores = sorted(os.sched_getaffinity(0))
+    halves = [folder / f"half-{place}" for place in range(2)]
+    for place, half in enumerate(halves):
+        if not half.exists():
+            half.mkdir()
+            for model in models[place::2]:
+                (half / model.name).hardlink_to(model)
+    start = time.perf_counter()
+    scans = []
+    for place, half in enumerate(halves):
+        os.sched_setaffinity(0, {cores[place % len(cores)]})  # which the scan inherits
+        command = _command(folder, f"{run}-{half.name}", 1, suspects=half.name)
+        scans.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+    os.sched_setaffinity(0, cores)
+    codes = [scan.wait() for scan in scans]
+    if any(codes):
+        raise RuntimeError(f"the scans ended with {codes}: run the benchmark's command by hand")
     return time.perf_counter() - start
 
 
