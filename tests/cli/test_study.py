@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cae_core.errors import CaeError, StudyError
+from cae_core.pool.manifest import read_pool
 from cae_study.kept import kept
 from cae_study.results import write_results
 from cae_study.run import forecast, run_study
@@ -222,6 +223,47 @@ def test_attacks_and_rivals_are_steps_too(calibration_pool: CalibrationPool, tmp
     assert "figure-1.png" in page.read_text()
 
 
+SUSPECTS = """
+data = "digits"
+
+[pool.main]
+manifest = "MANIFEST"
+
+[pool.others]
+manifest = "others.toml"
+
+[fingerprint.ours]
+pool = "main"
+preset = "perturbed"
+settings = { eps = 0.188, tau = 0.6, iterations = 20, count = 12 }
+
+[verdicts.ours]
+fingerprint = "ours"
+role = "screen"
+suspects = ["main", "others"]
+
+[[table]]
+title = "Suspects"
+of = ["verdicts.ours"]
+"""
+
+
+def test_suspects_come_from_pools_of_the_same_source(calibration_pool: CalibrationPool, tmp_path: Path) -> None:
+    pool = read_pool(calibration_pool.manifest)
+    thief = pool.select(role="screen", relation="surrogate")[0]
+    row = '[[model]]\npath = "{}"\nrole = "{}"\nrelation = "{}"\nkind = "another theft"\n'
+    others = tmp_path / "others.toml"
+    (tmp_path / "study.toml").write_text(SUSPECTS.replace("MANIFEST", str(calibration_pool.manifest)))
+    others.write_text(row.format(pool.source.path, "source", "source") + row.format(thief.path, "screen", "surrogate"))
+    finished = run_study(read_study(tmp_path / "study.toml"), tmp_path / "out")
+    rows = finished.steps["verdicts.ours"].result["summary"]
+    assert {row["kind"]: row["models"] for row in rows} == {"a surrogate": 3, "references": 3, "another theft": 1}
+    stranger = pool.select(role="screen", relation="reference")[0]
+    others.write_text(row.format(stranger.path, "source", "source") + row.format(thief.path, "screen", "surrogate"))
+    with pytest.raises(StudyError, match="made from another source"):
+        run_study(read_study(tmp_path / "study.toml"), tmp_path / "out")
+
+
 def test_shipped_studies_can_be_read(run_cae: Run) -> None:
     listed = run_cae("study", "list", "--json").json()
     assert set(listed) == set(shipped_studies())
@@ -246,6 +288,7 @@ def test_shipped_studies_can_be_read(run_cae: Run) -> None:
         ('role = "screen"', 'role = "generate"', "Suspects are of the role test"),
         ('["none", "bits:1"]', '["magic:1"]', "magic"),
         ('["none", "bits:1"]', '["none"]\nby = "size"', "by is kind"),
+        ('["none", "bits:1"]', '["none"]\nsuspects = [3]', "suspects is a list of pools"),
         ("[verdicts.ours]", "[judgements.ours]", "there is no 'judgements' here"),
         ('kind = "labels"', 'kind = "pie"', "kind must be one of"),
         ('of = ["verdicts.ours"]', "of = []", "at least one"),

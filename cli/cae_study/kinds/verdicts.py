@@ -12,7 +12,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.defences.table import check_defence, defended
 from cae_core.errors import StudyError
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.pool.manifest import PoolMember
+from cae_core.pool.manifest import Pool, PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.progress import detail, stage
@@ -70,7 +70,7 @@ def _run(bench: Bench) -> Result:
     if bench.options["role"] == "screen":  # suspects choose no examples by which they are judged
         members = dataclasses.replace(members, screen=())
     subjects = _subjects(bench, fingerprint, members, opened)
-    suspects = pool.select(role=bench.options["role"])
+    suspects = _suspects(bench, pool)
     judged: list[_Judged] = []
     defences = bench.options["defences"]
     for done, member in enumerate(suspects, start=1):
@@ -80,6 +80,18 @@ def _run(bench: Bench) -> Result:
         bench.progress("judging suspects", done, len(suspects))
     rates = list(subjects)
     return {"summary": list(_summary(judged, rates, defences)), "models": [_row(one, rates) for one in judged]}
+
+
+def _suspects(bench: Bench, pool: Pool) -> list[PoolMember]:
+    """Return the suspects: of the pool that calibrates, or of those that are named; their thieves stole one source."""
+    own = {name: bench.pool(name) for name in bench.options["suspects"]} or {pool_of(bench): pool}
+    for name, other in own.items():
+        if other.source.digest() != pool.source.digest():
+            raise StudyError(
+                f"The thieves of pool {name} were made from another source than that of the pool which calibrates. "
+                "Judge them by a fingerprint of their own source."
+            )
+    return [member for other in own.values() for member in other.select(role=bench.options["role"])]
 
 
 def _subjects(
@@ -174,12 +186,14 @@ def _needs(options: Options) -> tuple[str, ...]:
         raise StudyError(f"Suspects are of the role test, or screen to try things out; found {options['role']!r}.")
     if not options["defences"] or not all(isinstance(name, str) for name in options["defences"]):
         raise StudyError(f"defences is a list of texts, {_NONE!r} for no defence; found {options['defences']!r}.")
+    if not all(isinstance(name, str) for name in options["suspects"]):
+        raise StudyError(f"suspects is a list of pools; found {options['suspects']!r}.")
     if options["by"] not in ("kind", "relation"):
         raise StudyError(f"by is kind, a row a kind of theft, or relation; found {options['by']!r}.")
     for name in set(options["defences"]) - {_NONE}:
         check_defence(name)
-    own = (f"pool.{options['pool']}",) if options["pool"] else ()
-    return (f"fingerprint.{options['fingerprint']}", *own)
+    pools = dict.fromkeys(filter(None, (options["pool"], *options["suspects"])))
+    return (f"fingerprint.{options['fingerprint']}", *(f"pool.{name}" for name in pools))
 
 
 VERDICTS = StepKind(
@@ -187,6 +201,7 @@ VERDICTS = StepKind(
     options={
         "fingerprint": REQUIRED,
         "pool": "",
+        "suspects": [],
         "role": "test",
         "score": "",
         "queries": 0,
