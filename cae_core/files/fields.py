@@ -115,5 +115,6 @@ _PLAIN: dict[object, tuple[str, Callable[[Any], bool]]] = {
     float: ("a finite number", lambda x: _is_whole(x) or (isinstance(x, float) and math.isfinite(x))),
     bool: ("true or false", lambda x: isinstance(x, bool)),
     dict: ("a table", lambda x: isinstance(x, dict)),
+    list: ("a list", lambda x: isinstance(x, list)),
     NoneType: ("null", lambda x: x is None),
 }

@@ -27,12 +27,14 @@ kind = "match rates"
 of = ["match-rates.ours"]
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cae_core.errors import CaeError, StudyError, quoted
+from cae_core.errors import CaeError, OptionError, StudyError, quoted
+from cae_core.files.fields import check_known, read_field
 from cae_core.reading import parse_toml, read_limited, reading
 from cae_study.figures.table import FIGURES
 from cae_study.kinds.table import KINDS
@@ -218,27 +220,28 @@ def _shown(table: Mapping[str, Any], name: str, ids: set[str], path: Path) -> It
 
 
 def _names(table: Mapping[str, Any], field: str, where: str) -> tuple[str, ...]:
-    names = _typed(table, field, list[Any](), where)
-    if not all(isinstance(name, str) for name in names):
-        raise StudyError(f"{where}: {field} is a list of texts; found {quoted(names)}.")
-    return tuple(names)
+    with _told(where):
+        return tuple(read_field(table, field, list[str], []))
 
 
 def _typed(table: Mapping[str, Any], field: str, default: Any, where: str) -> Any:  # noqa: ANN401 - of the default's type
-    value = table.get(field, default)
-    fits = isinstance(value, type(default)) and not (isinstance(value, bool) and not isinstance(default, bool))
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if default is not None and not fits:
-        expected = {dict: "a table", list: "a list", str: "a text", int: "a whole number", float: "a number"}
-        raise StudyError(f"{where}: {field} should be {expected[type(default)]}; found {quoted(value)}.")
-    return value
+    with _told(where):
+        value = read_field(table, field, type(default), default)
+    return float(value) if isinstance(default, float) else value
 
 
-def _check_known(table: Mapping[str, Any], known: set[str], where: str) -> None:
-    for name in table:
-        if name not in known:
-            raise StudyError(f"{where}: there is no {quoted(name)} here; there are {', '.join(sorted(known))}.")
+def _check_known(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    with _told(where):
+        check_known(table, sorted(known))
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Put the place before the sentence."""
+    try:
+        yield
+    except OptionError as error:
+        raise StudyError(f"{where}: {error}") from error
 
 
 def _check_ids(found: tuple[str, ...], ids: set[str], where: str) -> None:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core.arena.answers import AnswerStore, Asked
+from cae_core.arena.queries import Queries
 from cae_core.arrays import Labels
 from cae_core.errors import StudyError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.members import OpenPool
+from cae_core.progress import stage
 from cae_core.statistics.roc import roc_auc
-from cae_study.answers import asked
 from cae_study.bench import Bench
 from cae_study.step import REQUIRED, Options, Result, Row, StepKind, Units
 
@@ -32,11 +34,26 @@ def _run(bench: Bench) -> Result:
     summary: dict[str, object] = {"fingerprint": bench.options["fingerprint"], "examples": len(fingerprint)}
     for role in bench.options["roles"]:
         members = pool.select(role=role)
-        answers = asked(bench, fingerprint, members, OpenPool(device=bench.device))
+        answers = _answers(bench, fingerprint, members)
         rows = [_row(member, answers[member.name], fingerprint) for member in members]
         models += rows
         summary |= _of_role(role, rows, members, answers, fingerprint)
     return {"summary": [summary], "models": models}
+
+
+def _answers(bench: Bench, fingerprint: Fingerprint, members: Sequence[PoolMember]) -> dict[str, Labels]:
+    """Return by each model's name its labels, int64 (n + q,), of the examples and then of the benign probes."""
+    images = np.concatenate([fingerprint.images, fingerprint.probe_images])
+    labels = np.concatenate([fingerprint.labels, fingerprint.probe_labels])
+    everything = Asked(
+        id=fingerprint.id,
+        queries=Queries.in_order(images, labels, []),
+        classes=len(bench.images.of("test").class_names),
+        probabilities=False,
+    )
+    store = AnswerStore(bench.folder / "answers", OpenPool(device=bench.device))
+    store.ask(members, [everything], progress=stage(bench.progress, "asking models"))
+    return {member.name: store.answers(member, everything).labels for member in members}
 
 
 def _row(member: PoolMember, answer: Labels, fingerprint: Fingerprint) -> Row:
