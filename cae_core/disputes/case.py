@@ -53,7 +53,17 @@ from cae_core.progress import Progress, detail, say, silent, stage
 from cae_core.reading import reading
 from cae_core.verification.verdict import Suspect
 
-__all__ = ["Case", "CaseFiles", "Contained", "ControlFiles", "JudgeOptions", "LookedAt", "NamedFile", "judge_files"]
+__all__ = [
+    "CASE_FORMAT",
+    "Case",
+    "CaseFiles",
+    "Contained",
+    "ControlFiles",
+    "JudgeOptions",
+    "LookedAt",
+    "NamedFile",
+    "judge_files",
+]
 
 _CASE = "case.json"
 
@@ -193,6 +203,10 @@ class Contained:
     claimant: Containment
 
 
+CASE_FORMAT = 1
+"""Of the JSON object of a case."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """A judged case, with everything that was looked at.
@@ -225,6 +239,7 @@ class Case:
         """See `JsonFields`: as ``cae judge --json`` prints it."""
         opening = self.claim.opening
         return {
+            "format": CASE_FORMAT,
             **self.judgement.json_fields(),
             "nonce": self.nonce,
             "claim": {

@@ -85,7 +85,7 @@ class ScanLog:
             StorageError: they cannot be written.
         """
         place = self._file.seek(0, os.SEEK_END)
-        told = [{"scan": VERSION, "family": self.head["family"], **line} for line in lines]
+        told = [{"scan": VERSION, "family": self.head["family"], "format": VERSION, **line} for line in lines]
         for line, length in zip(lines, self._write(*told), strict=True):
             self._note(as_json(line), place)
             place += length
@@ -108,7 +108,7 @@ class ScanLog:
                 self._note(line, place)
             place += length
         self._file.truncate(place)
-        self.head = found or {"scan": VERSION, **head, "nonce": secrets.token_hex(16)}
+        self.head = found or {"scan": VERSION, **head, "format": VERSION, "nonce": secrets.token_hex(16)}
         if not found:
             self._write(self.head)
         return bool(found)

@@ -11,7 +11,7 @@ import numpy as np
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.containment.record import recorded_containment
-from cae_core.errors import ModelError, OptionError, VerdictError
+from cae_core.errors import ModelError, OptionError, VerdictError, quoted
 from cae_core.files.fields import read_field, read_fields
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import Fingerprint
@@ -20,14 +20,16 @@ from cae_core.reading import reading
 from cae_core.verification.beacon import check_beacon_time, moment
 from cae_core.verification.occasion import Occasion, recorded_occasion
 from cae_core.verification.options import VerificationOptions
-from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verdict import VERDICT_FORMAT, Suspect, Verdict
 from cae_core.verification.verify import check_labels, conclude, interrogate, plan_verification
 
 __all__ = ["Replay", "replay_verdict"]
 
 _ROUNDING = 1e-9
 
-_NOT_DERIVED = frozenset({"containment", "earlier", "service", *(field.name for field in dataclasses.fields(Occasion))})
+_NOT_DERIVED = frozenset(
+    {"containment", "earlier", "format", "service", *(field.name for field in dataclasses.fields(Occasion))}
+)
 """What a verdict says beside what follows from the answers."""
 
 _LARGEST_LABEL = 2**31
@@ -97,7 +99,22 @@ def replay_verdict(
         CaeError: see `verify`.
     """
     with reading(origin, VerdictError, fault="no verdict can have been recorded so", remedy="Give the original file."):
+        _check_format(record, origin)
         return _replayed(record, subject)
+
+
+def _check_format(record: Mapping[str, Any], origin: str) -> None:
+    """Refuse a verdict of another format; one without a number is of the first.
+
+    Raises:
+        VerdictError: it is of another.
+    """
+    found = record.get("format", VERDICT_FORMAT)
+    if type(found) is not int or found != VERDICT_FORMAT:
+        raise VerdictError(
+            f"{origin}: this verdict has format version {quoted(found)} and this release reads {VERDICT_FORMAT}. Use "
+            "the release that wrote it, or a later one."
+        )
 
 
 def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Replay:

@@ -19,7 +19,7 @@ from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.served import Served
 from cae_core.verification.transcript import Answer
 
-__all__ = ["Repeated", "SeenBefore", "Suspect", "Verdict"]
+__all__ = ["VERDICT_FORMAT", "Repeated", "SeenBefore", "Suspect", "Verdict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,10 @@ class Repeated:
     factor: float
     p_value: float | None
     p_value_surrogate: float | None
+
+
+VERDICT_FORMAT = 1
+"""Of the JSON object of a verdict; a record of before it was written has none, and is of this format."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -204,6 +208,7 @@ class Verdict:
         further = {finding.key: finding.value for finding in self.findings if not finding.top_level}
         further = {key: value for key, value in further.items() if value is not None}
         return {
+            "format": VERDICT_FORMAT,
             "verdict": decision.verdict,
             "reason": decision.reason,
             "remedy": decision.remedy,

@@ -69,11 +69,16 @@ def parse_nonce(text: str) -> bytes:
         raise typer.BadParameter(f"expected an even number of hexadecimal digits; found {text!r}") from error
 
 
-def print_json(value: object) -> None:
-    """Print one JSON object, see `as_json`, on stdout: indented for a person, on one line (and faster) for a program.
+def print_json(value: object, output: str) -> None:
+    """Print one JSON object on stdout: indented for a person, on one line (and faster) for a program.
 
     All of it is ASCII, so that a program can read it whatever the encoding of the console.
-    """
-    from cae_core.files.records import as_json, ascii_json
 
-    typer.echo(ascii_json(as_json(value), indent=2 if sys.stdout.isatty() else None))
+    Args:
+        value: see `as_json`.
+        output: its name among the outputs, see `cae_cli.outputs`.
+    """
+    from cae_cli.outputs import numbered
+    from cae_core.files.records import ascii_json
+
+    typer.echo(ascii_json(numbered(value, output), indent=2 if sys.stdout.isatty() else None))

@@ -1,4 +1,4 @@
-"""What a report says, before it becomes a page: ``cae report --json`` prints it and ``schema.json`` describes it."""
+"""What a report says, before it becomes a page: ``cae report --json`` prints it, and a schema describes it."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -23,6 +23,7 @@ from cae_converters.conversion import Conversion, convert
 from cae_core.containment.limits import Limits
 from cae_core.files.digests import sha256_of_file
 from cae_core.opening.opened import open_model
+from tests.output_schema import check_output
 
 CONTRACT = {"cae.layout": "NHWC", "cae.range": "0..1", "cae.output": "logits"}
 
@@ -269,6 +270,7 @@ def run_cae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         with pytest.raises(SystemExit) as exit_:
             cae.main()
         captured = capsys.readouterr()
+        check_output(list(map(str, arguments)), captured.out)
         code = exit_.value.code
         return Outcome(code if isinstance(code, int) else 0 if code is None else 1, captured.out, captured.err)
 

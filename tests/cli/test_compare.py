@@ -44,6 +44,8 @@ def test_the_methods_are_listed(run_cae: Run) -> None:
     assert outcome.code == 0
     assert "ours-report" in outcome.out
     assert "eps-16" in outcome.out
+    listed = run_cae("compare", "--list", "--json").json()["methods"]
+    assert {"ours-report", "sac"} <= {method["name"] for method in listed}
 
 
 @pytest.mark.parametrize(

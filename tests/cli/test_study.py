@@ -267,7 +267,7 @@ def test_suspects_come_from_pools_of_the_same_source(calibration_pool: Calibrati
 
 def test_shipped_studies_can_be_read(run_cae: Run) -> None:
     listed = run_cae("study", "list", "--json").json()
-    assert set(listed) == set(shipped_studies())
+    assert set(listed["studies"]) == set(shipped_studies())
     for path in shipped_studies().values():
         whole, quick = read_study(path), read_study(path, quick=True)
         assert whole.tables

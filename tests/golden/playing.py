@@ -17,6 +17,7 @@ import pytest
 from cae_cli import main as cae
 from tests.golden.normalising import steady
 from tests.golden.texts import file_text, has_logarithms, stream_text
+from tests.output_schema import check_output
 
 __all__ = ["Printed", "Transcript", "play", "run"]
 
@@ -107,7 +108,9 @@ def run(*arguments: str) -> Printed:
             code = None
         except SystemExit as exit_:
             code = exit_.code
-    return Printed(code if isinstance(code, int) else 0, *(stream.getvalue().decode() for stream in written))
+    printed = Printed(code if isinstance(code, int) else 0, *(stream.getvalue().decode() for stream in written))
+    check_output(arguments, printed.out)
+    return printed
 
 
 def _files() -> dict[str, Mark]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jsonschema import Draft202012Validator
 
 from cae_core.files.records import as_json
 from cae_core.fingerprint.file import save_fingerprint
@@ -26,13 +25,13 @@ from cae_report.page import render_page
 from cae_report.tables import LabelPair
 from tests.cli.conftest import Outcome, Pool
 from tests.cli.test_bad_input import assert_one_sentence
+from tests.output_schema import SCHEMA, check_value, validator_of
 from tests.report.html_pages import Page, read_page
 from tests.report.report_cases import HOSTILE, Files, calibration_of, colour_fingerprint, write_case
 
 Run = Callable[..., Outcome]
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "cli/cae_report/schema.json").read_text())
 SEQUENTIAL = VerificationOptions(sequential=True)
 PATH = VerificationOptions(sequential=True, beacon="0af1" * 16, beacon_time="2026-05-01T12:00Z")
 CASES: dict[str, dict[str, Any]] = {
@@ -73,14 +72,13 @@ def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_the_content_follows_its_schema(reported: tuple[ReportContent, Page]) -> None:
     value = json.loads(json.dumps(as_json(reported[0])))
-    Draft202012Validator(SCHEMA).validate(value)
+    check_value("report", value)
 
 
 def test_the_schema_refuses_what_it_should(tmp_path: Path) -> None:
-    Draft202012Validator.check_schema(SCHEMA)
     files = make(tmp_path)
     value = json.loads(json.dumps(as_json(gather_content(open_dossier(files.verdict, files.fingerprint), examples=1))))
-    validator = Draft202012Validator(SCHEMA)
+    validator = validator_of("report")
     assert validator.is_valid(value)
     changes: tuple[dict[str, Any], ...] = (
         {"format": 2},
@@ -91,12 +89,8 @@ def test_the_schema_refuses_what_it_should(tmp_path: Path) -> None:
     )
     for change in changes:
         assert not validator.is_valid(value | change), change
-    for name in SCHEMA["required"]:
+    for name in SCHEMA["$defs"]["report"]["required"]:
         assert not validator.is_valid({key: item for key, item in value.items() if key != name}), name
-
-
-def test_the_schema_in_the_documents_is_the_one_in_the_package() -> None:
-    assert json.loads((ROOT / "docs/report.schema.json").read_text()) == SCHEMA
 
 
 def test_the_page_says_the_verdict_and_all_its_evidence(reported: tuple[ReportContent, Page]) -> None:
@@ -255,7 +249,7 @@ def test_a_verdict_by_the_first_rule_is_reported_with_both_sides_and_says_so(tmp
     assert "0 of 39 known copies as seldom" in first.sentence
     titles = [{limit.title for limit in content.limits} for content in (first, present)]
     assert titles[0] - titles[1] == {"What the present rule would say"}
-    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(as_json(first))))
+    check_value("report", json.loads(json.dumps(as_json(first))))
 
 
 def test_what_a_verdict_does_not_prove_depends_on_it(tmp_path: Path) -> None:
@@ -288,7 +282,7 @@ def test_a_simulated_defence_is_told_before_all_else(tmp_path: Path) -> None:
     )
     shown = read_page(render_page(open_dossier(files.verdict, files.fingerprint), content)).text
     assert "Simulated defence" in shown
-    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(as_json(content))))
+    check_value("report", json.loads(json.dumps(as_json(content))))
 
 
 def test_an_ancestor_that_no_reference_has_is_named(tmp_path: Path) -> None:
@@ -313,7 +307,7 @@ def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path, run_cae: Run) ->
         assert words in page.text
     assert "two\\nlines {{ 7 * 7 }}" in page.text
     told = run_cae(*files.options, "--json").json()
-    Draft202012Validator(SCHEMA).validate(told)
+    check_value("report", told)
     assert told["classes"][3] == "evil\\u202egpj.exe"
 
 
@@ -382,7 +376,7 @@ def test_a_verdict_of_the_command_line(pool: Pool, fingerprint: Path, tmp_path: 
     record = tmp_path / "verdict.json"
     record.write_text(run_cae("verify", "--suspect", pool.copy, "--fingerprint", fingerprint, "--json").out)
     told = run_cae("report", "--verdict", record, "--fingerprint", fingerprint, "--json").json()
-    Draft202012Validator(SCHEMA).validate(told)
+    check_value("report", told)
     assert told["verdict"] == json.loads(record.read_text())
     parts = {row["part"] for row in told["inputs"]}
     assert {"source", "benign data", "generation surrogate", "generation reference"} <= parts

@@ -147,7 +147,7 @@ def _show_plan(
     nulls = plan_nulls(settings.fpr, surrogates=generating, examples=_EXAMPLES, probes=_PROBES)
     scan = None if suspects is None else plan_scan(settings.fpr, suspects=suspects, references=at_hand["references"])
     if json:
-        print_json({**plans, "nulls": nulls, **({} if scan is None else {"scan": scan})})
+        print_json({**plans, "nulls": nulls, **({} if scan is None else {"scan": scan})}, "calibrate-plan")
         return
     from cae_cli.render import print_rows
 
@@ -200,7 +200,7 @@ def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, jso
     described |= {"other_score": other_score} if other_score else {}
     described |= describe_rates(subject)
     if json:
-        print_json({"fingerprint": str(path), "id": fingerprint.id, **described})
+        print_json({"fingerprint": str(path), "id": fingerprint.id, **described}, "calibrate")
         return
     from cae_cli.render import print_facts
 

@@ -98,7 +98,7 @@ def run(
         )
     _write(comparison, output)
     if json:
-        print_json(comparison)
+        print_json(comparison, "compare")
     else:
         _show(comparison, output)
 
@@ -119,11 +119,12 @@ def _budgets(text: str) -> tuple[int, ...]:
 
 
 def _write(comparison: "Comparison", output: Path) -> None:
+    from cae_cli.outputs import numbered
     from cae_core.arena.tables import as_csv, as_markdown
     from cae_core.files.records import readable_json
     from cae_core.files.storage import write_atomically
 
-    write_atomically(output / "comparison.json", readable_json(comparison))
+    write_atomically(output / "comparison.json", readable_json(numbered(comparison, "compare")))
     write_atomically(output / "comparison.csv", as_csv(comparison).encode())
     write_atomically(output / "comparison.md", as_markdown(comparison).encode())
 
@@ -164,7 +165,8 @@ def _list(*, json: bool) -> None:
 
     kinds = [kind_named(name) for name in known_kinds()]
     if json:
-        print_json([{"name": kind.name, "words": kind.words, "configurations": kind.configurations} for kind in kinds])
+        names = ("name", "words", "configurations")
+        print_json({"methods": [{name: getattr(kind, name) for name in names} for kind in kinds]}, "compare-methods")
         return
     from cae_cli.render import print_rows
 

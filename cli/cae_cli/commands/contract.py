@@ -80,7 +80,7 @@ def run(
     if found.contract is not None:
         write_contract(found, place)
     if json:
-        print_json(found)
+        print_json(found, "contract")
     else:
         _show(found, place, contract_path(model))
     if found.contract is None:

@@ -69,7 +69,7 @@ def run(
                 source, target, contract=given, data=images, allow_lambda=lambdas, limits=limited, progress=progress
             )
     if json:
-        print_json(done)
+        print_json(done, "convert")
     else:
         _show(done)
 

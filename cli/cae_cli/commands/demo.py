@@ -36,7 +36,7 @@ def run(
     with interruptible(kept=workdir / "state"), progress_bar() as progress:
         result = run_demo(workdir, workers=workers, progress=progress)
     if json:
-        print_json(result)
+        print_json(result, "demo")
     else:
         _show(result)
 

@@ -20,7 +20,7 @@ def run(*, json: Json = False) -> None:
     with progress_bar() as progress:
         findings = check_up(progress)
     if json:
-        print_json({"python": sys.version.split()[0], "findings": findings})
+        print_json({"python": sys.version.split()[0], "findings": findings}, "doctor")
     else:
         from rich.text import Text
 

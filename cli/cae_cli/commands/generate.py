@@ -126,7 +126,7 @@ def run(
             progress=progress,
         )
     if json:
-        print_json(_summary(result, chosen, output))
+        print_json(_summary(result, chosen, output), "generate")
     else:
         _tell(result, chosen, output)
 
@@ -136,7 +136,7 @@ def _tell_log(fingerprint: "Fingerprint", output: Path, *, json: bool) -> None:
     if json:
         told = None if log is None else log.described()
         found = {"examples": len(fingerprint), "controls": fingerprint.controls, "queries": told}
-        print_json({"fingerprint": str(output), "id": fingerprint.id, **found})
+        print_json({"fingerprint": str(output), "id": fingerprint.id, **found}, "generate-from-log")
         return
     say(
         f"{visible(str(output))}: {len(fingerprint)} images of the log for each of {1 + fingerprint.controls} sources "

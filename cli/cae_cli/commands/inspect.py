@@ -36,7 +36,7 @@ def run(
     subject = load_calibrated(fingerprint)
     facts = {**_describe(subject.fingerprint), "calibration": describe_calibration(subject)}
     if json:
-        print_json(facts)
+        print_json(facts, "inspect")
         return
     from cae_cli.render import print_facts
 

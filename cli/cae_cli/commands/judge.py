@@ -159,7 +159,7 @@ def run(
         images = open_data(data, split=split)
         case = judge_files(files, images, options, progress=progress)
     if json:
-        print_json(case)
+        print_json(case, "judge")
     else:
         _show(case, files.workdir)
     raise typer.Exit(EXIT_CODES[case.judgement.outcome])

@@ -183,7 +183,7 @@ def _show(
     reports: "Sequence[MemberReport]", *, every: bool, json: bool, support: "list[GroupSupport] | None" = None
 ) -> None:
     if json:
-        print_json({"models": reports} | ({} if support is None else {"support": support}))
+        print_json({"models": reports} | ({} if support is None else {"support": support}), "pool")
         return
     _show_members(reports, every=every)
     if support is not None:

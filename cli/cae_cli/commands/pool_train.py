@@ -121,7 +121,7 @@ def run(
     counts += Counter(("control", job.relation, job.kind) for jobs in made.controls for job in jobs)
     if json:
         rows = [{"role": r, "relation": s, "kind": k, "jobs": n} for (r, s, k), n in counts.items()]
-        print_json({"pool": str(pool), "jobs": rows, "seconds": None if dry_run else round(seconds, 3)})
+        print_json({"pool": str(pool), "jobs": rows, "seconds": None if dry_run else round(seconds, 3)}, "pool-train")
         return
     from cae_cli.render import print_rows
 

@@ -42,7 +42,7 @@ def export(
 
     made = export_images(fingerprint, folder, suspect=suspect, ledger=ledger or "auto", case=case)
     if json:
-        print_json(made)
+        print_json(made, "queries")
         return
     say(f"{visible(str(folder))}: {len(made.files)} images, and what to do with them in README.txt; export {made.id}.")
     say("Give away the whole folder. Judge what comes back with: cae verify --suspect answers.csv")

@@ -41,7 +41,7 @@ def run(
     if target is not None:
         write_report(dossier, content, target)
     if json:
-        print_json(content)
+        print_json(content, "report")
     else:
         found = dossier.verdict.decision.verdict
         say(f"{visible(str(target))}: {found}. The recorded answers give the recorded verdict.")

@@ -128,7 +128,7 @@ def run(
     if sarif is not None:
         _write_sarif(summary, sarif)
     if json:
-        print_json(summary)
+        print_json(summary, "scan")
     else:
         _show(summary)
     if exit_code and summary.exit_code:

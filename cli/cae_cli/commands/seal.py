@@ -52,7 +52,7 @@ def run(
             "it. Convert it to ONNX (cae convert), and generate and seal the fingerprint of that file.",
         )
     if json:
-        print_json({**made.json_fields(), "commands": commands})
+        print_json({**made.json_fields(), "commands": commands}, "seal")
     else:
         _show(made, commands)
 

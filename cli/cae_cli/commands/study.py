@@ -70,7 +70,7 @@ def run(
         )
         page = write_results(done, folder, command=shlex.join(["cae", *sys.argv[1:]]))
     if json:
-        print_json({"page": str(page), "steps": {name: step.seconds for name, step in done.steps.items()}})
+        print_json({"page": str(page), "steps": {name: step.seconds for name, step in done.steps.items()}}, "study")
         return
     say(f"{visible(str(page))}: {len(described.tables)} tables and {len(described.figures)} figures.")
 
@@ -94,7 +94,7 @@ def _list(studies: dict[str, Path], *, json: bool) -> None:
 
     titles = {name: read_study(path).title for name, path in studies.items()}
     if json:
-        print_json(titles)
+        print_json({"studies": titles}, "study-list")
     else:
         print_rows(["study", "what it is"], [[name, title] for name, title in titles.items()])
 
@@ -105,7 +105,9 @@ def _show(steps: "list[Forecast]", *, json: bool) -> None:
     known = [step.seconds for step in steps if step.seconds is not None and not step.done]
     unknown = sum(step.seconds is None for step in steps)
     if json:
-        print_json({"steps": [vars(step) for step in steps], "seconds_left": sum(known), "unknown": unknown})
+        print_json(
+            {"steps": [vars(step) for step in steps], "seconds_left": sum(known), "unknown": unknown}, "study-plan"
+        )
         return
     rows = [[step.step, "done" if step.done else "", _time(step)] for step in steps]
     print_rows(["step", "", "time#"], rows)

@@ -237,7 +237,7 @@ def _one_suspect(named: Sequence[str], misplaced: Sequence[str]) -> str | None:
 
 def _show(verdict: "Verdict", *, json: bool) -> None:
     if json:
-        print_json(verdict)
+        print_json(verdict, "verify")
         return
     from cae_cli.render import print_verdict
 
@@ -262,7 +262,7 @@ def _plan(suspect: str, fingerprint: Path, options: "VerificationOptions", *, co
     total_cost = None if cost is None else total * cost
     if json:
         told = {"queries": counts, "total": total, "at_most": at_most, "cost": total_cost}
-        print_json(told | ({"warnings": list(plan.out_of_reach)} if plan.out_of_reach else {}))
+        print_json(told | ({"warnings": list(plan.out_of_reach)} if plan.out_of_reach else {}), "verify-plan")
         return
     further = "".join(f", {counts[kind.name]} {kind.words}" for kind in FURTHER if kind.name in counts)
     say(

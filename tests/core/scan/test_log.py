@@ -40,7 +40,7 @@ def test_each_line_says_whose_it_is(path: Path) -> None:
     begun(path, "a", "b")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["family"] for line in lines] == ["ab"] * 3
-    assert lines[1:] == [{"scan": 1, "family": "ab", **suspect(name)} for name in "ab"]
+    assert lines[1:] == [{"scan": 1, "family": "ab", "format": 1, **suspect(name)} for name in "ab"]
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -330,6 +330,21 @@ def test_what_is_no_verdict(change: Callable[[Record], object]) -> None:
         replay_verdict(told, paired(FINGERPRINT, RANK))
 
 
+def test_a_record_without_a_number_of_its_format_is_of_the_first() -> None:
+    told = record(RANK)
+    assert told.pop("format") == 1
+    assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == ()
+
+
+@pytest.mark.parametrize("number", [0, 2, "1", True, None, [1]])
+def test_a_record_of_another_format_is_refused(number: object) -> None:
+    told = {**record(RANK), "format": number}
+    with pytest.raises(
+        VerdictError, match=r"^old\.json: this verdict has format version .+ and this release reads 1\. "
+    ):
+        replay_verdict(told, paired(FINGERPRINT, RANK), origin="old.json")
+
+
 @pytest.mark.parametrize(("factor", "differences"), [(1 + 1e-12, ()), (1 + 1e-6, ("p_value",))])
 def test_numbers_may_differ_in_the_last_digits_only(factor: float, differences: tuple[str, ...]) -> None:
     told = record(RANK)
