@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
 
+from cae_backends.torch.weights import load_weights
 from cae_converters.torch_to_onnx import export_torch
 from cae_core.contract import Contract
-from cae_core.errors import CaeError, PoolError, first_line
+from cae_core.errors import CaeError, PoolError
 from cae_core.files.digests import sha256_of_file
 from cae_core.pool.manifest_writing import write_manifest
 
@@ -110,15 +110,10 @@ def exported(found: Found, target: Path) -> None:
     """Write the model to ``target``.
 
     Raises:
-        PoolError: the file is no state dict of that architecture.
-        CaeError: see `export_torch`.
+        CaeError: the file holds no weights of that architecture, or see `export_torch`.
     """
-    try:
-        weights = torch.load(found.path, map_location="cpu", weights_only=True)
-        module = network(found.architecture)
-        module.load_state_dict(weights)
-    except Exception as error:  # a foreign file, and no list of what its reader raises is complete
-        raise PoolError(f"{found.path}: no state dict of {found.architecture} ({first_line(error)}).") from error
+    module = network(found.architecture)
+    load_weights(module, found.path)
     export_torch(module, target, contract=CONTRACT, image_shape=(SIDE, SIDE, 3), reuse_graph=True)
 
 
