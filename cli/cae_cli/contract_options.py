@@ -16,19 +16,22 @@ _NUMBERS = ("range", "size", "mean", "std", "classes")
 """The fields that are lists of numbers."""
 
 _FIELDS: dict[str, tuple[str, str]] = {
-    "layout": ("NAME", "NHWC, NCHW, HW, FLAT or FLAT_NCHW."),
+    "layout": ("NAME", "Layout of the input: NHWC, NCHW, HW, FLAT or FLAT_NCHW."),
     "range": ("BLACK,WHITE", "The values of black and white, such as 0,1 or 0,255 or -1,1."),
-    "output": ("NAME", "logits, probabilities or labels."),
-    "channels": ("NAME", "RGB, BGR or GRAY."),
+    "output": ("NAME", "What the output means: logits, probabilities or labels."),
+    "channels": ("NAME", "Order of the channels: RGB, BGR or GRAY."),
     "size": ("HEIGHT,WIDTH", "Size of the model's images."),
-    "resize": ("RULE", "How to get there: nearest, bilinear, bicubic, bilinear-antialias or bicubic-antialias."),
-    "dtype": ("NAME", "float32, uint8, int8 ..."),
-    "mean": ("NUMBER,...", "Subtracted, in the units of the range; one number, or one a channel."),
-    "std": ("NUMBER,...", "Divided by, likewise."),
-    "scale": ("NUMBER", "Of a quantised input."),
-    "zero_point": ("NUMBER", "Likewise."),
-    "classes": ("NUMBER,...", "The data set's class of each output, -1 for none."),
-    "class_names": ("NAME,...", "The names of the outputs, as the data call them."),
+    "resize": (
+        "RULE",
+        "Rule of resizing to that size: nearest, bilinear, bicubic, bilinear-antialias or bicubic-antialias.",
+    ),
+    "dtype": ("NAME", "Type of the input: float32, float16, float64, uint8, int8, uint16, int16, int32 or int64."),
+    "mean": ("NUMBER,...", "Mean to subtract, in the units of the range; one number, or one for each channel."),
+    "std": ("NUMBER,...", "Deviation to divide by, in the units of the range; one number, or one for each channel."),
+    "scale": ("NUMBER", "Scale of a quantised input."),
+    "zero_point": ("NUMBER", "Zero point of a quantised input."),
+    "classes": ("NUMBER,...", "The data set's class for each output; -1 means none."),
+    "class_names": ("NAME,...", "The names of the outputs, as the data set spells them."),
     "input": ("NAME", "Name of the input tensor."),
     "output_name": ("NAME", "Name of the output tensor."),
 }

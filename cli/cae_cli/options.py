@@ -19,12 +19,12 @@ __all__ = [
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-DeviceName = Annotated[str, typer.Option("--device", help="Where models run: auto, cpu, cuda or cuda:N.")]
+DeviceName = Annotated[str, typer.Option("--device", help="Device on which models run: auto, cpu, cuda or cuda:N.")]
 ContractText = Annotated[
     str | None,
     typer.Option(
         "--contract",
-        help="The model's contract where its file has none: a TOML file, or inline, such as "
+        help="The model's contract, if its file has none: a TOML file, or inline, such as "
         '\'layout="NHWC", range=[0,255], output="labels"\'; single fields by the options below.',
     ),
 ]
@@ -41,7 +41,7 @@ LimitsText = Annotated[
     typer.Option(
         "--limits",
         metavar="NAME=NUMBER,...",
-        help="Limits of the process in which models run that are not your own: seconds for each question, memory such "
+        help="Limits of the process for models that are not your own: seconds for each question, memory such "
         "as 8GB, threads. Default: by the model's size.",
     ),
 ]

@@ -18,6 +18,11 @@ __all__ = ["CommandWithSettings", "takes_settings"]
 
 _Function = TypeVar("_Function", bound=Callable[..., None])
 
+_SEARCH, _LOSS, _KINDS = "The search", "The loss", "Kinds of examples"
+"""The panels of the help in which the settings stand."""
+
+_OF_KINDS = ("count", "errors", "natural", "blends", "blend_candidates", "label_quota", "akh")
+
 
 class CommandWithSettings(TyperCommand):
     """A command that takes the settings before its option ``--output``, and gives them to its function by keyword."""
@@ -53,19 +58,22 @@ def _declared() -> Iterable[Parameter]:
     from cae_core.generation.settings import GenerationSettings
     from cae_core.method.objectives.table import OBJECTIVES, OPTIONS, objectives_with
 
-    yield _option("eps", float, "Largest change, such as 8/255.", parser=parse_eps, metavar="NUMBER")
+    yield _option("eps", float, "Largest change of an image (eps), such as 8/255.", parser=parse_eps, metavar="NUMBER")
     yield _option("norm", str, "Norm of a change: linf or l2.")
     yield _option("count", int, "Number of examples wanted.", default=GenerationSettings.count)
     yield _option(
-        "seed", int, "Random seed, for the order of the seeds and the dropout.", default=GenerationSettings.seed
+        "seed",
+        int,
+        "Random seed for the order of the seed images and for model dropout.",
+        default=GenerationSettings.seed,
     )
-    yield _option("objective", str, f"Loss: {_listed(list(OBJECTIVES))}.")
+    yield _option("objective", str, f"Loss: {_listed(list(OBJECTIVES))}.", rich_help_panel=_LOSS)
     for option in OPTIONS:
         first = objectives_with(option)[0].capitalize()
-        yield _option(option.name, type(option.default), f"{first}: {option.help}")
+        yield _option(option.name, type(option.default), f"{first}: {option.help}", rich_help_panel=_LOSS)
     yield _option("iterations", int, "Search steps for each image.")
-    yield _option("learning_rate", float, "Adam's rate; default: 4 eps / iterations.")
-    yield _option("dropout", float, "Probability that a member sits out a step.")
+    yield _option("learning_rate", float, "Learning rate of Adam; default: 4 eps / iterations.")
+    yield _option("dropout", float, "Probability that a model is left out of a step.")
     yield _option("tau", float, "Least conferrability of an example.")
     yield _option("check_every", int, "Steps between checks; 0: at the end only.")
     yield _option("batch", int, "Number of images searched together.")
@@ -81,7 +89,8 @@ def _declared() -> Iterable[Parameter]:
 
 
 def _option(name: str, kind: type[Any], words: str, *, default: Any = None, **more: Any) -> Parameter:  # noqa: ANN401 - Typer's
-    described = typer.Option(default, help=words, **more)
+    panel = {"rich_help_panel": _KINDS if name in _OF_KINDS else _SEARCH}
+    described = typer.Option(default, help=words, **(panel | more))
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind | None, default=described)
 
 

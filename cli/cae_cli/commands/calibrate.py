@@ -24,7 +24,9 @@ _SURROGATES, _EXAMPLES, _PROBES = 5, 100, 200
 def run(
     *,
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
-    pool: Annotated[Path | None, typer.Option(help="Manifest; calibrate and screen members are used.")] = None,
+    pool: Annotated[
+        Path | None, typer.Option(help="Manifest of the pool; its members of the roles calibrate and screen are used.")
+    ] = None,
     surrogates: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     fpr: Annotated[float, typer.Option(help="Rate of false accusations.")] = 0.05,
@@ -32,7 +34,8 @@ def run(
     score: Annotated[
         str | None,
         typer.Option(
-            help="Score that decides: caeacc, adjusted or llr.  [default: adjusted where natural errors are examples "
+            help="Score that decides the verdict: caeacc, adjusted or llr.  [default: adjusted if natural "
+            "errors are examples "
             "and each group of references that counts has 40, else caeacc]"
         ),
     ] = None,
@@ -60,27 +63,36 @@ def run(
             "recipe and architecture)."
         ),
     ] = "model",
-    keep: Annotated[int | None, typer.Option(help="Number of examples to keep, chosen by the screen role.")] = None,
-    parametric: Annotated[bool, typer.Option("--parametric", help="Model-based p-value: no bound.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates take; ask nothing.")] = False,
+    keep: Annotated[
+        int | None, typer.Option(help="Number of examples to keep, chosen by the models of the role screen.")
+    ] = None,
+    parametric: Annotated[
+        bool, typer.Option("--parametric", help="Take the p-value from a beta-binomial model; it carries no bound.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say how many models the rates need; ask no model.")] = False,
     suspects: Annotated[
-        int | None, typer.Option(min=1, help="With --plan: how many suspects a scan judges (docs/scan.md).")
+        int | None, typer.Option(min=1, help="With --plan: number of suspects that a scan is to judge (docs/scan.md).")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here; default: into the fingerprint's file.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File for the calibrated fingerprint; default: the fingerprint's own file."
+        ),
     ] = None,
     trusted: Trusted = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
-    """Calibrate a fingerprint: threshold and p-value at known error rates, from models that had no part in it.
+    """Calibrate a fingerprint, so that its verdicts have p-values at known error rates.
+
+    The threshold comes from models that had no part in making the fingerprint.
 
     Example: cae calibrate --fingerprint fingerprint.safetensors --pool pool.toml --fpr 0.01 --fnr 0.05
 
-    Beforehand: cae calibrate --plan --pool pool.toml --fpr 0.01
+    To see beforehand how many models the rates need: cae calibrate --plan --pool pool.toml --fpr 0.01
 
-    The fingerprint's id never changes. A screen role, where the pool has one, chooses the examples and weighs them.
+    The fingerprint's id never changes. If the pool has models of the role screen, they choose and weight the examples.
     """
     from cae_core.calibration.calibrate import CalibrationSettings
     from cae_core.containment.limits import parse_limits

@@ -21,7 +21,8 @@ __all__ = ["run"]
 def run(
     *,
     pool: Annotated[
-        Path | None, typer.Option(help="Manifest with the roles source, calibrate, test; also screen.")
+        Path | None,
+        typer.Option(help="Manifest of the pool, with the roles source, calibrate and test, and possibly screen."),
     ] = None,
     data: Annotated[str, typer.Option(help="Benign images: a name or path, and options (docs/data.md).")] = "",
     method: Annotated[
@@ -30,11 +31,14 @@ def run(
             help="Method: NAME, NAME+screened, NAME:CONFIGURATION or NAME:eps=16/255; repeatable. Default: all."
         ),
     ] = None,
-    queries: Annotated[str, typer.Option(help="Budgets of scoring queries.")] = "10,20,50,100,200",
+    queries: Annotated[str, typer.Option(help="Numbers of queries that a score is made of.")] = "10,20,50,100,200",
     fpr: Annotated[float, typer.Option(help="Rate of false accusations.")] = 0.05,
     split: Annotated[str, typer.Option(help="Part of the data that methods may use: train, test or both.")] = "both",
     role: Annotated[
-        str, typer.Option(help="Whose models are judged: test; or screen, to try things out, with every configuration.")
+        str,
+        typer.Option(
+            help="Role of the models that are judged: test; or screen, which tries things out with every configuration."
+        ),
     ] = "test",
     choose: Annotated[
         bool, typer.Option(help="Choose each method's configuration on the roles generate and screen.")
@@ -45,16 +49,17 @@ def run(
             metavar="NAME:VALUE", help="What if every suspect had this defence, such as jpeg:75? See docs/defences.md."
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for everything that is drawn.")] = 0,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the tables, and for what an interrupted run has done.")
+        Path,
+        typer.Option("--output", "-o", help="Folder for the tables, and for the finished part of an interrupted run."),
     ] = Path("comparison"),
     list_: Annotated[bool, typer.Option("--list", help="List the methods and their configurations, and exit.")] = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
-    """Compare methods that tell copies from independent models: ours and its rivals, on the same models.
+    """Compare methods of telling copies from independent models: this package's and rival ones, on the same models.
 
     Example: cae compare --pool pool.toml --data cifar10 --output comparison
 

@@ -24,35 +24,35 @@ _ROWS = 12
 
 
 def run(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The path of a model whose contract nobody states.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Path of the model whose contract is to be found.")],
     *,
-    data: Annotated[str, typer.Option(help="Labelled images of its task: digits, or the path of a data set.")],
+    data: Annotated[str, typer.Option(help="Labelled images of the model's task: digits, or the path of a data set.")],
     split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     fingerprint: Annotated[
         Path | None,
-        typer.Option("--fingerprint", "-f", help="A fingerprint whose examples and benign images are not asked."),
+        typer.Option("--fingerprint", "-f", help="A fingerprint whose examples and benign images must not be asked."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The contract's file; default: beside the model, NAME.toml.")
+        Path | None, typer.Option("--output", "-o", help="File for the contract; default: NAME.toml beside the model.")
     ] = None,
     images: Annotated[int, typer.Option(min=20, help="Ask at most this many images.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Decides which images are asked.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the choice of the images.")] = 0,
     trusted: Trusted = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
-    """Find out how a model's file wants its images, by its accuracy on labelled ones, and write that down.
+    """Find out which input a model file expects, by its accuracy on labelled images, and write that down.
 
     Example: cae contract model.onnx --data cifar-10-batches-py
 
     All layouts, ranges, usual normalisations, channel orders and outputs that the model's tensors allow are tried on 20
-    images; those that are left on 100, 200, 500, 2000 and 10000, as far as it takes. A contract is out that is
-    significantly less accurate than another one on the same images (McNemar's exact test; 1 % for all comparisons
-    together). What is left, one contract or several that give the same labels to 98 % of the images, is written.
-    Otherwise nothing is, and the contracts that are left are named.
+    images. Those that are left are tried on 100, 200, 500, 2000 and 10000 images, as far as needed. A contract is
+    dropped if it is significantly less accurate than another one on the same images (McNemar's exact test; 1 % for
+    all comparisons together). If one contract is left, or several that give the same labels to 98 % of the images, it
+    is written. Otherwise nothing is written, and the contracts that are left are named.
 
-    Exit code 1: nothing was written.
+    The exit code is 1 if nothing was written.
     """
     from cae_backends.datasets import open_data
     from cae_core.containment.limits import parse_limits

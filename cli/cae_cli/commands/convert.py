@@ -20,8 +20,10 @@ __all__ = ["run"]
 
 @takes_contract_fields
 def run(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A .keras, .h5, .pt2 or .onnx file, or a SavedModel.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="An .onnx or .pt2 file.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="The model: a .keras, .h5, .pt2 or .onnx file, or a SavedModel folder.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The result: an .onnx or .pt2 file.")],
     *,
     contract: ContractText = None,
     data: Annotated[
@@ -42,10 +44,9 @@ def run(
     Example: cae convert mine.keras mine.onnx --data cifar-10-batches-py
 
     Keras, SavedModel and torch (.pt2) become ONNX; Keras, SavedModel and ONNX become torch; ONNX becomes ONNX with its
-    contract inside. The result takes images in
-    [0, 1]: range, normalisation, channel order and class map go into its graph. Answers and input gradients are
-    compared on random images and on those of --data; a result that differs is not written. All of it is done in a
-    process of its own, unless the file is --trusted.
+    contract inside. The result takes images in [0, 1]: range, normalisation, channel order and class map become part
+    of its graph. Answers and input gradients are compared on random images and on those of --data; a result that
+    differs is not written. The conversion runs in a process of its own, unless the file is --trusted.
     """
     from cae_backends.datasets import open_data
     from cae_core.containment.limits import parse_limits

@@ -21,8 +21,10 @@ __all__ = ["run"]
 
 def run(
     *,
-    workdir: Annotated[Path, typer.Option(help="Where models, fingerprint and pool manifest go.")] = Path("demo"),
-    workers: Annotated[int | None, typer.Option(help="Models trained at a time; default: one for each core.")] = None,
+    workdir: Annotated[Path, typer.Option(help="Folder for models, fingerprint and manifest.")] = Path("demo"),
+    workers: Annotated[
+        int | None, typer.Option(help="Number of models trained at a time; default: one for each core.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Do the whole job on real input: train a pool on handwritten digits, fingerprint its source, verify suspects.

@@ -11,7 +11,7 @@ __all__ = ["run"]
 
 
 def run(*, json: Json = False) -> None:
-    """Say which backends, providers and versions are there, and what to install for the rest.
+    """Say which backends, providers and versions are installed, and what to install for the rest.
 
     Example: cae doctor
     """

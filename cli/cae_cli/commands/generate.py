@@ -34,20 +34,28 @@ def run(
     source: Annotated[Path | None, typer.Option(help="The source model; default: the manifest's.")] = None,
     surrogates: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
     references: Annotated[list[Path] | None, typer.Option(help="Model, folder or manifest; repeatable.")] = None,
-    pool: Annotated[Path | None, typer.Option(help="Manifest; only its generate members are used.")] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(help="Manifest of the pool; only its source and its members of the role generate are used."),
+    ] = None,
     control: Annotated[
         list[Path] | None,
-        typer.Option(help="Manifest of a control source, or a folder of such; repeatable (docs/verdicts.md)."),
+        typer.Option(
+            help="Manifest of a control source, or a folder of such manifests; repeatable (docs/verdicts.md)."
+        ),
     ] = None,
     queries: Annotated[
         str | None,
-        typer.Option(help="Query log: images that the source was asked, as --data; with --control and --log-date."),
+        typer.Option(
+            help="Query log: images that the source was asked, in any form of --data; needs --control and --log-date."
+        ),
     ] = None,
     log_date: Annotated[
-        str, typer.Option(help="With --queries: when the log's digest was fixed, such as 2026-05-31.")
+        str, typer.Option(help="With --queries: date on which the log's digest was fixed, such as 2026-05-31.")
     ] = "",
     logs_tried: Annotated[
-        int, typer.Option(help="With --queries: how many logs were tried, this one included; p is multiplied by it.")
+        int,
+        typer.Option(help="With --queries: number of logs that were tried, this one included; p is multiplied by it."),
     ] = 1,
     split: Annotated[
         str | None, typer.Option(help="Part of the data: train, test or both; default: the preset's, else test.")
@@ -59,7 +67,7 @@ def run(
         "fingerprint.safetensors"
     ),
     replace: Annotated[
-        bool, typer.Option("--replace", help="Give up the state of an interrupted run with other inputs.")
+        bool, typer.Option("--replace", help="Discard the state of an interrupted run with other inputs.")
     ] = False,
     trusted: Trusted = False,
     limits: LimitsText = "",
@@ -73,8 +81,8 @@ def run(
 
     Without a manifest: cae generate --source a.onnx --surrogates stolen/ --references others/ --data DIR
 
-    An interrupted run goes on where it was when the same command is given again; another command gives its state up
-    with --replace only.
+    An interrupted run goes on where it was when the same command is given again. A command with other inputs discards
+    its state with --replace only.
     """
     from cae_backends.datasets import open_data
     from cae_core.containment.limits import parse_limits

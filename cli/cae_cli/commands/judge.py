@@ -39,16 +39,18 @@ def run(
     claim: Annotated[Path, typer.Option(help="The claimant's fingerprint.")],
     seal: Annotated[Path, typer.Option(help="Seal of the claim.")],
     source: Annotated[Path, typer.Option(help="The claimed source model.")],
-    pool: Annotated[Path, typer.Option(help="The judge's manifest: roles generate, calibrate, and screen if any.")],
+    pool: Annotated[
+        Path, typer.Option(help="The judge's manifest, with the roles generate and calibrate, and possibly screen.")
+    ],
     data: Annotated[str, typer.Option(help="The judge's benign images (docs/data.md).")],
-    seals: Annotated[int, typer.Option(help="How many seals the claimant has made; p is multiplied by it.")],
+    seals: Annotated[int, typer.Option(help="Number of seals that the claimant has made; p is multiplied by it.")],
     suspect: Annotated[str, typer.Option("--suspect", "-s", help="The suspect: the path of a model.")],
     opening: Annotated[
-        Path | None, typer.Option(help="What opens the seal; default: seal.opening.json beside seal.json.")
+        Path | None, typer.Option(help="The opening of the seal; default: seal.opening.json beside seal.json.")
     ] = None,
     signature: Annotated[Path | None, typer.Option(help="The seal's signature (seal.sig.json).")] = None,
     claimant_key: Annotated[
-        Path | None, typer.Option(help="The claimant's public key (PEM), which the signature is verified with.")
+        Path | None, typer.Option(help="The claimant's public key (PEM), which verifies the signature.")
     ] = None,
     timestamp: Annotated[Path | None, typer.Option(help="The seal's timestamp response (.tsr).")] = None,
     tsa_certificate: Annotated[
@@ -59,11 +61,12 @@ def run(
         typer.Option(
             parser=_parse_time,
             metavar="DATE",
-            help="Earliest time at which the suspect is proven to have existed; UTC.",
+            help="Earliest time at which the suspect is proven to have existed (UTC).",
         ),
     ] = None,
     claimant_pool: Annotated[
-        Path | None, typer.Option(help="The claimant's manifest: replay some of the claim's examples.")
+        Path | None,
+        typer.Option(help="The claimant's manifest; with it, some of the claim's examples are searched again."),
     ] = None,
     control: Annotated[
         list[Path] | None,
@@ -72,12 +75,14 @@ def run(
             "such; repeatable. The larger p of both ranks counts."
         ),
     ] = None,
-    sample: Annotated[int, typer.Option(help="Number of examples that are replayed.")] = 10,
+    sample: Annotated[int, typer.Option(help="Number of examples that are searched again.")] = 10,
     fpr: Annotated[float | None, typer.Option(help="Rate of false accusations; default: the sealed one.")] = None,
     eps: Annotated[
         float | None,
         typer.Option(
-            parser=parse_eps, metavar="NUMBER", help="Largest change in the regeneration; default: the claim's."
+            parser=parse_eps,
+            metavar="NUMBER",
+            help="Largest change of a pixel in the regeneration; default: the claim's.",
         ),
     ] = None,
     tau: Annotated[
@@ -99,7 +104,7 @@ def run(
         float | None, typer.Option(help="Accuracy that the suspect's owner claims, 0 to 1.")
     ] = None,
     workdir: Annotated[
-        Path | None, typer.Option(help="Where the case is kept; default: judge-COMMITMENT in this folder.")
+        Path | None, typer.Option(help="Folder for the case; default: judge-COMMITMENT in this folder.")
     ] = None,
     trusted: Trusted = False,
     limits: LimitsText = "",
@@ -107,13 +112,15 @@ def run(
     json: Json = False,
     **fields: str | None,
 ) -> None:
-    """Judge a sealed claim with the judge's own models, images and nonce; nothing of the claimant's decides.
+    """Judge a sealed claim with the judge's own models, images and nonce.
+
+    Nothing that the claimant has made decides, except the claimed source.
 
     Example: cae judge --claim f.safetensors --seal seal.json --source mine.onnx --pool judge.toml --data digits
     --seals 1 --suspect theirs.onnx --timestamp seal.tsr --tsa-certificate root.pem --suspect-since 2026-05-01
 
     The judge derives surrogates from the claimed source (cae pool train, with a plan whose [source] has file = ...) and
-    has independent references; a fresh fingerprint is made and calibrated with them, and the suspect is asked.
+    trains independent references. A fresh fingerprint is made and calibrated with these, and the suspect is asked.
     The claimed source and the suspect run in processes of their own; the judge's models do not.
 
     Exit codes: 0 upheld, 3 rejected, 4 cannot judge. An interrupted run goes on when the command is given again.

@@ -39,7 +39,7 @@ def list_members(
     pool: PoolPath = DEFAULT_POOL,
     data: Annotated[str | None, typer.Option(help="Also measure accuracy and agreement with the source.")] = None,
     split: Split = "test",
-    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, even of a large pool.")] = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
@@ -68,16 +68,19 @@ def check(
     pool: PoolPath = DEFAULT_POOL,
     split: Split = "test",
     fingerprint: Annotated[
-        Path | None, typer.Option("--fingerprint", "-f", help="Also say which rates the references support for it.")
+        Path | None,
+        typer.Option(
+            "--fingerprint", "-f", help="A fingerprint; also say which error rates the references support for it."
+        ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, however many there are.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show one line for each model, even of a large pool.")] = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
     """Open every model of a pool and compare it with the manifest.
 
-    Refused are a file that is missing or has changed, another number of classes, an accuracy that is not the
+    It refuses a file that is missing or has changed, another number of classes, an accuracy that differs from the
     manifest's, and a model that answers like another one: the same model under two names, converted or not.
 
     Example: cae pool check --pool pool.toml --data digits
@@ -98,21 +101,23 @@ def add(
     models: Annotated[list[Path], typer.Argument(help="Model files: ONNX, Keras, pt2, or what a backend opens.")],
     *,
     data: DataName,
-    role: Annotated[
-        str, typer.Option(help="What the models may be used for: source, generate, screen, calibrate or test.")
+    role: Annotated[str, typer.Option(help="Role of the models: source, generate, screen, calibrate or test.")],
+    relation: Annotated[
+        str, typer.Option(help="Relation of the models to the source: source, surrogate or reference.")
     ],
-    relation: Annotated[str, typer.Option(help="What they are to the source: source, surrogate or reference.")],
     pool: PoolPath = DEFAULT_POOL,
     kind: Annotated[str, typer.Option(help="How the models were made, in words.")] = "",
     architecture: Annotated[str, typer.Option(help="Architecture of the models, in words.")] = "",
     parent: Annotated[str, typer.Option(help="File stem of the member that the models were made from.")] = "",
     ancestor: Annotated[str, typer.Option(help="Pretrained weights that the models descend from.")] = "",
-    recipe: Annotated[str, typer.Option(help="How the models were trained, in words that one recipe shares.")] = "",
+    recipe: Annotated[
+        str, typer.Option(help="How the models were trained, in words that models of one recipe share.")
+    ] = "",
     exposure: Annotated[
         str, typer.Option(help="How many of a fingerprint's images they were trained on: all, partly or none.")
     ] = "",
     contract: Annotated[
-        str | None, typer.Option(help="Contract where the files have none: a TOML file, or inline; see verify.")
+        str | None, typer.Option(help="Contract for files that have none: a TOML file, or inline; see cae verify.")
     ] = None,
     split: Split = "test",
     trusted: Trusted = False,
@@ -121,7 +126,7 @@ def add(
     json: Json = False,
     **fields: str | None,
 ) -> None:
-    """Take models from elsewhere into a pool, after the checks of `cae pool check`.
+    """Add models from elsewhere to a pool, after the checks of `cae pool check`.
 
     The files stay where they are; the manifest names them and their SHA-256.
 

@@ -27,16 +27,24 @@ _MIXTURE = ("hard labels", "soft labels", "hard labels", "distilled", "hard labe
 
 
 def run(
-    plan: Annotated[Path | None, typer.Argument(help="What to make, in TOML; without it, the options say it.")] = None,
+    plan: Annotated[
+        Path | None, typer.Argument(help="The plan, in TOML; without it, the options say what to train.")
+    ] = None,
     *,
-    pool: Annotated[Path, typer.Option("--pool", help="The manifest; the models go beside it.")] = Path("pool.toml"),
-    data: Annotated[str | None, typer.Option(help="digits, or the path of a data set; default: the plan's.")] = None,
-    test_data: Annotated[str | None, typer.Option(help="Test images, where the data have one split only.")] = None,
-    foreign: Annotated[str | None, typer.Option(help="Images for thieves with foreign queries; as --data.")] = None,
+    pool: Annotated[Path, typer.Option("--pool", help="The manifest to write; the models go beside it.")] = Path(
+        "pool.toml"
+    ),
+    data: Annotated[
+        str | None, typer.Option(help="Training images: digits, or the path of a data set; default: the plan's.")
+    ] = None,
+    test_data: Annotated[str | None, typer.Option(help="Test images, if the data have one split only.")] = None,
+    foreign: Annotated[
+        str | None, typer.Option(help="Images for thieves with foreign queries; a name or path, as --data.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the whole pool; default: the plan's, or 0.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Largest number of epochs for each model.")] = None,
     share: Annotated[float, typer.Option(help="Share of the images that is used, for a quick try.")] = 1.0,
-    source: Annotated[Path | None, typer.Option(help="Without a plan: a source that is there already.")] = None,
+    source: Annotated[Path | None, typer.Option(help="Without a plan: a source that exists already.")] = None,
     trusted: Trusted = False,
     architecture: Annotated[
         list[str] | None, typer.Option(help="Without a plan: architectures, the source's first; repeatable.")
@@ -58,22 +66,24 @@ def run(
         str | None, typer.Option(help="Without a plan: trainer, torch or keras. Default: torch.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Models trained at a time; default: one for each core.")
+        int | None, typer.Option(min=1, help="Number of models trained at a time; default: one for each core.")
     ] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
-    resource: Annotated[list[str] | None, typer.Option(help="With a cluster, what each job takes: GPU=1.")] = None,
+    resource: Annotated[
+        list[str] | None, typer.Option(help="With a cluster: resource that each job takes, such as GPU=1.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where a worker trains: auto, cpu, cuda.")] = "auto",
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite finished models of other settings.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be trained; train nothing.")] = False,
     json: Json = False,
 ) -> None:
     """Train a pool: a source, models derived from it as a thief would, and independent references.
 
     Example: cae pool train examples/pools/digits.toml --pool digits/pool.toml
 
-    A second call does only what is missing; finished models of other settings are replaced with --replace only.
+    A second call trains only what is missing. Finished models of other settings are replaced with --replace only.
 
-    On a cluster: start workers with `dask worker ADDRESS --nthreads 1`.
+    On a cluster, start the workers with `dask worker ADDRESS --nthreads 1`.
     """
     from cae_backends.training.control_pools import train_controls
     from cae_backends.training.pool_jobs import train_pool

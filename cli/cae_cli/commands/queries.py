@@ -11,32 +11,35 @@ from cae_core.foreign_text import visible
 
 __all__ = ["app", "export"]
 
-app = typer.Typer(no_args_is_help=True, help="Have the questions put by somebody else, and his answers recorded.")
+app = typer.Typer(no_args_is_help=True, help="Let somebody else ask the suspect, and judge their recorded answers.")
 
 
 @app.callback()
 def _group() -> None:
-    """Have the questions put by somebody else, and his answers recorded."""
+    """Let somebody else ask the suspect, and judge their recorded answers."""
 
 
 @app.command("export")
 def export(
     fingerprint: Annotated[Path, typer.Argument(help="The fingerprint file.")],
-    folder: Annotated[Path, typer.Argument(help="A new folder, which goes to whoever runs the suspect.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A new folder for the images, to be sent to whoever runs the suspect.")
+    ],
     *,
-    suspect: Annotated[str, typer.Option("--suspect", "-s", help="Who will answer: a name for ledger and verdict.")],
+    suspect: Annotated[str, typer.Option("--suspect", "-s", help="Name of the suspect, for ledger and verdict.")],
     ledger: Annotated[
-        Path | None, typer.Option(help="File that records who has seen what; default: beside the fingerprint.")
+        Path | None,
+        typer.Option(help="Ledger: file that records which suspect has seen what; default: beside the fingerprint."),
     ] = None,
-    case: Annotated[str, typer.Option(help="A name for the case, which verdict, report and ledger bear.")] = "",
+    case: Annotated[str, typer.Option(help="Name of the case, which verdict, report and ledger state.")] = "",
     json: Json = False,
 ) -> None:
     """Write every image that a suspect is asked into a folder, for a technician who has no `cae`.
 
     Example: cae queries export fingerprint.safetensors images --suspect "Example Ltd"
 
-    This is the first question: the ledger records it. The folder says what to do. What comes back, its list with the
-    labels filled in, is judged by: cae verify --suspect answers.csv
+    The verification begins with this export, and the ledger records it. A README.txt in the folder says what to do.
+    The folder's list comes back with the labels filled in, and is judged by: cae verify --suspect answers.csv
     """
     from cae_core.workflows import export_images
 

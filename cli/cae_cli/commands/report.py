@@ -14,7 +14,9 @@ __all__ = ["run"]
 
 def run(
     *,
-    verdict: Annotated[Path, typer.Option("--verdict", help="What `cae verify --json` printed.")],
+    verdict: Annotated[
+        Path, typer.Option("--verdict", help="The verdict's JSON file, as `cae verify --json` printed it.")
+    ],
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The HTML file; default: report.html, none with --json.")
@@ -26,8 +28,8 @@ def run(
 
     Example: cae report --verdict verdict.json --fingerprint fingerprint.safetensors --output report.html
 
-    The verdict is derived again from its recorded answers first; one that they do not give is refused. The page
-    loads nothing and shows some examples of the fingerprint, which is a secret: none with --examples 0.
+    The verdict is first derived again from its recorded answers, and refused if they do not give it. The page loads
+    nothing. It shows some examples of the fingerprint, which is a secret; with --examples 0 it shows none.
     """
     from cae_report.content import gather_content
     from cae_report.dossier import open_dossier

@@ -26,12 +26,20 @@ _SHOWN = 100
 
 def run(
     target: Annotated[
-        Path, typer.Argument(metavar="DIR|LIST|POOL", help="Folder of models, list of paths, or manifest.")
+        Path,
+        typer.Argument(
+            metavar="DIR|LIST|POOL", help="The suspects: a folder of models, a list of paths, or a manifest."
+        ),
     ],
     *,
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A line of JSON for each suspect, written as it is judged.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the results: a line of JSON for each suspect, written as soon as it is judged.",
+        ),
     ] = Path("scan.jsonl"),
     contract: Annotated[
         str | None,
@@ -40,32 +48,36 @@ def run(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled images of the task (digits, or the path of a data set), by which contracts are found that "
+            help="Labelled images of the task (digits, or the path of a data set), which find the contracts that "
             "nobody states; asked before any example."
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Suspects judged at a time; default: one for each core.")
+        int | None, typer.Option(min=1, help="Number of suspects judged at a time; default: one for each core.")
     ] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
-    resource: Annotated[list[str] | None, typer.Option(help="With a cluster, what each suspect takes: GPU=1.")] = None,
+    resource: Annotated[
+        list[str] | None, typer.Option(help="With a cluster: resource that each suspect takes, such as GPU=1.")
+    ] = None,
     correct: Annotated[
         str | None,
         typer.Option(
-            help="Correction of p for the number of suspects: bh, holm or none; default: bh where it holds, else holm."
+            help="Correction of p for the number of suspects: bh, holm or none; default: bh if it holds, "
+            "otherwise holm."
         ),
     ] = None,
     role: Annotated[
-        list[str] | None, typer.Option(help="Of a manifest, only the models with this role; repeatable.")
+        list[str] | None, typer.Option(help="With a manifest: judge only the models with this role; repeatable.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Put the whole verdict into each line.")] = False,
     allow_extrapolation: Annotated[
-        bool, typer.Option("--allow-extrapolation", help="Judge suspects of an accuracy that no reference has.")
+        bool, typer.Option("--allow-extrapolation", help="Judge a suspect even if no reference has its accuracy.")
     ] = False,
-    sarif: Annotated[Path | None, typer.Option(help="Also write the findings there, as SARIF 2.1.0.")] = None,
+    sarif: Annotated[Path | None, typer.Option(help="File for the findings as SARIF 2.1.0.")] = None,
     ledger: Annotated[
-        Path | None, typer.Option(help="File that records who has seen what; default: beside the fingerprint.")
+        Path | None,
+        typer.Option(help="Ledger: file that records which suspect has seen what; default: beside the fingerprint."),
     ] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no ledger.")] = False,
     limits: LimitsText = "",
@@ -77,15 +89,16 @@ def run(
 
     Example: cae scan models --fingerprint fingerprint.safetensors --output scan.jsonl --exit-code
 
-    Each suspect is asked all examples and benign images, in a process of its own that knows of no other one. A file
-    that cannot be opened does not end the scan: its line says why. An interrupted scan goes on when the same command
-    is given again. Equal files are one suspect.
+    Each suspect is asked all examples and benign images, in a process of its own that knows of no other suspect. A
+    file that cannot be opened does not end the scan: its line says why. An interrupted scan goes on when the same
+    command is given again. Equal files are one suspect.
 
     The table at the end says which accusations stand when all suspects are counted. With 19 references, ten copies
-    among twenty suspects cannot be found at 5 %: `cae calibrate --plan --suspects 20` says what it takes.
+    among twenty suspects cannot be found at 5 %: `cae calibrate --plan --suspects 20` says how many references it
+    takes.
 
-    With --exit-code: 3 where a suspect is a surrogate by its own verdict, else 4 where one is inconclusive or failed,
-    else 0.
+    With --exit-code: 3 if a suspect is a surrogate by its own verdict, otherwise 4 if a suspect is inconclusive or
+    failed, otherwise 0.
     """
     from cae_core.containment.limits import Limits, parse_limits
     from cae_core.contract import read_contracts

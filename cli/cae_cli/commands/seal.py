@@ -21,24 +21,28 @@ _AUTHORITY = "https://TIMESTAMPING-AUTHORITY"
 def run(
     fingerprint: Annotated[Path, typer.Argument(help="The fingerprint file.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The seal, which is public.")] = Path("seal.json"),
-    claimant: Annotated[str, typer.Option(help="Who claims.")] = "",
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the seal, which is public.")] = Path(
+        "seal.json"
+    ),
+    claimant: Annotated[str, typer.Option(help="Name of the claimant.")] = "",
     fpr: Annotated[
         float | None, typer.Option(help="Rate of false accusations; default: the calibration's, else 0.05.")
     ] = None,
-    max_queries: Annotated[int | None, typer.Option(help="The most that a suspect may be asked.")] = None,
+    max_queries: Annotated[
+        int | None, typer.Option(help="Largest number of images that a suspect may be asked.")
+    ] = None,
     signing_key: Annotated[
         Path | None, typer.Option(help="Private key (PEM, P-256, P-384 or P-521): sign the seal with it.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Seal a claim: bind fingerprint, source, pools and rate, without showing any of them.
+    """Seal a claim: commit to fingerprint, source, pool and rate without disclosing any of them.
 
     Example: cae seal fingerprint.safetensors --output seal.json --claimant "Example Ltd"
 
-    Writes the seal and, beside it, its opening (seal.opening.json, a secret). Publish the seal and have it dated: it
-    counts from a trusted timestamp on. The commands for that are printed. With --signing-key its signature is written
-    too (seal.sig.json): it proves who made the seal, not when.
+    The command writes the seal and, beside it, its opening (seal.opening.json, a secret). Publish the seal and have it
+    dated: it counts from its trusted timestamp on. The command prints how to do that. With --signing-key it also
+    writes a signature (seal.sig.json), which proves who made the seal, not when.
     """
     from cae_backends.attestation.seals import attest_seal
 

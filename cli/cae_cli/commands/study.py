@@ -26,27 +26,29 @@ def run(
     data: Annotated[str, typer.Option(help="The images (docs/data.md); default: the study's.")] = "",
     pool: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=MANIFEST", help="A pool that is there, for one the study would train; repeatable."),
+        typer.Option(
+            metavar="NAME=MANIFEST", help="An existing pool, in place of one that the study would train; repeatable."
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The study's folder; default: study-NAME.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The reduced form, which the study describes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Run the reduced form that the study describes.")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Models trained at a time; default: one for each core.")
+        int | None, typer.Option(min=1, help="Number of models trained at a time; default: one for each core.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the steps, and how long they take as earlier ones were measured.")
+        bool, typer.Option("--dry-run", help="Show the steps and an estimate of their time; run nothing.")
     ] = False,
     trusted: Trusted = False,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
-    """Do a whole experiment that a file describes: pools, fingerprints, suspects, tables and figures.
+    """Run a whole experiment that a file describes: pools, fingerprints, suspects, tables and figures.
 
     Example: cae study report-3.1 --data cifar-10-batches-py --quick
 
-    What is done is kept under names that follow from its inputs: a study that was killed does only what is missing, and
-    so does one that was changed. The results are OUTPUT/results.md, a CSV file for each table and a PNG file for each
-    figure. A dry run after a --quick one in the same folder tells how long the whole will take.
+    Each step is kept under a name that follows from its inputs, so a study that was killed or changed does only what is
+    missing. The results are OUTPUT/results.md, a CSV file for each table and a PNG file for each figure. A dry run
+    after a --quick run in the same folder tells how long the whole study will take.
     """
     from cae_study.shipped import shipped_studies, study_named
     from cae_study.study_file import read_study

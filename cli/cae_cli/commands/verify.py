@@ -54,7 +54,8 @@ def run(
         typer.Option(
             "--suspect",
             "-s",
-            help="The suspect: a path of a model, recorded answers (.csv, .jsonl) or a service (.toml), or an address.",
+            help="The suspect: the path of a model, of recorded answers (.csv, .jsonl) or of a service "
+            "(.toml), or an address.",
         ),
     ] = None,
     fingerprint: FingerprintPath = Path("fingerprint.safetensors"),
@@ -62,19 +63,24 @@ def run(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled images of the task (digits, or the path of a data set), by which the suspect's contract is "
-            "found where nobody states it."
+            help="Labelled images of the task (digits, or the path of a data set), which find the suspect's contract "
+            "if nobody states it."
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
     sequential: Annotated[
-        bool, typer.Option("--sequential", help="Ask one at a time and stop once it is certain enough.")
+        bool,
+        typer.Option(
+            "--sequential", help="Ask one image at a time, and stop as soon as the answers settle the verdict."
+        ),
     ] = False,
     max_queries: Annotated[int | None, typer.Option(help="Ask at most this many images.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many queries it takes; ask nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many queries the verification takes; ask nothing.")
+    ] = False,
     cost: Annotated[float | None, typer.Option(help="Cost of one query, in any currency; for --dry-run.")] = None,
     allow_extrapolation: Annotated[
-        bool, typer.Option("--allow-extrapolation", help="Judge a suspect of an accuracy that no reference has.")
+        bool, typer.Option("--allow-extrapolation", help="Judge the suspect even if no reference has its accuracy.")
     ] = False,
     claimed_accuracy: Annotated[
         float | None, typer.Option(help="Accuracy that the suspect's owner claims, 0 to 1.")
@@ -82,39 +88,47 @@ def run(
     nonce: Annotated[
         bytes | None,
         typer.Option(
-            parser=parse_nonce, metavar="HEX", help="Decides the order; default: drawn after all else is recorded."
+            parser=parse_nonce,
+            metavar="HEX",
+            help="Number that determines the order of the questions; default: drawn after all else is recorded.",
         ),
     ] = None,
     beacon: Annotated[
         str,
         typer.Option(
             metavar="TEXT|FILE",
-            help="With --sequential: value of a public beacon, later than calibration and suspect; the order follows.",
+            help="With --sequential: value of a public beacon, later than calibration and suspect; it "
+            "determines the order.",
         ),
     ] = "",
-    beacon_time: Annotated[str, typer.Option(metavar="DATE", help="When it was published (ISO 8601).")] = "",
+    beacon_time: Annotated[
+        str, typer.Option(metavar="DATE", help="Time at which the beacon's value was published (ISO 8601).")
+    ] = "",
     defence: Annotated[
         str,
         typer.Option(
             metavar="NAME:VALUE",
-            help="What if the suspect had this defence, such as jpeg:75 or bits:4+noise:0.05? See docs/defences.md.",
+            help="Judge as if the suspect had this defence, such as jpeg:75 or bits:4+noise:0.05 (docs/defences.md).",
         ),
     ] = "",
-    case: Annotated[str, typer.Option(help="A name for the case, which verdict, report and ledger bear.")] = "",
+    case: Annotated[str, typer.Option(help="Name of the case, which verdict, report and ledger state.")] = "",
     self_check: Annotated[
-        bool, typer.Option("--self-check", help="The suspect is the source's own file, and is meant to be.")
+        bool, typer.Option("--self-check", help="Confirm that the suspect is meant to be the source's own file.")
     ] = False,
     replay: Annotated[
         Path | None, typer.Option(help="A verdict's JSON file: derive it again from its recorded answers.")
     ] = None,
     ledger: Annotated[
-        Path | None, typer.Option(help="File that records who has seen what; default: beside the fingerprint.")
+        Path | None,
+        typer.Option(help="Ledger: file that records which suspect has seen what; default: beside the fingerprint."),
     ] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no ledger.")] = False,
     answers: Annotated[
         Path | None, typer.Option(help="File that keeps a service's answers; default: beside the ledger.")
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Judge a service by its kept answers.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Judge a service by its kept answers alone; ask nothing.")
+    ] = False,
     trusted: Trusted = False,
     limits: LimitsText = "",
     device: DeviceName = "auto",
@@ -128,18 +142,18 @@ def run(
 
     A calibrated fingerprint (cae calibrate) gives p-values at known error rates; without a calibration the threshold
     is the literature's 0.75, which carries no error rate. "independent" means that no evidence was found, not that
-    independence is proven. A suspect that scores above the independent models and is unlike every known copy, too,
-    is "inconclusive".
+    independence is proven. A suspect that scores above the independent models and is also unlike every known copy is
+    "inconclusive".
 
     All benign images of the fingerprint are asked, as far as --max-queries allows, and 50 with --sequential. With
-    either of the two, each earlier verification that the ledger knows of doubles p. With --sequential and --beacon the
-    order follows from a public random number, so that half as many references and fewer images are enough. A model
-    that made the fingerprint or its calibration is refused as a suspect.
+    either option, each earlier verification in the ledger doubles p. With --sequential and --beacon the order follows
+    from a public random number, so that half as many references and fewer images are enough. A model that made the
+    fingerprint or its calibration is refused as a suspect.
 
-    Where nobody states the suspect's contract, --data finds it, as cae contract does, before the first example is
-    asked. Of several that fit about equally well the suspect is asked by each, and the verdict that says least counts.
+    If nobody states the suspect's contract, --data finds it, as cae contract does, before the first example is asked.
+    If several contracts fit about equally well, the suspect is asked by each, and the verdict that claims least counts.
 
-    The suspect runs in a process of its own, without network and files where the system allows it.
+    The suspect runs in a process of its own, without network and files if the system allows it.
 
     With --exit-code: 0 independent, 3 surrogate, 4 inconclusive.
     """
