@@ -89,8 +89,8 @@ def _declared() -> Iterable[Parameter]:
 
 
 def _option(name: str, kind: type[Any], words: str, *, default: Any = None, **more: Any) -> Parameter:  # noqa: ANN401 - Typer's
-    panel = {"rich_help_panel": _KINDS if name in _OF_KINDS else _SEARCH}
-    described = typer.Option(default, help=words, **(panel | more))
+    more.setdefault("rich_help_panel", _KINDS if name in _OF_KINDS else _SEARCH)
+    described = typer.Option(default, help=words, **more)
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind | None, default=described)
 
 
