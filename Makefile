@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all test-lower check fuzz bench kills clean
+.PHONY: help demo docs test test-all test-lower check fuzz bench kills clean
 
 help:
 	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz      broken files for every reader: N=20000 of them (a tenth where a case takes long), SEED=1"
 	@echo "make bench     the benchmarks: ratios measured side by side"
 	@echo "make kills     kill every command 100 times, and see what is left (KILLS=N for another number)"
+	@echo "make docs      the documentation site, into build/site; every warning is an error"
 	@echo "make clean     remove the environment and everything generated"
 
 .venv/pip:
@@ -30,6 +31,11 @@ help:
 .venv/dev: .venv/run
 	@echo "Installing the development packages (TensorFlow among them) ..."
 	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,tflite,art,digits,cluster,seal,services,signing,dev]'
+	@touch $@
+
+.venv/docs: .venv/run
+	@echo "Installing what the documentation site is built with ..."
+	$(BIN)/pip install --quiet --editable '.[torch,digits,docs]'
 	@touch $@
 
 demo: .venv/run
@@ -78,5 +84,9 @@ KILLS ?= 100
 kills: .venv/dev
 	$(BIN)/python -m tests.kills --kills $(KILLS)
 
+docs: .venv/docs
+	$(BIN)/sphinx-build -W --keep-going -n -q -E docs build/site
+	@echo "build/site/index.html"
+
 clean:
-	rm -rf .venv .venv-lower demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-lower demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build/site

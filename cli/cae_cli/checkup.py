@@ -10,7 +10,7 @@ from typing import Literal
 from cae_backends.onnxruntime.session import REINSTALL
 from cae_core.progress import Progress, detail, silent
 
-__all__ = ["PartReport", "check_up"]
+__all__ = ["PartReport", "check_up", "words_of_extras"]
 
 _TIMEOUT_S = 120
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
@@ -77,11 +77,17 @@ _EXTRAS = {
     "art": ("other people's attacks, by the Adversarial Robustness Toolbox", "import art"),
     "services": ("suspects that are services", "import httpx, tenacity, jmespath"),
     "signing": ("signatures of seals", "import model_signing"),
+    "docs": ("the documentation site", "import sphinx, myst_parser, furo"),
 }
 """What each extra is for, and what shows that it works; of an extra that is not here, its packages must be there."""
 
 _NOT_PARTS = ("dev", "all")
 """Extras that are for the project's own work, or nothing but others together."""
+
+
+def words_of_extras() -> dict[str, str]:
+    """Return what each extra is for."""
+    return {extra: words for extra, (words, _) in _EXTRAS.items()}
 
 
 def check_up(progress: Progress = silent) -> list[PartReport]:
