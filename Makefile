@@ -30,7 +30,7 @@ help:
 
 .venv/dev: .venv/run
 	@echo "Installing the development packages (TensorFlow among them) ..."
-	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,tflite,art,digits,cluster,seal,services,signing,dev]'
+	$(BIN)/pip install --quiet --editable '.[torch,tensorflow,tflite,art,digits,cluster,seal,services,signing,docs,dev]'
 	@touch $@
 
 .venv/docs: .venv/run

@@ -29,7 +29,8 @@ def command_reference() -> str:
 
 
 def _section(words: str, command: Any) -> str:  # noqa: ANN401
-    options = [option for option in command.params if not option.hidden]
+    # not `command.params`: some commands add options of their own
+    options = [each for each in command.get_params(typer.Context(command)) if not each.hidden and each.name != "help"]
     parts = [f"## `{words}`", _help(command.help or "")]
     if getattr(command, "commands", {}):
         parts.append(table(["command", "what it does"], [_summary(words, *each) for each in command.commands.items()]))
