@@ -5,10 +5,13 @@ from typing import Any
 
 from cae_core import version as release
 from cae_core.files.records import as_json
+from cae_report.custody import CustodyRow, custody_of
 from cae_report.dossier import Dossier
 from cae_report.evidence import EvidenceRow, evidence_rows
 from cae_report.inputs import Input, inputs, settings_of
 from cae_report.limits import Limit, what_is_not_proven
+from cae_report.null_hypothesis import error_rate_in_words, null_in_words
+from cae_report.repeating import Step, steps_of
 from cae_report.tables import (
     AnswerShares,
     Example,
@@ -36,11 +39,15 @@ class ReportContent:
     Attributes:
         sentence: the verdict for a reader who knows nothing of the method.
         sides: how many independent models score as high, and how many known copies as low; empty where uncalibrated.
+        error_rate: how often the procedure errs, in sentences.
+        null: each hypothesis that the verdict tests, with its p-value, in paragraphs; empty where uncalibrated.
         method: how the test works, in paragraphs.
         replay: what deriving the verdict again has shown, in sentences.
         verdict: as ``cae verify --json`` prints it.
         evidence: see `EvidenceRow`.
         limits: what the verdict does not prove.
+        custody: who asked whom, when and with which files.
+        repeat: how somebody else repeats the verdict.
         compared: how many examples the calibration models' scores are over.
         models: the calibration models.
         kinds: the same by kind.
@@ -56,11 +63,15 @@ class ReportContent:
 
     sentence: str
     sides: str
+    error_rate: str
+    null: tuple[str, ...]
     method: tuple[str, ...]
     replay: tuple[str, ...]
     verdict: dict[str, Any]
     evidence: tuple[EvidenceRow, ...]
     limits: tuple[Limit, ...]
+    custody: tuple[CustodyRow, ...]
+    repeat: tuple[Step, ...]
     compared: int
     models: tuple[ModelRow, ...]
     kinds: tuple[KindRow, ...]
@@ -90,11 +101,15 @@ def gather_content(dossier: Dossier, *, examples: int) -> ReportContent:
     return ReportContent(
         sentence=verdict_in_words(dossier),
         sides="" if dossier.examination.sides is None else dossier.examination.sides.words,
+        error_rate=error_rate_in_words(dossier),
+        null=null_in_words(dossier),
         method=method_in_words(dossier),
         replay=replay_in_words(dossier),
         verdict=_verdict(dossier),
         evidence=evidence_rows(dossier),
         limits=what_is_not_proven(dossier),
+        custody=custody_of(dossier),
+        repeat=steps_of(dossier),
         compared=len(dossier.examination.compared),
         models=models,
         kinds=kind_rows(models),

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cae_core.foreign_text import visible
 from cae_report.tables import LabelPair
 
 __all__ = ["Matrix", "matrix_of"]
 
 _MOST = 12  # classes that fit a page
+_LONGEST = 28  # characters of a class's name that fit the head of a column
 _DARKEST = 0.55  # of a cell's colour, so that its number stays readable
 
 
@@ -18,7 +20,8 @@ class Matrix:
     """A table of counts.
 
     Attributes:
-        classes: heads of rows and columns; where there are many classes, the last is all the others.
+        classes: heads of rows and columns, the middle of a long name cut; where there are many classes, the last is all
+            the others.
         rows: counts by true class, then by label.
         shades: 0 to 1, of the same cells.
         truths: sums of the rows.
@@ -39,7 +42,7 @@ def matrix_of(classes: tuple[str, ...], pairs: tuple[LabelPair, ...]) -> Matrix:
         found.update({pair.truth: pair.examples, pair.label: pair.examples})
     numbers = range(len(classes))
     kept = sorted(sorted(numbers, key=lambda number: (-found[number], number))[:_MOST])
-    heads = [classes[number] for number in kept]
+    heads = [visible(classes[number], _LONGEST) for number in kept]
     if len(kept) < len(classes):
         heads.append(f"{len(classes) - len(kept)} others")
     place = {number: kept.index(number) if number in kept else len(kept) for number in numbers}

@@ -462,7 +462,7 @@ def test_what_the_ledger_knew_is_the_records_word(tmp_path: Path, run_cae: Run) 
 
 def test_what_is_missing_is_named(tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     files = make(tmp_path)
-    for name in ("page", "figures", "standing_figure", "svg", "trace_figure", "pictures"):
+    for name in ("page", "rendering", "figures", "standing_figure", "svg", "trace_figure", "pictures"):
         monkeypatch.delitem(sys.modules, f"cae_report.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     output = tmp_path / "report.html"

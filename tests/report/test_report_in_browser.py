@@ -1,10 +1,15 @@
-"""The report in a real browser: it loads nothing else, fits a phone, reads in light and dark, and prints."""
+"""The report in a real browser: it loads nothing else, fits a phone, reads in light and dark, and prints.
+
+axe-core looks at each page: contrast, names, roles, heads of tables and what can be reached by the keyboard.
+"""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from cae_core.verification.options import VerificationOptions
@@ -138,4 +143,60 @@ def test_it_prints_with_every_list_open(browser: Browser, report: Path) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     assert luminance(page, "getComputedStyle(document.documentElement).backgroundColor") == pytest.approx(1)
     assert all(page.evaluate("[...document.querySelectorAll('details table')].map(x => x.offsetHeight > 0)"))
+    page.close()
+
+
+def looked_at_by_axe(page: Page) -> dict[str, list[dict[str, Any]]]:
+    """Return its rules: of ``violations`` those that are broken, with the nodes."""
+    return cast("dict[str, list[dict[str, Any]]]", Axe().run(page).response)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, report: Path, scheme: str) -> None:
+    page, _ = opened(browser, report, width=600, scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(x => x.open = true)")
+    found = looked_at_by_axe(page)
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]] == []
+    assert {"color-contrast", "scrollable-region-focusable"} & {rule["id"] for rule in found["passes"]}
+    page.close()
+
+
+def test_axe_would_find_something(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("<!DOCTYPE html><html><body><p style='color: #999; background: #aaa'>grey</p><img src='data:,'>")
+    page, _ = opened(browser, path)
+    found = {fault["id"] for fault in looked_at_by_axe(page)["violations"]}
+    assert {"color-contrast", "document-title", "html-has-lang", "image-alt"} <= found
+    page.close()
+
+
+def test_everything_that_opens_or_scrolls_is_reached_by_the_keyboard(browser: Browser, report: Path) -> None:
+    page, _ = opened(browser, report)
+    waiting = page.locator("summary, .scroll").count()
+    for _ in range(waiting):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(
+            "[document.activeElement.matches('summary, .scroll'), "
+            "getComputedStyle(document.activeElement).outlineStyle !== 'none']"
+        )
+        assert seen == [True, True], "the focus can be seen"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.parentElement.open"), "a list opens by the keyboard"
+    page.close()
+
+
+A4_INSIDE_MARGINS = 673
+"""Pixels: 210 mm less twice the 16 mm of the style sheet, at 96 in an inch."""
+
+
+def test_no_line_is_clipped_on_a4(browser: Browser, report: Path) -> None:
+    page = browser.new_page(viewport={"width": A4_INSIDE_MARGINS, "height": 1000})
+    page.emulate_media(media="print")
+    page.goto(report.as_uri())
+    beyond = page.evaluate(
+        "[...document.querySelectorAll('body *')].filter(x => x.getBoundingClientRect().right > innerWidth + 1"
+        " || (x.scrollWidth > x.clientWidth + 1 && getComputedStyle(x).overflowX !== 'visible'))"
+        ".map(x => x.outerHTML.slice(0, 200))"
+    )
+    assert beyond == []
     page.close()
