@@ -17,6 +17,7 @@ version = release = _release.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "cae_site"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
+smartquotes = False  # two hyphens begin an option
 exclude_patterns = ["ext"]
 html_theme = "furo"
 html_title = "cae: is this model a copy of mine?"

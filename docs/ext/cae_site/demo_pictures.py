@@ -9,8 +9,9 @@ from cae_site.tables import table
 
 __all__ = ["demo_examples", "demo_standing", "demo_table", "suspect_cells"]
 
-_LEFT, _WIDTH = 150.0, 520.0
+_LEFT, _WIDTH = 132.0, 330.0
 _PIXEL = 11.0
+_BESIDE = 3
 
 
 def suspect_cells(suspect: dict[str, Any]) -> tuple[str, ...]:
@@ -63,13 +64,13 @@ def _axis(rows: int) -> Iterator[str]:
     for tenth in range(0, 11, 2):
         x = _LEFT + _WIDTH * tenth / 10
         yield line(x, 10, x, bottom, "muted", stroke_opacity=0.35)
-        yield words(x, bottom + 18, f"{tenth / 10:.1f}", anchor="middle", size=12)
-    yield words(_LEFT + _WIDTH / 2, bottom + 36, "CAEAcc", anchor="middle", size=13)
+        yield words(x, bottom + 18, f"{tenth / 10:.1f}", anchor="middle", size=14)
+    yield words(_LEFT + _WIDTH / 2, bottom + 36, "CAEAcc", anchor="middle")
 
 
 def _row(place: int, name: str, colour: str, scores: list[float]) -> Iterator[str]:
     floor = 56.0 * (place + 1)
-    yield words(_LEFT - 14, floor, name, anchor="end", size=13, colour=colour)
+    yield words(_LEFT - 14, floor, name, anchor="end", colour=colour)
     stacked: dict[int, int] = {}
     for score in sorted(scores):
         column = round(score * 50)
@@ -78,25 +79,29 @@ def _row(place: int, name: str, colour: str, scores: list[float]) -> Iterator[st
 
 
 def demo_examples() -> str:
-    """Return the figure of some examples: the image above, the example below."""
-    parts: list[str] = []
+    """Return the figure of some examples: the image above, the example below, three beside one another."""
     examples = load_record()["examples"]
-    for place, each in enumerate(examples):
-        x = 90 + place * 104.0
-        parts += _pixels(x, 8, each["seed"])
-        parts += _pixels(x, 132, each["example"])
-        parts.append(words(x + 44, 114, f"truth: {each['truth']}", anchor="middle", size=13, colour="reference"))
-        parts.append(words(x + 44, 240, f"copies: {each['label']}", anchor="middle", size=13, colour="surrogate"))
-    parts += [words(78, 56, "image", anchor="end"), words(78, 180, "example", anchor="end")]
+    parts = [part for place, each in enumerate(examples) for part in _pair(place, each)]
     return drawing(
         "demo-examples",
         parts,
-        width=100 + 104 * len(examples),
-        height=252,
+        width=80 + 120 * _BESIDE,
+        height=268 * -(-len(examples) // _BESIDE),
         title="Handwritten digits, and the examples that were made of them",
         caption="Above the digit as it was written, below the example: no pixel differs by more than 48 of 255. "
         "The source and its copies read the lower number, independent models the upper one.",
     )
+
+
+def _pair(place: int, example: dict[str, Any]) -> Iterator[str]:
+    x, y = 84 + 120.0 * (place % _BESIDE), 268.0 * (place // _BESIDE)
+    yield from _pixels(x, y + 6, example["seed"])
+    yield words(x + 44, y + 112, f"truth: {example['truth']}", anchor="middle", colour="reference")
+    yield from _pixels(x, y + 128, example["example"])
+    yield words(x + 44, y + 234, f"copies: {example['label']}", anchor="middle", colour="surrogate")
+    if place % _BESIDE == 0:
+        yield words(74, y + 56, "image", anchor="end")
+        yield words(74, y + 178, "example", anchor="end")
 
 
 def _pixels(left: float, top: float, rows: list[list[int]]) -> Iterator[str]:

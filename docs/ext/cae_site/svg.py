@@ -38,7 +38,7 @@ def path(course: str, colour: str, **attributes: object) -> str:
     return element("path", d=course, style=f"stroke: var(--{colour}); fill: none", **attributes)
 
 
-def words(x: float, y: float, text: str, *, colour: str = "ink", size: float = 14, anchor: str = "start") -> str:
+def words(x: float, y: float, text: str, *, colour: str = "ink", size: float = 16, anchor: str = "start") -> str:
     """Return a line of text; ``anchor`` is start, middle or end."""
     style = f"fill: var(--{colour}); font-size: {size}px"
     return element("text", escape(text), x=_short(x), y=_short(y), text_anchor=anchor, style=style)
