@@ -34,10 +34,16 @@ def _section(words: str, command: Any) -> str:  # noqa: ANN401
     parts = [f"## `{words}`", _help(command.help or "")]
     if getattr(command, "commands", {}):
         parts.append(table(["command", "what it does"], [_summary(words, *each) for each in command.commands.items()]))
-    if options:
-        headings = ["option", "takes", "default", "meaning"]
-        parts.append(table(headings, [_row(option) for option in options]))
+    for panel in dict.fromkeys(_panel(option) for option in options):
+        parts += [f"**{panel}**"] if panel else []
+        rows = [_row(option) for option in options if _panel(option) == panel]
+        parts.append(table(["option", "takes", "default", "meaning"], rows))
     return "\n\n".join(parts)
+
+
+def _panel(option: Any) -> str:  # noqa: ANN401
+    """Return the heading under which the help shows an option; empty for those that come first."""
+    return getattr(option, "rich_help_panel", None) or ""
 
 
 def _summary(words: str, name: str, command: Any) -> tuple[str, str]:  # noqa: ANN401
