@@ -140,7 +140,7 @@ def files_told(spec: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """
     path = Path(spec)
     if path.exists() and not (path.is_file() or path.is_dir()):  # who reads a pipe waits, and a device has no end
-        raise ModelError(f"{spec}: a model is a file or a folder of files, and this is neither.")
+        raise ModelError(f"{spec}: expected a file or a folder of files; this is neither.")
     for loader in installed_loaders():
         tell = getattr(loader, "files", None)
         if tell is not None and (opens(loader, path) or _scheme(spec) in loader.schemes):

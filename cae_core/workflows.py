@@ -377,7 +377,7 @@ def verify_suspect(
 
         if kept is None or trusted or self_check or data is not None:
             raise OptionError(
-                "A service is known by the ledger, nothing of it runs here, and its contract is stated: leave "
+                "A service needs the ledger, does not run here, and has a stated contract: leave "
                 "--no-ledger, --trusted, --self-check and --data out."
             )
         return verify_service(
@@ -534,7 +534,7 @@ def plan_suspect(suspect: StrPath, fingerprint: StrPath, *, options: Verificatio
         CaeError: see `load_calibrated` and `plan_verification`.
     """
     if is_answer_file(os.fspath(suspect)):
-        raise OptionError("Recorded answers were asked for already, and nothing is to be planned. Leave --dry-run out.")
+        raise OptionError("Recorded answers ask nothing, so there is nothing to plan. Leave --dry-run out.")
     digest = suspect_digest(os.fspath(suspect))
     return plan_verification(load_calibrated(fingerprint), suspect_sha256=digest, options=options)
 

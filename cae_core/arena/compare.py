@@ -173,7 +173,7 @@ def _prepare(output: Path, *, inputs: Sequence[Path]) -> None:
         if version != _VERSION:
             raise OptionError(f"{output}: a comparison of version {version!r}, and this is {_VERSION}. Name another.")
     elif output.exists() and any(output.iterdir()):
-        raise OptionError(f"{output}: a folder is there that is no comparison's, and is not empty. Name another one.")
+        raise OptionError(f"{output}: the folder is not empty, and holds no comparison. Name another one.")
     else:
         write_atomically(mark, readable_json({"arena": _VERSION}))
 

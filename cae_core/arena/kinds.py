@@ -56,7 +56,7 @@ def kind_named(name: str) -> MethodKind:
     except Exception as error:  # whatever another package's import raises
         raise OptionError(f"The method {name} of {point.value} cannot be loaded ({first_line(error)}).") from error
     if not isinstance(found, MethodKind) or found.name != name:
-        raise OptionError(f"{point.value} is to be a MethodKind named {name}, and is something else.")
+        raise OptionError(f"{point.value} must be a MethodKind named {name}, and is something else.")
     return found
 
 

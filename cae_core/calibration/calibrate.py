@@ -303,20 +303,24 @@ def _check_roles(references: int, screened: list[int], settings: CalibrationSett
     least = LEAST_PARAMETRIC if settings.parametric else 0 if settings.null == NullHypothesis.SOURCES else 1
     if references < least:
         raise PoolError(
-            f"A calibration takes at least {least} reference{'s' * (least > 1)} with the role calibrate; found "
+            f"A calibration needs at least {least} reference{'s' * (least > 1)} with the role calibrate; found "
             f"{references}. Add models to the pool."
         )
     if any(screened) and not all(screened):
         raise PoolError(
-            f"The screen role has {screened[0]} surrogates and {screened[1]} references; choosing examples takes both. "
+            f"The screen role has {screened[0]} surrogates and {screened[1]} references; choosing examples needs both. "
             "Add models, or leave the role out."
         )
     if any(screened):
         return
     if settings.score == Score.LLR:
-        raise OptionError("The likelihood-ratio score is weighed by a screen role, and there is none. Add one.")
+        raise OptionError(
+            "The likelihood-ratio score needs models of the role screen, and the pool has none. Add some."
+        )
     if settings.keep is not None:
-        raise OptionError("Examples are chosen by a screen role, and there is none. Add one, or leave --keep out.")
+        raise OptionError(
+            "Choosing examples needs models of the role screen, and the pool has none. Add some, or leave --keep out."
+        )
 
 
 class _Asker:

@@ -42,7 +42,7 @@ def check_contract(contract: "Contract") -> None:
         if value is not None and value not in choices:
             raise ContractError(f"The contract's {field} must be one of {', '.join(choices)}; found {quoted(value)}.")
     if len(contract.range) != 2 or (contract.size is not None and len(contract.size) != 2):
-        raise ContractError("The contract's range and size take two values each.")
+        raise ContractError("The contract's range and size must have two values each.")
     low, high = contract.range
     if not low < high:
         raise ContractError(f"The contract's range must be (black, white) with black < white; found {contract.range}.")

@@ -387,7 +387,7 @@ def _check_workdir(files: CaseFiles) -> None:
     check_folder(files.workdir, inputs=given)
     check_output(kept, FINGERPRINT, inputs=given)
     if kept.exists() and not (files.workdir / _CASE).exists():
-        raise OptionError(f"{kept}: this fingerprint is of no case of `cae judge`. Name another --workdir.")
+        raise OptionError(f"{kept}: this fingerprint belongs to no case of `cae judge`. Name another --workdir.")
 
 
 def _open_pool(
@@ -453,7 +453,7 @@ def _replayed(hearing: _Hearing) -> ClaimRerun | None:
     if hearing.files.claimant_pool is None:
         return None
     if options.sample < 1:
-        raise OptionError(f"At least 1 example is replayed; found {options.sample}.")
+        raise OptionError(f"The number of examples that are searched again must be at least 1; found {options.sample}.")
     index = sample_examples(claimed, options.sample, nonce=hearing.nonce)
     if not len(index):  # no example is said to be the result of a search
         return None

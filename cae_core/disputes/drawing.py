@@ -1,4 +1,4 @@
-"""Which half of his images a judge makes his fingerprint from: the nonce draws it.
+"""Which half of the images a judge makes a fingerprint from: the nonce draws it.
 
 The ranking of the seeds finds the same best images each time. From all of them every regeneration would begin with
 nearly the same seeds, whatever the nonce, and a model that was trained on the examples of one would answer those of the
@@ -33,7 +33,7 @@ def draw_half(data: ImageSet, *, nonce: bytes, count: int) -> ImageSet:
     index = _half(data.labels.tolist(), nonce)
     if len(index) < count:
         raise DataError(
-            f"{data.name or 'The images'}: a judge draws half of his images by the nonce, and {count} examples take as "
+            f"{data.name or 'The images'}: the nonce draws half of a judge's images, and {count} examples take as "
             f"many; found {len(data)} images, of which {len(index)} are drawn. Give at least {2 * count} images, or "
             "ask for fewer examples (--count)."
         )

@@ -161,7 +161,7 @@ def check_seals(seals: int) -> None:
         VerdictError: it is.
     """
     if seals < 1:
-        raise VerdictError(f"The claimant declares all seals, this one included: at least 1; found {seals}.")
+        raise VerdictError(f"The number of declared seals counts this one, so it must be at least 1; found {seals}.")
 
 
 def references_needed(fpr: float, seals: int) -> int:

@@ -154,7 +154,7 @@ def _sha256(path: Path, also: Callable[[bytes], object] = len) -> str:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, and a device has no end
-        raise ModelError(f"{path}: this must be a file or a folder of files, and it is neither.")
+        raise ModelError(f"{path}: expected a file or a folder of files; this is neither.")
     with path.open("rb") as file:
         while block := _read(file, path):
             yield block

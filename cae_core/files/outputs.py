@@ -85,10 +85,10 @@ def check_folder(path: Path, *, inputs: Iterable[Path] = ()) -> None:
         StorageError: it is there, and is no folder.
     """
     if path.exists() and not path.is_dir():
-        raise StorageError(f"{_named(path)}: a folder is needed, and this is none. Name another one.")
+        raise StorageError(f"{_named(path)}: expected a folder, and this is a file. Name another one.")
     for given in inputs:
         if _is_in(path, given):
-            raise OptionError(f"{_named(path)}: this belongs to what the work begins with. Name another folder.")
+            raise OptionError(f"{_named(path)}: this folder belongs to the inputs. Name another folder.")
 
 
 def refuse_irregular(path: Path) -> None:
@@ -104,7 +104,7 @@ def refuse_irregular(path: Path) -> None:
     except OSError as error:
         raise StorageError(f"{_named(path)}: cannot be written ({error.strerror}). Name another file.") from error
     except ValueError as error:  # a zero byte
-        raise StorageError(f"{_named(path)}: this is no path of a file ({error}). Name another one.") from error
+        raise StorageError(f"{_named(path)}: this cannot be a file's path ({error}). Name another one.") from error
     if stat.S_ISLNK(mode):
         raise StorageError(
             f"{_named(path)}: cannot be written (a link is there; a file would take its place, and what it leads to "

@@ -100,7 +100,7 @@ def _room(images: int, examples: int, probes: int, max_queries: int | None) -> i
         return images
     least = queries_for_examples(min(MIN_EXAMPLES, examples), min(LEAST_BENIGN, probes))
     if max_queries < least:
-        raise OptionError(f"max_queries is {max_queries} and a verification takes at least {least} queries.")
+        raise OptionError(f"--max-queries {max_queries} is too few: a verification takes at least {least} queries.")
     return max(m for m in range(images + 1) if queries_for_examples(m, 0) <= max_queries)
 
 

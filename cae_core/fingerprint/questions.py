@@ -111,7 +111,7 @@ def plan_questions(
         least = min(MIN_EXAMPLES, len(examples))
         if room < least:
             need = queries_for_examples(len(sources) * least, len(probes))
-            raise OptionError(f"max_queries is {max_queries} and a verification takes at least {need} queries.")
+            raise OptionError(f"--max-queries {max_queries} is too few: a verification takes at least {need} queries.")
         best = best_places(fingerprint) if _keeps_best(fingerprint, alone=len(sources) == 1, by_lot=by_lot) else None
         sources = [_kept(fingerprint, rows, room, lot, best) for rows in sources]
         more = _affordable(more, len(sources) * room + len(probes), max_queries)

@@ -61,7 +61,9 @@ def log_of(images: NDArray[np.uint8], *, date: str, logs_tried: int) -> QueryLog
     """
     fixed = parse_date(date)
     if fixed > clock.utc_now().date():
-        raise OptionError(f"The log's date, {date}, is still to come: it is when its digest was fixed.")
+        raise OptionError(
+            f"The log's date, {date}, is in the future. Give the date on which the log's digest was fixed."
+        )
     return QueryLog(sha256=sha256_of(images), count=len(images), date=fixed, logs_tried=logs_tried)
 
 
@@ -106,8 +108,8 @@ def choose_from_log(told: Floats64, count: int) -> list[Chosen]:
     least = min(len(chosen.index) for chosen in found)
     if least < LEAST:
         raise GenerationError(
-            f"This log cannot judge: some source answers otherwise than most on {least} of its {told.shape[1]} images, "
-            f"and it takes {LEAST}. Give a longer log."
+            f"This log cannot judge: some source differs from most sources on {least} of its {told.shape[1]} images, "
+            f"and {LEAST} are needed. Give a longer log."
         )
     n = min(count, least)
     return [Chosen(index=c.index[:n], labels=c.labels[:n], majority=c.majority[:n], scores=c.scores[:n]) for c in found]

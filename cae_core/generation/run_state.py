@@ -124,13 +124,13 @@ def refuse_other_run(path: Path, *, run_id: str, replace: bool = False) -> None:
         return
     if found is None:
         raise GenerationError(
-            f"{path}: an interrupted run would keep its state here, and this file is of another kind. Name another "
-            "output, or move it away."
+            f"{path}: the state of an interrupted run is kept under this name, and this file is of another kind. "
+            "Name another output, or move it away."
         )
     if found != run_id and not replace:
         raise GenerationError(
             f"{path}: the state of an interrupted run with other settings, models or images is kept here. Give the "
-            "command of that run again to finish it, or name another output; `cae generate --replace` gives it up, "
+            "command of that run again to finish it, or name another output; `cae generate --replace` discards it, "
             "and so does deleting the file."
         )
 

@@ -104,8 +104,8 @@ class ModelFiles:
         for path, state in self._states.items():
             if _state(path) != state:
                 raise ModelError(
-                    f"{path}: the file was changed while it was in use, so what was answered is not known to be this "
-                    "model's. Nobody may write to it; start again."
+                    f"{path}: the file was changed while it was in use, so its answers may belong to another "
+                    "model. Make sure that nobody writes to it, and start again."
                 )
 
     @property

@@ -246,7 +246,7 @@ class Party:
             return early
         child = start_child(SERVING, limits=self.limits, scratch=scratch)
         if not self._locked(child, spec):
-            raise ModelError(f"{spec}: the process for it is not what it should be.")
+            raise ModelError(f"{spec}: the process for this model did not start as expected.")
         return child
 
     def _locked(self, child: Child, spec: str) -> bool:

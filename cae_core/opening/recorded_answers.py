@@ -103,7 +103,7 @@ def _locked(spec: str, limits: Limits) -> tuple[Child, tuple[str, ...]]:
         layers = lock_child(child, files, memory=memory, threads=limits.threads, device="cpu", origin=spec)
         if layers is not None:
             return child, layers
-    raise ModelError(f"{spec}: the process for it is not what it should be.")
+    raise ModelError(f"{spec}: the process for these answers did not start as expected.")
 
 
 class Playback:

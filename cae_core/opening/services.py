@@ -138,7 +138,7 @@ def client_of(spec: str, *, contract: Contract | None, task: Task) -> ServiceCli
     """
     loader = service_loader(spec)
     if loader is None:
-        raise ModelError(f"{spec}: no installed backend asks services.")
+        raise ModelError(f"{spec}: no installed backend can ask services.")
     return loader.client(spec, contract=contract, task=task)
 
 
@@ -177,7 +177,7 @@ class ServiceProcess:
             secrets={name: os.environ.get(name, "") for name in told.secrets},
         )
         if layers is None:
-            raise ModelError(f"{self._origin}: the process for its client is not what it should be.")
+            raise ModelError(f"{self._origin}: the process for the client did not start as expected.")
         self.containment = Containment(child=True, layers=layers)
         mean = None if contract is None else contract.mean_image
         header = {

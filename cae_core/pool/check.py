@@ -111,7 +111,10 @@ def refuse_problems(reports: Sequence[MemberReport], origin: str) -> None:
     """
     problems = [problem for report in reports for problem in report.problems]
     if problems:
-        raise PoolError(f"{origin}: {len(problems)} problems were found." + "".join(f"\n  {p}" for p in problems))
+        raise PoolError(
+            f"{origin}: {len(problems)} {'problem was' if len(problems) == 1 else 'problems were'} found."
+            + "".join(f"\n  {p}" for p in problems)
+        )
 
 
 def check_added(made: Sequence[PoolMember], added: Sequence[PoolMember], data: ImageSet) -> None:

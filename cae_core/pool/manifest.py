@@ -83,7 +83,7 @@ class PoolMember:
             PoolError: the file is missing, or is not the one that the manifest describes.
         """
         if not self.path.exists():
-            raise PoolError(f"{self.path}: the pool names this model and there is no such file.")
+            raise PoolError(f"{self.path}: the pool names this model, but there is no such file.")
         found = (files or ModelFiles(str(self.path))).digest
         if self.sha256 is not None and found != self.sha256.lower():
             raise PoolError(

@@ -44,7 +44,9 @@ def _write(path: Path, text: str) -> None:
         content = text.encode()
     except UnicodeEncodeError as error:  # a path may hold bytes that are no text
         odd = quoted(error.object[error.start : error.end])
-        raise PoolError(f"{path}: a manifest is UTF-8, and a model's path is not ({odd}). Rename the file.") from error
+        raise PoolError(
+            f"{path}: a manifest must be UTF-8, and a model's path is not ({odd}). Rename the file."
+        ) from error
     parse_pool(content, path)  # whoever writes, what stands in the file is a pool
     write_atomically(path, content)
 

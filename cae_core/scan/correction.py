@@ -72,8 +72,8 @@ def correction_for(calibration: Calibration | None, wanted: str | None, *, facto
         raise OptionError("Without a calibration there is no p to correct. Calibrate the fingerprint (cae calibrate).")
     if chosen == Correction.BH and not plain:
         raise OptionError(
-            "Benjamini-Hochberg holds where p is a plain rank among one group of references (docs/scan.md), and here "
-            "it is not. Take --correct holm."
+            "Benjamini-Hochberg holds only if p is a plain rank among one group of references (docs/scan.md), and "
+            "here it is not. Use --correct holm."
         )
     return chosen
 

@@ -67,7 +67,7 @@ def list_suspects(target: Path, *, roles: Sequence[str] = ()) -> tuple[Listed, .
         raise OptionError(f"{_named(target)}: there is no such folder, list, manifest or model. Check the path.")
     found = _first(_found(target, roles), target)
     if not found:
-        raise PoolError(f"{_named(target)}: names no model that an installed backend opens. See `cae doctor`.")
+        raise PoolError(f"{_named(target)}: no model found that an installed backend opens. See `cae doctor`.")
     return found
 
 
@@ -77,7 +77,7 @@ def _first(suspects: Iterable[Listed], target: Path) -> tuple[Listed, ...]:
     for suspect in suspects:
         found.setdefault(suspect.name, suspect)
         if len(found) > MOST:
-            raise PoolError(f"{_named(target)}: names more than {MOST} suspects. Divide it.")
+            raise PoolError(f"{_named(target)}: it names more than {MOST} suspects. Divide it into several scans.")
     return tuple(found.values())
 
 
@@ -110,7 +110,7 @@ def _of_pool(manifest: Path, roles: Sequence[str]) -> Iterator[Listed]:
     members = read_pool(manifest).members
     unknown = sorted(set(roles) - {member.role for member in members})
     if unknown:
-        raise PoolError(f"{_named(manifest)}: no model of it has the role {quoted(unknown[0])}. Correct --role.")
+        raise PoolError(f"{_named(manifest)}: no model in it has the role {quoted(unknown[0])}. Correct --role.")
     for member in members:
         if not roles or member.role in roles:
             yield Listed(

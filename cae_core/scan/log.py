@@ -170,7 +170,9 @@ def read_lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
             number += 1
             yield _read(content, f"{visible(str(path))}, line {number}", first=number == 1), len(content)
         if len(content) >= _LONGEST:
-            raise VerdictError(f"{visible(str(path))}, line {number + 1}: it is longer than any line of a scan.")
+            raise VerdictError(
+                f"{visible(str(path))}, line {number + 1}: the line is longer than any line that `cae scan` writes."
+            )
 
 
 def _read(content: bytes, where: str, *, first: bool) -> dict[str, Any]:

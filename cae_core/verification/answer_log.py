@@ -87,7 +87,9 @@ class AnswerLog:
             raise StorageError(f"{path}: the answers cannot be kept ({error.strerror}). Name another file.") from error
         if not lock_descriptor(self._file):
             os.close(self._file)
-            raise StorageError(f"{path}: another process asks the service and writes here. Wait until it is done.")
+            raise StorageError(
+                f"{path}: another process is asking the service and writes this file. Wait until it is done."
+            )
         try:
             self._begin(json.loads(canonical_json(begun)))
         except BaseException:

@@ -119,10 +119,10 @@ def export_queries(
         StorageError: the ledger or a file cannot be written.
     """
     if not suspect.strip():
-        raise OptionError("The suspect needs a name, under which the ledger and the verdict know him. Give --suspect.")
+        raise OptionError("The suspect needs a name for ledger and verdict. Give --suspect.")
     check_folder(folder)
     if folder.is_dir() and any(folder.iterdir()):
-        raise OptionError(f"{visible(str(folder))}: there is something in this folder. Name a new one.")
+        raise OptionError(f"{visible(str(folder))}: the folder is not empty. Name a new one.")
     options, named = VerificationOptions(recorded=True), _named(suspect)
     entry = begin_entry(ledger, subject, None, named=named, options=options, nonce=None, case=case)
     try:

@@ -322,7 +322,9 @@ def _with_file(path: Path, use: Callable[[RawIOBase], Any], *, synced: bool = Tr
     """
     try:
         if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
-            raise StorageError(f"{path}: a ledger is an ordinary file, and this is none. Name another with --ledger.")
+            raise StorageError(
+                f"{path}: a ledger must be an ordinary file, and this is not. Name another with --ledger."
+            )
         with open(path, "ab+", buffering=0, opener=_secretly) as file:
             with locked(file.fileno()):
                 if not is_of_a_ledger(_beginning(file)):

@@ -71,7 +71,7 @@ class VerificationOptions:
             raise OptionError("Rule 1 knows no beacons. Leave the beacon out, or take a later rule.")
         if self.recorded and (self.sequential or self.max_queries is not None):
             raise OptionError(
-                "Recorded answers are to everything at once. Leave --sequential and --max-queries out, or ask the "
+                "Recorded answers answer all questions at once. Leave --sequential and --max-queries out, or ask the "
                 "suspect."
             )
         if self.defence:

@@ -146,7 +146,7 @@ def start_path(
 def _calibrated(subject: CalibratedFingerprint, options: VerificationOptions) -> Calibration:
     calibration = subject.calibration
     if calibration is None:
-        raise OptionError("A beacon is for path ranks, which take calibrated references. Calibrate (`cae calibrate`).")
+        raise OptionError("A beacon needs path ranks, which need calibrated references. Calibrate (`cae calibrate`).")
     if deciding_score(calibration, options) != Score.CAEACC or calibration.parametric:
         what = "a parametric p-value" if calibration.parametric else f"the score {calibration.score.value}"
         raise OptionError(

@@ -43,7 +43,9 @@ def verify_recorded(
         digest = sha256_of_file(answers)
         answered = read_answered(file, subject, ledger=ledger, sha256=digest)
         if sha256_of_file(answers) != digest:
-            raise ModelError(f"{answers}: the file was changed while it was read. Nobody may write to it; start again.")
+            raise ModelError(
+                f"{answers}: the file was changed while it was read. See that nobody writes to it; start again."
+            )
     finally:
         file.end()
     begun = answered.begun

@@ -9,8 +9,9 @@ from cae_core.calibration.leaving_out import left_out
 from cae_core.calibration.overlap import shared_with_generation
 from cae_core.foreign_text import visible
 from cae_core.statistics.exposure import Exposure
+from cae_core.statistics.ranks import models_needed
 
-__all__ = ["describe_rates", "rate_lines"]
+__all__ = ["describe_rates", "rate_lines", "unsupported_rate"]
 
 _MOST = 12
 """Makes that are told one by one to people, those first that suffer most."""
@@ -23,6 +24,18 @@ def describe_rates(subject: CalibratedFingerprint) -> dict[str, Any]:
         "power": [asdict(row) for row in subject.power],
         "shared_with_generation": shared_with_generation(subject),
     }
+
+
+def unsupported_rate(described: dict[str, Any]) -> str:
+    """Return the warning, of what `describe_calibration` returns, that no suspect can be accused; empty if one can."""
+    references, fpr = described["references"], described["fpr"]
+    needed = models_needed(fpr)
+    if "null" in described or described["parametric"] or references >= needed:
+        return ""
+    return (
+        f"\nWarning: no suspect can be called a surrogate at {fpr:g}: {references} references support no rate below "
+        f"{1 / (references + 1):.3g}. A rate of {fpr:g} needs at least {needed} references (`cae calibrate --plan`)."
+    )
 
 
 def rate_lines(described: dict[str, Any]) -> Iterator[str]:

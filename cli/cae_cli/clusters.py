@@ -25,7 +25,7 @@ def cluster_named(address: str | None, resources: list[str]) -> "AbstractContext
     from cae_core.errors import OptionError
 
     if address is None and resources:
-        raise OptionError("--resource says what each job takes of a cluster; name one with --cluster.")
+        raise OptionError("--resource is for a cluster. Name one with --cluster.")
     if address is None:
         return None
     from cae_backends.execution.dask import cluster

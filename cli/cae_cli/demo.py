@@ -131,7 +131,7 @@ def _check_folder(folder: Path) -> None:
     if foreign is None and fingerprint.exists() and not manifest.exists():
         foreign = fingerprint
     if foreign is not None:
-        raise OptionError(f"{foreign}: the demonstration has not made this. Name another --workdir.")
+        raise OptionError(f"{foreign}: the demonstration has not made this file. Name another --workdir.")
 
 
 def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoResult:

@@ -24,5 +24,5 @@ def study_named(name: str) -> Path:
         return Path(name)
     known = shipped_studies()
     if name not in known:
-        raise StudyError(f"There is no study {name!r}; there are {', '.join(known)}. Or name a file (.toml).")
+        raise StudyError(f"There is no study {name!r}; known are {', '.join(known)}. Or name a file (.toml).")
     return known[name]

@@ -100,7 +100,7 @@ def convert_foreign(
         memory = limits.bytes_of_memory(size, gradients=True)
         layers = lock_child(child, files, memory=memory, threads=limits.threads, device="cpu", origin=str(source))
         if layers is None or child.scratch is None:
-            raise ModelError(f"{source}: the process for it is not what it should be.")
+            raise ModelError(f"{source}: the process for the conversion did not start as expected.")
         made = child.scratch / f"made{target.suffix.lower()}"
         given = (contract, data, allow_lambda)
         done = _asked(child, (source, made, target), given, seconds=_TIMES_OPENING * limits.opening_seconds(size))
@@ -179,10 +179,10 @@ def _take(made: Path, draft: Path, source: Path, most: int) -> None:
     try:
         descriptor = os.open(made, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        raise ModelError(f"{source}: the process that converted it has made no file. Convert it again.") from error
+        raise ModelError(f"{source}: the conversion made no file. Convert it again.") from error
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_size > most:
         os.close(descriptor)
-        raise ModelError(f"{source}: the process that converted it has made no model's file. Use another file.")
+        raise ModelError(f"{source}: the conversion made a file that is no model. Use another model file.")
     with os.fdopen(descriptor, "rb") as file, draft.open("wb") as copy:
         shutil.copyfileobj(file, copy)

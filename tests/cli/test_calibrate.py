@@ -86,6 +86,8 @@ class TestCalibrating:
             assert words in text, text
         few = run_cae("calibrate", "-f", copied, *folders(calibration_pool), "--fpr", "0.01").out
         assert "none: the references are too few for the rate" in few
+        assert "at 0.01: 9 references support no rate below 0.1. A rate of 0.01 needs at least 99" in few
+        assert "support no rate" not in text
 
     def test_a_manifest_gives_every_role(self, copied: Path, calibration_pool: CalibrationPool, run_cae: Run) -> None:
         told = run_cae("calibrate", "-f", copied, "--pool", calibration_pool.manifest, *RATES, "--json").json()
@@ -234,8 +236,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            (("--score", "llr"), "weighed by a screen role, and there is none"),
-            (("--keep", "5"), "chosen by a screen role, and there is none"),
+            (("--score", "llr"), "needs models of the role screen"),
+            (("--keep", "5"), "Choosing examples needs models of the role screen"),
             (("--score", "auc"), "score must be one of caeacc, llr, adjusted; found 'auc'"),
             (("--fpr", "0"), "An error rate must lie between 0 and 1; found 0.0"),
             (("--fnr", "1.5"), "An error rate must lie between 0 and 1; found 1.5"),

@@ -691,10 +691,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ((), "name either the suspect, or a verdict"),
-            (("--suspect", "x.onnx", "--replay", "v.json"), "name either the suspect, or a verdict"),
+            ((), "expected either --suspect or --replay"),
+            (("--suspect", "x.onnx", "--replay", "v.json"), "expected either --suspect or --replay"),
             (("--suspect", "x.onnx", "--cost", "1"), "only --dry-run"),
-            (("--suspect", "x.onnx", "--ledger", "l", "--no-ledger"), "name a ledger or keep none"),
+            (("--suspect", "x.onnx", "--ledger", "l", "--no-ledger"), "--ledger and --no-ledger exclude each other"),
             (("--suspect", "x.onnx", "--claimed-accuracy", "2"), "must lie in (0, 1]"),
             (("--suspect", "x.onnx", "--nonce", "xyz"), "hexadecimal digits"),
         ],

@@ -57,7 +57,7 @@ def test_what_is_no_file_is_not_taken(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(b"12345")
     for name in ("link", "folder", "pipe", "large", "none"):
-        with pytest.raises(ModelError, match=r"m\.onnx: the process that converted it has made no"):
+        with pytest.raises(ModelError, match=r"m\.onnx: the conversion made (no file|a file that is no model)"):
             _take(tmp_path / name, tmp_path / "draft", Path("m.onnx"), 4)
     _take(tmp_path / "large", tmp_path / "draft", Path("m.onnx"), 5)
     assert (tmp_path / "draft").read_bytes() == b"12345"

@@ -141,7 +141,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, LookupError) as exc:  # the second for an opcode that is none
         raise ModelError(
-            f"{path}: this is no file of tensors alone, and pickled code is never run. "
+            f"{path}: the file holds more than tensors, and pickled code is never run. "
             "Give what torch.save(module.state_dict()) wrote."
         ) from exc
     except (RuntimeError, ValueError, OSError, EOFError) as exc:

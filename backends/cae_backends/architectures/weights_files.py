@@ -41,4 +41,4 @@ def check_file(path: Path) -> None:
         ModelError: there is none.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: there is no such file of weights. Give the path of an existing one.")
+        raise ModelError(f"{path}: no such file of weights. Give the path of an existing one.")

@@ -80,7 +80,7 @@ class PullbackClassifier(ClassifierClassLossGradients):  # type: ignore[misc]  #
         Raises:
             OptionError: always.
         """
-        raise OptionError("A white box is given as it is and cannot be trained. Leave fit out.")
+        raise OptionError("This estimator wraps a finished model, which cannot be trained. Do not call fit.")
 
     def save(self, filename: str, path: str | None = None) -> None:  # noqa: ARG002
         """Refuse to be saved.
@@ -88,7 +88,7 @@ class PullbackClassifier(ClassifierClassLossGradients):  # type: ignore[misc]  #
         Raises:
             OptionError: always.
         """
-        raise OptionError("The model is in a file already: keep that one.")
+        raise OptionError("This estimator cannot be saved. Keep the file that the model was opened from.")
 
     def _opened(self, part: Floats32) -> tuple[Floats32, Pullback]:
         model: DifferentiableModel = self.model

@@ -118,7 +118,7 @@ def _check_places(fingerprint: Path, seal: Path, signing_key: Path | None) -> No
     """Refuse to write over something else; a seal and its opening are never replaced at all, see `seal_file`."""
     kinds = {opening_of(seal): RECORD, signature_of(seal): RECORD, request_of(seal): REQUEST, response_of(seal): None}
     if seal in kinds:
-        raise OptionError(f"{seal}: so is called what is written beside a seal. Name one that ends in .json.")
+        raise OptionError(f"{seal}: this name is used for a file beside a seal. Give a name that ends in .json.")
     for path, kind in {seal: RECORD, **kinds}.items():
         if kind is not None:
             check_output(path, kind, inputs=[fingerprint, *([] if signing_key is None else [signing_key])])

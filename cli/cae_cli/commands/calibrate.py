@@ -116,7 +116,7 @@ def run(
         surrogates=surrogates or [], references=references or [], pool=pool, trusted=trusted, opened=opened
     )
     if suspects is not None and not plan:
-        raise typer.BadParameter("only --plan says what many suspects take", param_hint="--suspects")
+        raise typer.BadParameter("--suspects needs --plan", param_hint="--suspects")
     if plan:
         made_with = sum(member.relation == "surrogate" for member in members.generation)
         at_hand = {"references": len(members.references), "surrogates": len(members.surrogates)}
@@ -206,7 +206,7 @@ def _show_scan_plan(plan: "ScanPlan") -> None:
 
 def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, json: bool) -> None:
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
-    from cae_cli.calibration_rates import describe_rates, rate_lines
+    from cae_cli.calibration_rates import describe_rates, rate_lines, unsupported_rate
 
     fingerprint, described = subject.fingerprint, describe_calibration(subject) or {}
     described |= {"other_score": other_score} if other_score else {}
@@ -217,6 +217,6 @@ def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, jso
     from cae_cli.render import print_facts
 
     print_facts({"id": fingerprint.id[:32], **calibration_lines(described, len(fingerprint))}, title=str(path))
-    for sentence in (other_score, *rate_lines(described)):
+    for sentence in (other_score, unsupported_rate(described), *rate_lines(described)):
         if sentence:
             say(sentence)

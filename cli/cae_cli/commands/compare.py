@@ -70,7 +70,7 @@ def run(
         _list(json=json)
         return
     if pool is None or not data:
-        raise typer.BadParameter("name a manifest, and the data", param_hint="--pool, --data")
+        raise typer.BadParameter("expected --pool and --data", param_hint="--pool, --data")
     from cae_backends.datasets import open_data
     from cae_core.arena.compare import compare
     from cae_core.arena.contender import parse_contenders

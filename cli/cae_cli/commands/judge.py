@@ -184,9 +184,11 @@ def _signer(seal: Path, signature: Path | None, key: Path | None) -> str | None:
     if signature is None and key is None:
         return None
     if signature is None:
-        raise typer.BadParameter("a key alone shows nothing: give the signature too", param_hint="--signature")
+        raise typer.BadParameter("a key alone shows nothing: give --signature as well", param_hint="--signature")
     if key is None:
-        raise typer.BadParameter("a signature is worth whose key it is", param_hint="--claimant-key")
+        raise typer.BadParameter(
+            "a signature needs the key that verifies it: give --claimant-key as well", param_hint="--claimant-key"
+        )
     from cae_backends.attestation.seals import signed_by
 
     return signed_by(seal, signature=signature, public_key=key)
@@ -200,7 +202,10 @@ def _evidence(
     if timestamp is None:
         return DatedEvidence(suspect_since=suspect_since)
     if certificates is None:
-        raise typer.BadParameter("a timestamp is worth what vouches for it", param_hint="--tsa-certificate")
+        raise typer.BadParameter(
+            "a timestamp needs the authority's certificate: give --tsa-certificate as well",
+            param_hint="--tsa-certificate",
+        )
     from cae_backends.attestation.seals import dated_evidence
 
     return dated_evidence(seal, timestamp=timestamp, certificates=certificates, suspect_since=suspect_since)

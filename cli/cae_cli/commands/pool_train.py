@@ -147,7 +147,7 @@ def _plan(plan: Path | None, instead: dict[str, Any], *, seed: int | None) -> "P
     if plan is None:
         return parse_plan(_table(**instead) | {"seed": seed or 0}, origin="the options")
     if instead:
-        raise OptionError(f"The plan {plan} says what is made; leave out --{next(iter(instead))}, or the plan.")
+        raise OptionError(f"The plan {plan} says what is trained; leave out --{next(iter(instead))}, or the plan.")
     return read_plan(plan, seed=seed)
 
 

@@ -107,9 +107,11 @@ def run(
     from cae_core.verification.options import VerificationOptions
 
     if ledger is not None and no_ledger:
-        raise typer.BadParameter("name a ledger or keep none", param_hint="--ledger")
+        raise typer.BadParameter("--ledger and --no-ledger exclude each other", param_hint="--ledger")
     if cluster is not None and workers is not None:
-        raise typer.BadParameter("a cluster has its own workers", param_hint="--workers")
+        raise typer.BadParameter(
+            "--workers and --cluster exclude each other: a cluster has its own workers", param_hint="--workers"
+        )
     if sarif is not None:
         check_output(sarif, RECORD, inputs=[fingerprint, output])
     settings = ScanSettings(

@@ -167,13 +167,13 @@ def run(
     suspect = _one_suspect(suspects or [], misplaced or [])
     unrecorded: UnrecordedVerdict | None = None
     if cost is not None and not dry_run:
-        raise typer.BadParameter("only --dry-run says what a verification costs", param_hint="--cost")
+        raise typer.BadParameter("--cost needs --dry-run", param_hint="--cost")
     if ledger is not None and no_ledger:
-        raise typer.BadParameter("name a ledger or keep none", param_hint="--ledger")
+        raise typer.BadParameter("--ledger and --no-ledger exclude each other", param_hint="--ledger")
     if replay is not None and suspect is None:
         verdict = _replayed(replay, fingerprint, json=json)
     elif suspect is None or replay is not None:
-        raise typer.BadParameter("name either the suspect, or a verdict with --replay", param_hint="--suspect")
+        raise typer.BadParameter("expected either --suspect or --replay", param_hint="--suspect")
     elif dry_run:
         planned = VerificationOptions(
             sequential=sequential,
@@ -240,7 +240,7 @@ def _one_suspect(named: Sequence[str], misplaced: Sequence[str]) -> str | None:
     """
     if misplaced:
         name = visible(misplaced[0])
-        raise typer.BadParameter(f"the suspect has an option of its own: cae verify --suspect {name}", param_hint=name)
+        raise typer.BadParameter(f"the suspect is given by an option: cae verify --suspect {name}", param_hint=name)
     if len(named) > 1:
         raise typer.BadParameter(
             f"a verdict is about one suspect; found {len(named)}. Verify each by a command of its own",

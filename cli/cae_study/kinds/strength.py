@@ -186,7 +186,7 @@ def _needs(options: Options) -> tuple[str, ...]:
     if not options["eps"] or not all(isinstance(eps, float) and 0 < eps <= 1 for eps in options["eps"]):
         raise StudyError(f"eps is a list of numbers in (0, 1]; found {options['eps']!r}.")
     if options["images"] < 1:
-        raise StudyError(f"images is how many seeds there are, at least 1; found {options['images']}.")
+        raise StudyError(f"images must be a number of seeds, at least 1; found {options['images']}.")
     return (f"pool.{options['pool']}",)
 
 

@@ -141,7 +141,7 @@ def test_arts_attacks_deceive_the_model(
 def test_it_can_neither_be_trained_nor_saved(estimator: PullbackClassifier, images: Floats32) -> None:
     with pytest.raises(OptionError, match="cannot be trained"):
         estimator.fit(images, np.zeros(9))
-    with pytest.raises(OptionError, match="keep that one"):
+    with pytest.raises(OptionError, match="cannot be saved"):
         estimator.save("x")
 
 

@@ -135,7 +135,7 @@ def test_another_packages_method_is_found_by_its_entry_point(third_party: None) 
     ("text", "sentence"),
     [
         ("broken", "cannot be loaded (No module named 'no_such_module_at_all')"),
-        ("misnamed", "is to be a MethodKind named misnamed"),
+        ("misnamed", "must be a MethodKind named misnamed"),
         ("brightness+screened", "+screened takes a method whose score is a match rate"),
     ],
 )

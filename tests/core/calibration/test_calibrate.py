@@ -366,9 +366,9 @@ class TestRolesAndOptions:
 
     def test_what_takes_a_screen_role(self, shelf: Shelf) -> None:
         references = shelf.many([1], "other")
-        with pytest.raises(OptionError, match="likelihood-ratio score is weighed by a screen role, and there is none"):
+        with pytest.raises(OptionError, match="likelihood-ratio score needs models of the role screen"):
             run(shelf, references, score=Score.LLR)
-        with pytest.raises(OptionError, match="chosen by a screen role, and there is none"):
+        with pytest.raises(OptionError, match="Choosing examples needs models of the role screen"):
             run(shelf, references, keep=5)
 
     @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ class TestRolesAndOptions:
     )
     def test_a_screen_role_of_one_relation(self, shelf: Shelf, relation: Relation, found: str) -> None:
         screen = shelf.many([9], "s", relation=relation, role="screen")
-        with pytest.raises(PoolError, match=f"The screen role has {found}.*takes both"):
+        with pytest.raises(PoolError, match=f"The screen role has {found}.*needs both"):
             run(shelf, shelf.many([1], "other"), screen=screen)
 
     @pytest.mark.parametrize("keep", [0, 21, -1])

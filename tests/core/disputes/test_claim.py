@@ -92,7 +92,7 @@ def test_a_budget_that_asks_nothing_is_refused_before_anything_is_generated(
     dispute: Dispute, claimed: Fingerprint
 ) -> None:
     opening = dataclasses.replace(make_opening(claimed), max_queries=3)
-    with pytest.raises(VerdictError, match="its query budget leaves nothing to judge by: max_queries is 3"):
+    with pytest.raises(VerdictError, match="its query budget leaves nothing to judge by: --max-queries 3"):
         open_it(dispute, claimed, seal=as_json(opening.seal()), opening=as_json(opening))
 
 

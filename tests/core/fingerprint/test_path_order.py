@@ -74,7 +74,7 @@ class TestBudget:
         assert examples == min(100, found.room - min(LEAST_BENIGN, found.room // 2))  # as many as there can be
 
     def test_the_least(self) -> None:
-        with pytest.raises(OptionError, match="max_queries is 20 and a verification takes at least 21 queries"):
+        with pytest.raises(OptionError, match="--max-queries 20 is too few: a verification takes at least 21 queries"):
             order(max_queries=20)
 
 

@@ -99,7 +99,9 @@ def test_a_budget_is_kept_or_refused(n: int, probes: int, budget: int) -> None:
     least = min(n, 10) + min(probes, 50)
     least += -(-least * 5 // 100)
     if budget < least:
-        with pytest.raises(OptionError, match=f"max_queries is {budget} and a verification takes at least {least}"):
+        with pytest.raises(
+            OptionError, match=f"--max-queries {budget} is too few: a verification takes at least {least}"
+        ):
             plan(fingerprint=fingerprint, budget=budget)
         return
     questions = plan(fingerprint=fingerprint, budget=budget)

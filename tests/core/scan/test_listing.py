@@ -59,7 +59,7 @@ def test_a_list_names_neither_code_nor_addresses(tmp_path: Path, name: str, form
         (b'{"contract": "x"}\n', "path must be a text"),
         (b"a\0b\n", "no path of a file"),
         (b"a" * 5000, "no path of a file"),
-        (b"# nothing\n", "names no model"),
+        (b"# nothing\n", "no model found that"),
     ],
 )
 def test_a_wrong_list_is_one_sentence(tmp_path: Path, content: bytes, words: str) -> None:
@@ -76,12 +76,12 @@ def test_a_pool_keeps_roles_and_relations(tmp_path: Path) -> None:
     assert [(one.role, one.relation, Path(one.name).name) for one in found] == [(r, s, f"{n}.onnx") for r, s, n in rows]
     (only,) = list_suspects(tmp_path / "pool.toml", roles=["test"])
     assert only == found[0]
-    with pytest.raises(PoolError, match="no model of it has the role 'screen'"):
+    with pytest.raises(PoolError, match="no model in it has the role 'screen'"):
         list_suspects(tmp_path / "pool.toml", roles=["screen"])
 
 
 def test_what_names_nothing_or_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PoolError, match="names no model"):
+    with pytest.raises(PoolError, match="no model found that"):
         list_suspects(tmp_path)
     with pytest.raises(OptionError, match="no such folder, list, manifest or model"):
         list_suspects(tmp_path / "missing")

@@ -367,7 +367,7 @@ class TestFilesOfAnotherKind:
         os.mkfifo(tmp_path / "pipe")
         for path in (tmp_path / "pipe", Path("/dev/null")):
             before = stat.S_IFMT(path.stat().st_mode)
-            with pytest.raises(StorageError, match="a ledger is an ordinary file, and this is none"):
+            with pytest.raises(StorageError, match="a ledger must be an ordinary file, and this is not"):
                 verified(path, fingerprint)
             assert stat.S_IFMT(path.stat().st_mode) == before
 

@@ -102,7 +102,7 @@ class TestExport:
     def test_nothing_is_begun_where_nothing_can_be_written(self, own: Path, tmp_path: Path) -> None:
         (tmp_path / "full").mkdir()
         (tmp_path / "full" / "file").touch()
-        with pytest.raises(OptionError, match="something in this folder"):
+        with pytest.raises(OptionError, match="the folder is not empty"):
             export_images(own, tmp_path / "full", suspect="Acme")
         with pytest.raises(OptionError, match="needs a name"):
             export_images(own, tmp_path / "new", suspect=" ")
@@ -191,7 +191,7 @@ class TestAnswers:
 
     def test_they_are_to_everything(self, exported: Technician, own: Path) -> None:
         for options in ({"sequential": True}, {"max_queries": 100}):
-            with pytest.raises(OptionError, match="everything at once"):
+            with pytest.raises(OptionError, match="all questions at once"):
                 judged(exported, own, **options)
         with pytest.raises(OptionError, match="leave --contract"):
             verify_suspect(exported.write(), own, ledger=None)

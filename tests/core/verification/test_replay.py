@@ -247,7 +247,9 @@ class TestEditedRecords:
         with pytest.raises(VerdictError, match="not those that the nonce gives"):
             replay_verdict(told, paired(FINGERPRINT, RANK))
         told["options"]["max_queries"] = 5
-        with pytest.raises(VerdictError, match=r"The record was edited, .*max_queries is 5 and a verification takes"):
+        with pytest.raises(
+            VerdictError, match=r"The record was edited, .*--max-queries 5 is too few: a verification takes"
+        ):
             replay_verdict(told, paired(FINGERPRINT, RANK))
 
     @pytest.mark.parametrize("label", [10, 2**31])
