@@ -43,7 +43,7 @@ class Predictions:
 
     Attributes:
         labels: int64 (n,), in ``0 .. c-1``, or `NO_ANSWER`.
-        probabilities: float32 (n, c) where the model tells them, else None.
+        probabilities: float32 (n, c); None if the model does not tell them.
     """
 
     labels: Labels

@@ -332,23 +332,22 @@ def verify_suspect(
 
     Args:
         suspect: a path or an address, see `open_black_box`; or code of one's own, see `own_code`.
-        fingerprint: the file.
-        contract: replaces the one that the suspect carries.
-        data: labelled images of its task, by which its contract is found where nobody states it; the suspect is asked
-            by each that is left, and the verdict that says least counts.
-        device: where to run it.
-        trusted: whether the suspect's file is one's own: it then runs in this process; see `open_black_box`.
-        options: how it is asked and judged.
-        nonce: decides the order of the questions; where None, it is drawn once the ledger knows of all else.
-        case: a name for the case, at most 200 characters, which the verdict bears.
-        self_check: whether the suspect is meant to be the very file that the fingerprint was made of; another one is
-            refused then.
-        ledger: file that remembers which suspect has seen which examples, and how often it was verified. ``"auto"``:
+        fingerprint: the fingerprint's file.
+        contract: contract that replaces the suspect's own.
+        data: labelled images of the task, which find the suspect's contract if nobody states it; the suspect is asked
+            by each contract that is left, and the verdict that claims least counts.
+        device: device on which the suspect runs.
+        trusted: whether the suspect's file is your own: it then runs in this process; see `open_black_box`.
+        options: how the suspect is asked and judged.
+        nonce: number that determines the order of the questions; None: drawn once the ledger has recorded all else.
+        case: name of the case, at most 200 characters, which the verdict states.
+        self_check: whether the suspect is meant to be the source's own file; another file is refused then.
+        ledger: file that records which suspect has seen which examples, and how often it was verified. ``"auto"``:
             `ledger_of` the fingerprint, beside it; None: none is kept, and the verdict cannot say.
-        answers: where a service's answers are kept, so that an interrupted run goes on; None: beside the ledger.
-        offline: whether a service is judged by the answers that are kept, and nobody is asked.
-        limits: of the suspect's process.
-        progress: called with the queries done and in total.
+        answers: file for a service's answers, so that an interrupted run goes on; None: beside the ledger.
+        offline: whether a service is judged by its kept answers, and nobody is asked.
+        limits: limits of the suspect's process.
+        progress: is called with the number of queries done and in total.
 
     Raises:
         PoolError: the suspect is one of the models that made the fingerprint or its calibration.
@@ -503,14 +502,14 @@ def verify_files(
 def export_images(
     fingerprint: StrPath, folder: StrPath, *, suspect: str, ledger: StrPath = "auto", case: str = ""
 ) -> "Export":
-    """Write what a suspect is asked into a folder, for somebody who asks him; `verify_suspect` takes the answers.
+    """Write the images into a folder, for somebody else who asks the suspect; `verify_suspect` takes the answers.
 
     Args:
-        fingerprint: the file.
-        folder: a new one, or an empty one.
-        suspect: who will be asked, by a name that the ledger and the verdict bear.
-        ledger: as of `verify_suspect`; there must be one.
-        case: a name for the case.
+        fingerprint: the fingerprint's file.
+        folder: a new or empty folder for the images.
+        suspect: name of the suspect, for ledger and verdict.
+        ledger: the ledger, as for `verify_suspect`; there must be one.
+        case: name of the case.
 
     Raises:
         CaeError: see `load_calibrated` and `export_queries`.
@@ -527,8 +526,8 @@ def plan_suspect(suspect: StrPath, fingerprint: StrPath, *, options: Verificatio
 
     Args:
         suspect: a path or an address.
-        fingerprint: the file.
-        options: how it would be asked and judged.
+        fingerprint: the fingerprint's file.
+        options: how the suspect would be asked and judged.
 
     Raises:
         CaeError: see `load_calibrated` and `plan_verification`.

@@ -54,18 +54,18 @@ class CalibrationSettings:
     Attributes:
         fpr: rate of false accusations, in (0, 1).
         fnr: rate of surrogates called independent, in (0, 1).
-        score: that decides; empty: the adjusted one where images that the source gets wrong as they are decide, since
-            less accurate models match those more often, and each group of references that counts has
-            `REFERENCES_TO_ADJUST`; else CAEAcc, and always with a parametric p-value or control sources. The adjusted
-            score gives way to CAEAcc where it cannot be had, see `adjusted_in_vain`.
-        parametric: take the p-value from a beta-binomial model: no bound, and labelled so.
-        keep: examples to keep, chosen by the screen role; None: all on which its surrogates match more often than its
-            references.
-        degree: of the polynomial in benign accuracy that the adjusted score takes out; None: see `default_degree`, by
-            the smallest group of references that counts.
+        score: score that decides. Empty: the adjusted score if natural errors of the source are among the examples,
+            since less accurate models match those more often, and each group of references that counts has
+            `REFERENCES_TO_ADJUST`; otherwise CAEAcc, and always with a parametric p-value or control sources. CAEAcc
+            replaces the adjusted score if that is not possible, see `adjusted_in_vain`.
+        parametric: whether the p-value comes from a beta-binomial model; it carries no bound, and is labelled so.
+        keep: number of examples to keep, chosen by the screen role; None: all on which its surrogates match more
+            often than its references.
+        degree: degree of the polynomial in benign accuracy that the adjusted score takes out; None: see
+            `default_degree`, by the smallest group of references that counts.
         null: the hypothesis that an accusation rejects, see `NullHypothesis`.
         unit: what counts as one draw among the references: model, recipe, architecture, or group, the larger p of both.
-        exposure: which groups of references count, those by what they saw of the seeds: by default all, the largest p.
+        exposure: which groups of references count, by their exposure to the seeds; default: all, and the largest p.
     """
 
     fpr: float = 0.05

@@ -28,12 +28,12 @@ __all__ = ["CalibratedFingerprint", "load_calibrated", "save_calibrated"]
 
 @dataclass(frozen=True, kw_only=True)
 class CalibratedFingerprint:
-    """A fingerprint and, where it is calibrated, what models that had no part in it answer.
+    """A fingerprint and, if it is calibrated, the answers of models that had no part in it.
 
     Attributes:
-        fingerprint: see `Fingerprint`.
-        calibration: of this fingerprint; None: the literature's threshold applies.
-        sha256: of the file that both were read from; empty where they were not.
+        fingerprint: the fingerprint, see `Fingerprint`.
+        calibration: its calibration; None: the literature's threshold applies.
+        sha256: SHA-256 of the file that both were read from; empty if they were not read from a file.
 
     Raises:
         FingerprintError: the calibration is another fingerprint's.

@@ -37,23 +37,23 @@ class Contract:
 
     Attributes:
         layout: ``"NHWC"``, ``"NCHW"``, ``"HW"`` (no axis of channels), ``"FLAT"`` (one row of numbers in the order of
-            NHWC) or ``"FLAT_NCHW"`` (in that of NCHW).
+            NHWC) or ``"FLAT_NCHW"`` (one row in the order of NCHW).
         range: the values that black and white have, such as (0, 1), (0, 255) or (-1, 1).
         output: ``"logits"``, ``"probabilities"`` or ``"labels"``.
-        channels: ``"RGB"``, ``"BGR"`` or ``"GRAY"``; None: as many as the image has, RGB where three.
+        channels: ``"RGB"``, ``"BGR"`` or ``"GRAY"``; None: as many as the image has; three are RGB.
         size: (height, width); None: the image's own.
         resize: a rule of `cae_core.resize`; None: an image of another size is refused.
         dtype: ``"float32"``, which suits every float model, ``"float16"``, ``"float64"``, or an integer type: such a
             model takes the whole numbers of ``range``, such as 0 to 255, or is quantised.
-        mean: per channel in the model's channel order, or one for all.
-        std: likewise.
+        mean: mean of each channel in the model's channel order, or one for all.
+        std: deviation of each channel in the model's channel order, or one for all.
         mean_image: float32 (height, width, channels), subtracted instead of ``mean``.
-        classes: ``classes[j]`` is the data set's class of output j, or -1 for none; None: the same order.
-        input: name of the input tensor, checked where it is given.
+        classes: ``classes[j]`` is the data set's class for output j, or -1 for none; None: the same order.
+        input: name of the input tensor; checked if it is given.
         output_name: name of the output tensor that is read; None: the only one that ``output`` can mean.
-        class_names: the names of the outputs in order; what the data call so is found by `for_task`.
-        scale: of a quantised input: the number v, made as above, is the integer v / scale + zero_point.
-        zero_point: likewise; None: 0.
+        class_names: the names of the outputs in order; `for_task` finds the data set's classes of these names.
+        scale: scale of a quantised input: the number v, made as above, becomes the integer v / scale + zero_point.
+        zero_point: zero point of a quantised input; None: 0.
     """
 
     layout: Literal["NHWC", "NCHW", "HW", "FLAT", "FLAT_NCHW"]

@@ -271,9 +271,9 @@ def judge_files(
     models are asked again.
 
     Args:
-        files: what lies before the judge.
+        files: the files that the judge has.
         data: the judge's images.
-        options: how he judges.
+        options: how the judge judges.
         progress: told of each stage.
 
     Raises:

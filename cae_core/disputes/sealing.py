@@ -65,11 +65,11 @@ def seal_file(
     opening is never replaced, since a seal may have been published and moved. Of several runs at once one seals.
 
     Args:
-        fingerprint: the file.
-        output: of the seal; the opening is written beside it, mode 0600.
-        fpr: the rate of false accusations; None: the calibration's, else 0.05.
-        max_queries: the most that a suspect may be asked.
-        claimant: who claims.
+        fingerprint: the fingerprint's file.
+        output: file for the seal; the opening is written beside it, with mode 0600.
+        fpr: rate of false accusations; None: the calibration's, otherwise 0.05.
+        max_queries: largest number of images that a suspect may be asked.
+        claimant: name of the claimant.
         attest: called with a file of the seal's bytes before ``output`` is there: whatever it writes is complete
             wherever there is a seal.
 

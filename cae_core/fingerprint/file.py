@@ -97,25 +97,25 @@ class Fingerprint:
 
     Attributes:
         images: uint8 (n, h, w, k).
-        seeds: uint8 (n, h, w, k), the benign images they were made from.
-        labels: int64 (n,), y*, the source's labels of ``images``.
-        ground_truth: int64 (n,).
-        conferrability: float32 (n,), over the generation pools: never a result, those pools were searched on.
-        start_step: int32 (n,), the global step at which the search of each began.
-        steps: int32 (n,), how many steps it took; with ``start_step`` it can be replayed.
+        seeds: uint8 (n, h, w, k), the benign images that the examples were made from.
+        labels: int64 (n,), y*, the source's labels for ``images``.
+        ground_truth: int64 (n,), the true labels of ``seeds``.
+        conferrability: float32 (n,), measured on the models that made the examples; not to be reported as a result.
+        start_step: int32 (n,), the global step at which the search of each example began.
+        steps: int32 (n,), the number of steps of each search; with ``start_step`` it can be repeated.
         probe_images: uint8 (q, h, w, k), benign images for the benign check.
-        probe_labels: int64 (q,), their ground truth.
+        probe_labels: int64 (q,), the true labels of ``probe_images``.
         class_names: the c class names.
         generation: settings, source, pools and data, as JSON holds them; part of the identity.
-        tools: versions of what made it; not part of the identity.
-        origin: of the source its ``files``, as lines of ``sha256sum``, and its ``contract``, as a table and by its
-            SHA-256; not part of the identity either, and empty in files of before.
+        tools: versions of the programs that made the fingerprint; not part of the identity.
+        origin: the source's ``files``, as lines of ``sha256sum``, and its ``contract``, as a table and by its
+            SHA-256; not part of the identity either, and empty in files of earlier releases.
         further: images of the kinds that never count in CAEAcc, by the kind's name; see `cae_core.fingerprint.kinds`.
             Those of control sources are m n: n of the first, then n of the second, and so on.
         example_kind: uint8 (n,), the code of each example's kind, see `cae_core.fingerprint.example_kinds`; None: all
-            are perturbed ones. Part of the identity where some are not.
-        seed_index: int64 (n,), the place of each example's seed in the data set that ``generation`` names; None in
-            files of before.
+            examples are perturbed. Part of the identity if some are not.
+        seed_index: int64 (n,), the index of each example's seed in the data set that ``generation`` names; None in
+            files of earlier releases.
     """
 
     images: NDArray[np.uint8]

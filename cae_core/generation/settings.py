@@ -24,29 +24,32 @@ class GenerationSettings(ObjectiveOptions):
     The options of the objectives are settings too. One that the chosen objective does not read keeps its default.
 
     Attributes:
-        eps: radius of the ball, on the scale [0, 1].
-        norm: ``"linf"`` or ``"l2"``.
-        count: how many examples are wanted.
-        seed: of the order of seeds and of the dropout masks.
-        objective: a name in `OBJECTIVES`; its options stand beside its class.
-        iterations: steps for each image.
-        learning_rate: of Adam, about the way of one step on the scale [0, 1]; None: four times what reaches eps.
-        dropout: probability that a pool member sits out one iteration.
+        eps: largest change of an image, the radius of the ball, on the scale [0, 1].
+        norm: norm of the change, ``"linf"`` or ``"l2"``.
+        count: number of examples that are wanted.
+        seed: random seed for the order of the seed images and for the dropout masks.
+        objective: name of the loss in `OBJECTIVES`; its options stand beside its class.
+        iterations: search steps for each image.
+        learning_rate: learning rate of Adam, about the length of one step on the scale [0, 1]; None: four times the
+            rate that reaches eps.
+        dropout: probability that a pool member is left out of one iteration.
         tau: least conferrability of an accepted example, over every pool member.
         min_margin: least logit margin of the source at its label: near-ties flip between runtimes.
-        check_every: steps between acceptance checks; 0: only at the end of an image's iterations.
-        batch: images searched together.
-        ranking: ``"screened"``: seeds with the most prior evidence for a wrong label first; ``"random"``.
-        max_seeds: how many seeds may be tried; None: all that the source classifies correctly.
-        precision: arithmetic of the search; acceptance is float32 always.
-        akh: benign images wanted that the source gets wrong, see `cae_core.generation.source_errors`; they decide
-            nothing.
-        adam: ``"paper"``, or ``"keras"`` as the report's code computes it, see `cae_core.method.adam.AdamForm`.
-        errors: share of examples whose seed the source gets wrong, perturbed, in [0, 1]; see
-            `cae_core.fingerprint.example_kinds`. What the shares leave are perturbed images that it gets right.
+        check_every: number of steps between acceptance checks; 0: only at the end of an image's iterations.
+        batch: number of images searched together.
+        ranking: order of the seeds: ``"screened"``, those with the most prior evidence for a wrong label first, or
+            ``"random"``.
+        max_seeds: number of seeds that may be tried; None: all that the source classifies correctly.
+        precision: arithmetic of the search, ``"float32"`` or ``"bfloat16"``; acceptance is always in float32.
+        akh: number of benign images to add that the source gets wrong, see `cae_core.generation.source_errors`; they
+            decide nothing.
+        adam: form of Adam: ``"paper"``, or ``"keras"`` as the report's code computes it, see
+            `cae_core.method.adam.AdamForm`.
+        errors: share of examples that are perturbed errors of the source, in [0, 1]; see
+            `cae_core.fingerprint.example_kinds`. The remaining examples are perturbed images that it gets right.
         natural: share of examples that are natural errors of the source, unchanged.
         blends: share of examples that are two images put together.
-        blend_candidates: how many pairs of images are put together to choose from.
+        blend_candidates: number of pairs of images that are put together to choose from.
         label_quota: largest share of the examples of one kind that one label may hold while others are available, in
             (0, 1]; None: any.
     """

@@ -37,15 +37,15 @@ class ScanSettings:
     """How suspects are judged.
 
     Attributes:
-        options: as of a single verification; a scan asks all that there is to ask.
-        correct: how p-values are corrected, by name; None: see `correction_for`.
-        roles: of a manifest's models that count; all where empty.
-        contracts: that replace the suspects' own, where the list says none; None: there are none.
+        options: options of each verification; a scan asks all images.
+        correct: name of the correction of the p-values; None: see `correction_for`.
+        roles: roles of the manifest's models that are judged; empty: all.
+        contracts: contracts that replace the suspects' own, unless the list names one; None: there are none.
         full: whether each line holds the whole verdict.
-        device: where suspects run.
-        limits: of their processes.
-        forks: whether suspects may run in forks of a zygote; not where workers are threads of their process, nor where
-            they run on other machines.
+        device: device on which suspects run.
+        limits: limits of the suspects' processes.
+        forks: whether suspects may run in forks of a zygote; not if workers are threads of their process, or run on
+            other machines.
     """
 
     options: VerificationOptions = DEFAULT
@@ -76,14 +76,14 @@ def scan_suspects(
 
     Args:
         target: see `list_suspects`.
-        fingerprint: the file; with its calibration, where it has one.
-        output: JSON Lines, see `ScanLog`.
-        settings: see `ScanSettings`.
-        workers: that judge; None: this thread.
-        ledger: the file; None: `ledger_of` the fingerprint.
-        keeps_ledger: whether there is one.
-        data: labelled images of the task, by which contracts are found that nobody states, see `verify_files`.
-        progress: told of the stages ``reading models`` and ``judging``.
+        fingerprint: the fingerprint's file, with its calibration if it has one.
+        output: file for the results, JSON Lines, see `ScanLog`.
+        settings: how the suspects are judged.
+        workers: workers that judge; None: this thread.
+        ledger: the ledger's file; None: `ledger_of` the fingerprint.
+        keeps_ledger: whether a ledger is kept.
+        data: labelled images of the task, which find the contracts that nobody states, see `verify_files`.
+        progress: is told of the stages ``reading models`` and ``judging``.
 
     Raises:
         OptionError: nothing is named, the correction does not hold, or ``output`` is a file of another kind.

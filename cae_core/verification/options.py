@@ -23,25 +23,25 @@ class VerificationOptions:
     """How a suspect is asked and judged.
 
     Attributes:
-        sequential: ask one example at a time and stop once the answer is certain enough.
-        max_queries: budget, see `plan_questions`.
-        allow_extrapolation: let a verdict stand although the references do not cover the suspect's accuracy.
-        claimed_accuracy: of the suspect, by its owner, 0 to 1.
-        rule: by which the answers are judged. 3: the present one. 2, for records of before: known copies, however few,
-            keep a suspect below all of them from being accused. 1: 50 benign probes are asked, an accuracy beyond the
-            references' by a single image makes a verdict inconclusive, known copies cannot keep a suspect from being
-            accused, and a sequential run that can decide nothing is asked to its end.
-        verifications: how many of this suspect this is, those included from which one could have been chosen; a
-            ledger counts them. Each one after the first doubles p. 1 where no order could be chosen: all was asked.
-        recognised: how many more there were that only the answers showed to be of this suspect.
-        beacon: value of a public beacon in hexadecimal digits, which the order of the sequential mode follows from; it
-            then stops by path ranks. Empty: by an e-process, in the nonce's order.
-        beacon_time: when it was published, ISO 8601; empty without a beacon.
-        recorded: whether the answers were recorded by somebody else, who was given the images once each: all that there
-            is, in no order.
-        versions: how many versions of itself a service has named while it was asked, the declared one included; more
-            than one are several suspects, of which nothing is said.
-        defence: simulated between the suspect and whoever asks it, see `cae_core.defences`; the verdict is then about
+        sequential: whether to ask one example at a time and stop as soon as the answers settle the verdict.
+        max_queries: largest number of images that are asked, see `plan_questions`; None: all.
+        allow_extrapolation: whether a verdict stands although the references do not cover the suspect's accuracy.
+        claimed_accuracy: accuracy that the suspect's owner claims, in (0, 1]; None: no claim.
+        rule: number of the rule by which the answers are judged. 3: the present one. 2, for earlier records: known
+            copies, however few, keep a suspect below all of them from being accused. 1: 50 benign probes are asked, an
+            accuracy beyond the references' by a single image makes a verdict inconclusive, known copies cannot keep a
+            suspect from being accused, and a sequential run that can decide nothing is asked to its end.
+        verifications: number of verifications of this suspect, this one included, of which one could have been
+            chosen; a ledger counts them. Each one after the first doubles p. It is 1 if no order could be chosen,
+            because everything was asked.
+        recognised: number of further verifications that only the answers showed to be of this suspect.
+        beacon: value of a public beacon in hexadecimal digits, which determines the order of the sequential mode; the
+            mode then stops by path ranks. Empty: it stops by an e-process, in the nonce's order.
+        beacon_time: time at which the beacon was published, ISO 8601; empty without a beacon.
+        recorded: whether somebody else recorded the answers, to all images, each asked once and in no order.
+        versions: number of versions that a service has named while it was asked, the declared one included; more than
+            one are several suspects, about which nothing is said.
+        defence: defence that is simulated in front of the suspect, see `cae_core.defences`; the verdict is then about
             what would be. Empty: none.
     """
 

@@ -18,10 +18,10 @@ __all__ = ["UnrecordedVerdict", "verify_remembered"]
 
 
 class UnrecordedVerdict(StorageError):  # noqa: N818 - it is a verdict, and all that is wrong is the ledger
-    """A suspect was asked and judged, and the ledger cannot be told how it ended.
+    """The suspect was asked and judged, but the ledger could not record how it ended.
 
     Attributes:
-        verdict: what was found; it stands.
+        verdict: the verdict, which stands.
     """
 
     def __init__(self, message: str, verdict: Verdict) -> None:

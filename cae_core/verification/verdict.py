@@ -104,17 +104,17 @@ class Verdict:
     """The decision about one suspect, with everything that it rests on.
 
     Attributes:
-        suspect: who was asked.
-        nonce: hex, decides the order of the questions.
+        suspect: the suspect that was asked.
+        nonce: hexadecimal digits that determine the order of the questions.
         examination: the facts.
-        evidence: against each null hypothesis; empty where uncalibrated.
-        decision: what the rule makes of both.
+        evidence: the evidence against each null hypothesis; empty if the fingerprint is not calibrated.
+        decision: the outcome that the rule derives from facts and evidence.
         findings: what else the examination shows, for information.
-        warnings: what weakens the evidence, in sentences.
-        earlier: what a ledger remembers; None where none is kept.
-        occasion: when, with what and in whose name; None in records of before.
-        containment: what stood around the suspect while it answered; None where nobody was asked.
-        service: how it was asked, where it is a service; None otherwise, and where nobody was asked.
+        warnings: sentences on what weakens the evidence.
+        earlier: earlier verifications in the ledger; None if no ledger is kept.
+        occasion: date, releases, contract and case; None in records of earlier releases.
+        containment: how the suspect was contained while it answered; None if nobody was asked.
+        service: how the service was asked; None if the suspect is no service, or nobody was asked.
     """
 
     suspect: Suspect
