@@ -144,7 +144,7 @@ def _refused(path: Path, owner: str, reason: str) -> str:
     if reason.endswith("is not registered"):
         return (
             f"{path}: {reason}, so the file alone does not say what it computes. Export the model with "
-            "model.export(folder) or as ONNX, or register the class before it is opened."
+            "model.export(folder) or as ONNX; only a script of your own can register the class instead."
         )
     return (
         f"{path}: Keras cannot load this model ({owner}: {reason}, which is never done). Export it with "
