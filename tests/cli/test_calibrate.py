@@ -58,7 +58,7 @@ class TestCalibrating:
         assert set(told) == {
             *("fingerprint", "id", "references", "surrogates", "kinds", "screen", "examples_chosen", "fpr", "fnr"),
             *("sha256", "score", "parametric", "threshold", "matches", "label_drift"),
-            *("left_out", "power", "shared_with_generation"),
+            *("left_out", "power", "shared_with_generation", "format"),
         }
         assert (told["fingerprint"], told["id"]) == (str(copied), before)
         assert (told["references"], told["surrogates"], told["screen"], told["examples_chosen"]) == (9, 9, 0, 20)
@@ -129,6 +129,7 @@ class TestPlan:
     def test_what_the_rates_take(self, calibration_pool: CalibrationPool, run_cae: Run) -> None:
         told = run_cae("calibrate", "--plan", *folders(calibration_pool), "--fpr", "0.01", "--json").json()
         assert told == {
+            "format": 1,
             "references": {
                 "rate": 0.01,
                 "models": 9,

@@ -693,7 +693,7 @@ class TestBadInput:
         [
             ((), "expected either --suspect or --replay"),
             (("--suspect", "x.onnx", "--replay", "v.json"), "expected either --suspect or --replay"),
-            (("--suspect", "x.onnx", "--cost", "1"), "only --dry-run"),
+            (("--suspect", "x.onnx", "--cost", "1"), "--cost needs --dry-run"),
             (("--suspect", "x.onnx", "--ledger", "l", "--no-ledger"), "--ledger and --no-ledger exclude each other"),
             (("--suspect", "x.onnx", "--claimed-accuracy", "2"), "must lie in (0, 1]"),
             (("--suspect", "x.onnx", "--nonce", "xyz"), "hexadecimal digits"),
