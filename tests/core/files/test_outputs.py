@@ -101,5 +101,5 @@ def test_names_in_refusals_do_nothing_to_a_screen(tmp_path: Path) -> None:
         check_output(path, FINGERPRINT)
     assert "\x1b" not in str(refused.value)
     assert "\n" not in str(refused.value)
-    with pytest.raises(StorageError, match="cannot be a file.s path"):
+    with pytest.raises(StorageError, match="cannot be a file's path"):
         check_output(Path("a\0b"), FINGERPRINT)
