@@ -137,16 +137,28 @@ def test_the_operators_that_were_measured_are_among_those_that_are_listed() -> N
     assert [(name, number) for name, number in rows if int(number) not in listed[name]] == []
 
 
+def test_the_layers_are_those_that_the_tests_convert() -> None:
+    text = GENERATED["keras-layers"]()
+    layers, activations = (re.findall(r"`([^`]+)`", line) for line in text.splitlines()[2:])
+    assert {"Conv2DTranspose", "GroupNormalization", "MultiHeadAttention", "Rescaling"} <= set(layers)
+    assert {"relu", "gelu", "log_softmax"} <= set(activations)
+    source = text_of(ROOT / "tests/converters/keras_layers.py")
+    assert [name for name in layers if f"layers.{name}(" not in source] == []
+    assert [name for name in activations if f'"{name}"' not in source] == []
+    assert set(re.findall(r"layers\.(\w+)\(", source)) == set(layers)
+
+
 def test_every_requirement_has_its_licence_and_its_versions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = {"always": project["dependencies"], **project["optional-dependencies"]}
     lines = [line for name, lines in groups.items() if name not in ("dev", "all") for line in lines]
+    licences, versions = GENERATED["extras"](), GENERATED["versions"]()
     for line in lines:
         name = re.split(r"[<>=;\[ ]", line)[0]
-        assert f"| `{name}` |" in GENERATED["extras"]()
-        assert f"| `{name}` |" in GENERATED["versions"]()
-    assert "None" not in GENERATED["extras"]()
-    assert f"| `{project['requires-python']}` |" in GENERATED["versions"]()
+        assert f"| `{name}` |" in licences
+        assert f"| `{name}` |" in versions
+    assert "None" not in licences
+    assert f"| `{project['requires-python']}` |" in versions
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from cae_site.demo_pictures import demo_examples, demo_standing, demo_table
 from cae_site.exit_codes import exit_codes
 from cae_site.extras import extras, versions
 from cae_site.idea import idea
+from cae_site.keras_layers import keras_layers
 from cae_site.kinds import kinds
 from cae_site.methods import forms, methods
 from cae_site.operators import operators
@@ -24,6 +25,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "extras": extras,
     "forms": forms,
     "idea": idea,
+    "keras-layers": keras_layers,
     "kinds": kinds,
     "methods": methods,
     "operators": operators,

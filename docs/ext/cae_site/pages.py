@@ -4,7 +4,7 @@ import re
 
 from cae_site.generated import GENERATED
 
-__all__ = ["MARKER", "prepared"]
+__all__ = ["MARKER", "keyboard_and_readers", "prepared"]
 
 MARKER = re.compile(r"^<!-- generated: (?P<name>[a-z-]+) -->$", re.MULTILINE)
 """Where a generated part belongs."""
@@ -21,6 +21,16 @@ def prepared(text: str) -> str:
     """
     text = _OUTSIDE.sub(_named, text)
     return MARKER.sub(lambda found: GENERATED[found["name"]](), text)
+
+
+def keyboard_and_readers(html: str) -> str:
+    """Return HTML in which a block of code can be scrolled by keyboard, and a heading of the navigation has a level.
+
+    Example:
+        >>> keyboard_and_readers('<pre>wide</pre>')
+        '<pre tabindex="0">wide</pre>'
+    """
+    return html.replace("<pre>", '<pre tabindex="0">').replace('role="heading">', 'role="heading" aria-level="2">')
 
 
 def _named(link: re.Match[str]) -> str:
