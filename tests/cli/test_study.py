@@ -224,6 +224,59 @@ def test_attacks_and_rivals_are_steps_too(calibration_pool: CalibrationPool, tmp
     assert "figure-1.png" in page.read_text()
 
 
+PLAN = """
+[recipe.held]
+epochs = 2
+validation = 0.1
+
+[source]
+architecture = "mlp"
+recipe = "held"
+
+[[members]]
+kind = "hard labels"
+architectures = ["mlp"]
+recipes = ["held", "fast"]
+count = { test = 2 }
+"""
+
+EPOCHS = """
+data = "digits"
+
+[pool.main]
+plan = "plan.toml"
+epochs = 2
+share = 0.2
+
+[pool.there]
+manifest = "MANIFEST"
+
+[[figure]]
+title = "Accuracy by epoch"
+kind = "epochs"
+of = ["pool.main", "pool.there"]
+report = { theirs = [[1, 0.5], [2, 0.6]] }
+"""
+
+
+def test_the_accuracy_by_epoch_of_trained_models_is_rows_and_a_figure(
+    calibration_pool: CalibrationPool, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    (tmp_path / "study.toml").write_text(EPOCHS.replace("MANIFEST", str(calibration_pool.manifest)))
+    finished = run_study(read_study(tmp_path / "study.toml"), tmp_path / "out", workers=1)
+    write_results(finished, tmp_path / "out", command="cae study study.toml")
+    rows = finished.steps["pool.main"].result["epochs"]
+    assert [(row["model"], row["relation"], row["epoch"]) for row in rows] == [
+        (model, relation, epoch)
+        for model, relation in (("source", "source"), ("hard-labels-test-1", "surrogate"))
+        for epoch in (1, 2)
+    ]
+    assert all(0 <= row["validation accuracy"] <= 1 for row in rows)
+    assert finished.steps["pool.there"].result["epochs"] == []
+    assert (tmp_path / "out" / "figure-1.png").stat().st_size > 10_000
+
+
 SUSPECTS = """
 data = "digits"
 

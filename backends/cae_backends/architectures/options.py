@@ -11,6 +11,7 @@ from cae_core.errors import OptionError
 
 __all__ = [
     "DENSENET_TOP",
+    "EFFICIENTNET_LITE",
     "KERAS_NETWORKS",
     "REPORT_ARCHITECTURES",
     "RESNET20_BLOCKS",
@@ -58,6 +59,9 @@ KERAS_NETWORKS = {"resnet50v1": "ResNet50", "mobilenetv2": "MobileNetV2", DENSEN
 TORCH_NETWORKS = {"resnet50v1": "resnet50", "mobilenetv2": "mobilenet_v2", DENSENET_TOP: "densenet121"}
 """Architecture -> torchvision's name, under which there are published weights."""
 
+EFFICIENTNET_LITE = "efficientnet-lite0"
+"""Not the report's, and in torch alone: a small network whose ImageNet weights the package index has."""
+
 RESNET20_FILTERS = (16, 32, 64)
 """Of the three stages; the second and the third begin by halving the image."""
 RESNET20_BLOCKS = 3
@@ -100,10 +104,11 @@ def check_weights(name: str, *, channels: int, weights: PretrainedWeights) -> No
         return
     if weights != "imagenet" and not isinstance(weights, Path):
         raise OptionError(f'weights must be None, "imagenet" or the Path of a file; found {weights!r}.')
-    if name not in KERAS_NETWORKS:
+    published = (*KERAS_NETWORKS, EFFICIENTNET_LITE)
+    if name not in published:
         raise OptionError(
             f"Nobody has published weights of {name}: leave them out, and train it. "
-            f"There are some of {', '.join(KERAS_NETWORKS)}."
+            f"There are some of {', '.join(published)}."
         )
     if channels != 3:
         raise OptionError(f"ImageNet weights are for images of 3 channels; found {channels}. Leave the weights out.")

@@ -1,17 +1,14 @@
 """The models of the report in torch: its own ResNet20v1, and torchvision's networks for the others."""
 
 import math
-import pickle
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cae_backends.architectures.options import (
     DENSENET_TOP,
@@ -23,9 +20,9 @@ from cae_backends.architectures.options import (
     check_options,
 )
 from cae_backends.architectures.resnet20_torch import torch_resnet20
-from cae_backends.architectures.weights_files import bounded_download, check_file, download_failed
+from cae_backends.architectures.weights_files import bounded_download, download_failed
+from cae_backends.architectures.weights_torch import load_below, read_state, seeded
 from cae_backends.import_order import before_torch
-from cae_core.errors import ModelError, first_line
 
 __all__ = ["build_torch"]
 
@@ -57,7 +54,7 @@ def build_torch(
         ModelError: the weights cannot be downloaded, or their file is missing, broken, another model's or holds code.
     """
     check_options(name, image_shape=image_shape, classes=classes, weights=weights)
-    with _seeded(seed):
+    with seeded(seed):
         if name == "resnet20v1":
             return torch_resnet20(image_shape, classes)
         network = _network(name, classes, weights)
@@ -123,39 +120,5 @@ def _download(name: str, url: str) -> Path:
 
 def _load(name: str, network: nn.Module, path: Path) -> None:
     # Older files have a dot in the names of DenseNet's layers, where modules can have none.
-    state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", key): value for key, value in _read(path).items()}
-    below = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS)}
-    wrong = f"{path}: these are not the weights of torchvision's {TORCH_NETWORKS[name]}"
-    try:
-        missing, unexpected = network.load_state_dict(below, strict=False)
-    except RuntimeError as exc:
-        raise ModelError(f"{wrong} ({str(exc).splitlines()[-1].strip()}). Give a file of that network.") from exc
-    other = [key for key in missing if not key.startswith(_CLASSIFIERS)] + unexpected
-    if other:
-        raise ModelError(f"{wrong} ({len(other)} names differ, {other[0]} first). Give a file of that network.")
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    check_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, LookupError) as exc:  # the second for an opcode that is none
-        raise ModelError(
-            f"{path}: the file holds more than tensors, and pickled code is never run. "
-            "Give what torch.save(module.state_dict()) wrote."
-        ) from exc
-    except (RuntimeError, ValueError, OSError, EOFError) as exc:
-        raise ModelError(f"{path}: the file of weights is broken ({first_line(exc)}). Fetch it again.") from exc
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path}: a state_dict of tensors is expected; found {type(state).__name__} of other things.")
-    return state
-
-
-@contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+    state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", key): value for key, value in read_state(path).items()}
+    load_below(network, state, _CLASSIFIERS, path=path, whose=f"torchvision's {TORCH_NETWORKS[name]}")

@@ -1,4 +1,4 @@
-"""Small convolutional networks for images of 8x8 to 32x32, by name, and the report's.
+"""Small convolutional networks for images of 8x8 to 32x32, by name, and the larger ones with published weights.
 
 Every network takes float32 (n, k, h, w) in [0, 1], answers logits (n, c), and holds its normalisation inside.
 None of the small ones uses dropout, and pooling has a fixed size, so that the exported graphs consist of few, common
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cae_backends.architectures.options import (
+    EFFICIENTNET_LITE,
     REPORT_ARCHITECTURES,
     ImageShape,
     PretrainedWeights,
@@ -173,7 +174,7 @@ def build(
     """Return a network that is not trained yet.
 
     Args:
-        name: a key of `ARCHITECTURES`, or one of the report's.
+        name: a key of `ARCHITECTURES`, one of the report's, or `EFFICIENTNET_LITE`.
         image_shape: (h, w, k); h and w at least 4.
         classes: c.
         seed: of the initial weights; torch's own random state is left as it was.
@@ -196,9 +197,12 @@ def build(
 
 
 def _report(name: str, image_shape: ImageShape, classes: int, seed: int, weights: PretrainedWeights) -> nn.Module:
+    from cae_backends.architectures.efficientnet_torch import build_efficientnet_lite
     from cae_backends.architectures.report_torch import build_torch
 
+    if name == EFFICIENTNET_LITE:
+        return build_efficientnet_lite(image_shape, classes, weights=weights, seed=seed)
     if name not in REPORT_ARCHITECTURES:
-        known = ", ".join((*ARCHITECTURES, *REPORT_ARCHITECTURES))
+        known = ", ".join((*ARCHITECTURES, *REPORT_ARCHITECTURES, EFFICIENTNET_LITE))
         raise OptionError(f"Unknown architecture {name!r}; known are {known}.")
     return build_torch(name, image_shape=image_shape, classes=classes, weights=weights, seed=seed)

@@ -47,6 +47,7 @@ def fit(
     masks: Mapping[str, NDArray[np.bool_]] | None = None,
     snapshots: Collection[int] = (),
     progress: StageProgress | None = None,
+    validated: Callable[[float], None] | None = None,
 ) -> dict[int, Weights]:
     """Train ``network`` in place.
 
@@ -60,6 +61,8 @@ def fit(
         masks: see `Network.start`.
         snapshots: epochs, from 1, after which the weights are kept.
         progress: called after each epoch with the epochs done and their number; it may raise to stop the training.
+        validated: told after each epoch on which fraction of the held-out images the network's label is the target's,
+            where the recipe holds some out.
 
     Returns:
         The weights after each epoch of ``snapshots`` that was reached.
@@ -76,6 +79,8 @@ def fit(
     kept: dict[int, Weights] = {}
     for epoch in range(1, recipe.epochs + 1):
         course.run_epoch(epoch)
+        if validated is not None and course.validation is not None:
+            validated(course.validation)
         if epoch in snapshots:
             kept[epoch] = network.weights()
         if progress is not None:
@@ -99,6 +104,7 @@ class _Course:
     best: Weights = field(default_factory=dict)
     total: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     averaged: int = 0
+    validation: float | None = None
 
     def __post_init__(self) -> None:
         self.plateau = Plateau(self.recipe)
@@ -122,8 +128,10 @@ class _Course:
             total += self.step(x, y, self.plateau.lowered(rate))
         if not math.isfinite(total):
             raise ModelError(f"The training diverged in epoch {epoch}. Lower the learning rate.")
-        if len(self.held_out) and self.plateau.better(self._validation()) and self.recipe.best:
-            self.best = self.network.weights()
+        if len(self.held_out):
+            self.validation = self._validation()
+            if self.plateau.better(self.validation) and self.recipe.best:
+                self.best = self.network.weights()
         if self.recipe.average > 1 and epoch > self.recipe.epochs - self.recipe.average:
             self._add(self.network.weights())
 

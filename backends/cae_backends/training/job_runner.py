@@ -170,7 +170,7 @@ def _network(task: Task, made: Made, data: PoolData, folder: Path) -> Result:
         network.load(made.snapshots[epoch])
         members.append(member(f"epoch-{epoch}"))
     told = {} if adopted else contract.stated()  # what was adopted goes into a file that says it
-    return Result(tuple(members), weights, told, 0.0)
+    return Result(tuple(members), weights, told, 0.0, made.validation)
 
 
 def _exported(job: PoolJob, model: Any, path: Path, contract: Contract, image_shape: ImageShape) -> bytes:  # noqa: ANN401

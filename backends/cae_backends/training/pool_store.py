@@ -11,8 +11,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +103,14 @@ class Result:
         weights: the model's, as safetensors; empty where nothing derives from them.
         contract: that the exporter was told; empty where the file says it.
         seconds: that the job took.
+        validation: see `Made.validation`.
     """
 
     members: tuple[MadeMember, ...]
     weights: bytes
     contract: dict[str, Any]
     seconds: float
+    validation: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class Record:
     weights_sha256: str
     contract: dict[str, Any]
     seconds: float
+    validation: list[float] = field(default_factory=list[float])
+    """Left out where it is empty, as in the records of before."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,10 @@ class PoolStore:
             weights_sha256=weights,
             contract=result.contract,
             seconds=round(result.seconds, 3),
+            validation=[round(accuracy, 6) for accuracy in result.validation],
         )
-        text = json.dumps(dataclasses.asdict(record), indent=1)
+        kept = {name: value for name, value in dataclasses.asdict(record).items() if name != "validation" or value}
+        text = json.dumps(kept, indent=1)
         write_atomically(self._record_path(digest), text.encode())
         return record
 
@@ -206,14 +212,25 @@ class PoolStore:
     def known_models(self) -> dict[str, set[str]]:
         """Return the SHA-256 of every model that a record in this folder names, with the digests of those records."""
         known: dict[str, set[str]] = {}
-        for path in (self.folder / "state").glob("[!.]*.json"):  # with a dot: a draft
-            try:
-                record = Record(**json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
-                continue
+        for record in self._records():
             for model in record.models_sha256:
                 known.setdefault(model, set()).add(record.digest)
         return known
+
+    def validation_by_epoch(self) -> dict[str, list[float]]:
+        """Return how accurate each model was after each epoch of its training, by the model's SHA-256.
+
+        On the images that its recipe holds out; models of recipes that hold none out are not there, and snapshots
+        neither. For a thief's model right is what its source answers.
+        """
+        return {record.models_sha256[0]: record.validation for record in self._records() if record.validation}
+
+    def _records(self) -> Iterator[Record]:
+        for path in (self.folder / "state").glob("[!.]*.json"):  # with a dot: a draft
+            try:
+                yield Record(**json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
+                continue
 
     def overwritten(self, job: PoolJob, digest: str, known: Mapping[str, set[str]]) -> Path | None:
         """Return a finished model of other inputs that stands where ``job`` would write, if there is one.

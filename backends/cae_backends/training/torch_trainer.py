@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES, TORCH_NETWORKS, PretrainedWeights, Scaling
+from cae_backends.architectures.options import (
+    EFFICIENTNET_LITE,
+    REPORT_ARCHITECTURES,
+    TORCH_NETWORKS,
+    PretrainedWeights,
+    Scaling,
+)
 from cae_backends.training.adoption import AdoptedNetwork
 from cae_backends.training.trainers import Network
 from cae_core.contract import Contract
@@ -26,14 +32,14 @@ _SMALL = (
 
 
 class TorchTrainer:
-    """Builds the networks of `small_torch` and of the report, and takes those of exported programs and ONNX files."""
+    """Builds the networks of `small_torch`, `report_torch` `efficientnet_torch`; takes those of .pt2 and ONNX files."""
 
     name = "torch"
     adopts = (".onnx", ".pt2")
-    architectures = (*_SMALL, *REPORT_ARCHITECTURES)
+    architectures = (*_SMALL, *REPORT_ARCHITECTURES, EFFICIENTNET_LITE)
     pretrained: Mapping[str, str] = {
         name: f"torchvision {network} (IMAGENET1K_V1)" for name, network in TORCH_NETWORKS.items()
-    }
+    } | {EFFICIENTNET_LITE: "EfficientNet-Lite0 (efficientnet-lite0-57934424.pth)"}
 
     def build(
         self,

@@ -45,6 +45,12 @@ FIGURES: Mapping[str, FigureKind] = {
         rows="models",
         shows="Accuracy on the benign probes against CAEAcc, a point for each model: red surrogates, blue references.",
     ),
+    "epochs": FigureKind(
+        module="epochs",
+        rows="epochs",
+        shows="Accuracy after each epoch on the images that the training holds out, a line for each model: black the "
+        "source, red surrogates, for which right is what the source answers, blue dashed references.",
+    ),
     "labels": FigureKind(
         module="labels",
         rows="labels",

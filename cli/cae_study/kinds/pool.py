@@ -1,6 +1,7 @@
 """A pool: trained by a plan, or one that is there already."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from cae_study.step import Options, Result, Row, StepKind, Units
 
 if TYPE_CHECKING:
     from cae_backends.training.plans import Plan
+    from cae_core.pool.manifest import Pool
 
 __all__ = ["POOL"]
 
@@ -53,7 +55,7 @@ def _run(bench: Bench) -> Result:
             device=bench.device,
             progress=stage(bench.progress, "training"),
         )
-    models = bench.pool(bench.step.name).members
+    pool = bench.pool(bench.step.name)
     rows: list[Row] = [
         {
             "model": model.name,
@@ -63,9 +65,30 @@ def _run(bench: Bench) -> Result:
             "architecture": model.architecture,
             "accuracy": model.accuracy,
         }
-        for model in models
+        for model in pool.members
     ]
-    return {"summary": list(_summary(rows)), "models": rows}
+    return {"summary": list(_summary(rows)), "models": rows, "epochs": list(_epochs(bench, pool))}
+
+
+def _epochs(bench: Bench, pool: "Pool") -> Iterator[Row]:
+    """Yield a row for each model that the plan has made and each epoch of its training, where images were held out."""
+    from cae_backends.training.pool_store import PoolStore
+    from cae_core.files.digests import sha256_of_file
+
+    if not bench.options["plan"]:
+        return
+    courses = PoolStore(bench.folder).validation_by_epoch()
+    for model in pool.members if courses else ():
+        for epoch, accuracy in enumerate(courses.get(sha256_of_file(model.path), ()), start=1):
+            yield {
+                "model": model.name,
+                "role": model.role,
+                "relation": model.relation,
+                "kind": model.kind,
+                "architecture": model.architecture,
+                "epoch": epoch,
+                "validation accuracy": accuracy,
+            }
 
 
 def _summary(rows: list[Row]) -> list[Row]:

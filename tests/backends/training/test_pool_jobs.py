@@ -1,6 +1,7 @@
 """Training of pools: what is made is kept, what is finished is not made again, and failures stay where they are."""
 
 import errno
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from cae_backends.training.jobs import PoolJob, check_jobs, job_digest
 from cae_backends.training.kinds.estimators import SCIKIT_LEARN
 from cae_backends.training.kinds.table import KINDS
 from cae_backends.training.pool_jobs import train_pool
-from cae_backends.training.pool_store import PoolData
+from cae_backends.training.pool_store import PoolData, PoolStore
 from cae_backends.training.pretrained import Pretrained
 from cae_backends.training.recipe import Recipe
 from cae_backends.training.trainers import EXPORTER_GROUP
@@ -181,6 +182,25 @@ class TestTrainPool:
             assert member.contract == Contract(
                 layout="NCHW", range=(0.0, 1.0), output="logits", channels="GRAY", size=(8, 8)
             )
+
+    def test_the_accuracy_by_epoch_is_kept_where_images_are_held_out(self, tmp_path: Path) -> None:
+        """Other records keep the form of before, and records of before still count as finished."""
+        held = replace(SHORT, epochs=3, validation=0.25)
+        jobs = [
+            job("source", "source", recipe=held),
+            *(job("stolen", "soft labels"), job("tuned", "fine-tuned", recipe=held), job("pruned", "pruned")),
+        ]
+        train(tmp_path, jobs)
+        records = [json.loads(path.read_text()) for path in (tmp_path / "state").glob("*.json")]
+        assert sorted("validation" in record for record in records) == [False, False, True, True]
+        found = PoolStore(tmp_path).validation_by_epoch()
+        models = {sha256_of_file(member.path): member.name for member in read_pool(tmp_path / "pool.toml").members}
+        assert {models[model] for model in found} == {"source", "tuned"}
+        assert [len(accuracies) for accuracies in found.values()] == [3, 3]
+        for path in (tmp_path / "state").glob("*.json"):
+            record = json.loads(path.read_text())
+            path.write_text(json.dumps({name: value for name, value in record.items() if name != "validation"}))
+        assert train(tmp_path, jobs).made == []
 
     def test_the_manifest_says_what_each_was_trained_on(self, tmp_path: Path) -> None:
         half = replace(SHORT, share=0.5)

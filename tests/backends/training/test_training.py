@@ -266,6 +266,21 @@ class TestFit:
         kept = fit(made, blobs().images, blobs().labels, recipe, seed=0, snapshots=range(1, 6))
         assert same(made.weights(), kept[3])
 
+    def test_the_accuracy_on_held_out_images_is_told_after_each_epoch(self) -> None:
+        recipe, data = Recipe(epochs=4, batch_size=16, validation=0.25, learning_rate=1e-4), blobs()
+        told: list[float] = []
+        made = network("cnn-small")
+        kept = fit(made, data.images, data.labels, recipe, seed=3, snapshots=range(1, 5), validated=told.append)
+        held_out = np.random.default_rng(3).permutation(len(data))[: len(data) // 4]
+        expected: list[float] = []
+        for epoch in range(1, 5):
+            made.load(kept[epoch])
+            expected.append(accuracy(made, data.subset(held_out)))
+        assert told == pytest.approx(expected)
+        assert len(set(told)) > 1  # the blobs are learned
+        fit(network(), data.images, data.labels, Recipe(epochs=1, batch_size=16), seed=3, validated=told.append)
+        assert len(told) == 4
+
     def test_the_last_epochs_are_averaged(self) -> None:
         recipe = Recipe(epochs=4, batch_size=16, average=2)
         made = network("cnn-small")

@@ -23,7 +23,7 @@ def erased(copy: Network, setup: Setup) -> Made:
             "Leave this kind out, or train with torch."
         )
     made = setup.fit_truth(ErasedTorch(copy))
-    return Made(copy, made.snapshots)
+    return Made(copy, made.snapshots, made.validation)
 
 
 ERASED = Copy(

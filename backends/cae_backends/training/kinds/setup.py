@@ -111,6 +111,7 @@ class Setup:
         masks: Mapping[str, NDArray[np.bool_]] | None = None,
     ) -> "Made":
         """Train ``network`` on ``images`` (n, h, w, k); see `fit`."""
+        validation: list[float] = []
         kept = fit(
             network,
             images,
@@ -121,8 +122,9 @@ class Setup:
             masks=masks,
             snapshots=self.snapshots,
             progress=self.progress,
+            validated=validation.append,
         )
-        return Made(network, kept)
+        return Made(network, kept, tuple(validation))
 
     def fit_truth(self, network: Network, **options: Any) -> "Made":  # noqa: ANN401 - those of `fit`
         """Train ``network`` on the true labels."""
@@ -132,10 +134,18 @@ class Setup:
 
 @dataclass(frozen=True)
 class Made:
-    """A trained network and the weights that it had after the epochs that were asked for."""
+    """A trained network.
+
+    Attributes:
+        network: as it is kept.
+        snapshots: the weights that it had after the epochs that were asked for.
+        validation: accuracy after each epoch of its last training, on the images that the recipe holds out; empty
+            where it holds none out.
+    """
 
     network: Network
     snapshots: Mapping[int, Weights]
+    validation: tuple[float, ...] = ()
 
 
 def _scaling(data: ImageSet, recipe: Recipe) -> Scaling:
