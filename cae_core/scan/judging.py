@@ -125,7 +125,9 @@ def deciding_fields(verdict: Verdict) -> dict[str, Any]:
     """Return of a verdict what decides, as JSON holds it."""
     decision, caeacc, occasion = verdict.decision, verdict.caeacc, verdict.occasion
     contract = None if occasion is None else occasion.contract
+    simulated = verdict.examination.options.defence
     fields = {
+        **({"defence": simulated} if simulated else {}),
         "verdict": decision.verdict,
         "p_value": decision.p_value,
         "p_value_surrogate": decision.p_value_surrogate,

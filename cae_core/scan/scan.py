@@ -115,7 +115,9 @@ def scan_suspects(
         )
         asked = _run(family, job, log, workers, progress)
     rate = None if subject.calibration is None else subject.calibration.fpr
-    return summarise(output, family, correction=correction, rate=rate, asked_now=asked)
+    return summarise(
+        output, family, correction=correction, rate=rate, asked_now=asked, defence=settings.options.defence
+    )
 
 
 def _factor(subject: CalibratedFingerprint) -> int:

@@ -67,6 +67,7 @@ class ScanSummary:
         rate: of false accusations, by itself and after the correction; None where uncalibrated.
         rows: sorted by p, those without one at the end.
         asked_now: models that this run judged; the others it found in the output.
+        defence: that was simulated before every suspect; empty: none.
     """
 
     output: Path
@@ -77,6 +78,7 @@ class ScanSummary:
     rate: float | None
     rows: tuple[Row, ...]
     asked_now: int
+    defence: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -100,8 +102,9 @@ class ScanSummary:
         return 3 if counts["surrogate"] else 4 if counts["inconclusive"] or counts["failed"] else 0
 
     def json_fields(self) -> dict[str, object]:
-        """See `JsonFields`."""
+        """See `JsonFields`: a defence where there was one."""
         return {
+            **({"defence": self.defence} if self.defence else {}),
             "output": self.output,
             "family": self.family,
             "suspects": self.suspects,
@@ -117,7 +120,7 @@ class ScanSummary:
 
 
 def summarise(
-    path: Path, family: Family, *, correction: Correction, rate: float | None, asked_now: int = 0
+    path: Path, family: Family, *, correction: Correction, rate: float | None, asked_now: int = 0, defence: str = ""
 ) -> ScanSummary:
     """Read the output of a finished scan.
 
@@ -127,6 +130,7 @@ def summarise(
         correction: of p.
         rate: of false accusations.
         asked_now: see `ScanSummary`.
+        defence: see `ScanSummary`.
 
     Raises:
         VerdictError: a line is none of a scan, or a suspect has none.
@@ -148,6 +152,7 @@ def summarise(
         rate=rate,
         rows=tuple(sorted(rows, key=_order)),
         asked_now=asked_now,
+        defence=defence,
     )
 
 

@@ -154,6 +154,29 @@ def test_other_scans_and_bad_options_are_refused(calibrated: Path, models: Path,
     assert "no such folder, list, manifest or model" in nobody.err
 
 
+def test_a_simulated_defence_is_told_everywhere(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) -> None:
+    """Where every answer is drawn, nobody is a copy."""
+    output = tmp_path / "scan.jsonl"
+    arguments = command(models, calibrated, output, "--no-ledger", "--workers", "1")
+    assert run_cae(*arguments, "--defence", "magic:1").code == 2
+    refused = run_cae(*arguments, "--defence", "random:1", "--sarif", str(tmp_path / "scan.sarif"))
+    assert refused.code == 2
+    assert "findings" in refused.err
+    assert not output.exists()
+    told = run_cae(*arguments, "--defence", "random:1")
+    assert "What if every suspect had the defence random:1" in told.out
+    head, *found = lines(output)
+    assert head["options"]["defence"] == "random:1"
+    judged = [line for line in found if "verdict" in line]
+    assert len(judged) == 2
+    for line in judged:
+        assert line["defence"] == "random:1"
+        assert line["verdict"] != "surrogate"
+    again = run_cae(*arguments, "--defence", "random:1", "--json").json()
+    assert (again["defence"], again["asked_now"]) == ("random:1", 0)
+    assert "other options" in run_cae(*arguments).err  # without the defence it is another scan
+
+
 def test_a_pool_is_told_with_its_roles(
     calibrated: Path, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
 ) -> None:

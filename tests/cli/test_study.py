@@ -269,7 +269,7 @@ def test_the_accuracy_by_epoch_of_trained_models_is_rows_and_a_figure(
     rows = finished.steps["pool.main"].result["epochs"]
     assert [(row["model"], row["relation"], row["epoch"]) for row in rows] == [
         (model, relation, epoch)
-        for model, relation in (("source", "source"), ("hard-labels-test-1", "surrogate"))
+        for model, relation in (("source", "source"), ("test-hard-labels-001", "surrogate"))
         for epoch in (1, 2)
     ]
     assert all(0 <= row["validation accuracy"] <= 1 for row in rows)

@@ -395,6 +395,11 @@ class TestReplay:
         assert text.startswith(f"{record}: the recorded answers give the recorded verdict.")
         assert "SURROGATE" in text
 
+    def test_a_defence_is_refused_since_nobody_is_asked(self, own: Path, record: Path, run_cae: Run) -> None:
+        outcome = run_cae("verify", "--replay", record, "-f", own, "--defence", "bits:4")
+        assert outcome.code == 2
+        assert "uses recorded answers and asks nobody" in " ".join(outcome.err.replace("│", " ").split())
+
     def test_an_edited_verdict(self, own: Path, record: Path, run_cae: Run) -> None:
         edit(record, verdict="independent", p_value=0.7)
         outcome = run_cae("verify", "--replay", record, "-f", own, "--exit-code")

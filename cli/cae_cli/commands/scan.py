@@ -74,6 +74,12 @@ def run(
     allow_extrapolation: Annotated[
         bool, typer.Option("--allow-extrapolation", help="Judge a suspect even if no reference has its accuracy.")
     ] = False,
+    defence: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME:VALUE", help="What if every suspect had this defence, such as jpeg:75? See docs/defences.md."
+        ),
+    ] = "",
     sarif: Annotated[Path | None, typer.Option(help="File for the findings as SARIF 2.1.0.")] = None,
     ledger: Annotated[
         Path | None,
@@ -112,10 +118,15 @@ def run(
         raise typer.BadParameter(
             "--workers and --cluster exclude each other: a cluster has its own workers", param_hint="--workers"
         )
+    if sarif is not None and defence:
+        raise typer.BadParameter(
+            "--sarif and --defence exclude each other: SARIF holds findings, and a simulated defence gives none",
+            param_hint="--sarif",
+        )
     if sarif is not None:
         check_output(sarif, RECORD, inputs=[fingerprint, output])
     settings = ScanSettings(
-        options=VerificationOptions(allow_extrapolation=allow_extrapolation),
+        options=VerificationOptions(allow_extrapolation=allow_extrapolation, defence=defence),
         correct=correct,
         roles=tuple(role or ()),
         contracts=None if contract is None else read_contracts(contract),
@@ -193,6 +204,11 @@ def _show(summary: "ScanSummary") -> None:
     if len(summary.rows) > _SHOWN:
         say(f"{len(summary.rows) - _SHOWN} more are in {visible(str(summary.output))}.")
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.counts.items())
+    if summary.defence:
+        say(
+            f"What if every suspect had the defence {visible(summary.defence)}: these verdicts are about models that "
+            "would have it, and no evidence against these."
+        )
     say(f"{summary.suspects} suspects, {summary.models} models: {counts}. Family {summary.family[:32]}.")
     if summary.rate is None:
         say("The fingerprint is not calibrated: no error rate stands behind any of it (cae calibrate).")

@@ -170,6 +170,11 @@ def run(
         raise typer.BadParameter("--cost needs --dry-run", param_hint="--cost")
     if ledger is not None and no_ledger:
         raise typer.BadParameter("--ledger and --no-ledger exclude each other", param_hint="--ledger")
+    if replay is not None and defence:
+        raise typer.BadParameter(
+            "--replay and --defence exclude each other: a replay uses recorded answers and asks nobody",
+            param_hint="--defence",
+        )
     if replay is not None and suspect is None:
         verdict = _replayed(replay, fingerprint, json=json)
     elif suspect is None or replay is not None:

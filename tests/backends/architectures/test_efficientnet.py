@@ -1,5 +1,6 @@
 """EfficientNet-Lite0: its published size, TensorFlow's padding, published names of weights, and what it refuses."""
 
+import math
 import os
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def published(classes: int = 1000) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(3)
 
     def drawn(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=random) * (2 / max(1, torch.Size(shape[1:]).numel())) ** 0.5
+        return torch.randn(shape, generator=random) * math.sqrt(2 / math.prod(shape[1:]))
 
     state = {"_conv_stem.weight": drawn(32, 3, 3, 3), **norm("_bn0", 32)}
     inputs = 32
@@ -71,8 +72,10 @@ def expected_features(state: dict[str, Tensor], x: Tensor) -> Tensor:
     """The 1280 features (n, 1280), computed from the published names by functions alone."""
 
     def normed(x: Tensor, name: str) -> Tensor:
-        fields = (state[f"{name}.{field}"] for field in ("running_mean", "running_var", "weight", "bias"))
-        return functional.batch_norm(x, *fields, eps=1e-3)
+        mean, variance, scale, shift = (
+            state[f"{name}.{field}"][:, None, None] for field in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / (variance + 1e-3).sqrt() * scale + shift
 
     def relu6(x: Tensor) -> Tensor:
         return x.clamp(0, 6)
