@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cae_backends.architectures.options import REPORT_ARCHITECTURES
+from cae_backends.architectures.options import EFFICIENTNET_LITE, REPORT_ARCHITECTURES
 from cae_backends.architectures.small_torch import ARCHITECTURES, build
 from cae_backends.training.augmentation import Augmentation
 from cae_backends.training.fitting import accuracy, fit, logits_of
@@ -323,7 +323,7 @@ class TestFit:
             find_trainer("jax")
 
     def test_the_torch_trainer_lists_what_it_builds(self) -> None:
-        assert find_trainer("torch").architectures == (*ARCHITECTURES, *REPORT_ARCHITECTURES)
+        assert find_trainer("torch").architectures == (*ARCHITECTURES, *REPORT_ARCHITECTURES, EFFICIENTNET_LITE)
 
 
 def linear_torch(*, bias: bool = False) -> Network:
