@@ -23,8 +23,9 @@ def draw(figure: Figure, material: Material) -> None:
             axes.plot(*zip(*points, strict=True), ":", color="0.35", label=name)
         axes.set_title(step.split(".", 1)[1], fontsize=9)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7, loc="lower right")
+            axes.legend(fontsize=7)
     panels[0].set_ylabel("validation accuracy")
     panels[0].set_ylim(0, 1.02)
 
