@@ -168,7 +168,7 @@ def test_a_simulated_defence_is_told_everywhere(calibrated: Path, models: Path, 
     head, *found = lines(output)
     assert head["options"]["defence"] == "random:1"
     judged = [line for line in found if "verdict" in line]
-    assert len(judged) == 2
+    assert len(judged) == 3  # one of them twice
     for line in judged:
         assert line["defence"] == "random:1"
         assert line["verdict"] != "surrogate"
