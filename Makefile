@@ -3,13 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo docs test test-all test-lower check fuzz bench kills clean
+.PHONY: help demo docs test test-all test-core test-lower check dist fuzz bench kills clean
 
 help:
 	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
 	@echo "make test      install what is needed and run the tests"
 	@echo "make test-all  the tests, slow ones included"
 	@echo "make test-lower  hostile files with the oldest versions that pyproject.toml allows (an environment of its own)"
+	@echo "make test-core  the tests of the core, without torch and TensorFlow (an environment of its own)"
+	@echo "make dist      the wheel and the source distribution, in dist/"
 	@echo "make check     lint, format, types, import rules"
 	@echo "make fuzz      broken files for every reader: N=20000 of them (a tenth where a case takes long), SEED=1"
 	@echo "make bench     the benchmarks: ratios measured side by side"
@@ -63,6 +65,21 @@ test-all: .venv/dev
 test-lower: .venv-lower/dev
 	.venv-lower/bin/python -m pytest -m "hostile and not slow" -o filterwarnings=default $$(grep -rl "mark.hostile" tests)
 
+# What needs no framework: the core, with NumPy, safetensors and ONNX Runtime alone.
+.venv-core/dev: pyproject.toml .venv/pip
+	rm -rf .venv-core
+	$(PYTHON) -m venv .venv-core
+	.venv-core/bin/pip install --quiet --editable . 'hypothesis>=6.100' 'pytest>=8.3' 'pytest-xdist>=3.6' 'scipy>=1.14'
+	@touch $@
+
+test-core: .venv-core/dev
+	OMP_NUM_THREADS=1 .venv-core/bin/python -m pytest --numprocesses 2 --dist loadfile tests/core
+
+# The same bytes from another folder, in another time zone and under another umask.
+dist: .venv/dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
 check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -89,4 +106,4 @@ docs: .venv/docs
 	@echo "build/site/index.html"
 
 clean:
-	rm -rf .venv .venv-lower demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build/site
+	rm -rf .venv .venv-core .venv-lower demo dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build/site
