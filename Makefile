@@ -44,7 +44,7 @@ demo: .venv/run
 	$(BIN)/cae demo --workdir demo
 
 # Two processes of one thread each: on few cores the runtimes' own threads only wait for one another.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 25
 
 test: .venv/dev
 	$(PYTEST)
@@ -58,7 +58,7 @@ test-all: .venv/dev
 	$(PYTHON) -m venv .venv-lower
 	$(BIN)/python tests/lower_bounds.py > .venv-lower/constraints.txt
 	.venv-lower/bin/pip install --quiet --constraint .venv-lower/constraints.txt \
-		--editable '.[torch,tensorflow,tflite,digits,data,images,seal,services]' 'pytest>=8.3'
+		--editable '.[torch,tensorflow,tflite,digits,data,images,seal,services]' 'hypothesis>=6.100' 'pytest>=8.3'
 	@touch $@
 
 # Old packages warn about new ones: here a warning is no error.
@@ -69,7 +69,7 @@ test-lower: .venv-lower/dev
 .venv-core/dev: pyproject.toml .venv/pip
 	rm -rf .venv-core
 	$(PYTHON) -m venv .venv-core
-	.venv-core/bin/pip install --quiet --editable . 'hypothesis>=6.100' 'pytest>=8.3' 'pytest-xdist>=3.6' 'scipy>=1.14'
+	.venv-core/bin/pip install --quiet --editable '.[images]' 'hypothesis>=6.100' 'jsonschema>=4.23' 'pytest>=8.3' 'pytest-xdist>=3.6' 'scipy>=1.14'
 	@touch $@
 
 test-core: .venv-core/dev

@@ -50,4 +50,6 @@ def test_all_modules_are_walked() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_module_names_what_is_public(package: str) -> None:
+    if package != "cae_core":
+        pytest.importorskip("torch", reason="all modules but the core's are imported together with their frameworks")
     assert [fault for name in modules(package) for fault in faults(name)] == []

@@ -44,7 +44,7 @@ KINDS = [str, int, float, bool, dict, Literal["a", "b"], Literal[1, 2], int | No
 HUGE = 1 << 20_000
 """TOML takes it in sixteens; its decimal digits are more than Python writes."""
 
-HOSTILE = settings(derandomize=True, deadline=None, max_examples=100, database=None)
+HOSTILE = settings(derandomize=True, max_examples=100, database=None)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -55,7 +55,6 @@ def test_a_fingerprint_comes_back_whole(fingerprint: Fingerprint, fingerprint_fi
     assert loaded.source_accuracy == 0.9
 
 
-@settings(deadline=None)  # files are written
 @given(n=st.integers(1, 6), probes=st.integers(1, 6), classes=st.integers(2, 200), seed=st.integers(0, 1000))
 def test_any_sizes_come_back(
     tmp_path_factory: pytest.TempPathFactory, n: int, probes: int, classes: int, seed: int

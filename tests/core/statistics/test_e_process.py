@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -170,7 +170,6 @@ def test_the_start_knows_nothing() -> None:
     assert state.log_e_independent == pytest.approx(0, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(0, 30), k0=st.integers(0, 29))
 def test_whoever_asks_everything_knows(seed: int, count: int, k0: int) -> None:
     """Levels that nothing but certainty reaches."""
@@ -260,7 +259,6 @@ def test_the_confidence_sequence_always_covers_with_its_probability(n: int, conf
         assert possible <= 1 - confidence
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), rate=st.floats(0, 1), asked=st.integers(0, 50))
 @example(seed=45, rate=0.375, asked=45)  # its intersection is empty
 def test_the_intersection_lies_in_the_last_interval_and_shrinks(seed: int, rate: float, asked: int) -> None:

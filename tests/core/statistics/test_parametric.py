@@ -46,7 +46,7 @@ def test_it_is_the_integral_over_both_priors(matches: list[int], trials: int, ob
     assert beta_binomial_p_value(matches, trials, observed) == pytest.approx(expected, rel=1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 1), min_size=2, max_size=40))
 def test_a_single_example_gives_laplaces_rule(matches: list[int]) -> None:
     """With n = 1 the concentration is immaterial: (1 + matches) / (r + 2)."""
@@ -65,7 +65,7 @@ def test_with_many_models_it_is_the_law_they_came_from(a: float, b: float) -> No
     assert tails[likely] == pytest.approx(expected[likely], rel=0.1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 60).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n), min_size=2, max_size=9))))
 def test_tails_fall_from_one_and_the_order_of_the_models_is_immaterial(case: tuple[int, list[int]]) -> None:
     trials, matches = case
@@ -77,7 +77,7 @@ def test_tails_fall_from_one_and_the_order_of_the_models_is_immaterial(case: tup
     assert (tails == beta_binomial_tails(sorted(matches), trials)).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=20), st.integers(1, 50))
 def test_the_lower_tail_is_the_upper_one_of_the_other_answers(matches: list[int], observed: int) -> None:
     """P(X <= observed - 1) and P(X >= observed) make 1."""
