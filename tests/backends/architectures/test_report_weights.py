@@ -156,7 +156,7 @@ class TestTorchFiles:
         [
             (None, "no such file"),
             (b"", "broken"),
-            (b"hello", "no file of tensors alone"),
+            (b"hello", "the file holds more than tensors"),
             ([torch.zeros(2)], "state_dict of tensors is expected; found list"),
             ({"epoch": 3}, "state_dict of tensors is expected"),
         ],

@@ -181,7 +181,7 @@ class TestPools:
     @pytest.mark.parametrize(
         ("architecture", "message"),
         [
-            ("mobilenetv2", "no file of tensors alone"),
+            ("mobilenetv2", "the file holds more than tensors"),
             ("densenet121-top", "not the weights of torchvision's densenet121"),
         ],
     )
