@@ -27,21 +27,21 @@ class Calibration:
     """Threshold, p-value and score of a fingerprint, from models that had no part in making it.
 
     Attributes:
-        fingerprint_id: of the fingerprint that the models were asked about.
-        score: the one that decides; fixed here.
-        fpr: the rate of false accusations that is asked for, in (0, 1).
-        fnr: the rate of surrogates called independent that is asked for, in (0, 1).
-        parametric: whether the p-value comes from a beta-binomial model instead of ranks: no bound.
-        chosen: bool (n,), the examples that are asked; all where nothing was screened.
+        fingerprint_id: id of the fingerprint that the models were asked about.
+        score: score that decides; fixed here.
+        fpr: requested rate of false accusations, in (0, 1).
+        fnr: requested rate of surrogates called independent, in (0, 1).
+        parametric: whether the p-value comes from a beta-binomial model instead of ranks; it carries no bound.
+        chosen: bool (n,), the examples that are asked; all if nothing was screened.
         weights: float64 (2, n), the log-likelihood ratio of a match and of anything else; None without a screen role.
-        references: the calibrate role's.
-        surrogates: the calibrate role's.
-        screen: the screen role's models, by which ``chosen`` and ``weights`` came about.
-        fingerprint_sha256: of all that the fingerprint holds, see `Fingerprint.content_sha256`; empty in calibrations
-            of before, which its id alone binds.
+        references: references of the role calibrate, with their answers.
+        surrogates: surrogates of the role calibrate, with their answers.
+        screen: models of the role screen, which determined ``chosen`` and ``weights``.
+        fingerprint_sha256: SHA-256 of all that the fingerprint holds, see `Fingerprint.content_sha256`; empty in
+            earlier calibrations, which the fingerprint's id alone binds.
         null: the hypothesis that an accusation rejects; fixed here.
-        known: by what a suspect is known to be one of the models that were asked; empty in calibrations of before.
-        degree: of the polynomial in benign accuracy that the adjusted score takes out.
+        known: numbers by which a suspect is recognised as one of these models; empty in earlier calibrations.
+        degree: degree of the polynomial in benign accuracy that the adjusted score takes out.
         exposure: which groups of references count; fixed here.
         unit: what counts as one draw among the references; fixed here.
     """

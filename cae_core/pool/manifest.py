@@ -32,23 +32,23 @@ class PoolMember:
     """One model of a pool.
 
     Attributes:
-        path: absolute, or relative to the working folder.
-        role: what it may be used for.
-        relation: to the source.
-        kind: how it was made, in words.
-        architecture: in words.
-        parent: file stem of the member that it was made from.
-        ancestor: the pretrained weights that it descends from.
-        twin: file stem of the reference that was trained with its seed, architecture and images, on the truth.
-        seed: of its training.
-        recipe: how it was trained, in words that models of one recipe share.
-        trained_on: the images of its training; None: unknown.
-        exposure: to the seeds of fingerprints, ``"all"``, ``"partly"`` or ``"none"``, where that is known otherwise.
-        accuracy: on the data set's test images, 0 to 1.
-        sha256: of the file, where the manifest knows it.
-        contract: where the manifest gives one; else the file's own applies.
-        trusted: whether the manifest says that the file is one's own, so that a form whose opening runs code may be
-            opened; it holds for the very file of ``sha256``.
+        path: path of the model, absolute or relative to the working folder.
+        role: what the model may be used for.
+        relation: relation to the source.
+        kind: how the model was made, in words.
+        architecture: architecture, in words.
+        parent: file stem of the member that the model was made from.
+        ancestor: pretrained weights that the model descends from.
+        twin: file stem of the reference with the same seed, architecture and images, trained on the true labels.
+        seed: random seed of the training.
+        recipe: how the model was trained, in words that models of one recipe share.
+        trained_on: images that the model was trained on; None: unknown.
+        exposure: exposure to the seeds of fingerprints, stated directly: ``"all"``, ``"partly"`` or ``"none"``.
+        accuracy: accuracy on the data set's test images, 0 to 1.
+        sha256: SHA-256 of the model, if the manifest states it.
+        contract: contract, if the manifest states one; otherwise the file's own applies.
+        trusted: whether the manifest declares the file to be the user's own, so that a form whose opening runs code
+            may be opened; it holds only for the file with ``sha256``.
     """
 
     path: Path

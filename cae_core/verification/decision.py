@@ -46,20 +46,19 @@ class Decision:
 
     Attributes:
         verdict: ``surrogate``, ``independent`` or ``inconclusive``.
-        reason: in one sentence.
+        reason: the reason for the verdict, in one sentence.
         remedy: what would resolve an ``inconclusive``, in one sentence; empty otherwise.
-        threshold: the least deciding score that speaks against the suspect by the references; None where no score
-            does: they are too few for the rate, or match too often.
+        threshold: the least deciding score that speaks against the suspect by the references; None if no score does,
+            because they are too few for the rate, or match too often.
         origin: where the threshold comes from: ``rank``, ``parametric`` or ``literature``.
-        score: the one that decides: ``caeacc`` or ``llr``.
-        value: the suspect's.
-        p_value: the rank p-value against "independent": at most so often, on average over calibrations, does an
-            independent model get one as small; None where uncalibrated. Multiplied for the verifications before this
-            one, as the next.
-        p_value_surrogate: the rank p-value against "surrogate", likewise; None where uncalibrated.
-        extrapolated: the suspect's benign accuracy lies outside the calibration references'.
-        weak: a surrogate by the literature's threshold whose interval reaches below it.
-        sides: how many models of either kind score so; None where uncalibrated, and in records of before.
+        score: the score that decides: ``caeacc``, ``llr`` or ``adjusted``.
+        value: the suspect's value of that score.
+        p_value: the rank p-value against "independent": an independent model gets one as small at most so often, on
+            average over calibrations; None if uncalibrated. It is multiplied for earlier verifications.
+        p_value_surrogate: the rank p-value against "surrogate", multiplied in the same way; None if uncalibrated.
+        extrapolated: whether the suspect's benign accuracy lies outside that of the calibration references.
+        weak: whether the interval of a surrogate by the literature's threshold reaches below the threshold.
+        sides: how many models of either kind score as extreme; None if uncalibrated, and in earlier records.
     """
 
     verdict: Outcome

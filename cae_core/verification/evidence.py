@@ -25,14 +25,14 @@ class Evidence:
     """One null hypothesis against the answers.
 
     Attributes:
-        models: n, how many known models of that kind stand behind it.
-        as_extreme: of them, those that score as extreme as the suspect, ties included.
-        p_value: how likely a model of that kind scores so, over calibrations and suspects together; multiplied for
-            the verifications before this one, see `VerificationOptions.factor`.
-        p_once: the same had it been verified once.
-        origin: by ``rank``, by that of the ``path``, or by a ``parametric`` model, which gives no bound.
-        null: among what the suspect is ranked; where among sources, ``models`` counts these, or pairs with them.
-        beside: the other one of two ranks of which the larger p counts; None where one alone counts.
+        models: number n of known models of that kind.
+        as_extreme: number of them that score as extreme as the suspect, ties included.
+        p_value: how likely a model of that kind scores as extreme, over calibrations and suspects together; multiplied
+            for the verifications before this one, see `VerificationOptions.factor`.
+        p_once: the p-value without that factor.
+        origin: ``rank``, ``path`` (the rank of a path), or ``parametric``, a model that gives no bound.
+        null: what the suspect is ranked among; for sources, ``models`` counts these, or pairs with them.
+        beside: the other one of two ranks of which the larger p counts; None if only one counts.
     """
 
     models: int

@@ -109,20 +109,20 @@ class Examination:
     """The facts about one suspect.
 
     Attributes:
-        subject: by what it was examined.
-        options: how.
-        transcript: what it was asked and answered.
-        answers: the ones that count.
-        matches: bool (a,), which of the examples asked it gives the source's label.
-        right: bool (b,), which of the benign probes asked it classifies correctly.
-        caeacc: over the examples asked; in sequential mode its interval is the confidence sequence, and along a path
-            what is certain of all examples.
+        subject: the calibrated fingerprint that it was examined with.
+        options: how it was asked and judged.
+        transcript: the questions and its answers.
+        answers: the answers that count.
+        matches: bool (a,), whether it gives the source's label to each example that was asked.
+        right: bool (b,), whether it classifies each benign probe that was asked correctly.
+        caeacc: CAEAcc over the examples that were asked; in sequential mode its interval is the confidence sequence,
+            and along a path what is certain of all examples.
         circumstances: what limits a verdict.
-        sequential: of the sequential mode by an e-process; None otherwise.
-        path: of the sequential mode by path ranks; None otherwise.
-        standing: among the calibration models by the deciding score; None where uncalibrated.
-        sides: how many of them score as high, and as low; None where uncalibrated.
-        controls: among control sources; None where none was asked about.
+        sequential: the run of the sequential mode by an e-process; None otherwise.
+        path: the run of the sequential mode by path ranks; None otherwise.
+        standing: its place among the calibration models by the deciding score; None if uncalibrated.
+        sides: how many of them score as high, and as low; None if uncalibrated.
+        controls: its place among control sources; None if there are none.
     """
 
     subject: CalibratedFingerprint = field(repr=False)

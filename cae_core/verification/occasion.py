@@ -54,16 +54,16 @@ class Occasion:
     """When, with what and in whose name a suspect was asked.
 
     Attributes:
-        date: UTC, ISO 8601, by the clock of the machine that asked.
-        case: the name that its user gave to it; empty where none.
-        tool: which release asked.
-        runtime: what ran the suspect and of which release; None where the model does not say.
-        contract: by which the suspect was asked; None where the model does not say.
-        nonce_given: whether the nonce was given by whoever asked; else it was drawn once everything else was fixed.
-        is_source: how the suspect was known to be the source itself; None: it was not.
-        self_check: whether it was meant to be.
-        rivals: other contracts that fit it about as well, by which it was asked too: of all verdicts this one says
-            least.
+        date: date and time in UTC, ISO 8601, by the clock of the machine that asked.
+        case: name of the case; empty if there is none.
+        tool: release of `cae` that asked.
+        runtime: runtime of the suspect and its release; None if the model does not say.
+        contract: contract by which the suspect was asked; None if the model does not say.
+        nonce_given: whether the user gave the nonce; otherwise it was drawn once everything else was fixed.
+        is_source: how the suspect was recognised as the source itself; None: it was not.
+        self_check: whether the suspect was meant to be the source.
+        rivals: other contracts that fit the suspect about as well, by which it was asked too; of all verdicts this one
+            claims least.
     """
 
     date: str
