@@ -164,7 +164,8 @@ def test_every_requirement_has_its_licence_and_its_versions() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ("License-Expression: Apache-2.0\n", "Apache-2.0"),
+        ("License-Expression: Apache-2.0\nLicense: older words\n", "Apache-2.0"),
+        (f"License-Expression: MIT{' AND BSD-3-Clause' * 9}\n", f"MIT{' AND BSD-3-Clause' * 9}"),
         ("License: MIT\nClassifier: License :: OSI Approved :: MIT License\n", "MIT"),
         (f"License: {'word ' * 40}\nClassifier: License :: OSI Approved :: BSD License\n", "BSD License"),
         ("Classifier: Topic :: Security\n", "not declared"),

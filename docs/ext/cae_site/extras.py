@@ -58,8 +58,11 @@ def licence(package: str) -> str:
 
 
 def _expression(found: PackageMetadata) -> str:
-    stated = [*(found.get_all("License-Expression") or []), *(found.get_all("License") or [])]
-    short = [text.strip() for text in stated if text.strip() and "\n" not in text and len(text) <= _LONGEST]
+    expressions = found.get_all("License-Expression") or []
+    if expressions:  # the newest field, made for this, and as long as it has to be
+        return str(expressions[0])
+    stated = [text.strip() for text in found.get_all("License") or []]
+    short = [text for text in stated if text and "\n" not in text and len(text) <= _LONGEST]
     classified = [
         line.rsplit(" :: ", 1)[-1] for line in found.get_all("Classifier") or [] if line.startswith("License :: ")
     ]
