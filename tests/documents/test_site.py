@@ -1,5 +1,7 @@
 """The documentation site: what is generated says what the code says, and every link leads somewhere."""
 
+import doctest
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +9,7 @@ import tomllib
 from collections import Counter
 from importlib.metadata import PackageMetadata
 from pathlib import Path
+from types import ModuleType
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -17,7 +20,9 @@ from cae_backends.training.kinds.table import KINDS
 from cae_cli.commands import judge, verify
 from cae_cli.main import COMMANDS, application
 from cae_core.arena.kinds import known_kinds
-from cae_site import extras
+from cae_core.calibration.calibrated import load_calibrated
+from cae_site import demo_record, extras, svg, tables
+from cae_site import pages as site_pages
 from cae_site.api import BORDER, api
 from cae_site.commands import command_reference, commands
 from cae_site.demo_pictures import suspect_cells
@@ -248,6 +253,55 @@ def test_the_sentences_of_the_tutorial_are_true_of_the_record() -> None:
     for example in record["examples"]:
         assert np.abs(np.subtract(example["seed"], example["example"])).max() <= 48  # as the caption says
         assert example["truth"] != example["label"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("[the plan](../examples/pools/digits.toml) is long", "the plan (`examples/pools/digits.toml`) is long"),
+        ("see [`record.py`](../../backends/kinds/record.py)", "see `backends/kinds/record.py`"),
+        ("[verdicts](../verdicts.md) and [rules](verdicts.md#the-rule)",) * 2,
+        ("![a picture](picture.png)",) * 2,
+    ],
+)
+def test_a_link_to_a_file_that_is_no_page_becomes_its_name(written: str, read: str) -> None:
+    assert prepared(written) == read
+
+
+def test_a_record_has_what_was_printed_and_what_the_file_holds(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fingerprint = ROOT / "tests/data/fingerprint-0.1.0-calibrated.safetensors"
+    calibrated = load_calibrated(fingerprint)
+    made, calibration = calibrated.fingerprint, calibrated.calibration
+    assert calibration is not None
+    kept = {
+        "relation": "reference",
+        "kind": "independent",
+        "accuracy": 0.9,
+        "p_value": 0.5,
+        "standing": {},
+        "verdict": "",
+    }
+    suspects = [{**kept, "caeacc": share, "answers": "left out"} for share in (0.25, 0.75)]
+    (tmp_path / "printed.json").write_text(json.dumps({"auc": 0.5, "suspects": suspects}))
+    demo_record.main([str(tmp_path / "printed.json"), str(fingerprint)])
+    record = json.loads(capsys.readouterr().out)
+    assert [suspect["caeacc"] for suspect in record["suspects"]] == [0.75, 0.25]
+    assert set(record["suspects"][0]) == {*kept, "caeacc"}
+    assert [example["label"] for example in record["examples"]] == made.labels.tolist()
+    assert record["examples"][1]["seed"] == made.seeds[1, :, :, 0].tolist()
+    for relation in ("references", "surrogates"):
+        answers = getattr(calibration, relation).answers.tolist()
+        counts = [sum(a == b for a, b in zip(row, made.labels.tolist(), strict=True)) for row in answers]
+        assert record["calibration"][relation] == pytest.approx(sorted(count / len(made) for count in counts), abs=1e-6)
+
+
+@pytest.mark.parametrize("module", [tables, svg, site_pages])
+def test_the_examples_of_the_docstrings_are_true(module: ModuleType) -> None:
+    done = doctest.testmod(module)
+    assert done.attempted
+    assert not done.failed
 
 
 @pytest.mark.slow
