@@ -156,7 +156,7 @@ def test_a_trusted_file_is_hashed_again_just_before_it_is_opened(shelf: Shelf, m
 
 def test_a_member_that_is_not_there(shelf: Shelf, tmp_path: Path) -> None:
     absent = PoolMember(path=tmp_path / "absent.toy", role="test", relation="reference")
-    with pytest.raises(PoolError, match="the pool names this model and there is no such file"):
+    with pytest.raises(PoolError, match="the pool names this model, but there is no such file"):
         own_pool().digest(absent)
     with pytest.raises(ModelError, match="no such model file"):
         own_pool().open(absent)
