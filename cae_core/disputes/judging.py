@@ -43,6 +43,7 @@ __all__ = [
     "controls_needed",
     "judge_claim",
     "judge_unasked",
+    "judge_verdict",
     "references_needed",
     "refuse_known_file",
 ]
@@ -330,7 +331,7 @@ def judge_claim(
     found = None if outputs is None else find_known(regeneration.everyone, rows, outputs)
     if found is not None:
         raise PoolError(_is_known(named, found.member.path))
-    return _decided(verdict, fpr=fpr, seals=seals, dated=dated)
+    return judge_verdict(verdict, fpr=fpr, seals=seals, dated=dated)
 
 
 def refuse_known_file(named: Suspect, known: Mapping[str, PoolMember]) -> None:
@@ -350,7 +351,15 @@ def _is_known(named: Suspect, member: Path) -> str:
     )
 
 
-def _decided(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvidence) -> Judgement:
+def judge_verdict(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvidence) -> Judgement:
+    """Judge by what the suspect has answered.
+
+    Args:
+        verdict: by a calibrated regeneration.
+        fpr: the rate.
+        seals: how many seals the claimant has made; p is multiplied by their number.
+        dated: who was first.
+    """
     found, controls = verdict.evidence["independent"], verdict.examination.controls
     p = cast("Fraction", verdict.examination.exact_p_value)  # 3 times 1/60 is to be 0.05
     adjusted = min(Fraction(1), seals * p)

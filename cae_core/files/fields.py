@@ -5,16 +5,41 @@ Callers say whose field it is: they put the place before the sentence, and make 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from enum import EnumType
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from cae_core.errors import OptionError, quoted
+from cae_core.errors import OptionError, VerdictError, quoted
 
-__all__ = ["check_choices", "check_known", "fits", "read_field", "read_fields"]
+__all__ = ["check_choices", "check_known", "fits", "read_field", "read_fields", "recorded"]
 
 _LARGEST = 1 << 63
+
+
+@contextmanager
+def recorded(where: str, remedy: str) -> Generator[None]:
+    """Turn a field that does not fit into the fault of the record that holds it.
+
+    Args:
+        where: the record, as messages name it.
+        remedy: what to do, a sentence.
+
+    Example:
+        >>> with recorded("a.json", "Give the original file."):
+        ...     read_field({"seed": "x"}, "seed", int)
+        Traceback (most recent call last):
+        ...
+        cae_core.errors.VerdictError: a.json: seed must be of type int; found 'x'. Give the original file.
+
+    Raises:
+        VerdictError: where a field does not fit.
+    """
+    try:
+        yield
+    except OptionError as error:
+        raise VerdictError(f"{where}: {error} {remedy}") from error
 
 
 def read_fields(kind: type[object], table: object) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from being one, and must not leave the false ones among fewer.
 from collections.abc import Sequence
 from enum import StrEnum
 
+from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.errors import OptionError
@@ -17,7 +18,7 @@ from cae_core.statistics.multiplicity import benjamini_hochberg, holm
 from cae_core.statistics.score import Score
 from cae_core.statistics.unit import Unit
 
-__all__ = ["Correction", "adjusted", "correction_for", "is_plain_rank"]
+__all__ = ["Correction", "adjusted", "correction_for", "is_plain_rank", "logs_tried"]
 
 
 class Correction(StrEnum):
@@ -76,6 +77,12 @@ def correction_for(calibration: Calibration | None, wanted: str | None, *, facto
             "here it is not. Use --correct holm."
         )
     return chosen
+
+
+def logs_tried(subject: CalibratedFingerprint) -> int:
+    """Return by what each p is multiplied for the query logs that were tried."""
+    log = subject.fingerprint.query_log
+    return 1 if log is None else log.logs_tried
 
 
 def adjusted(p_values: Sequence[float | None], *, family: int, correction: Correction) -> list[float | None]:

@@ -15,7 +15,7 @@ from cae_core.dataset import ImageSet
 from cae_core.files.outputs import LEDGER, check_output
 from cae_core.loaders import Device
 from cae_core.progress import Progress, silent, stage
-from cae_core.scan.correction import correction_for
+from cae_core.scan.correction import correction_for, logs_tried
 from cae_core.scan.family import Family, Hashed, hash_suspects
 from cae_core.scan.judging import Job, Task
 from cae_core.scan.labelled import images_for, shared_images
@@ -91,7 +91,7 @@ def scan_suspects(
         CaeError: as of a single verification, where it is no fault of a suspect.
     """
     subject = load_calibrated(fingerprint)
-    correction = correction_for(subject.calibration, settings.correct, factor=_factor(subject))
+    correction = correction_for(subject.calibration, settings.correct, factor=logs_tried(subject))
     kept = (ledger or ledger_of(fingerprint)) if keeps_ledger else None
     if kept is not None:
         check_output(kept, LEDGER, inputs=[fingerprint, output])
@@ -118,12 +118,6 @@ def scan_suspects(
     return summarise(
         output, family, correction=correction, rate=rate, asked_now=asked, defence=settings.options.defence
     )
-
-
-def _factor(subject: CalibratedFingerprint) -> int:
-    """Return by what each p is multiplied for the query logs that were tried."""
-    log = subject.fingerprint.query_log
-    return 1 if log is None else log.logs_tried
 
 
 @contextmanager

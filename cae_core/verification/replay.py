@@ -23,7 +23,7 @@ from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import VERDICT_FORMAT, Suspect, Verdict
 from cae_core.verification.verify import check_labels, conclude, interrogate, plan_verification
 
-__all__ = ["Replay", "replay_verdict"]
+__all__ = ["Replay", "replay_verdict", "same_json"]
 
 _ROUNDING = 1e-9
 
@@ -155,7 +155,7 @@ def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Repl
     derived: dict[str, Any] = as_json(verdict)
     derived |= _found_then(derived.get("findings"), record.get("findings"))
     names = (set(derived) | set(record)) - _NOT_DERIVED
-    return Replay(verdict, tuple(sorted(name for name in names if not _same(derived.get(name), record.get(name)))))
+    return Replay(verdict, tuple(sorted(name for name in names if not same_json(derived.get(name), record.get(name)))))
 
 
 def _occasion(record: Mapping[str, Any], options: VerificationOptions) -> Occasion | None:
@@ -195,16 +195,16 @@ def _found_then(derived: object, recorded: object) -> dict[str, Any]:
     return {"findings": {name: value for name, value in found.items() if name in told} or None}
 
 
-def _same(derived: object, recorded: object) -> bool:
+def same_json(derived: object, recorded: object) -> bool:
     """Return whether two JSON values are equal; numbers may differ in the last digits between machines."""
     if isinstance(derived, float) and isinstance(recorded, float):
         return math.isclose(derived, recorded, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
     if isinstance(derived, dict) and isinstance(recorded, dict):
         mine, theirs = cast("dict[str, object]", derived), cast("dict[str, object]", recorded)
-        return mine.keys() == theirs.keys() and all(_same(mine[name], theirs[name]) for name in mine)
+        return mine.keys() == theirs.keys() and all(same_json(mine[name], theirs[name]) for name in mine)
     if isinstance(derived, list) and isinstance(recorded, list):
         ours, others = cast("list[object]", derived), cast("list[object]", recorded)
-        return len(ours) == len(others) and all(map(_same, ours, others))
+        return len(ours) == len(others) and all(map(same_json, ours, others))
     return derived == recorded and isinstance(derived, bool) == isinstance(recorded, bool)  # True is 1 to Python
 
 

@@ -70,7 +70,7 @@ def _files(dossier: Dossier) -> Iterator[CustodyRow]:
     name, digest = dossier.record
     yield CustodyRow(what="Record of the verdict", value=name, sha256=digest, known=CHECKED)
     name, digest = dossier.file
-    same = digest == dossier.subject.sha256
+    same = dossier.subject.sha256 in ("", digest)
     if same:
         yield CustodyRow(what="Fingerprint", value=name, sha256=digest, known=f"The file that was used. {CHECKED}")
     else:

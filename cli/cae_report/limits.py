@@ -8,7 +8,7 @@ from cae_report.dossier import Dossier
 from cae_report.sources import limit_of_sources
 from cae_report.text import counted, percent
 
-__all__ = ["Limit", "what_is_not_proven"]
+__all__ = ["Limit", "ancestor_of", "what_is_not_proven"]
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,11 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
             "It follows from calibration, suspect and a public random number. That both were fixed before that number "
             "was out, and that it was named beforehand, is the word of whoever ran the test.",
         )
-    yield _ancestor(dossier)
+    yield ancestor_of(dossier)
 
 
-def _ancestor(dossier: Dossier) -> Limit:
+def ancestor_of(dossier: Dossier) -> Limit:
+    """Return what a shared ancestor would explain."""
     text = (
         "Two models that descend from the same pretrained weights, or from the same third model, may match each other "
         "although neither was made from the other."

@@ -1,11 +1,11 @@
 """What a verdict's error rate is, and which hypothesis its p-value speaks of, in sentences for a reader of the page."""
 
+from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.null_hypothesis import NullHypothesis
-from cae_core.verification.control_standing import ControlStanding
 from cae_report.dossier import Dossier
 from cae_report.text import counted, number, percent
 
-__all__ = ["error_rate_in_words", "likely_as", "null_in_words"]
+__all__ = ["error_rate_in_words", "innocents", "likely_as", "null_in_words", "presumed_innocence"]
 
 
 def error_rate_in_words(dossier: Dossier) -> str:
@@ -13,7 +13,7 @@ def error_rate_in_words(dossier: Dossier) -> str:
     calibration, verdict = dossier.calibration, dossier.verdict.decision.verdict
     if calibration is None:
         return "Nobody knows it. The fingerprint is not calibrated, and the threshold is a rule of thumb."
-    accused = f"This procedure accuses at most {percent(calibration.fpr)} of {_innocents(dossier)}"
+    accused = f"This procedure accuses at most {percent(calibration.fpr)} of {innocents(dossier)}"
     if dossier.verdict.decision.origin == "parametric":
         return f"{accused}, if a fitted statistical model holds. The rate was asked for, and is not a bound."
     if verdict == "independent":
@@ -36,7 +36,7 @@ def null_in_words(dossier: Dossier) -> tuple[str, ...]:
     decision, calibration = dossier.verdict.decision, dossier.calibration
     if calibration is None or decision.p_value is None:
         return ()
-    modelled, innocence = decision.origin == "parametric", _innocence(dossier, len(calibration.references))
+    modelled, innocence = decision.origin == "parametric", presumed_innocence(dossier.subject)
     likely = likely_as(decision.p_value, modelled=modelled)
     told = [f"Before it is accused, the suspect counts as innocent: {innocence}. {likely}"]
     copies = len(calibration.surrogates)
@@ -60,33 +60,35 @@ def likely_as(p_value: float, *, modelled: bool = False) -> str:
     )
 
 
-def _innocents(dossier: Dossier) -> str:
+def innocents(dossier: Dossier) -> str:
+    """Return of which independent models the rate of false accusations speaks."""
     controls = dossier.examination.controls
     if controls is not None and controls.null.for_any_suspect:
         return "independent models of whatever kind"
     return "independent models like the references"
 
 
-def _innocence(dossier: Dossier, references: int) -> str:
-    controls = dossier.examination.controls
+def presumed_innocence(subject: CalibratedFingerprint) -> str:
+    """Return the hypothesis that an accusation has to reject, in a clause of which the suspect is "it"."""
+    references = 0 if subject.calibration is None else len(subject.calibration.references)
     like_references = (
         f"it was trained without the source, and is one more model like the {counted(references, 'reference')}"
     )
-    if controls is None:
+    if subject.calibration is None or not subject.asks_controls:
         return like_references
-    return _among_sources(controls, like_references)
+    return _among_sources(subject.calibration.null, subject.fingerprint.controls, like_references)
 
 
-def _among_sources(controls: ControlStanding, like_references: str) -> str:
+def _among_sources(null: NullHypothesis, controls: int, like_references: str) -> str:
     like_sources = (
         "it derives from none of the sources, and the claimed source is one more of those that were trained by its "
-        f"recipe, of which there are {controls.sources + 1}"
+        f"recipe, of which there are {controls + 1}"
     )
-    if controls.null == NullHypothesis.SOURCES:
+    if null == NullHypothesis.SOURCES:
         return like_sources
-    if controls.null == NullHypothesis.BOTH:
+    if null == NullHypothesis.BOTH:
         return f"either {like_references}; or {like_sources}"
     return (
         "it and the claimed source are one more pair like the pairs of an independently trained model and one of the "
-        f"{counted(controls.sources, 'control source')}"
+        f"{counted(controls, 'control source')}"
     )

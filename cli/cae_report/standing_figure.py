@@ -1,20 +1,22 @@
 """The figure of where a suspect lies among the calibration models."""
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cae_core.arrays import Floats64
+from cae_core.arrays import Floats64, Labels
 from cae_core.statistics.score import Score
 from cae_report.dossier import Dossier
 from cae_report.svg import DASHED, INK, LIMIT, PAPER, RELATION_COLOURS, WIDTH, Drawn, drawn
 from cae_report.tables import ModelRow
 from cae_report.text import counted, number
 
-__all__ = ["draw_standing"]
+__all__ = ["draw_standing", "edges_of", "show_bars", "show_threshold", "title_side"]
 
 _MOST_BARS = 128  # one a possible count of matches, so that none reaches over the threshold
 _BARS = 50  # of a score that is no count
@@ -28,38 +30,70 @@ def draw_standing(dossier: Dossier, models: tuple[ModelRow, ...]) -> Drawn:
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     edges = _edges(dossier, [score for found in scores.values() for score in found])
     for axes, (relation, found) in zip(panels, scores.items(), strict=False):
-        counts = np.histogram(found, edges)[0]
-        axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=RELATION_COLOURS[relation])
-        axes.set_ylabel("models")
-        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        show_bars(axes, np.histogram(found, edges)[0], edges, RELATION_COLOURS[relation])
     _suspect(panels[-1], dossier)
     panels[-1].set_xlabel(", ".join(filter(None, (decision.score.words, decision.score.unit))))
     panels[-1].set_xlim(edges[0], edges[-1])
-    left = decision.threshold is not None and decision.threshold < (edges[0] + edges[-1]) / 2
+    side = "left" if decision.threshold is None else title_side(decision.threshold, edges)
     names = [*(counted(len(found), relation) for relation, found in scores.items()), "the suspect"]
     for axes, name in zip(panels, names, strict=True):
-        axes.set_title(name, loc="right" if left else "left")  # the other side is the threshold's
+        axes.set_title(name, loc=side)
         axes.axvline(decision.value, color=INK, linewidth=1)
-        if decision.threshold is not None:
-            axes.axvline(decision.threshold, color=LIMIT, linewidth=1.5, linestyle=DASHED)
     if decision.threshold is not None:
-        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "color": LIMIT}
-        panels[0].annotate("threshold", (decision.threshold, 1), (0, 4), ha="left" if left else "right", **place)
+        show_threshold(panels.tolist(), decision.threshold, edges)
     caption = _standing_in_words(dossier, scores)
     title = "Where the suspect lies among the calibration models"
     return drawn(figure, name="standing", title=title, caption=caption)
 
 
+def show_bars(axes: Axes, counts: Labels, edges: Floats64, colour: str) -> None:
+    """Draw how many models lie between each two edges."""
+    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colour)
+    axes.set_ylabel("models")
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def title_side(threshold: float, edges: Floats64) -> Literal["left", "right"]:
+    """Return at which side the titles of the panels stand: the other one is the threshold's."""
+    return "right" if threshold < (edges[0] + edges[-1]) / 2 else "left"
+
+
+def show_threshold(panels: Sequence[Axes], threshold: float, edges: Floats64) -> None:
+    """Draw the threshold through all panels, with its name above the first."""
+    for axes in panels:
+        axes.axvline(threshold, color=LIMIT, linewidth=1.5, linestyle=DASHED)
+    side = "left" if title_side(threshold, edges) == "right" else "right"
+    panels[0].annotate(
+        "threshold",
+        (threshold, 1),
+        (0, 4),
+        ha=side,
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        color=LIMIT,
+    )
+
+
 def _edges(dossier: Dossier, scores: list[float]) -> Floats64:
-    """Return the edges of the bars: around the possible fractions of matches, or evenly over the scores."""
     decision = dossier.verdict.decision
-    if decision.score == Score.CAEACC:
-        n = len(dossier.examination.compared)
-        step = math.ceil((n + 1) / _MOST_BARS)
-        return np.append(np.arange(0, n + 1, step), n + 1) / n - 0.5 / n
-    ends = [*scores, decision.value, *([] if decision.threshold is None else [decision.threshold])]
-    margin = 0.05 * (max(ends) - min(ends)) or 1.0
-    return np.linspace(min(ends) - margin, max(ends) + margin, _BARS)
+    examples = len(dossier.examination.compared) if decision.score == Score.CAEACC else None
+    return edges_of(
+        [*scores, decision.value, *([] if decision.threshold is None else [decision.threshold])], examples=examples
+    )
+
+
+def edges_of(values: Sequence[float], *, examples: int | None) -> Floats64:
+    """Return the edges of the bars: around the possible fractions of matches, or evenly over the values.
+
+    Args:
+        values: everything that is drawn; at least one.
+        examples: how many examples the fractions are of; None: the values are no fractions of matches.
+    """
+    if examples is not None:
+        step = math.ceil((examples + 1) / _MOST_BARS)
+        return np.append(np.arange(0, examples + 1, step), examples + 1) / examples - 0.5 / examples
+    margin = 0.05 * (max(values) - min(values)) or 1.0
+    return np.linspace(min(values) - margin, max(values) + margin, _BARS)
 
 
 def _suspect(axes: Axes, dossier: Dossier) -> None:

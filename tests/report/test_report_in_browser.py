@@ -4,9 +4,9 @@ axe-core looks at each page: contrast, names, roles, heads of tables and what ca
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,8 +15,14 @@ from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 from cae_core.verification.options import VerificationOptions
 from cae_report.content import gather_content
 from cae_report.dossier import open_dossier
-from cae_report.page import render_page
+from cae_report.judgement import open_case
+from cae_report.judgement_content import gather_judgement
+from cae_report.page import render_judgement, render_page, render_scan
+from cae_report.scan import open_scan
+from cae_report.scan_content import gather_scan
+from tests.report.judgement_cases import judge_toy
 from tests.report.report_cases import HOSTILE, calibration_of, colour_fingerprint, write_case
+from tests.report.scan_cases import scan_toys
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -40,25 +46,52 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module", params=["sequential", "uncalibrated", "hostile names", "many classes"])
-def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of each kind; the hostile names are long and cannot be broken at a space."""
-    names = {
-        "hostile names": tuple(name.replace(" ", "_") * 5 for name in HOSTILE),
-        "many classes": tuple(f"class number {i}" for i in range(100)),
-    }.get(request.param, ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"))
-    folder = tmp_path_factory.mktemp("report")
+LONG = tuple(name.replace(" ", "_") * 5 for name in HOSTILE)
+"""Names that cannot be broken at a space."""
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def verdict_page(folder: Path, kind: str) -> str:
+    names = {"hostile names": LONG, "many classes": tuple(f"class number {i}" for i in range(100))}.get(kind, CLASSES)
     fingerprint = colour_fingerprint(names=names)
     files = write_case(
         folder,
         fingerprint=fingerprint,
-        calibration=None if request.param == "uncalibrated" else calibration_of(fingerprint),
-        options=VerificationOptions(sequential=request.param == "sequential"),
+        calibration=None if kind == "uncalibrated" else calibration_of(fingerprint),
+        options=VerificationOptions(sequential=kind == "sequential"),
         suspect=names[0],
     )
     case = open_dossier(files.verdict, files.fingerprint)
+    return render_page(case, gather_content(case, examples=12))
+
+
+def judgement_page(folder: Path, _kind: str) -> str:
+    kept = judge_toy(folder, name=LONG[0], claimant=LONG[1])
+    case = open_case(kept.record, kept.fingerprint)
+    return render_judgement(case, gather_judgement(case, examples=3))
+
+
+def scan_page(folder: Path, _kind: str) -> str:
+    rates = dict.fromkeys(LONG[:4], 0.9) | {f"models/other-{i}.onnx": 0.1 + i / 20 for i in range(4)}
+    scanned = scan_toys(folder, rates, failed={LONG[4]: f"{LONG[4]}: this cannot be opened."})
+    scan = open_scan(scanned.lines, scanned.fingerprint)
+    return render_scan(scan, gather_scan(scan))
+
+
+PAGES: dict[str, Callable[[Path, str], str]] = {
+    **dict.fromkeys(("sequential", "uncalibrated", "hostile names", "many classes"), verdict_page),
+    "judgement": judgement_page,
+    "scan": scan_page,
+}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of each kind."""
+    folder = tmp_path_factory.mktemp("report")
     path = folder / "report.html"
-    path.write_text(render_page(case, gather_content(case, examples=12)), encoding="utf-8")
+    path.write_text(PAGES[request.param](folder, request.param), encoding="utf-8")
     return path
 
 
@@ -146,18 +179,22 @@ def test_it_prints_with_every_list_open(browser: Browser, report: Path) -> None:
     page.close()
 
 
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
 def looked_at_by_axe(page: Page) -> dict[str, list[dict[str, Any]]]:
     """Return its rules: of ``violations`` those that are broken, with the nodes."""
     return cast("dict[str, list[dict[str, Any]]]", Axe().run(page).response)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, report: Path, scheme: str) -> None:
-    page, _ = opened(browser, report, width=600, scheme=scheme)
+def test_axe_finds_nothing(browser: Browser, report: Path) -> None:
+    page, _ = opened(browser, report, width=600)
     page.evaluate("document.querySelectorAll('details').forEach(x => x.open = true)")
-    found = looked_at_by_axe(page)
-    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]] == []
-    assert {"color-contrast", "scrollable-region-focusable"} & {rule["id"] for rule in found["passes"]}
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        found = looked_at_by_axe(page)
+        assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]] == [], scheme
+        assert "color-contrast" in {rule["id"] for rule in found["passes"]}
     page.close()
 
 
@@ -180,8 +217,10 @@ def test_everything_that_opens_or_scrolls_is_reached_by_the_keyboard(browser: Br
             "getComputedStyle(document.activeElement).outlineStyle !== 'none']"
         )
         assert seen == [True, True], "the focus can be seen"
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.parentElement.open"), "a list opens by the keyboard"
+    assert waiting
+    if page.locator("summary").count():
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.parentElement.open"), "a list opens by the keyboard"
     page.close()
 
 
