@@ -37,6 +37,7 @@ class ScanHead:
         nonce: in hexadecimal digits.
         fingerprint_sha256: of the file.
         data_sha256: of the labelled images by which contracts were found; empty where there were none.
+        defence: that was simulated before every suspect; empty where there was none.
     """
 
     date: str
@@ -44,6 +45,7 @@ class ScanHead:
     nonce: str
     fingerprint_sha256: str
     data_sha256: str
+    defence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,7 @@ def open_scan(path: Path, fingerprint: Path, *, correct: str | None = None) -> S
     _check(lines, head, subject, where)
     correction = correction_for(subject.calibration, correct, factor=logs_tried(subject))
     rate = None if subject.calibration is None else subject.calibration.fpr
-    summary = summarise(path, lines.family, correction=correction, rate=rate)
+    summary = summarise(path, lines.family, correction=correction, rate=rate, defence=head.defence)
     return Scan(
         head=head,
         summary=summary,
@@ -157,6 +159,7 @@ def _head(told: Mapping[str, Any]) -> ScanHead:
         nonce=bytes.fromhex(read_field(told, "nonce", str)).hex(),
         fingerprint_sha256=read_field(read_field(told, "fingerprint", dict), "sha256", str),
         data_sha256=read_field(data, "sha256", str, default=""),
+        defence=read_field(read_field(told, "options", dict), "defence", str, default=""),
     )
 
 

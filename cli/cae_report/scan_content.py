@@ -1,5 +1,6 @@
 """What the page of a scan says."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ def gather_scan(scan: Scan) -> ScanContent:
     """Gather what the page says."""
     summary = scan.summary
     return ScanContent(
-        sentence=_sentence(summary),
+        sentence=_simulated(summary) + _sentence(summary),
         found=f"{summary.accused} of {counted(summary.models, 'model')} accused",
         error_rate=_error_rate(summary),
         null=_null(scan),
@@ -63,6 +64,10 @@ def gather_scan(scan: Scan) -> ScanContent:
         custody=tuple(_custody(scan)),
         repeat=tuple(_steps(scan)),
     )
+
+
+def _simulated(summary: ScanSummary) -> str:
+    return f"With the defence {summary.defence} simulated before every suspect: " if summary.defence else ""
 
 
 def _sentence(summary: ScanSummary) -> str:
@@ -126,6 +131,12 @@ def _facts(scan: Scan) -> Iterator[EvidenceRow]:
 
 def _limits(scan: Scan) -> Iterator[Limit]:
     calibration = scan.subject.calibration
+    if scan.summary.defence:
+        yield Limit(
+            "Anything about the suspects as they answer",
+            f"The defence {scan.summary.defence} was simulated before them. The scan says what would be if they had "
+            "it, and is no evidence for or against any of them.",
+        )
     if calibration is None:
         yield Limit("An error rate", "How often the rule of thumb accuses an innocent model is unknown.")
     else:
@@ -193,8 +204,8 @@ def _steps(scan: Scan) -> Iterator[Step]:
         text="Compute the digest of the family from the files of the models, where each is a single file.",
         command="(printf 'cae-family-v1\\0'; sha256sum MODELS | cut -c 1-64 | LC_ALL=C sort -u) | sha256sum",
     )
-    text = "Scan the same models again, by a fresh nonce."
-    yield Step(
-        text=text, command=f"cae scan MODELS --fingerprint {fingerprint} --no-ledger --output again.jsonl --full"
-    )
+    again = f"cae scan MODELS --fingerprint {fingerprint} --no-ledger --output again.jsonl --full"
+    if scan.summary.defence:
+        again += f" --defence {shlex.quote(scan.summary.defence)}"
+    yield Step(text="Scan the same models again, by a fresh nonce.", command=again)
     yield page_step(record, fingerprint)

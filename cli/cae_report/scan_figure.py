@@ -48,7 +48,8 @@ def _in_words(scores: ScanScores) -> str:
     ]
     for name, found in groups:
         if found:
-            span = f"from {number(min(found))} to {number(max(found))}" if len(found) > 1 else f"at {number(found[0])}"
+            low, high = number(min(found)), number(max(found))
+            span = f"at {low}" if len(found) == 1 else f"from {low} to {high}"
             parts.append(f"{counted(len(found), name)} {span}.")
     if scores.note:
         parts.append(scores.note)

@@ -95,6 +95,18 @@ def test_the_figure_shows_the_scores_of_the_lines(tmp_path: Path) -> None:
     assert sorted(found.references) == pytest.approx(sorted(np.mean(matches[:, calibration.chosen], axis=1)))
 
 
+def test_a_simulated_defence_is_told_before_all_else(tmp_path: Path) -> None:
+    scanned = scan_toys(tmp_path, RATES)
+    head, *lines = (json.loads(line) for line in scanned.lines.read_text().splitlines())
+    head["options"] = {"defence": "bits:4"}
+    scanned.lines.write_text("".join(f"{json.dumps(line)}\n" for line in (head, *lines)))
+    content, page = page_of(scanned)
+    assert content.sentence.startswith("With the defence bits:4 simulated before every suspect: Each judged alone")
+    assert content.limits[0].title == "Anything about the suspects as they answer"
+    assert content.repeat[2].command.endswith("--defence bits:4")
+    assert content.limits[0].text in page.text
+
+
 def test_many_models_are_cut_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scans, "SHOWN", 3)
     monkeypatch.setattr("cae_report.scan_content.SHOWN", 3)
