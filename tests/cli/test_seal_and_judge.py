@@ -282,9 +282,17 @@ def test_the_same_without_a_timestamp_cannot_be_judged(court: Court, ask: Run) -
     assert case["remedy"]
 
 
-def test_an_independent_suspect_is_rejected(court: Court, ask: Run) -> None:
+def test_an_independent_suspect_is_rejected_and_the_record_gives_a_page(
+    court: Court, ask: Run, workdir: Path, run_cae: Run, tmp_path: Path
+) -> None:
     outcome = ask(court.pool.other)
     assert (outcome.code, outcome.json()["outcome"]) == (3, "rejected"), outcome.json()["reason"]
+    (record,) = (path for path in workdir.glob("judgement-*.json") if "rejected" in path.read_text())
+    reported = run_cae("report", record, "--output", tmp_path / "page.html")
+    assert reported.code == 0, reported.err
+    page = (tmp_path / "page.html").read_text()
+    assert "The judge rejects the claim" in page
+    assert outcome.json()["claim"]["commitment"] in page
 
 
 @needs_openssl
