@@ -140,7 +140,8 @@ ANSWER_DEFENCES = (
         name="squeeze",
         value="distance, 0 to 2",
         example="squeeze:1",
-        how="refuses images whose probabilities change by more in sum, with 4 bits a channel or a median of 2 x 2",
+        how="refuses images whose probabilities change by more than this in sum, when they are reduced to 4 bits or smoothed by a "
+        "median of 2 x 2",
         make=_squeezing,
         check=within(0, _FARTHEST),
     ),
@@ -148,7 +149,7 @@ ANSWER_DEFENCES = (
         name="second-model",
         value="path of a model",
         example="second-model:honest.onnx",
-        how="lets another model answer where the label changes with 4 bits a channel or a median of 2 x 2",
+        how="lets another model answer if the label changes with 4 bits or a median of 2 x 2",
         make=_second_model,
         check=_named,
     ),

@@ -119,9 +119,9 @@ IMAGE_DEFENCES = (
     ),
     Defence(
         name="bits",
-        value="bits a channel, 1 to 8",
+        value="bits in each channel, 1 to 8",
         example="bits:4",
-        how="rounds each value to so many bits",
+        how="rounds each value to this many bits",
         make=_made_by(lambda image, bits: reduced(image, int(bits))),
         check=within(1, 8, whole=True),
     ),
