@@ -140,8 +140,8 @@ ANSWER_DEFENCES = (
         name="squeeze",
         value="distance, 0 to 2",
         example="squeeze:1",
-        how="refuses images whose probabilities change by more than this in sum, when they are reduced to 4 bits or smoothed by a "
-        "median of 2 x 2",
+        how="refuses images whose probabilities change by more than this in sum, "
+        "when they are reduced to 4 bits or smoothed by a median of 2 x 2",
         make=_squeezing,
         check=within(0, _FARTHEST),
     ),
