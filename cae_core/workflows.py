@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from cae_core.pool.roles import CalibrationMembers, GenerationMembers
     from cae_core.verification.exporting import Export
     from cae_core.verification.replay import Replay
+    from cae_core.verification.statement import Statement
 
 __all__ = [
     "calibrate_fingerprint",
@@ -57,6 +58,7 @@ __all__ = [
     "generate_from_log",
     "plan_suspect",
     "replay_file",
+    "state_file",
     "verify_files",
     "verify_suspect",
 ]
@@ -548,3 +550,16 @@ def replay_file(record: StrPath, fingerprint: StrPath) -> "Replay":
     from cae_core.verification.replay import replay_verdict
 
     return replay_verdict(read_record(Path(record)), load_calibrated(fingerprint), origin=str(record))
+
+
+def state_file(record: StrPath, fingerprint: StrPath) -> "Statement":
+    """Return the verdict in a JSON file as an in-toto statement about the files that were read for it.
+
+    Raises:
+        VerdictError: it is no verdict, not one of this fingerprint, or its answers do not give it.
+        CaeError: see `load_calibrated` and `state_verdict`.
+    """
+    from cae_core.verification.statement import state_verdict
+
+    name = Path(fingerprint).name
+    return state_verdict(read_record(Path(record)), load_calibrated(fingerprint), fingerprint=name, origin=str(record))

@@ -32,6 +32,7 @@ COMMANDS = (
     "compare",
     "queries",
     "report",
+    "statement",
     "seal",
     "judge",
     "inspect",

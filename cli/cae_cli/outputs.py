@@ -26,6 +26,7 @@ OUTPUTS: Mapping[str, int] = {
     "report": 1,
     "scan": 1,
     "seal": 1,
+    "statement": 1,
     "study": 1,
     "study-list": 1,
     "study-plan": 1,

@@ -34,7 +34,7 @@ from tests.output_schema import SCHEMA, check_value, validator_of
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = SCHEMA["$defs"]
-IN_FILES = {"scan-head", "scan-line"}
+IN_FILES = {"in-toto-statement", "scan-head", "scan-line"}
 
 
 def at(path: str) -> dict[str, Any]:

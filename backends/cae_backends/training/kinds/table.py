@@ -5,6 +5,7 @@ from cae_backends.training.kinds.chains import THEN, Chain
 from cae_backends.training.kinds.copies import COPIES
 from cae_backends.training.kinds.erasure import ERASED
 from cae_backends.training.kinds.estimators import SCIKIT_LEARN
+from cae_backends.training.kinds.foreign import foreign_kind, foreign_names
 from cae_backends.training.kinds.queries import QUERY_THEFTS
 from cae_backends.training.kinds.record import Copy, Kind, Theft
 from cae_backends.training.kinds.scratch import INDEPENDENT, SOURCE
@@ -20,15 +21,18 @@ KINDS: dict[str, Kind] = {
 
 
 def find_kind(name: str) -> Kind:
-    """Return the kind of this name: one of `KINDS`, or two that are thefts, as ``"pruned, then distilled"``.
+    """Return the kind of this name: one of `KINDS` or of another package, or two thefts, as ``"pruned, then distilled"``.
 
     Raises:
-        PoolError: there is no such kind; the message says which there are.
+        PoolError: there is no such kind; the message says which there are. Or another package's cannot be loaded.
     """
-    parts = name.split(THEN)
-    if len(parts) == 1 and name in KINDS:
+    if name in KINDS:
         return KINDS[name]
-    thefts = [kind for part in parts if isinstance(kind := KINDS.get(part), Theft | Copy)]
+    parts = name.split(THEN)
+    kinds = [KINDS.get(part) or foreign_kind(part) for part in parts]
+    if len(parts) == 1 and kinds[0] is not None:
+        return kinds[0]
+    thefts = [kind for kind in kinds if isinstance(kind, Theft | Copy)]
     if len(parts) == 2 and len(thefts) == 2:
         return Chain.of(*thefts)
     raise unknown_kind(name)
@@ -36,5 +40,5 @@ def find_kind(name: str) -> Kind:
 
 def unknown_kind(name: str) -> PoolError:
     """Return the error that says which kinds a member may have."""
-    known = ", ".join(kind for kind in KINDS if kind != SOURCE.name)
+    known = ", ".join((*(kind for kind in KINDS if kind != SOURCE.name), *foreign_names()))
     return PoolError(f'kind must be one of {known}, or two thefts as "pruned{THEN}distilled"; found {quoted(name)}.')
