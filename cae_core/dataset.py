@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cae_core.arrays import Labels, check_images, sha256_of
 from cae_core.errors import DataError
+from cae_core.foreign_text import visible
 
 __all__ = ["ImageSet"]
 
@@ -46,6 +47,11 @@ class ImageSet:
                 f"{self.name}: labels must lie in 0 .. {len(self.class_names) - 1}; "
                 f"found {self.labels.min()} .. {self.labels.max()}."
             )
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        name = visible(self.name) or "unnamed"
+        return f"ImageSet({name}, {len(self)} images of {shape}, {len(self.class_names)} classes)"
 
     def __len__(self) -> int:
         return len(self.images)

@@ -49,6 +49,10 @@ class Predictions:
     labels: Labels
     probabilities: Floats32 | None = None
 
+    def __repr__(self) -> str:
+        told = "labels alone" if self.probabilities is None else "with probabilities"
+        return f"Predictions({len(self.labels)} answers, {told})"
+
     def rows(self, index: Labels) -> Self:
         """Return the answers at ``index``, int64, in that order."""
         told = None if self.probabilities is None else self.probabilities[index]

@@ -8,8 +8,8 @@ NumPy only, and no test framework: call them from any test.
         check_model(model, images, classes=10)
         check_differentiable(model, images)
 
-Each property is a function of its own, so that a failure says what is broken. `CallableModel` and `LinearModel` are
-white boxes for tests of whatever takes models.
+Each property is a function of its own, so that a failure says what is broken. `LinearModel` is a white box for
+tests of whatever takes models, and so is `CallableModel`, the name that `cae_core.own_models.WhiteBox` had before.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arrays import Floats32, Images, as_unit_float
+from cae_core.arrays import Floats32, as_unit_float
 from cae_core.models import NO_ANSWER, DifferentiableModel, Ensemble, Model, Predictions, Pullback
+from cae_core.own_models import WhiteBox as CallableModel
 
 __all__ = [
     "CallableModel",
@@ -32,53 +33,6 @@ __all__ = [
 T = TypeVar("T", bound=np.generic)
 _TOLERANCE = 1e-4
 """Of the largest value: what float32 sums of a few thousand terms may differ by when their order changes."""
-
-
-class CallableModel:
-    """A white box made of two callables.
-
-    Args:
-        logits: takes float32 images (n, h, w, k) in [0, 1] to logits (n, c).
-        pull_back: takes the images and a cotangent (n, c) to a gradient (n, h, w, k).
-
-    Attributes:
-        calls: how often the logits were computed.
-
-    Example:
-        >>> model = CallableModel(lambda x: x.reshape(len(x), -1), lambda x, g: g.reshape(x.shape))
-        >>> model.predict(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)).labels.tolist()
-        [1]
-    """
-
-    def __init__(
-        self,
-        logits: Callable[[Floats32], NDArray[np.floating[Any]]],
-        pull_back: Callable[[Floats32, Floats32], Floats32],
-    ) -> None:
-        self._logits = logits
-        self._pull_back = pull_back
-        self.calls = 0
-
-    def predict(self, images: Images) -> Predictions:
-        """Answer by the largest logit; see `Model.predict`."""
-        scores = self._evaluate(as_unit_float(images))
-        finite = np.isfinite(scores.sum(axis=1, dtype=np.float64))  # 64 bits: a sum of finite scores stays finite
-        safe = np.where(finite[:, None], scores, 0)
-        exponentials = np.exp(safe - safe.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        labels = np.where(finite, scores.argmax(axis=1), NO_ANSWER).astype(np.int64)
-        return Predictions(labels, np.where(finite[:, None], probabilities, np.float32(np.nan)))
-
-    def vjp(self, images: Floats32) -> tuple[Floats32, Pullback]:
-        """See `DifferentiableModel.vjp`."""
-        point = as_unit_float(images).copy()  # the caller may go on changing its own array
-        return self._evaluate(point), lambda gradient: np.array(
-            self._pull_back(point, gradient), np.float32, order="C"
-        ).reshape(point.shape)
-
-    def _evaluate(self, images: Floats32) -> Floats32:
-        self.calls += 1
-        return np.array(self._logits(images), np.float32, order="C")
 
 
 class LinearModel(CallableModel):

@@ -18,6 +18,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrat
 from cae_core.containment.limits import GENEROUS, Limits
 from cae_core.contract import Contract
 from cae_core.errors import ContractMissing, GenerationError, OptionError
+from cae_core.files.digests import sha256_of_text
 from cae_core.files.outputs import FINGERPRINT, LEDGER, RUN_STATE, check_output
 from cae_core.files.records import read_record
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
@@ -60,6 +61,7 @@ __all__ = [
     "replay_file",
     "state_file",
     "verify_files",
+    "verify_model",
     "verify_suspect",
 ]
 
@@ -499,6 +501,48 @@ def verify_files(
     if unrecorded is not None:
         raise unrecorded
     return verdict
+
+
+def verify_model(
+    suspect: Model,
+    fingerprint: StrPath,
+    *,
+    name: str,
+    options: VerificationOptions = DEFAULT,
+    nonce: bytes | None = None,
+    case: str = "",
+    ledger: StrPath | None = "auto",
+    progress: StageProgress = silent,
+) -> Verdict:
+    """Judge a suspect that is a model of this process, such as a `black_box` of one's own.
+
+    It is asked here, in no process of its own, and the verdict says so.
+
+    Args:
+        suspect: has one method, `Model.predict`.
+        fingerprint: the file.
+        name: of the suspect, which identifies it: no file says what it is. Its SHA-256 stands in verdict and ledger.
+        options: how it is asked and judged.
+        nonce: decides the order of the questions; see `verify_suspect`, as of all others.
+        case: a name for the case.
+        ledger: file that remembers which suspect has seen which examples.
+        progress: called with the queries done and in total.
+
+    Raises:
+        CaeError: see `verify_suspect`.
+    """
+    kept = None if ledger is None else ledger_of(Path(fingerprint)) if ledger == "auto" else Path(ledger)
+    if kept is not None:
+        check_output(kept, LEDGER, inputs=[Path(fingerprint)])
+    return (verify if kept is None else partial(verify_remembered, ledger=kept))(
+        suspect,
+        load_calibrated(fingerprint),
+        named=Suspect(name=name, sha256=sha256_of_text(name)),
+        options=options,
+        nonce=nonce,
+        case=case,
+        progress=progress,
+    )
 
 
 def export_images(

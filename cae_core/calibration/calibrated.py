@@ -56,6 +56,9 @@ class CalibratedFingerprint:
                 "of the search are others. Use the original file, or calibrate again (`cae calibrate`)."
             )
 
+    def __repr__(self) -> str:
+        return f"CalibratedFingerprint({self.fingerprint!r}, {self.calibration!r})"
+
     @cached_property
     def content_sha256(self) -> str:
         """SHA-256 of everything that was read of the calibration, whatever its file says; empty where there is none."""

@@ -63,6 +63,12 @@ class Calibration:
     exposure: ExposureRule = ExposureRule.ONE_GROUP
     unit: Unit = Unit.MODEL
 
+    def __repr__(self) -> str:
+        return (
+            f"Calibration({len(self.references)} references, {len(self.surrogates)} surrogates, {self.score.value}, "
+            f"fpr {self.fpr:g}, fnr {self.fnr:g})"
+        )
+
     def reference_groups(self) -> dict[Exposure, Labels]:
         """Return which references count, int64 (r_g,), by the group that each belongs to; see `ExposureRule`."""
         groups = self.exposure.groups([model.exposure for model in self.references.models])

@@ -135,6 +135,13 @@ class Fingerprint:
     example_kind: NDArray[np.uint8] | None = None
     seed_index: Labels | None = None
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        return (
+            f"Fingerprint({self.id[:12]}, {len(self)} examples of {shape}, {len(self.class_names)} classes, "
+            f"{len(self.probe_images)} benign images)"
+        )
+
     def __len__(self) -> int:
         return len(self.images)
 

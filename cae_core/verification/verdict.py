@@ -7,6 +7,7 @@ from typing import Any, Self
 from cae_core.calibration.record import ModelsBehind
 from cae_core.containment.record import Containment
 from cae_core.fingerprint.questions import count_queries
+from cae_core.foreign_text import visible
 from cae_core.method.caeacc import CAEAcc
 from cae_core.opening.model_files import ModelFiles
 from cae_core.verification.decision import Decision
@@ -128,6 +129,12 @@ class Verdict:
     occasion: Occasion | None = None
     containment: Containment | None = None
     service: Served | None = None
+
+    def __repr__(self) -> str:
+        decision, p = self.decision, self.decision.p_value
+        told = "uncalibrated" if p is None else f"p = {p:.3g}"
+        score = f"{decision.score.value} {decision.value:.3g}"
+        return f"Verdict({decision.verdict}, {visible(self.suspect.name)}, {score}, {told})"
 
     @property
     def answers(self) -> tuple[Answer, ...]:

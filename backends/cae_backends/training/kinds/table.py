@@ -21,7 +21,7 @@ KINDS: dict[str, Kind] = {
 
 
 def find_kind(name: str) -> Kind:
-    """Return the kind of this name: one of `KINDS` or of another package, or two thefts, as ``"pruned, then distilled"``.
+    """Return the kind of this name: one of `KINDS`, another package's, or two thefts, ``"pruned, then distilled"``.
 
     Raises:
         PoolError: there is no such kind; the message says which there are. Or another package's cannot be loaded.

@@ -1,4 +1,4 @@
-"""What the user's own code answers: labels, names, or scores, one an image."""
+"""What code answers that is no model of a framework: labels, names, or scores, one an image."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32
-from cae_core.contract import Contract, Task
+from cae_core.contract.fields import Contract
+from cae_core.contract.task import Task
 from cae_core.errors import ModelError, quoted
 from cae_core.models import NO_ANSWER, Predictions
 
