@@ -1,0 +1,1 @@
+"""A backend and a theft for cae-fingerprint."""
