@@ -17,7 +17,6 @@ BORDER = (
     "cae_core.testing",
     "cae_core.errors",
     "cae_core.arrays",
-    "cae_core.dataset",
     "cae_core.preprocessing",
     "cae_core.resize",
     "cae_core.progress",
