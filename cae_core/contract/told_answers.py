@@ -46,7 +46,7 @@ def read_answers(told: object, count: int, *, contract: Contract | None, task: T
 
 
 def _is_sequence(value: object) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0) or _is_array(value)
+    return isinstance(value, list | tuple) or _is_array(value)
 
 
 def _is_array(value: object) -> bool:
@@ -79,7 +79,7 @@ def _labels(rows: Sequence[Any], task: Task | None, origin: str) -> NDArray[Any]
             return np.array(rows, object)
         places = [task.place(row) for row in rows]
         return np.array([NO_ANSWER if place is None else place for place in places], np.int64)
-    labels = [NO_ANSWER if row is None else row.item() if isinstance(row, np.generic) else row for row in rows]
+    labels = [_number(row) for row in rows]
     for label in labels:
         if not isinstance(label, int) or isinstance(label, bool) or not NO_ANSWER <= label < 1 << 31:
             raise ModelError(
@@ -87,3 +87,10 @@ def _labels(rows: Sequence[Any], task: Task | None, origin: str) -> NDArray[Any]
                 f"{quoted(label)}."
             )
     return np.array(labels, np.int64)
+
+
+def _number(row: object) -> object:
+    """Return an answer as Python has it."""
+    if row is None:
+        return NO_ANSWER
+    return cast("object", row.item()) if isinstance(row, np.generic) else row

@@ -23,7 +23,16 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Python:
     folder = tmp_path_factory.mktemp("plugin")
     shutil.copytree(ROOT / "examples/plugin", folder / "source")  # the build leaves files beside it
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet"]
-    install = [sys.executable, "-m", "pip", "install", *offline, "--target", folder / "site", folder / "source"]
+    install: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        *offline,
+        "--target",
+        folder / "site",
+        folder / "source",
+    ]
     subprocess.run(install, check=True, capture_output=True)
     path = os.pathsep.join([str(folder / "site"), *(str(ROOT / x) for x in ("", "backends", "converters", "cli"))])
 

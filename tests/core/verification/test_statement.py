@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import Parse
+from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement as Attestation
-from in_toto_attestation.v1.statement_pb2 import Statement as AttestationFields
 
 from cae_core.errors import VerdictError
 from cae_core.files.digests import digest_of_files
@@ -27,6 +27,9 @@ BY = paired(
 READ = hashlib.sha256(b"the fingerprint's file").hexdigest()
 FILES = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("model.onnx", "model.onnx.data")}
 LINES = tuple(f"{sha256}  {name}" for name, sha256 in FILES.items())
+ATTESTATION: Any = vars(statement_pb2)["Statement"]
+"""The fields of a statement, in the form in which that implementation has them."""
+
 MODEL = Suspect(name="models/model.onnx", sha256=digest_of_files(FILES), files=LINES)
 
 Record = dict[str, Any]
@@ -46,7 +49,7 @@ def stated(told: Record) -> dict[str, Any]:
 
 
 def test_another_implementation_accepts_it() -> None:
-    fields = Parse(json.dumps(stated(record())), AttestationFields())
+    fields = Parse(json.dumps(stated(record())), ATTESTATION())
     Attestation.copy_from_pb(fields).validate()
     assert [dict(each.digest) for each in fields.subject] == [{"sha256": x} for x in (*FILES.values(), READ)]
     assert fields.predicate["verdict"] == "surrogate"
