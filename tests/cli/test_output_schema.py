@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cae_cli.checkup import PartReport
+from cae_cli.demo import DemoResult
 from cae_cli.outputs import OUTPUTS, numbered
 from cae_converters.parity import Parity
 from cae_core.arena.choosing import Choice
@@ -23,6 +24,7 @@ from cae_core.calibration.null_plan import NullPlan
 from cae_core.calibration.scan_plan import ScanPlan, Takes
 from cae_core.contract_search.found import ContractFound, Tried
 from cae_core.disputes.case import CASE_FORMAT, Contained, ControlFiles, LookedAt, NamedFile
+from cae_core.pool.manifest import PoolMember
 from cae_core.pool.support import GroupSupport
 from cae_core.scan.summary import Row
 from cae_core.verification.options import VerificationOptions
@@ -30,6 +32,8 @@ from cae_core.verification.served import Served
 from cae_core.verification.verdict import VERDICT_FORMAT, SeenBefore
 from cae_report.content import REPORT_FORMAT
 from cae_study.run import Forecast
+from tests.core.suspects import ask, matching
+from tests.core.toys import toy_calibration, toy_fingerprint
 from tests.output_schema import SCHEMA, check_value, validator_of
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +138,15 @@ def test_each_output_matches_its_own_definition_alone() -> None:
     value = numbered({"export": "a", "folder": "b", "suspect": "c", "images": 3}, "queries")
     assert [name for name in OUTPUTS if validator_of(name).is_valid(value)] == ["queries"]
     assert Draft202012Validator(SCHEMA).is_valid(value)
+
+
+def test_outputs_that_take_long_to_come_about_have_their_definitions() -> None:
+    """Those of the demonstration, of `cae doctor` and of a whole study, which no quick test prints."""
+    fingerprint = toy_fingerprint(n=60)
+    calibration = toy_calibration(fingerprint, [5] * 19, [50] * 19)
+    verdict = ask(matching(fingerprint, 60), fingerprint, calibration=calibration)
+    member = PoolMember(path=Path("a.onnx"), role="test", relation="surrogate", kind="hard labels", accuracy=0.9)
+    demo = DemoResult(Path("pool.toml"), Path("f.safetensors"), ((member, verdict),), 1.0)
+    check_value("demo", json.loads(json.dumps(numbered(demo, "demo"))))
+    check_value("doctor", numbered({"python": "3.11.2", "findings": [PartReport("core", "ok", "numpy 2")]}, "doctor"))
+    check_value("study", numbered({"page": "results.md", "steps": {"pool.main": 12.5}}, "study"))
