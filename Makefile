@@ -27,7 +27,7 @@ help:
 
 .venv/run: .venv/pip pyproject.toml
 	@echo "Installing the run-time packages (PyTorch among them: some GB, some minutes) ..."
-	$(BIN)/pip install --quiet --editable '.[torch,digits]'
+	$(BIN)/pip install --quiet --editable '.[torch,digits,report]'
 	@touch $@
 
 .venv/dev: .venv/run

@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cae_cli.demo_pages import DemoPages, telling, write_pages
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.errors import OptionError
 from cae_core.files.outputs import check_folder
@@ -29,7 +30,7 @@ __all__ = ["DEMO_EPS", "DEMO_NONCE", "DEMO_TAU", "DemoResult", "demo_jobs", "run
 DEMO_EPS, DEMO_TAU = "48/255", 0.6
 """Digits are black and white, and 8x8 pixels: smaller changes move few of them. Chosen on the *screen* members."""
 
-_MANIFEST, _FINGERPRINT = "pool.toml", "fingerprint.safetensors"
+_MANIFEST, _FINGERPRINT, _PAGES = "pool.toml", "fingerprint.safetensors", "reports"
 
 _SEED = 1000
 """Of the source; the members' follow it. The recipes were written while looking at the held-out members of seed 0."""
@@ -53,12 +54,14 @@ class DemoResult:
         fingerprint: the file that was written.
         verdicts: one for every held-out suspect, beside what it really is.
         auc: area under the ROC curve of CAEAcc between held-out surrogates and references.
+        pages: of three suspects, see `telling`.
     """
 
     manifest: Path
     fingerprint: Path
     verdicts: tuple[tuple[PoolMember, Verdict], ...]
     auc: float
+    pages: DemoPages
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`: as ``cae demo --json`` prints it."""
@@ -66,7 +69,7 @@ class DemoResult:
             {"name": m.name, "relation": m.relation, "kind": m.kind, "accuracy": m.accuracy, **as_json(v)}
             for m, v in self.verdicts
         ]
-        return {"auc": self.auc, "fingerprint": self.fingerprint, "suspects": suspects}
+        return {"auc": self.auc, "fingerprint": self.fingerprint, "pages": self.pages.pages, "suspects": suspects}
 
     def commands(self) -> list[str]:
         """Return the commands that repeat each step by hand."""
@@ -164,7 +167,8 @@ def run_demo(folder: Path, *, workers: int | None, progress: Progress) -> DemoRe
         progress=stage(progress, "calibrating"),
     )
     verdicts = _verify(pool.select(role="test"), fingerprint, progress)
-    return DemoResult(manifest, fingerprint, verdicts, _auc(verdicts))
+    pages = write_pages(telling(verdicts), fingerprint, folder / _PAGES)
+    return DemoResult(manifest, fingerprint, verdicts, _auc(verdicts), pages)
 
 
 def _verify(

@@ -1,16 +1,24 @@
 """The demonstration: a sample of its pool in every run, the whole of it among the slow tests."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from cae_backends.training.jobs import PoolJob, job_digest
 from cae_backends.training.kinds.estimators import SCIKIT_LEARN
 from cae_cli import demo
+from cae_cli.demo_pages import telling, write_pages
+from cae_core.pool.manifest import PoolMember
 from cae_core.statistics.ranks import models_needed
+from cae_core.verification.verdict import Verdict
+from cae_report.dossier import open_dossier
 from tests.cli.conftest import Outcome
+from tests.report.test_report import make
 
 Run = Callable[..., Outcome]
 
@@ -34,6 +42,12 @@ def test_a_sample_of_the_demonstration(tmp_path: Path, run_cae: Run, monkeypatch
     assert outcome.code == 0, outcome.err
     assert "ROC AUC" in outcome.out
     assert "scikit-learn" in outcome.out
+    pages = sorted((tmp_path / "reports").glob("*.html"))
+    assert len(pages) == 2, "of two suspects"
+    for page in pages:
+        assert f"  {page}" in outcome.out.splitlines()
+        assert "Is the suspect derived from the source?" in page.read_text()
+        assert page.stat().st_mode & 0o777 == 0o600
     first = (tmp_path / "fingerprint.safetensors").read_bytes()
     for step in (" generate ", " calibrate "):
         command = next(line for line in outcome.out.splitlines() if step in line).split()[1:]
@@ -42,6 +56,31 @@ def test_a_sample_of_the_demonstration(tmp_path: Path, run_cae: Run, monkeypatch
     verify = next(line for line in outcome.out.splitlines() if "--json" in line).split()[1:]
     # a single reference spans no range of accuracies
     assert run_cae(*verify, "--allow-extrapolation").code == 3, "the soft-label copy answers like its source"
+
+
+def named(name: str, value: float, threshold: float | None = 0.5) -> tuple[PoolMember, Verdict]:
+    decision = SimpleNamespace(value=value, threshold=threshold)
+    return cast("tuple[PoolMember, Verdict]", (SimpleNamespace(name=name), SimpleNamespace(decision=decision)))
+
+
+def test_the_pages_are_of_the_extremes_and_the_nearest() -> None:
+    suspects = [named("a", 0.1), named("b", 0.95), named("c", 0.45), named("d", 0.9), named("e", 0.2)]
+    assert [member.name for member, _ in telling(suspects)] == ["b", "c", "a"]
+    assert [member.name for member, _ in telling(suspects[:2])] == ["b", "a"]
+    without = [named(f"{i}", i / 10, None) for i in range(5)]
+    assert [member.name for member, _ in telling(without)] == ["4", "2", "0"]
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = make(tmp_path, "uncalibrated")
+    verdict = open_dossier(files.verdict, files.fingerprint).verdict
+    member = PoolMember(path=tmp_path / "theirs.onnx", role="test", relation="surrogate")
+    monkeypatch.delitem(sys.modules, "cae_report.page", raising=False)
+    monkeypatch.delitem(sys.modules, "cae_report.rendering", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    found = write_pages([(member, verdict)], files.fingerprint, tmp_path / "reports")
+    assert found.pages == ()
+    assert "pip install 'cae-fingerprint[report]'" in found.missing
 
 
 @pytest.mark.slow

@@ -8,11 +8,13 @@ import typer
 from cae_cli.options import Json, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import say
+from cae_core.foreign_text import visible
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from cae_cli.demo import DemoResult
+    from cae_cli.demo_pages import DemoPages
     from cae_core.pool.manifest import PoolMember
     from cae_core.verification.verdict import Verdict
 
@@ -30,6 +32,8 @@ def run(
     """Do the whole job on real input: train a pool on handwritten digits, fingerprint its source, verify suspects.
 
     Example: cae demo --workdir demo
+
+    It ends with HTML pages of three verdicts, for people who decide, if the extra `report` is installed.
 
     A second call with the same folder trains only what is missing. It takes some minutes on two cores.
     """
@@ -55,10 +59,21 @@ def _show(result: "DemoResult") -> None:
         f"\nROC AUC of CAEAcc over these suspects: {result.auc:.3f}"
         f"\n{_calibrated_by(result.verdicts[0][1])}\n"
         "High: references that score as high; low: surrogates that score as low.\n"
-        "\nEach step by hand:"
     )
+    _show_pages(result.pages)
+    say("\nEach step by hand:")
     for command in result.commands():
         say(f"  {command}")
+
+
+def _show_pages(found: "DemoPages") -> None:
+    """Say where the pages are, or how to get what draws them."""
+    if found.missing:
+        say(f"Three of these verdicts would be HTML pages. {found.missing}")
+        return
+    say("The verdicts with the highest score, with the lowest, and nearest to the threshold, as HTML pages:")
+    for page in found.pages:
+        say(f"  {visible(str(page))}")
 
 
 def _calibrated_by(verdict: "Verdict") -> str:
