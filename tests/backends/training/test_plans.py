@@ -282,8 +282,8 @@ def test_refuses_a_file(content: str | None, message: str, tmp_path: Path) -> No
         read_plan(path)
 
 
-SMALL = {"cifar100-small", "mnist-small"}
-"""Pools that nothing is calibrated with: they tell whether thieves and innocents are apart."""
+SMALL = {"cifar100-small", "mnist-small", "cifar10-attacks"}
+"""Pools that nothing is calibrated with: they tell whether thieves and innocents are apart, or hold suspects alone."""
 
 
 @pytest.mark.parametrize(
@@ -300,6 +300,17 @@ def test_the_examples_are_plans_with_all_roles_and_kinds(path: Path) -> None:
     testing = {job.kind for job in jobs if job.role in ("calibrate", "test") and job.relation == "surrogate"}
     assert testing >= {"hard labels", "soft labels", "distilled", "other architecture", "fine-tuned", "pruned"}
     assert all(find_kind(kind).relation == "surrogate" for kind in testing)
+
+
+def test_the_attacks_on_cifar10_are_thefts_from_a_file_that_the_user_puts_beside_the_plan(tmp_path: Path) -> None:
+    path = tmp_path / "cifar10-attacks.toml"
+    path.write_bytes((EXAMPLES / path.name).read_bytes())
+    with pytest.raises(PoolError, match=r"source\.onnx"):
+        read_plan(path)
+    (tmp_path / "source.onnx").write_bytes(b"an ONNX file")
+    jobs = [job for job in read_plan(path).jobs if job.relation != "source"]
+    assert {(job.role, job.relation) for job in jobs} == {("test", "surrogate")}
+    assert len({job.kind for job in jobs}) >= 20
 
 
 @pytest.mark.parametrize(
