@@ -16,7 +16,8 @@ __all__ = ["REFERENCE", "SURROGATE", "Material", "drawn_png"]
 SURROGATE, REFERENCE = "#b3261e", "#1f5fa8"
 """Colours of the two relations; told apart without colours by their markers."""
 
-_WIDTH, _HEIGHT, _DPI = 7.2, 3.8, 150
+_WIDTH, _HEIGHT, _DPI = 5.0, 3.2, 216
+"""Inches, so few that their text can be read on a phone, which shows a page in about as many; and pixels an inch."""
 
 
 @dataclass(frozen=True, kw_only=True)
