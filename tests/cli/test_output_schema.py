@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from cae_cli.checkup import PartReport
 from cae_cli.demo import DemoResult
+from cae_cli.demo_pages import DemoPages
 from cae_cli.outputs import OUTPUTS, numbered
 from cae_converters.parity import Parity
 from cae_core.arena.choosing import Choice
@@ -146,7 +147,8 @@ def test_outputs_that_take_long_to_come_about_have_their_definitions() -> None:
     calibration = toy_calibration(fingerprint, [5] * 19, [50] * 19)
     verdict = ask(matching(fingerprint, 60), fingerprint, calibration=calibration)
     member = PoolMember(path=Path("a.onnx"), role="test", relation="surrogate", kind="hard labels", accuracy=0.9)
-    demo = DemoResult(Path("pool.toml"), Path("f.safetensors"), ((member, verdict),), 1.0)
+    pages = DemoPages((Path("reports/a.html"),))
+    demo = DemoResult(Path("pool.toml"), Path("f.safetensors"), ((member, verdict),), 1.0, pages)
     check_value("demo", json.loads(json.dumps(numbered(demo, "demo"))))
     check_value("doctor", numbered({"python": "3.11.2", "findings": [PartReport("core", "ok", "numpy 2")]}, "doctor"))
     check_value("study", numbered({"page": "results.md", "steps": {"pool.main": 12.5}}, "study"))
