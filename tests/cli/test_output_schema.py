@@ -147,7 +147,7 @@ def test_outputs_that_take_long_to_come_about_have_their_definitions() -> None:
     calibration = toy_calibration(fingerprint, [5] * 19, [50] * 19)
     verdict = ask(matching(fingerprint, 60), fingerprint, calibration=calibration)
     member = PoolMember(path=Path("a.onnx"), role="test", relation="surrogate", kind="hard labels", accuracy=0.9)
-    pages = DemoPages((Path("reports/a.html"),))
+    pages = DemoPages(pages=(Path("reports/a.html"),))
     demo = DemoResult(Path("pool.toml"), Path("f.safetensors"), ((member, verdict),), 1.0, pages)
     check_value("demo", json.loads(json.dumps(numbered(demo, "demo"))))
     check_value("doctor", numbered({"python": "3.11.2", "findings": [PartReport("core", "ok", "numpy 2")]}, "doctor"))
