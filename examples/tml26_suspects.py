@@ -52,7 +52,7 @@ _LARGEST = 1 << 24
 
 def network() -> Any:  # noqa: ANN401 - a torch module
     """Return an untrained ResNet-18 with a first convolution of 3x3 and no pooling after it."""
-    module = torchvision.models.resnet18(weights=None, num_classes=CLASSES)
+    module: Any = torchvision.models.resnet18(weights=None, num_classes=CLASSES)
     module.conv1 = torch.nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
     module.maxpool = torch.nn.Identity()
     return module
