@@ -257,7 +257,7 @@ class TestListAndCheck:
         row = '\n[[model]]\npath = "seven.onnx"\nrole = "test"\nrelation = "reference"\n'
         copied.write_text(copied.read_text() + row)
         outcome = run_cae("pool", "check", "--pool", copied, "--data", "digits")
-        assert_one_sentence(outcome, "1 problems", "answers 7 classes and the data have 10")
+        assert_one_sentence(outcome, "1 problem was found", "answers 7 classes and the data have 10")
 
     def test_an_accuracy_that_is_not_the_manifests(self, copied: Path, run_cae: Run) -> None:
         first = f"accuracy = {read_pool(copied).source.accuracy}"

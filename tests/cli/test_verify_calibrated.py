@@ -337,7 +337,7 @@ class TestDryRun:
     def test_what_it_costs(self, own: Path, run_cae: Run) -> None:
         """Nothing is opened: there is no such suspect."""
         plan = run_cae("verify", "-s", "http://x.example", "-f", own, "--dry-run", "--cost", "0.5", "--json").json()
-        assert plan == {"queries": plan["queries"], "total": 231, "at_most": False, "cost": 115.5}
+        assert plan == {"format": 1, "queries": plan["queries"], "total": 231, "at_most": False, "cost": 115.5}
         assert sum(plan["queries"].values()) == 231
         text = run_cae("verify", "-s", "x", "-f", own, "--dry-run", "--cost", "0.5").out
         assert text.startswith("231 queries: ")

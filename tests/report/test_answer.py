@@ -85,9 +85,11 @@ def test_the_commands_repeat_the_verdict(pool: Pool, fingerprint: Path, tmp_path
     assert compare == f"sha256sum {files.verdict} {fingerprint}"
     assert ran(run_cae, derive).code == 0
     again = ran(run_cae, f"{ask} --json").json()
-    assert {name: again[name] for name in ("answers", "verdict", "p_value", "options")} == {
-        name: record[name] for name in ("answers", "verdict", "p_value", "options")
-    }
+    for one in (again, record):  # what the ledger has counted by then
+        for count in ("verifications", "recognised"):
+            one["options"].pop(count, None)
+    for name in ("answers", "verdict", "p_value", "options"):
+        assert again[name] == record[name]
     output = tmp_path / "again.html"
     assert ran(run_cae, page.replace("report.html", str(output))).code == 0
     assert "How to repeat it" in output.read_text()

@@ -232,7 +232,7 @@ def test_a_limit_ends_the_run_which_can_go_on(more: str, words: str, case: Case)
 def test_what_a_service_cannot_have_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: list[dict[str, Any]] = [{"ledger": None}, {"trusted": True}, {"self_check": True}]
     for given in refused:
-        with pytest.raises(OptionError, match="known by the ledger"):
+        with pytest.raises(OptionError, match="needs the ledger"):
             case.verify(**given)
     monkeypatch.delenv("CAE_TEST_TOKEN")
     with pytest.raises(OptionError, match="CAE_TEST_TOKEN is not set"):

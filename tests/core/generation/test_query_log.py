@@ -111,7 +111,7 @@ class TestWhatIsRecorded:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"date": "2026-06-02"}, "still to come"),
+            ({"date": "2026-06-02"}, "in the future"),
             ({"date": "yesterday"}, "such as 2026-05-31"),
             ({"date": ""}, "such as 2026-05-31"),
             ({"logs_tried": 0}, "counts this log as well"),

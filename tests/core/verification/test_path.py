@@ -202,7 +202,7 @@ class TestTheOrder:
         assert any(warning.startswith("asked one by one") for warning in verdict.warnings)
 
     def test_uncalibrated_there_are_no_paths(self) -> None:
-        with pytest.raises(OptionError, match="take calibrated references"):
+        with pytest.raises(OptionError, match="need calibrated references"):
             judged(matching(FINGERPRINT, 94), None)
 
     def test_where_nothing_can_be_decided_nothing_is_asked(self) -> None:
