@@ -71,7 +71,7 @@ def _show_pages(found: "DemoPages") -> None:
     if found.missing:
         say(f"Three of these verdicts would be HTML pages. {found.missing}")
         return
-    say("The verdicts with the highest score, with the lowest, and nearest to the threshold, as HTML pages:")
+    say("The verdicts with the highest score, nearest to the threshold, and with the lowest score, as HTML pages:")
     for page in found.pages:
         say(f"  {visible(str(page))}")
 
