@@ -277,29 +277,9 @@ def test_the_accuracy_by_epoch_of_trained_models_is_rows_and_a_figure(
     assert (tmp_path / "out" / "figure-1.png").stat().st_size > 10_000
 
 
-SUSPECTS = """
-data = "digits"
-
-[pool.main]
-manifest = "MANIFEST"
-
-[pool.others]
-manifest = "others.toml"
-
-[fingerprint.ours]
-pool = "main"
-preset = "perturbed"
-settings = { eps = 0.188, tau = 0.6, iterations = 20, count = 12 }
-
-[verdicts.ours]
-fingerprint = "ours"
-role = "screen"
-suspects = ["main", "others"]
-
-[[table]]
-title = "Suspects"
-of = ["verdicts.ours"]
-"""
+SUSPECTS = STUDY.replace("[fingerprint.ours]", '[pool.others]\nmanifest = "others.toml"\n\n[fingerprint.ours]').replace(
+    'defences = ["none", "bits:1"]', 'suspects = ["main", "others"]'
+)
 
 
 def test_suspects_come_from_pools_of_the_same_source(calibration_pool: CalibrationPool, tmp_path: Path) -> None:

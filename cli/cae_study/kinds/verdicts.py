@@ -84,14 +84,15 @@ def _run(bench: Bench) -> Result:
 
 def _suspects(bench: Bench, pool: Pool) -> list[PoolMember]:
     """Return the suspects: of the pool that calibrates, or of those that are named; their thieves stole one source."""
-    own = {name: bench.pool(name) for name in bench.options["suspects"]} or {pool_of(bench): pool}
-    for name, other in own.items():
+    named = {name: bench.pool(name) for name in bench.options["suspects"]}
+    for name, other in named.items():
         if other.source.digest() != pool.source.digest():
             raise StudyError(
                 f"The thieves of pool {name} were made from another source than that of the pool which calibrates. "
                 "Judge them by a fingerprint of their own source."
             )
-    return [member for other in own.values() for member in other.select(role=bench.options["role"])]
+    pools = named.values() or (pool,)
+    return [member for own in pools for member in own.select(role=bench.options["role"])]
 
 
 def _subjects(
