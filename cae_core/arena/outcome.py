@@ -9,7 +9,7 @@ import numpy as np
 from cae_core.arrays import Floats64
 from cae_core.calibration.adjusting import LEAST_PROBES
 from cae_core.pool.manifest import PoolMember, Relation
-from cae_core.statistics.adjustment import REFERENCES_TO_ADJUST, adjusted_scores, default_degree, outside_hull
+from cae_core.statistics.adjustment import REFERENCES_TO_ADJUST, adjusted_scores, default_degree
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.statistics.ranks import exceeded_rank
 from cae_core.statistics.roc import auc_interval, roc_auc
@@ -182,7 +182,7 @@ def judged(
         suspects: what the method says of them, in this order.
         references: and of the calibration's references.
         adjusts: whether benign accuracy is taken out where there are references and probes enough, see
-            `cae_core.statistics.adjustment`; a suspect beyond all references' accuracies has the larger p of both.
+            `cae_core.statistics.adjustment`; the larger p of both counts.
 
     Returns:
         The suspects in their order, and whether their scores were adjusted.
@@ -194,8 +194,7 @@ def judged(
         value, as_extreme = score, int((references.scores >= score).sum())
         if adjusts and enough:
             value, adjusted_extreme = _adjusted(score, accuracy, references)
-            outside = outside_hull(accuracy, references.accuracy)
-            as_extreme = max(as_extreme, adjusted_extreme) if outside else adjusted_extreme
+            as_extreme = max(as_extreme, adjusted_extreme)
         found.append(
             Judged(
                 name=member.name,

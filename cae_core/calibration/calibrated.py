@@ -78,26 +78,31 @@ class CalibratedFingerprint:
         """Return the scores (r,) of a group's models over the examples ``asked`` (a,)."""
         return self.calibrated.scored(group.matches(self.fingerprint)[:, asked], asked, score)
 
-    def standing(self, seen: Seen, *, score: Score | None = None, compared: Labels | None = None) -> Standing:
+    def standing(
+        self, seen: Seen, *, score: Score | None = None, compared: Labels | None = None, plainly: bool = True
+    ) -> Standing:
         """Place a suspect among the calibration models.
 
-        By the adjusted score, a suspect whose accuracy is no reference's is ranked by CAEAcc as well: beyond their
-        accuracies a fit is a guess, and the larger p counts.
+        Beside the adjusted score CAEAcc is ranked as well, and the larger p counts: what a fit leads to expect of an
+        accuracy is said of references that have it for reasons of their own, such as robust training, and an innocent
+        suspect that has it for another reason, such as an image that it compresses, is none of their kind.
 
         Args:
             seen: what the suspect showed.
             score: the deciding one where None.
             compared: int64, the examples over which the calibration models are scored; those asked where None.
+            plainly: whether CAEAcc counts beside the adjusted score at any accuracy; otherwise only beyond those of
+                all references, where a fit is a guess.
         """
         calibration = self.calibrated
         which = calibration.score if score is None else score
         groups = calibration.reference_groups()
         if which == Score.ADJUSTED:
-            return self._adjusted(seen, groups)
+            return self._adjusted(seen, groups, plainly=plainly)
         high = [self._high(seen, which, group, compared) for group in groups.items()]
         return Standing(references=self._by_units(high), surrogates=(self._low(seen, high, compared),))
 
-    def _adjusted(self, seen: Seen, groups: Mapping[Exposure, Labels]) -> Standing:
+    def _adjusted(self, seen: Seen, groups: Mapping[Exposure, Labels], *, plainly: bool) -> Standing:
         calibration = self.calibrated
         high: list[Ranking] = []
         low: list[Ranking] = []
@@ -113,11 +118,11 @@ class CalibratedFingerprint:
             )
             high.append(adjustment.among_references())
             low.append(adjustment.among_surrogates(calibration.surrogates))
-            if adjustment.outside:
-                outside = True
+            outside = outside or adjustment.outside
+            if plainly or adjustment.outside:
                 high.append(self._high(seen, Score.CAEACC, (exposure, rows), None))
-        if outside:
-            plain = [ranking for ranking in high if ranking.score == Score.CAEACC]
+        plain = [ranking for ranking in high if ranking.score == Score.CAEACC]
+        if plain:
             low.append(self._low(seen, plain, None))
         return Standing(references=self._by_units(high), surrogates=tuple(low), outside=outside)
 

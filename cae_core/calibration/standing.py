@@ -134,8 +134,7 @@ class Standing:
     Attributes:
         references: every ranking among references that counts; the largest p decides.
         surrogates: likewise among surrogates.
-        outside: whether the suspect's accuracy lies beyond those of references by which a score was adjusted, so that
-            the plain score counts as well.
+        outside: whether the suspect's accuracy lies beyond those of references by which a score was adjusted.
     """
 
     references: tuple[Ranking, ...]

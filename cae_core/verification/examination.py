@@ -240,7 +240,8 @@ def _standing(
 ) -> Standing | None:
     if subject.calibration is None:
         return None
-    return subject.standing(seen, score=deciding_score(subject.calibration, options), compared=compared)
+    score = deciding_score(subject.calibration, options)
+    return subject.standing(seen, score=score, compared=compared, plainly=options.ranks_plainly)
 
 
 def _sides(standing: Standing, caeacc: CAEAcc, stopped: SequentialEvidence | PathEvidence | None, fnr: float) -> Sides:

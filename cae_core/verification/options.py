@@ -11,6 +11,8 @@ EARLIER_RULES = {
     1: "There the rank among independent models alone decided an accusation, whatever known copies score, and one "
     "benign image could decide whether the suspect's accuracy is covered.",
     2: "There a suspect below every known copy was not accused, however few copies were known.",
+    3: "There CAEAcc did not count beside the adjusted score, unless the suspect was more or less accurate than every "
+    "reference.",
 }
 """The rules of earlier releases, kept so that old records can be derived again, and what each did otherwise."""
 
@@ -27,10 +29,11 @@ class VerificationOptions:
         max_queries: largest number of images that are asked, see `plan_questions`; None: all.
         allow_extrapolation: whether a verdict stands although the references do not cover the suspect's accuracy.
         claimed_accuracy: accuracy that the suspect's owner claims, in (0, 1]; None: no claim.
-        rule: number of the rule by which the answers are judged. 3: the present one. 2, for earlier records: known
-            copies, however few, keep a suspect below all of them from being accused. 1: 50 benign probes are asked, an
-            accuracy beyond the references' by a single image makes a verdict inconclusive, known copies cannot keep a
-            suspect from being accused, and a sequential run that can decide nothing is asked to its end.
+        rule: number of the rule by which the answers are judged. 4: the present one. 3, for earlier records: the
+            adjusted score decides alone within the references' accuracies. 2: moreover, known copies, however few, keep
+            a suspect below all of them from being accused. 1: moreover, 50 benign probes are asked, an accuracy beyond
+            the references' by a single image makes a verdict inconclusive, known copies cannot keep a suspect from
+            being accused, and a sequential run that can decide nothing is asked to its end.
         verifications: number of verifications of this suspect, this one included, of which one could have been
             chosen; a ledger counts them. Each one after the first doubles p. It is 1 if no order could be chosen,
             because everything was asked.
@@ -100,6 +103,11 @@ class VerificationOptions:
     def weighs_copies(self) -> bool:
         """Whether it counts how many known copies there are, where a suspect scores below all of them."""
         return self.rule > 2
+
+    @property
+    def ranks_plainly(self) -> bool:
+        """Whether CAEAcc counts beside the adjusted score at any accuracy, and not only beyond the references'."""
+        return self.rule > 3
 
     @property
     def factor(self) -> float:

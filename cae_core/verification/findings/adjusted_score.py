@@ -18,13 +18,13 @@ _KEY = "adjusted"
 def adjusted_score(examination: Examination) -> Finding:
     """Return the suspect's adjusted score, its ranks, and whether its accuracy is one that the fit covers.
 
-    It decides where the calibration says so, and informs otherwise; where the fit does not cover the suspect, the
-    larger p of it and CAEAcc counts.
+    It decides where the calibration says so, and informs otherwise. The larger p of it and CAEAcc counts.
     """
     calibration = examination.subject.calibration
     if calibration is None or examination.options.sequential or _in_vain(examination, calibration):
         return Finding(key=_KEY, value=None)
-    standing = examination.subject.standing(examination.seen, score=Score.ADJUSTED)
+    plainly = examination.options.ranks_plainly
+    standing = examination.subject.standing(examination.seen, score=Score.ADJUSTED, plainly=plainly)
     decides = calibration.score == Score.ADJUSTED
     return Finding(
         key=_KEY,
@@ -62,7 +62,7 @@ def _line(standing: Standing, *, decides: bool) -> Line:
     ranks = "; ".join(_in_words(ranking) for ranking in standing.references)
     if standing.among or standing.counted_as:  # one for each group and unit: which they are is told elsewhere
         ranks = f"{_in_words(standing.high)}, the largest of {len(standing.references)} p-values"
-    outside = "; beyond the references' accuracies, where the larger p counts" if standing.outside else ""
+    outside = "; its accuracy is beyond the references'" if standing.outside else ""
     what = f"{standing.score.words} decides" if decides else "for information; it decides nothing"
     return Line(
         label="adjusted",

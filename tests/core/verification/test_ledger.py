@@ -25,7 +25,7 @@ from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.models import Model, Predictions
 from cae_core.verification.ledger import begin_entry, ledger_of, sync_ledger
 from cae_core.verification.ledger_lines import read_entries
-from cae_core.verification.options import VerificationOptions
+from cae_core.verification.options import RULE, VerificationOptions
 from cae_core.verification.remembered import UnrecordedVerdict, verify_remembered
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
 from tests.core.suspects import Telling, matching, oracle
@@ -86,7 +86,7 @@ class TestLines:
                 "contract": model.contract.digest,
                 "allow_extrapolation": False,
                 "claimed_accuracy": 0.9,
-                "rule": 3,
+                "rule": RULE,
             },
             "name": "x.onnx",
             "case": "17 O 4",

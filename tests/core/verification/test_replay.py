@@ -52,6 +52,8 @@ MODES: dict[str, tuple[Calibration | None, dict[str, Any]]] = {
     "uncalibrated": (None, {}),
     "rank": (RANK, {}),
     "likelihood ratio": (dataclasses.replace(RANK, score=Score.LLR, weights=WEIGHTS), {}),
+    "adjusted": (dataclasses.replace(RANK, score=Score.ADJUSTED), {}),
+    "adjusted, third rule": (dataclasses.replace(RANK, score=Score.ADJUSTED), {"rule": 3}),
     "screened": (dataclasses.replace(RANK, weights=WEIGHTS, chosen=np.arange(60) % 3 > 0), {}),
     "parametric": (dataclasses.replace(RANK, parametric=True), {}),
     "sequential": (RANK, {"sequential": True}),
@@ -74,6 +76,17 @@ def test_a_record_is_derived_again(mode: str, matches: int) -> None:
     found = replay_verdict(told, paired(FINGERPRINT, calibration))
     assert found.differences == ()
     assert json.loads(json.dumps(as_json(found.verdict))) == told
+
+
+def test_by_the_third_rule_the_adjusted_score_decides_alone_where_references_are_as_accurate() -> None:
+    probes = len(FINGERPRINT.probe_labels)
+    right = np.arange(probes) >= np.arange(len(RANK.references))[:, np.newaxis] % 7
+    references = dataclasses.replace(RANK.references, right=right)
+    calibration = dataclasses.replace(RANK, score=Score.ADJUSTED, references=references)
+    told = record(calibration, rule=3)
+    assert [ranking["score"] for ranking in told["findings"]["adjusted"]["references"]] == ["adjusted"]
+    told["options"]["rule"] = RULE
+    assert replay_verdict(told, paired(FINGERPRINT, calibration)).differences
 
 
 EARLIER: dict[str, Record] = json.loads((Path(__file__).parents[2] / "data" / "verdicts-0.1.0.json").read_bytes())
