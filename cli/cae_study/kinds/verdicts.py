@@ -19,7 +19,7 @@ from cae_core.progress import detail, stage
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.roc import roc_auc
-from cae_core.verification.options import VerificationOptions
+from cae_core.verification.options import RULE, VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
 from cae_study.bench import Bench
@@ -212,4 +212,5 @@ VERDICTS = StepKind(
     needs=_needs,
     run=_run,
     units=_units,
+    outside=lambda _options, _folder: {"rule": RULE},
 )
