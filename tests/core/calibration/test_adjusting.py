@@ -136,7 +136,7 @@ def test_an_accuracy_that_only_other_models_have_is_no_evidence() -> None:
 
 
 @pytest.mark.parametrize("plainly", [True, False])
-def test_the_larger_p_counts_by_the_present_rule_and_beyond_the_accuracies(plainly: bool) -> None:
+def test_the_larger_p_counts_by_the_present_rule_and_beyond_the_accuracies(*, plainly: bool) -> None:
     right = [*range(30, 49), 49]
     calibration = calibrated([10 + (count % 4) for count in right], right)
     inside = stand(calibration, 25, 40, plainly=plainly)
