@@ -8,7 +8,7 @@ quick = "a quarter of the epochs"      # in words, what `--quick` leaves out
 
 [pool.main]
 plan = "digits-plan.toml"              # beside this file; or manifest = "pool.toml"
-quick = { epochs = 5 }                 # replaces options of the step in the reduced form
+quick = { epochs = 5 }                 # replaces options of the step in the reduced form; false leaves the step out
 
 [fingerprint.ours]
 pool = "main"
@@ -124,6 +124,7 @@ def read_study(path: Path, *, quick: bool = False, pools: Mapping[str, Path] | N
     if quick and not texts["quick"]:
         raise StudyError(f"{path}: this study has no reduced form. Leave --quick out.")
     _put_pools(table, pools or {}, str(path))
+    _leave_out(table, quick=quick)
     steps = tuple(_steps(table, path, quick=quick))
     ids = {step.id for step in steps}
     for step in steps:
@@ -149,6 +150,33 @@ def _put_pools(table: dict[str, Any], pools: Mapping[str, Path], where: str) -> 
         if name not in known:
             raise StudyError(f"{where}: there is no pool {quoted(name)}; there are {', '.join(known) or 'none'}.")
         known[name] = {"manifest": str(manifest.absolute())}
+
+
+def _leave_out(table: dict[str, Any], *, quick: bool) -> None:
+    """Take the steps with ``quick = false`` out of the reduced form, and what is shown of them."""
+    left: set[str] = set()
+    for kind in KINDS:
+        named = table.get(kind)
+        for name, given in list(named.items()) if isinstance(named, dict) else []:
+            if isinstance(given, dict) and given.get("quick") is False:
+                del given["quick"]
+                left.add(f"{kind}.{name}")
+    if not quick or not left:
+        return
+    for step in left:
+        kind, name = step.split(".", 1)
+        del table[kind][name]
+    for shown in ("table", "figure"):
+        if isinstance(table.get(shown), list):
+            table[shown] = [kept for own in table[shown] if (kept := _without(own, left)) is not None]
+
+
+def _without(own: object, left: set[str]) -> object:
+    """Return what is to be shown without the steps ``left`` out; None where nothing is left of it."""
+    if not isinstance(own, dict) or not isinstance(own.get("of"), list):
+        return own  # which is refused later, with its place
+    of = [step for step in own["of"] if step not in left]
+    return own | {"of": of} if of or not own["of"] else None
 
 
 def _steps(table: Mapping[str, Any], path: Path, *, quick: bool) -> Iterator[Step]:

@@ -304,7 +304,23 @@ def test_shipped_studies_can_be_read(run_cae: Run) -> None:
     for path in shipped_studies().values():
         whole, quick = read_study(path), read_study(path, quick=True)
         assert whole.tables
-        assert [step.id for step in whole.steps] == [step.id for step in quick.steps]
+        assert {step.id for step in quick.steps} <= {step.id for step in whole.steps}
+        assert quick.tables
+
+
+def test_the_reduced_form_leaves_steps_out_and_what_is_shown_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    text = STUDY.replace("MANIFEST", "pool.toml").replace('role = "screen"', 'role = "screen"\nquick = false')
+    path.write_text(text.replace('of = ["match-rates.ours"]', 'of = ["match-rates.ours", "verdicts.ours"]', 1))
+    (tmp_path / "pool.toml").write_text("")
+    whole, quick = read_study(path), read_study(path, quick=True)
+    assert [step.id for step in whole.steps if step not in quick.steps][-1] == "verdicts.ours"
+    assert "verdicts.ours" not in {step.id for step in quick.steps}
+    assert [table.title for table in whole.tables] == ["In the pool and held out", "By kind"]
+    assert [(table.title, table.of) for table in quick.tables] == [("In the pool and held out", ("match-rates.ours",))]
+    path.write_text(text.replace('pool = "main"', 'pool = "main"\nquick = false').replace("quick.settings", "#"))
+    with pytest.raises(StudyError, match=r"fingerprint\.ours"):
+        read_study(path, quick=True)  # what needs a step that is left out is refused
 
 
 @pytest.mark.parametrize(
