@@ -45,7 +45,7 @@ def scan_scores(scan: Scan) -> ScanScores:
         surrogates=() if calibration is None else _scores(scan, calibration.surrogates, score),
         suspects=tuple(value for value in values if value is not None),
         threshold=scan.threshold if plain else None,
-        note="" if plain else "The adjusted score decides. It is fitted with each suspect, so that CAEAcc is drawn.",
+        note="" if plain else "The adjusted score is fitted with each suspect. CAEAcc, which counts as well, is drawn.",
     )
 
 

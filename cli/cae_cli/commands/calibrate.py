@@ -34,9 +34,9 @@ def run(
     score: Annotated[
         str | None,
         typer.Option(
-            help="Score that decides the verdict: caeacc, adjusted or llr.  [default: adjusted if natural "
-            "errors are examples "
-            "and each group of references that counts has 40, else caeacc]"
+            help="Score that decides the verdict: caeacc, adjusted (the larger p of it and caeacc counts) or llr.  "
+            "[default: adjusted if natural errors are examples and each group of references that counts has 40, else "
+            "caeacc]"
         ),
     ] = None,
     degree: Annotated[
