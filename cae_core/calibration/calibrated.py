@@ -118,8 +118,9 @@ class CalibratedFingerprint:
             )
             high.append(adjustment.among_references())
             low.append(adjustment.among_surrogates(calibration.surrogates))
-            outside = outside or adjustment.outside
-            if plainly or adjustment.outside:
+            beyond = adjustment.outside
+            outside = outside or beyond
+            if plainly or beyond:
                 high.append(self._high(seen, Score.CAEACC, (exposure, rows), None))
         plain = [ranking for ranking in high if ranking.score == Score.CAEACC]
         if plain:

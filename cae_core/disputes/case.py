@@ -78,7 +78,7 @@ class CaseFiles:
         opening: what opens it.
         source: the claimed source.
         pool: the judge's manifest.
-        suspect: a path or an address.
+        suspect: the path of a model.
         contract: replaces the one that the suspect carries.
         claimant_pool: the claimant's manifest, for a replay; None: none is made.
         controls: manifests of the judge's control sources, or folders of such; none: references alone decide.

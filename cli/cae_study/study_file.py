@@ -157,17 +157,18 @@ def _leave_out(table: dict[str, Any], *, quick: bool) -> None:
     left: set[str] = set()
     for kind in KINDS:
         named = table.get(kind)
-        for name, given in list(named.items()) if isinstance(named, dict) else []:
-            if isinstance(given, dict) and given.get("quick") is False:
-                del given["quick"]
+        if not isinstance(named, dict):
+            continue  # which is refused later, with its place
+        for name, given in list(named.items()):
+            if not isinstance(given, dict) or given.get("quick") is not False:
+                continue
+            if quick:
+                del named[name]
                 left.add(f"{kind}.{name}")
-    if not quick or not left:
-        return
-    for step in left:
-        kind, name = step.split(".", 1)
-        del table[kind][name]
+            else:
+                del given["quick"]
     for shown in ("table", "figure"):
-        if isinstance(table.get(shown), list):
+        if left and isinstance(table.get(shown), list):
             table[shown] = [kept for own in table[shown] if (kept := _without(own, left)) is not None]
 
 

@@ -23,14 +23,14 @@ from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.standing import Seen
 from cae_core.defences.table import defended
-from cae_core.fingerprint.file import Fingerprint, load_fingerprint
+from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import Pool, PoolMember, read_pool
 from cae_core.pool.members import OpenPool
-from cae_core.pool.roles import CalibrationMembers, GenerationMembers
+from cae_core.pool.roles import CalibrationMembers
 from cae_core.statistics.score import Score
-from cae_core.workflows import generate_fingerprint
+from held_out_verdicts import kept_fingerprint
 
 NONE = "none"
 DEFENCES = (
@@ -50,15 +50,8 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     pool = read_pool(options.pool)
-    path = options.output / "fingerprint.safetensors"
-    if not path.exists():
-        generate_fingerprint(
-            GenerationMembers.of_pool(pool),
-            open_data(options.data, split="all"),
-            settings=GenerationSettings.from_preset("default"),
-            output=path,
-        )
-    fingerprint = load_fingerprint(path)
+    data, settings = open_data(options.data, split="all"), GenerationSettings.from_preset("default")
+    fingerprint = kept_fingerprint(pool, data, settings, options.output)
     members = dataclasses.replace(CalibrationMembers.of_pool(pool), screen=())
     calibration = calibrate(fingerprint, members, settings=CalibrationSettings(score=Score.ADJUSTED)).calibration
     subject = CalibratedFingerprint(fingerprint=fingerprint, calibration=calibration)

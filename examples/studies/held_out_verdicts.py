@@ -27,6 +27,7 @@ from cae_core.arrays import Floats64, Images, Labels
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.record import Calibration
+from cae_core.dataset import ImageSet
 from cae_core.fingerprint.file import Fingerprint, load_fingerprint
 from cae_core.generation.settings import GenerationSettings
 from cae_core.models import Predictions
@@ -114,17 +115,17 @@ def main() -> None:
 
 
 def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
-    path = options.output / "fingerprint.safetensors"
+    settings = GenerationSettings.from_preset(
+        "perturbed", eps=float(options.eps), tau=options.tau, count=options.count, seed=options.seed
+    )
+    return kept_fingerprint(pool, open_data(options.data, split="test"), settings, options.output)
+
+
+def kept_fingerprint(pool: Pool, data: ImageSet, settings: GenerationSettings, folder: Path) -> Fingerprint:
+    """Return the fingerprint in ``folder``; where there is none, one is made first."""
+    path = folder / "fingerprint.safetensors"
     if not path.exists():
-        settings = GenerationSettings.from_preset(
-            "perturbed", eps=float(options.eps), tau=options.tau, count=options.count, seed=options.seed
-        )
-        generate_fingerprint(
-            GenerationMembers.of_pool(pool),
-            open_data(options.data, split="test"),
-            settings=settings,
-            output=path,
-        )
+        generate_fingerprint(GenerationMembers.of_pool(pool), data, settings=settings, output=path)
     return load_fingerprint(path)
 
 

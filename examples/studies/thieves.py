@@ -21,18 +21,17 @@ import numpy as np
 from cae_backends.datasets import open_data
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
-from cae_core.fingerprint.file import Fingerprint, load_fingerprint
+from cae_core.fingerprint.file import Fingerprint
 from cae_core.generation.settings import GenerationSettings
 from cae_core.pool.manifest import Pool, PoolMember, read_pool
-from cae_core.pool.roles import CalibrationMembers, GenerationMembers
+from cae_core.pool.roles import CalibrationMembers
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.roc import roc_auc
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
-from cae_core.workflows import generate_fingerprint
-from held_out_verdicts import Remembered, ask_members
+from held_out_verdicts import Remembered, ask_members, kept_fingerprint
 
 BUDGETS = (100, 300, None)
 BOOTSTRAPS = 2000
@@ -99,15 +98,8 @@ def main() -> None:
 
 
 def _fingerprint(pool: Pool, options: argparse.Namespace) -> Fingerprint:
-    path = options.output / "fingerprint.safetensors"
-    if not path.exists():
-        generate_fingerprint(
-            GenerationMembers.of_pool(pool),
-            open_data(options.data, split=options.split),
-            settings=GenerationSettings.from_preset(options.preset, eps=float(options.eps), seed=options.seed),
-            output=path,
-        )
-    return load_fingerprint(path)
+    settings = GenerationSettings.from_preset(options.preset, eps=float(options.eps), seed=options.seed)
+    return kept_fingerprint(pool, open_data(options.data, split=options.split), settings, options.output)
 
 
 def _subjects(fingerprint: Fingerprint, members: CalibrationMembers, score: str) -> dict[float, CalibratedFingerprint]:
