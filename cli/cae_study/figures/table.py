@@ -56,6 +56,12 @@ FIGURES: Mapping[str, FigureKind] = {
         rows="labels",
         shows="How many examples the source puts into each class (left), and from which class they are (right).",
     ),
+    "label changes": FigureKind(
+        module="label_changes",
+        rows="iterations",
+        shows="The share of the seeds whose label by the source has changed after so many iterations, a line for each "
+        "search.",
+    ),
     "strength": FigureKind(
         module="strength",
         rows="summary",

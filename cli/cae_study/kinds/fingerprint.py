@@ -18,7 +18,7 @@ from cae_core.workflows import generate_fingerprint
 from cae_study.bench import Bench
 from cae_study.step import REQUIRED, Options, Result, StepKind, Units
 
-__all__ = ["FINGERPRINT", "generation_members", "settings_of"]
+__all__ = ["FINGERPRINT", "generation_members", "seeds_of", "settings_of"]
 
 
 def settings_of(options: Options, seed: int) -> GenerationSettings:
@@ -63,7 +63,7 @@ def _split(options: Options) -> str:
     return str(options["split"] or PRESET_SPLITS.get(options["preset"], "test"))
 
 
-def _seeds(bench: Bench) -> ImageSet:
+def seeds_of(bench: Bench) -> ImageSet:
     """Return the images to choose from: the split's, or so many of them, drawn by the study's seed."""
     images, most = bench.images.of(_split(bench.options)), bench.options["images"]
     if not 0 < most < len(images):
@@ -77,7 +77,7 @@ def _run(bench: Bench) -> Result:
     try:
         result = generate_fingerprint(
             generation_members(bench, options["pool"], options["members"]),
-            _seeds(bench),
+            seeds_of(bench),
             settings=settings,
             output=bench.folder / "fingerprint.safetensors",
             opened=OpenPool(device=bench.device),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cae_study.kinds.compare import COMPARE
 from cae_study.kinds.fingerprint import FINGERPRINT
+from cae_study.kinds.label_changes import LABEL_CHANGES
 from cae_study.kinds.match_rates import MATCH_RATES
 from cae_study.kinds.pool import POOL
 from cae_study.kinds.strength import STRENGTH
@@ -13,5 +14,5 @@ from cae_study.step import StepKind
 __all__ = ["KINDS"]
 
 KINDS: Mapping[str, StepKind] = {
-    kind.name: kind for kind in (POOL, FINGERPRINT, MATCH_RATES, VERDICTS, STRENGTH, COMPARE)
+    kind.name: kind for kind in (POOL, FINGERPRINT, LABEL_CHANGES, MATCH_RATES, VERDICTS, STRENGTH, COMPARE)
 }
