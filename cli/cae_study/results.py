@@ -97,11 +97,7 @@ def _rows(shown: Shown, done: Finished) -> dict[str, Sequence[Row]]:
 
 def _table(shown: Shown, done: Finished, output: Path, name: str) -> Iterator[str]:
     rows = [row for own in _rows(shown, done).values() for row in own]
-    columns = list(shown.columns) or list(dict.fromkeys(column for row in rows for column in row))
-    for column in columns:
-        if rows and not any(column in row for row in rows):
-            known = ", ".join(dict.fromkeys(column for row in rows for column in row))
-            raise StudyError(f"The table {shown.title!r} has no column {column!r}; there are {known}.")
+    columns = _columns(shown, list(dict.fromkeys(column for row in rows for column in row)))
     write_atomically(output / name, _csv(columns, rows))
     yield f"## {visible(shown.title)}\n"
     yield f"| {' | '.join(map(_cell, columns))} |"
@@ -109,6 +105,17 @@ def _table(shown: Shown, done: Finished, output: Path, name: str) -> Iterator[st
     for row in rows:
         yield f"| {' | '.join(_cell(row.get(column)) for column in columns)} |"
     yield f"\n{_prose(shown.note)} Rows: [{name}]({name}).\n".replace("\n ", "\n")
+
+
+def _columns(shown: Shown, known: Sequence[str]) -> list[str]:
+    """Return the columns of a table; one that ends in a star stands for all that begin so, be there any or none."""
+    columns = list[str]()
+    for wanted in shown.columns or known:
+        if known and wanted not in known and not wanted.endswith("*"):
+            raise StudyError(f"The table {shown.title!r} has no column {wanted!r}; there are {', '.join(known)}.")
+        found = [column for column in known if column.startswith(wanted[:-1])] if wanted.endswith("*") else [wanted]
+        columns += found
+    return columns
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Row]) -> bytes:

@@ -17,9 +17,17 @@ settings = { eps = 0.2, tau = 0.6 }
 [match-rates.ours]
 fingerprint = "ours"
 
+[verdicts.ours]
+fingerprint = "ours"
+vary.queries = [100, 300]              # two steps, ours-queries-100 and ours-queries-300
+
 [[table]]
 title = "In the pool and held out"
 of = ["match-rates.ours"]
+
+[[table]]
+title = "Few queries, and more"
+of = ["verdicts.ours-*"]               # all that begin so
 
 [[figure]]
 title = "Who answers like the source"
@@ -27,6 +35,9 @@ kind = "match rates"
 of = ["match-rates.ours"]
 """
 
+import itertools
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +58,9 @@ _LARGEST = 1 << 20
 
 _MOST = 1000
 """Steps of a study, tables and figures at most."""
+
+_UNNAMED = re.compile(r"[^a-z0-9]+")
+"""What the name of a step cannot hold."""
 
 _TEXTS = {"title": "", "note": "", "data": "", "quick": ""}
 
@@ -124,6 +138,7 @@ def read_study(path: Path, *, quick: bool = False, pools: Mapping[str, Path] | N
     if quick and not texts["quick"]:
         raise StudyError(f"{path}: this study has no reduced form. Leave --quick out.")
     _put_pools(table, pools or {}, str(path))
+    _spread(table, str(path))
     _leave_out(table, quick=quick)
     steps = tuple(_steps(table, path, quick=quick))
     ids = {step.id for step in steps}
@@ -150,6 +165,45 @@ def _put_pools(table: dict[str, Any], pools: Mapping[str, Path], where: str) -> 
         if name not in known:
             raise StudyError(f"{where}: there is no pool {quoted(name)}; there are {', '.join(known) or 'none'}.")
         known[name] = {"manifest": str(manifest.absolute())}
+
+
+def _spread(table: dict[str, Any], where: str) -> None:
+    """Put the steps that one with ``vary`` stands for in its place; of what is shown, those that a star stands for."""
+    ids: list[str] = []
+    for kind in KINDS:
+        named = _typed(table, kind, dict[str, Any](), where)
+        varied = [one for name, given in named.items() for one in _varied(name, given, f"{where}, [{kind}.{name}]")]
+        if len(dict(varied)) < len(varied):
+            raise StudyError(f"{where}: two steps of the kind {kind} have one name. Call one otherwise.")
+        if named:
+            table[kind] = dict(varied)
+        ids += [f"{kind}.{name}" for name, _ in varied]
+    for own in (one for shown in ("table", "figure") for one in _typed(table, shown, list[Any](), where)):
+        if isinstance(own, dict) and isinstance(own.get("of"), list):
+            own["of"] = [one for name in own["of"] for one in _starred(name, ids)]
+
+
+def _varied(name: str, given: object, where: str) -> Iterator[tuple[str, object]]:
+    """Yield the step, or with ``vary`` one for each combination of the values that it lists, with its name."""
+    if not isinstance(given, dict) or "vary" not in given:
+        yield name, given
+        return
+    vary = _typed(given, "vary", dict[str, Any](), where)
+    if not vary or not all(isinstance(values, list) and values for values in vary.values()):
+        raise StudyError(f"{where}: vary = {{ OPTION = [...] }} lists the values of options; found {quoted(vary)}.")
+    if math.prod(map(len, vary.values())) > _MOST:
+        raise StudyError(f"{where}: a study has at most {_MOST} steps.")
+    for values in itertools.product(*vary.values()):
+        chosen = dict(zip(vary, values, strict=True))
+        parts = (f"{option}-{_UNNAMED.sub('-', str(value).lower())}" for option, value in chosen.items())
+        yield "-".join([name, *parts]), {key: kept for key, kept in given.items() if key != "vary"} | chosen
+
+
+def _starred(name: object, ids: Iterable[str]) -> list[object]:
+    """Return the steps that begin like a name with a star at its end, if there are any; else the name."""
+    if not isinstance(name, str) or not name.endswith("*"):
+        return [name]
+    return [one for one in ids if one.startswith(name[:-1])] or [name]
 
 
 def _leave_out(table: dict[str, Any], *, quick: bool) -> None:
