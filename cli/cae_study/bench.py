@@ -53,6 +53,11 @@ class Bench:
         """Of the step."""
         return self.step.options
 
+    @property
+    def answers(self) -> Path:
+        """The folder with what models answered, by model and questions, whichever step has asked them."""
+        return self.folder.parents[1] / "answers"
+
     def option(self, step: str, name: str) -> Any:  # noqa: ANN401 - of different types
         """Return an option of another step, by its id."""
         return self.steps[step].options[name]

@@ -11,11 +11,13 @@ from cae_core.errors import CaeError, StudyError
 from cae_core.pool.manifest import read_pool
 from cae_study.kept import kept
 from cae_study.results import write_results
-from cae_study.run import forecast, run_study
+from cae_study.run import Finished, forecast, run_study
 from cae_study.shipped import shipped_studies
 from cae_study.study_file import read_study
 from tests.cli.conftest import CalibrationPool, Run
 from tests.cli.test_bad_input import assert_one_sentence
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "studies"
 
 STUDY = """
 title = "A small study"
@@ -126,8 +128,7 @@ class TestACommand:
         for name in ("match-rates", "verdicts"):
             (step,) = folder.glob(f"steps/{name}.ours-*")
             (step / "done.json").unlink()
-        (answers,) = folder.glob("steps/match-rates.ours-*/answers")
-        half = sorted(answers.glob("*/*.safetensors"))[::2]
+        half = sorted((folder / "answers").glob("*/*.safetensors"))[::2]
         assert half
         for path in half:
             path.unlink()
@@ -224,6 +225,53 @@ def test_attacks_and_rivals_are_steps_too(calibration_pool: CalibrationPool, tmp
     assert "figure-1.png" in page.read_text()
 
 
+SEARCHED = """
+data = "digits"
+
+[pool.main]
+manifest = "MANIFEST"
+
+[label-changes.report]
+pool = "main"
+settings = { eps = 0.3, iterations = 12, learning_rate = 0.03, max_seeds = 20 }
+every = 5
+
+[label-changes.slow]
+pool = "main"
+settings = { eps = 0.3, iterations = 12, learning_rate = 1e-6, max_seeds = 20 }
+every = 5
+
+[fingerprint.whatever-turns]
+pool = "main"
+preset = "report-code"
+settings = { eps = 0.3, iterations = 12, learning_rate = 0.03, max_seeds = 20, count = 20, tau = 0.0 }
+
+[[table]]
+title = "Label changes"
+of = ["label-changes.*"]
+
+[[figure]]
+title = "Label changes"
+kind = "label changes"
+of = ["label-changes.*"]
+"""
+
+
+def test_label_changes_over_the_iterations_of_a_search(calibration_pool: CalibrationPool, tmp_path: Path) -> None:
+    path = tmp_path / "searched.toml"
+    path.write_text(SEARCHED.replace("MANIFEST", str(calibration_pool.manifest)))
+    finished = run_study(read_study(path), tmp_path / "out")
+    write_results(finished, tmp_path / "out", command="cae study searched.toml")
+    rows = finished.steps["label-changes.report"].result["iterations"]
+    assert [(row["iteration"], row["seeds"]) for row in rows] == [(5, 20), (10, 20), (12, 20)]
+    # a search that refuses nothing ends with as many examples as labels have changed
+    (made,) = finished.steps["fingerprint.whatever-turns"].result["summary"]
+    assert rows[-1]["changed"] == made["examples"] > rows[0]["changed"]
+    (slow,) = finished.steps["label-changes.slow"].result["summary"]
+    assert [slow[f"after {row['iteration']}"] for row in rows] == [0, 0, 0]
+    assert (tmp_path / "out" / "figure-1.png").stat().st_size > 10_000
+
+
 PLAN = """
 [recipe.held]
 epochs = 2
@@ -298,6 +346,122 @@ def test_suspects_come_from_pools_of_the_same_source(calibration_pool: Calibrati
         run_study(read_study(tmp_path / "study.toml"), tmp_path / "out")
 
 
+JUDGED = """
+data = "digits"
+
+[pool.main]
+manifest = "MANIFEST"
+
+[pool.bare]
+manifest = "BARE"
+
+[fingerprint.ours]
+pool = "main"
+preset = "perturbed"
+settings = { eps = 0.188, tau = 0.5, count = 12, iterations = 20 }
+
+[verdicts.left-out]
+fingerprint = "ours"
+role = "development"
+score = "caeacc"
+vary.copies = [true, false]
+working = 0.5
+
+[verdicts.few]
+fingerprint = "ours"
+role = "screen"
+choice = "lot"
+vary.score = ["caeacc"]
+vary.examples = [3, 100]
+rates = [0.2, 0.01]
+
+[verdicts.along]
+fingerprint = "ours"
+role = "screen"
+score = "caeacc"
+sequential = true
+rule = 3
+rates = [0.4]
+groups = { thieves = ["surrogate"], none = ["of that kind"] }
+
+[verdicts.uncalibrated]
+fingerprint = "ours"
+pool = "bare"
+role = "screen"
+
+[[table]]
+title = "By relation"
+of = ["verdicts.*"]
+rows = "relations"
+columns = ["verdicts", "kind", "p at most *", "examples"]
+
+[[figure]]
+title = "Scores"
+kind = "scores"
+of = ["verdicts.*"]
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(calibration_pool: CalibrationPool, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("judged")
+    bare = calibration_pool.copied(folder, without=["calibrate"])
+    text = JUDGED.replace("MANIFEST", str(calibration_pool.manifest)).replace("BARE", str(bare))
+    (folder / "judged.toml").write_text(text)
+    finished = run_study(read_study(folder / "judged.toml"), folder / "out")
+    write_results(finished, folder / "out", command="cae study judged.toml")
+    return finished
+
+
+class TestVerdicts:
+    def test_a_calibrating_model_is_judged_by_the_others(self, judged: Finished) -> None:
+        rows = judged.steps["verdicts.left-out-copies-true"].result["models"]
+        others = {row["model"]: row["CAEAcc"] for row in rows if row["relation"] == "reference"}
+        calibrating = {row["model"]: row for row in rows if row["model"] in others}
+        assert len(rows) == 2 * (9 + 3)
+        assert len(calibrating) == 9  # the models to screen with have names of these, and come first
+        for name, row in calibrating.items():
+            higher = sum(value >= row["CAEAcc"] for other, value in others.items() if other != name)
+            assert row["p"] == pytest.approx((1 + higher) / 9)
+
+    def test_known_copies_can_be_left_aside(self, judged: Finished) -> None:
+        with_copies, without = (
+            judged.steps[f"verdicts.left-out-copies-{copies}"].result for copies in ("true", "false")
+        )
+        assert [row["kind"] for row in without["relations"]] == ["surrogates", "working surrogates", "references"]
+        assert {row["p as a copy"] for row in without["models"]} == {None}
+        assert all(0 < row["p as a copy"] <= 1 for row in with_copies["models"])
+        assert [row["p"] for row in with_copies["models"]] == [row["p"] for row in without["models"]]
+
+    def test_a_few_examples_are_drawn_for_each_suspect(self, judged: Finished) -> None:
+        few, every = (
+            judged.steps[f"verdicts.few-score-caeacc-examples-{count}"].result["summary"] for count in (3, 100)
+        )
+        (made,) = judged.steps["fingerprint.ours"].result["summary"]
+        assert {row["examples, most"] for row in few} == {3}
+        assert {row["examples"] for row in every} == {made["examples"]}
+        assert "accused at 0.2" in few[0]
+        assert "accused at 0.01" not in few[0]  # nine references support no such rate
+
+    def test_thieves_are_grouped_by_words_of_their_kind(self, judged: Finished) -> None:
+        rows = judged.steps["verdicts.along"].result["summary"]
+        assert [(row["kind"], row["models"]) for row in rows] == [("thieves", 3), ("references", 3)]
+        (made,) = judged.steps["fingerprint.ours"].result["summary"]
+        assert max(row["examples, mean"] for row in rows) < made["examples"]
+
+    def test_without_a_calibration_there_is_an_auc_and_no_rate(self, judged: Finished) -> None:
+        rows = judged.steps["verdicts.uncalibrated"].result["summary"]
+        assert rows[0]["AUC"] > 0.5
+        assert not any("accused" in column for row in rows for column in row)
+
+
+def test_examples_of_studies_can_be_read() -> None:
+    found = {path.name: read_study(path) for path in sorted(EXAMPLES.glob("*.toml"))}
+    assert len(found) > 8
+    for study in found.values():
+        assert study.tables
+
+
 def test_shipped_studies_can_be_read(run_cae: Run) -> None:
     listed = run_cae("study", "list", "--json").json()
     assert set(listed["studies"]) == set(shipped_studies())
@@ -339,6 +503,23 @@ def test_the_reduced_form_leaves_steps_out_and_what_is_shown_of_them(tmp_path: P
         ('["none", "bits:1"]', '["magic:1"]', "magic"),
         ('["none", "bits:1"]', '["none"]\nby = "size"', "by is kind"),
         ('["none", "bits:1"]', '["none"]\nsuspects = [3]', "suspects is a list of pools"),
+        ('["none", "bits:1"]', '["none"]\nchoice = "best"', "choice of examples is screen or lot"),
+        ('["none", "bits:1"]', '["none"]\nrates = [5.0]', "rates is a list of numbers in (0, 1)"),
+        ('["none", "bits:1"]', '["none"]\nrule = 9', "There are the rules 1, 2, 3 and 4; found 9"),
+        ('["none", "bits:1"]', '["none"]\ngroups = { robust = "adversarial" }', "groups.robust is a list of words"),
+        ('["none", "bits:1"]', '["none"]\nvary.queries = 3', "lists the values of options"),
+        ('["none", "bits:1"]', '["none"]\nvary.score = ["llr", "LLR"]', "have one name"),
+        ('["none", "bits:1"]', '["none"]\nvary.depth = [3]', "unknown field 'depth'"),
+        (
+            "[verdicts.ours]",
+            '[label-changes.a]\npool = "main"\nevery = 0\n[verdicts.ours]',
+            "every must be a number of iterations",
+        ),
+        (
+            "[verdicts.ours]",
+            '[label-changes.a]\npool = "main"\npreset = "default"\n[verdicts.ours]',
+            "Label changes are those of seeds that the source gets right",
+        ),
         ("[verdicts.ours]", "[judgements.ours]", "unknown field 'judgements'"),
         ('kind = "labels"', 'kind = "pie"', "kind must be one of"),
         ('of = ["verdicts.ours"]', "of = []", "at least one"),
@@ -367,7 +548,7 @@ def test_a_column_that_is_not_there_is_named(study: Path, done: Path, tmp_path: 
     other = study.with_name("column.toml")
     other.write_text(study.read_text().replace('columns = ["kind", "models", "AUC"]', 'columns = ["kinds"]'))
     finished = run_study(read_study(other), done)
-    with pytest.raises(StudyError, match="has no column 'kinds'; there are kind, defence, models"):
+    with pytest.raises(StudyError, match="has no column 'kinds'; there are verdicts, kind, defence, models"):
         write_results(finished, tmp_path, command="cae study")
 
 

@@ -62,6 +62,12 @@ FIGURES: Mapping[str, FigureKind] = {
         shows="The share of the seeds whose label by the source has changed after so many iterations, a line for each "
         "search.",
     ),
+    "scores": FigureKind(
+        module="scores",
+        rows="models",
+        shows="Left, the score of each suspect, red thieves and blue innocents; right, the share of working thieves "
+        "against that of innocents that a threshold accuses, a line for each step.",
+    ),
     "strength": FigureKind(
         module="strength",
         rows="summary",

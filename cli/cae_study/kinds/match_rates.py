@@ -5,16 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cae_core.arena.answers import AnswerStore, Asked
-from cae_core.arena.queries import Queries
 from cae_core.arrays import Labels
 from cae_core.errors import StudyError
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.pool.manifest import PoolMember
-from cae_core.pool.members import OpenPool
-from cae_core.progress import stage
 from cae_core.statistics.roc import roc_auc
 from cae_study.bench import Bench
+from cae_study.kinds.answers import Answers
 from cae_study.step import REQUIRED, Options, Result, Row, StepKind, Units
 
 __all__ = ["MATCH_RATES"]
@@ -32,32 +30,19 @@ def _run(bench: Bench) -> Result:
         return {"summary": [{"fingerprint": bench.options["fingerprint"], "examples": 0}], "models": []}
     models: list[Row] = []
     summary: dict[str, object] = {"fingerprint": bench.options["fingerprint"], "examples": len(fingerprint)}
+    asked = Answers(bench, fingerprint)
     for role in bench.options["roles"]:
         members = pool.select(role=role)
-        answers = _answers(bench, fingerprint, members)
+        asked.ask(members)
+        answers = {member.name: asked.given(member).labels for member in members}
         rows = [_row(member, answers[member.name], fingerprint) for member in members]
         models += rows
         summary |= _of_role(role, rows, members, answers, fingerprint)
     return {"summary": [summary], "models": models}
 
 
-def _answers(bench: Bench, fingerprint: Fingerprint, members: Sequence[PoolMember]) -> dict[str, Labels]:
-    """Return by each model's name its labels, int64 (n + q,), of the examples and then of the benign probes."""
-    images = np.concatenate([fingerprint.images, fingerprint.probe_images])
-    labels = np.concatenate([fingerprint.labels, fingerprint.probe_labels])
-    everything = Asked(
-        id=fingerprint.id,
-        queries=Queries.in_order(images, labels, []),
-        classes=len(bench.images.of("test").class_names),
-        probabilities=False,
-    )
-    store = AnswerStore(bench.folder / "answers", OpenPool(device=bench.device))
-    store.ask(members, [everything], progress=stage(bench.progress, "asking models"))
-    return {member.name: store.answers(member, everything).labels for member in members}
-
-
 def _row(member: PoolMember, answer: Labels, fingerprint: Fingerprint) -> Row:
-    examples, probes = answer[: len(fingerprint)], answer[len(fingerprint) :]
+    examples, probes = answer[fingerprint.rows(EXAMPLE)], answer[fingerprint.rows(BENIGN)]
     match, truth = examples == fingerprint.labels, examples == fingerprint.ground_truth
     return {
         "model": member.name,
@@ -107,7 +92,7 @@ def _conferrability(members: Sequence[PoolMember], answers: dict[str, Labels], f
     """Return the mean over the examples of p_S (1 - p_R), each p the share of models that give the source's label."""
 
     def share(relation: str) -> NDArray[np.float64]:
-        own = [answers[member.name][: len(fingerprint)] for member in members if member.relation == relation]
+        own = [answers[member.name][fingerprint.rows(EXAMPLE)] for member in members if member.relation == relation]
         return np.asarray((np.stack(own) == fingerprint.labels).mean(axis=0), np.float64)
 
     return float((share("surrogate") * (1 - share("reference"))).mean())

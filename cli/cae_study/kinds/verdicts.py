@@ -1,85 +1,81 @@
-"""What a calibrated fingerprint says of held-out suspects, by kind of theft, also where they defend themselves."""
+"""What a calibrated fingerprint says of suspects, by kind of theft, also where they defend themselves."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
-from cae_core.defences.table import check_defence, defended
+from cae_core.calibration.groups import Group
+from cae_core.calibration.record import Calibration
+from cae_core.defences.table import check_defence
 from cae_core.errors import StudyError
+from cae_core.files.digests import sha256_of_text
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN
+from cae_core.models import Model
 from cae_core.pool.manifest import Pool, PoolMember
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
-from cae_core.progress import detail, stage
-from cae_core.statistics.intervals import clopper_pearson
 from cae_core.statistics.ranks import models_needed
-from cae_core.statistics.roc import roc_auc
 from cae_core.verification.options import RULE, VerificationOptions
-from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.verdict import Suspect
 from cae_core.verification.verify import verify
 from cae_study.bench import Bench
+from cae_study.kinds.answers import Answers
+from cae_study.kinds.judged import NO_DEFENCE, Judged, Tally
 from cae_study.kinds.match_rates import pool_of
-from cae_study.step import REQUIRED, Options, Result, Row, StepKind, Units
-
-if TYPE_CHECKING:
-    from cae_core.models import Model
+from cae_study.step import REQUIRED, Options, Result, StepKind, Units
 
 __all__ = ["VERDICTS"]
 
 NONCE = bytes(16)
 """Of every verification of a study, so that it is repeated to the byte; a study keeps no ledger."""
 
-_NONE = "none"
+_DEVELOPMENT = "development"
+"""The suspects of the roles screen and calibrate, each calibrating one judged by the others."""
 
+_BY_LOT = "lot"
 
-@dataclass(frozen=True)
-class _Judged:
-    member: PoolMember
-    by: str
-    defence: str
-    verdicts: Mapping[float, Verdict]
-
-    @property
-    def group(self) -> str:
-        return (
-            self.member.kind if (self.member.relation, self.by) == ("surrogate", "kind") else f"{self.member.relation}s"
-        )
-
-    @property
-    def value(self) -> float:
-        """By the score that decides, at whatever rate: it does not depend on it."""
-        verdict = next(iter(self.verdicts.values()))
-        standing = verdict.examination.standing
-        if standing is None:
-            return verdict.caeacc.value
-        score = standing.references[0].score
-        return next(ranking.value for ranking in standing.references if ranking.score == score)
+_Subjects: TypeAlias = Mapping[float, CalibratedFingerprint]
+"""What a suspect is judged by, at each rate; uncalibrated under 0."""
 
 
 def _run(bench: Bench) -> Result:
     fingerprint, pool = bench.fingerprint(bench.options["fingerprint"]), bench.pool(pool_of(bench))
     if fingerprint is None:
-        return {"summary": [], "models": []}
-    opened = OpenPool(device=bench.device)
-    members = CalibrationMembers.of_pool(pool)
-    if bench.options["role"] == "screen":  # suspects choose no examples by which they are judged
-        members = dataclasses.replace(members, screen=())
-    subjects = _subjects(bench, fingerprint, members, opened)
-    suspects = _suspects(bench, pool)
-    judged: list[_Judged] = []
+        return {"summary": [], "relations": [], "models": []}
     defences = bench.options["defences"]
+    members, suspects, answers = _members(bench, pool), _suspects(bench, pool), Answers(bench, fingerprint)
+    answers.ask([*members.generation, *members.screen, *members.references, *members.surrogates, *suspects])
+    subjects_of = _subjects(bench, fingerprint, members, answers)
+    judge = _Judge(options=bench.options, working=_working(bench, fingerprint, suspects, answers))
+    behind = {name: Answers(bench, fingerprint, defence=name) for name in defences if name != NO_DEFENCE}
+    for own in behind.values():
+        own.ask(suspects)
+    judged = list[Judged]()
     for done, member in enumerate(suspects, start=1):
-        detail(bench.progress, "judging suspects", member.name)
-        model = opened.open(member).model
-        judged += [_judge(member, model, defence, subjects, bench) for defence in defences]
+        subjects = subjects_of(member)
+        judged += [judge.judge(member, behind.get(name, answers).model(member), subjects, name) for name in defences]
         bench.progress("judging suspects", done, len(suspects))
-    rates = list(subjects)
-    return {"summary": list(_summary(judged, rates, defences)), "models": [_row(one, rates) for one in judged]}
+    tally = Tally(bench.step.name, judged, defences)
+    return {
+        "summary": list(tally.by_group()),
+        "relations": list(tally.by_relation()),
+        "models": [one.row() for one in judged],
+    }
+
+
+def _members(bench: Bench, pool: Pool) -> CalibrationMembers:
+    members = CalibrationMembers.of_pool(pool)
+    if bench.options["role"] != "test":  # suspects choose no examples by which they are judged
+        members = dataclasses.replace(members, screen=())
+    return members if bench.options["copies"] else dataclasses.replace(members, surrogates=())
 
 
 def _suspects(bench: Bench, pool: Pool) -> list[PoolMember]:
@@ -91,91 +87,116 @@ def _suspects(bench: Bench, pool: Pool) -> list[PoolMember]:
                 f"The thieves of pool {name} were made from another source than that of the pool which calibrates. "
                 "Judge them by a fingerprint of their own source."
             )
-    pools = named.values() or (pool,)
-    return [member for own in pools for member in own.select(role=bench.options["role"])]
+    role = bench.options["role"]
+    roles = ("screen", "calibrate") if role == _DEVELOPMENT else (role,)
+    return [member for own in named.values() or (pool,) for one in roles for member in own.select(role=one)]
 
 
 def _subjects(
-    bench: Bench, fingerprint: Fingerprint, members: CalibrationMembers, opened: OpenPool
-) -> dict[float, CalibratedFingerprint]:
-    """Return the fingerprint calibrated at 5 %, where the references support that, and at the least rate they do."""
-    if not members.references:
-        raise StudyError("Verdicts take references of the role calibrate, and the pool has none. Use match-rates.")
-    asking = stage(bench.progress, "asking models")
-    settings = CalibrationSettings(score=bench.options["score"])
-    made = calibrate(fingerprint, members, settings=settings, opened=opened, progress=asking).calibration
-    count = len(members.references)
-    rates = [*([0.05] if count >= models_needed(0.05) else []), 1 / (count + 1)]
-    return {
-        rate: CalibratedFingerprint(fingerprint=fingerprint, calibration=dataclasses.replace(made, fpr=rate))
-        for rate in rates
+    bench: Bench, fingerprint: Fingerprint, members: CalibrationMembers, answers: Answers
+) -> Callable[[PoolMember], _Subjects]:
+    """Return what gives the fingerprint as it judges a suspect: calibrated at each rate, without the suspect itself."""
+    options, count = bench.options, len(members.references)
+    if not count:
+        return lambda _member: {0.0: CalibratedFingerprint(fingerprint=fingerprint)}
+    by_lot, most = options["choice"] == _BY_LOT, min(options["examples"], len(fingerprint))
+    settings = CalibrationSettings(score=options["score"], keep=None if by_lot else most or None)
+    opened = OpenPool(device=bench.device, opener=answers.model)
+    made = calibrate(fingerprint, members, settings=settings, opened=opened).calibration
+    draws = count - (options["role"] == _DEVELOPMENT)
+    rates = [rate for rate in options["rates"] or [0.05] if draws >= models_needed(rate)]
+    rates += [] if rates and options["rates"] else [1 / (draws + 1)]
+
+    def at_rates(calibration: Calibration) -> _Subjects:
+        at = {rate: dataclasses.replace(calibration, fpr=rate) for rate in rates}
+        return {rate: CalibratedFingerprint(fingerprint=fingerprint, calibration=one) for rate, one in at.items()}
+
+    everybody = at_rates(made)
+
+    def subjects_of(member: PoolMember) -> _Subjects:
+        if by_lot:
+            return at_rates(
+                dataclasses.replace(made, chosen=_drawn(member, most or len(fingerprint), len(fingerprint)))
+            )
+        if member.role != "calibrate":
+            return everybody
+        groups = {"references": made.references, "surrogates": made.surrogates}
+        others = {name: _without(own, opened.digest(member)) for name, own in groups.items()}
+        return at_rates(dataclasses.replace(made, **others))
+
+    return subjects_of
+
+
+def _drawn(member: PoolMember, count: int, of: int) -> NDArray[np.bool_]:
+    """Return which examples a suspect is asked, so many of all, drawn by its name."""
+    chosen, seed = np.zeros(of, np.bool_), int(sha256_of_text(f"{member.name} {count}")[:16], 16)
+    chosen[np.random.default_rng(seed).permutation(of)[:count]] = True
+    return chosen
+
+
+def _without(group: Group, sha256: str) -> Group:
+    return group.subset(np.array([row for row, one in enumerate(group.models) if one.sha256 != sha256], np.int64))
+
+
+def _working(
+    bench: Bench, fingerprint: Fingerprint, suspects: Sequence[PoolMember], answers: Answers
+) -> Mapping[Path, bool]:
+    """Return whether each thief keeps so much of the innocents' median accuracy; empty where nobody asks."""
+    if not bench.options["working"]:
+        return {}
+    right = {
+        member.path: float((answers.given(member).labels[fingerprint.rows(BENIGN)] == fingerprint.probe_labels).mean())
+        for member in suspects
     }
+    innocents = [right[member.path] for member in suspects if member.relation == "reference"]
+    if not innocents:
+        raise StudyError("working = ... is a share of the innocent suspects' accuracy, and there are none.")
+    least = bench.options["working"] * float(np.median(innocents))
+    thieves = [member.path for member in suspects if member.relation == "surrogate"]
+    return {path: right[path] >= least for path in thieves}
 
 
-def _judge(
-    member: PoolMember, model: "Model", defence: str, subjects: Mapping[float, CalibratedFingerprint], bench: Bench
-) -> _Judged:
-    if defence != _NONE:
-        model = defended(model, defence, classes=len(bench.images.of("test").class_names))
-    options = VerificationOptions(max_queries=bench.options["queries"] or None)
-    named = Suspect(name=member.name, sha256=member.sha256 or member.name)
-    verdicts = {
-        rate: verify(model, subject, named=named, options=options, nonce=NONCE) for rate, subject in subjects.items()
-    }
-    return _Judged(member, bench.options["by"], defence, verdicts)
+@dataclass(frozen=True, kw_only=True)
+class _Judge:
+    """Judges suspects by their answers.
+
+    Attributes:
+        options: of the step.
+        working: whether a thief keeps its use, by its file; empty where nobody asks.
+    """
+
+    options: Options
+    working: Mapping[Path, bool]
+
+    def judge(self, member: PoolMember, model: Model, subjects: _Subjects, defence: str) -> Judged:
+        """Return the verdicts on a suspect that answers like ``model`` behind a defence."""
+        asked = VerificationOptions(
+            max_queries=self.options["queries"] or None,
+            sequential=self.options["sequential"],
+            rule=self.options["rule"],
+        )
+        named, strangers = Suspect(name=member.name, sha256=member.sha256 or member.name), member.role != "calibrate"
+        verdicts = {
+            rate: verify(model, subject, named=named, options=asked, nonce=NONCE, refuse_known=strangers)
+            for rate, subject in subjects.items()
+        }
+        return Judged(
+            member=member,
+            group=_group(member, self.options),
+            defence=defence,
+            working=self.working.get(member.path),
+            verdicts=verdicts,
+        )
 
 
-def _row(one: _Judged, rates: Sequence[float]) -> Row:
-    verdict = one.verdicts[rates[-1]]
-    return {
-        "model": one.member.name,
-        "relation": one.member.relation,
-        "kind": one.member.kind,
-        "architecture": one.member.architecture,
-        "defence": one.defence,
-        "accuracy": verdict.examination.benign_accuracy,
-        "CAEAcc": verdict.caeacc.value,
-        "score": one.value,
-        "p": verdict.decision.p_value,
-        "queries": len(verdict.answers),
-        **{f"verdict at {rate:.2g}": one.verdicts[rate].decision.verdict for rate in rates},
-    }
-
-
-def _summary(judged: Sequence[_Judged], rates: Sequence[float], defences: Sequence[str]) -> list[Row]:
-    innocents = [one for one in judged if one.group == "references" and one.defence == _NONE]
-    rows: list[Row] = []
-    for defence in defences:
-        for group in dict.fromkeys(one.group for one in judged):
-            own = [one for one in judged if (one.group, one.defence) == (group, defence)]
-            rows.append(_of_group(own, group, defence, innocents, rates))
-    return rows
-
-
-def _of_group(
-    own: Sequence[_Judged], group: str, defence: str, innocents: Sequence[_Judged], rates: Sequence[float]
-) -> Row:
-    verdicts = [one.verdicts[rates[-1]] for one in own]
-    usual = np.median([one.verdicts[rates[-1]].examination.benign_accuracy for one in innocents]) if innocents else None
-    accuracy = float(np.mean([verdict.examination.benign_accuracy for verdict in verdicts]))
-    scores = [one.value for one in own]
-    return {
-        "kind": group,
-        "defence": defence,
-        "models": len(own),
-        "accuracy": accuracy,
-        "accuracy lost": None if usual is None else float(usual) - accuracy,
-        "CAEAcc, mean": float(np.mean([verdict.caeacc.value for verdict in verdicts])),
-        "CAEAcc, least": min(verdict.caeacc.value for verdict in verdicts),
-        "AUC": roc_auc(scores, [one.value for one in innocents]) if innocents and group != "references" else None,
-        **{f"accused at {rate:.2g}": _accused(own, rate) for rate in rates},
-    }
-
-
-def _accused(own: Sequence[_Judged], rate: float) -> str:
-    accused = sum(one.verdicts[rate].decision.verdict == "surrogate" for one in own)
-    low, high = clopper_pearson(accused, len(own))
-    return f"{accused} of {len(own)} ({low:.0%} to {high:.0%})"
+def _group(member: PoolMember, options: Options) -> str:
+    """Return the row of the summary that a suspect counts in: of groups the first of whose words its kind has one."""
+    if member.relation == "reference" or options["by"] == "relation":
+        return f"{member.relation}s"
+    groups = options["groups"]
+    if not groups:
+        return member.kind
+    return next((name for name, words in groups.items() if any(word in member.kind for word in words)), "others")
 
 
 def _units(bench: Bench) -> Units:
@@ -183,18 +204,33 @@ def _units(bench: Bench) -> Units:
 
 
 def _needs(options: Options) -> tuple[str, ...]:
-    if options["role"] not in ("screen", "test"):
-        raise StudyError(f"Suspects are of the role test, or screen to try things out; found {options['role']!r}.")
+    if options["role"] not in ("screen", "test", _DEVELOPMENT):
+        raise StudyError(
+            "Suspects are of the role test, or to try things out of screen, or development, which is screen and "
+            f"calibrate, each left out in its turn; found {options['role']!r}."
+        )
     if not options["defences"] or not all(isinstance(name, str) for name in options["defences"]):
-        raise StudyError(f"defences is a list of texts, {_NONE!r} for no defence; found {options['defences']!r}.")
+        raise StudyError(f"defences is a list of texts, {NO_DEFENCE!r} for no defence; found {options['defences']!r}.")
     if not all(isinstance(name, str) for name in options["suspects"]):
         raise StudyError(f"suspects is a list of pools; found {options['suspects']!r}.")
     if options["by"] not in ("kind", "relation"):
         raise StudyError(f"by is kind, a row a kind of theft, or relation; found {options['by']!r}.")
-    for name in set(options["defences"]) - {_NONE}:
+    if options["choice"] not in ("screen", _BY_LOT):
+        raise StudyError(f"choice of examples is screen or {_BY_LOT}; found {options['choice']!r}.")
+    if not all(isinstance(rate, float) and 0 < rate < 1 for rate in options["rates"]):
+        raise StudyError(f"rates is a list of numbers in (0, 1); found {options['rates']!r}.")
+    _check_groups(options["groups"])
+    VerificationOptions(rule=options["rule"])
+    for name in set(options["defences"]) - {NO_DEFENCE}:
         check_defence(name)
     pools = dict.fromkeys(filter(None, (options["pool"], *options["suspects"])))
     return (f"fingerprint.{options['fingerprint']}", *(f"pool.{name}" for name in pools))
+
+
+def _check_groups(groups: Mapping[str, object]) -> None:
+    for name, words in groups.items():
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise StudyError(f"groups.{name} is a list of words that kinds of theft have; found {words!r}.")
 
 
 VERDICTS = StepKind(
@@ -205,12 +241,19 @@ VERDICTS = StepKind(
         "suspects": [],
         "role": "test",
         "score": "",
+        "rates": [],
+        "rule": RULE,
         "queries": 0,
-        "defences": [_NONE],
+        "sequential": False,
+        "examples": 0,
+        "choice": "screen",
+        "copies": True,
+        "defences": [NO_DEFENCE],
         "by": "kind",
+        "groups": {},
+        "working": 0.0,
     },
     needs=_needs,
     run=_run,
     units=_units,
-    outside=lambda _options, _folder: {"rule": RULE},
 )
