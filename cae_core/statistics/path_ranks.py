@@ -18,7 +18,7 @@ answers; whoever can try ten has ten draws (``docs/results/simulations.md``).
 **Why this g.** Any function of t and s would be as valid. The lower Jeffreys limit, a quantile of Beta(s + 1/2,
 t - s + 1/2), needs 1 to 2 % more answers at its best level, 1 %; this one is square roots and divisions, which give the
 same bits on every machine, so that ties stay ties. Of z from 1.5 to 4, 2 took the fewest
-answers where rates are 5 and 1 % (`examples/studies/few_queries.py`).
+answers where rates are 5 and 1 % (`examples/experiments/few_queries.py`).
 """
 
 import math

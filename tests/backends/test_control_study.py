@@ -12,7 +12,7 @@ from cae_backends.datasets import open_data
 from cae_core.statistics.ranks import rank_p_value
 from cae_core.statistics.source_ranks import source_rank_p_value, two_way_p_value
 
-STUDIES = Path(__file__).parents[2] / "examples" / "studies"
+STUDIES = Path(__file__).parents[2] / "examples" / "experiments"
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ JOBS = [
 @pytest.fixture(scope="module")
 def study() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "studies"))
+        patch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "experiments"))
         module = importlib.import_module("false_claims")
         for name, value in (("FPR", 0.05), ("EXAMPLES", 20), ("REFERENCES", 3), ("CALIBRATION", 19)):
             patch.setattr(module, name, value)

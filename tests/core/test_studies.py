@@ -16,7 +16,7 @@ from tests.core.toys import toy_calibration, toy_fingerprint
 
 @lru_cache
 def study(name: str = "simulated_rates") -> ModuleType:
-    path = Path(__file__).parents[2] / "examples" / "studies" / f"{name}.py"
+    path = Path(__file__).parents[2] / "examples" / "experiments" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -282,8 +282,8 @@ def test_refuses_a_file(content: str | None, message: str, tmp_path: Path) -> No
         read_plan(path)
 
 
-SMALL = {"cifar100-small", "mnist-small", "cifar10-attacks"}
-"""Pools that nothing is calibrated with: they tell whether thieves and innocents are apart, or hold suspects alone."""
+SMALL = {"cifar100-small", "mnist-small", "cifar10-attacks", "digits-few-queries"}
+"""Pools for a purpose: they tell whether thieves and innocents are apart, hold suspects alone, or have one theft."""
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_the_jobs_of_the_examples_keep_their_digests(plan: str, expected: str) -
 
 
 def test_the_pool_of_the_study_of_few_queries() -> None:
-    jobs = read_plan(EXAMPLES.parent / "studies" / "few_queries.toml").jobs
+    jobs = read_plan(EXAMPLES / "digits-few-queries.toml").jobs
     counted = Counter((job.role, job.relation) for job in jobs if job.role in ROLES)
     told = {("generate", "surrogate"): 26, ("generate", "reference"): 16}
     assert counted == told | {("calibrate", "surrogate"): 24, ("calibrate", "reference"): 78}

@@ -1,6 +1,6 @@
 """False claims of our own making, on digits: how often does each kind win by an uncalibrated fingerprint, and in court?
 
-    python examples/studies/false_claims.py --pool digits/pool.toml --output false-claims --claims 40 --jobs 2
+    python examples/experiments/false_claims.py --pool digits/pool.toml --output false-claims --claims 40 --jobs 2
 
 The parties are models of the pool's *test* role, all trained independently: the first are accusers, the others victims.
 The judge has the *generate* and *calibrate* references, trains surrogates from each claimed source, regenerates a

@@ -1,6 +1,6 @@
 """Simulate how often each rule accuses an innocent model, and how many queries the sequential mode takes.
 
-    python examples/studies/simulated_rates.py --seed 0
+    python examples/experiments/simulated_rates.py --seed 0
 
 Prints Markdown. Of the calibration models, which are drawn, only the threshold matters; given that, the rate of false
 accusations over all innocent suspects is computed and not drawn, and so are the sequential mode's rates and queries.

@@ -1,6 +1,6 @@
 """Whether a suspect's probabilities tell more than its labels do: both, on the same examples, for development models.
 
-    python examples/studies/suspect_probabilities.py --pool cifar10/pool.toml --fingerprint fingerprint.safetensors
+    python examples/experiments/suspect_probabilities.py --pool cifar10/pool.toml --fingerprint fingerprint.safetensors
 
 The *screen* and *calibrate* members are asked; the test role is left alone. Each way of reading an answer is a number
 from 0 to 1 an example, whose mean is ranked as it is, and with what benign accuracy explains taken out (degree 2).

@@ -1,6 +1,6 @@
 """How often is an innocent model accused by each rank, where the references lack its kind? On digits, tiny networks.
 
-    python examples/studies/control_sources.py --output control-sources --seed 0
+    python examples/experiments/control_sources.py --output control-sources --seed 0
 
 Some sources are *claimed*; others, trained by the same recipe on the same images, are their controls. Every source has
 five surrogates and a fingerprint by the same settings. Of the innocents some are made as the references are, and others

@@ -1,7 +1,7 @@
 """How many queries an accusation takes along a path, benign probes and repeats included.
 
-    python examples/studies/few_queries.py --seed 0
-    python examples/studies/few_queries.py --seed 0 --fingerprint few/fingerprint.safetensors --kind "hard labels"
+    python examples/experiments/few_queries.py --seed 0
+    python examples/experiments/few_queries.py --seed 0 --fingerprint few/fingerprint.safetensors --kind "hard labels"
 
 Prints Markdown. The first draws match rates for references and suspects, and their answers to 100 examples with them.
 The second draws nothing but orders and references: its answers are those that a calibration has recorded. Whoever is

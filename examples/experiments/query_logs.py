@@ -1,6 +1,6 @@
 """How often is an innocent model accused by a query log, and how often a thief of it? On digits, tiny networks.
 
-    python examples/studies/query_logs.py --seed 0
+    python examples/experiments/query_logs.py --seed 0
 
 A log is 1,200 blends of digits with noise, that no source was trained on. Claimed sources and their controls, trained
 by one recipe on the same images, answer it, and each gets 40 examples by `cae_core.generation.query_log`. Thieves learn

@@ -1,6 +1,6 @@
 """How often a contract is found that nobody states: models that are made to want another input, one way each.
 
-    python examples/studies/found_contracts.py --pool cifar10/pool.toml --data cifar-10-batches-py --output found
+    python examples/experiments/found_contracts.py --pool cifar10/pool.toml --data cifar-10-batches-py --output found
 
 Each model of the pool loses its metadata, and gets nodes in front of it and behind it, so that it wants its images in
 another layout, range, normalisation or order of channels, and tells labels or probabilities. Then its contract is

@@ -1,6 +1,6 @@
 """Which images make a fingerprint that tells thieves from innocents: rankings of the source's errors, and other kinds.
 
-    python examples/studies/example_choice.py --pool cifar10/pool.toml --data cifar-10-batches-py --output choice \
+    python examples/experiments/example_choice.py --pool cifar10/pool.toml --data cifar-10-batches-py --output choice \
         --fingerprint perturbed.safetensors
 
 Everything rests on the development roles: the *generate* members rank, the *screen* and *calibrate* members are judged.
@@ -159,7 +159,7 @@ def _kept(path: Path, make: Callable[[], NDArray[Any]], kind: type[Number]) -> N
 
 
 def _working(thieves: Sequence[Asked], innocents: Sequence[Asked], probes: Labels, truth: Labels) -> list[Asked]:
-    """Return the thieves that keep their use, as `thieves.py` counts them."""
+    """Return the thieves that keep their use, as a study counts them (`working`)."""
     usual = np.median([_accuracy(one, probes, truth) for one in innocents])
     return [one for one in thieves if _accuracy(one, probes, truth) >= WORKING * usual]
 

@@ -1,7 +1,7 @@
 """How fresh is a judge's regeneration? Several nonces, of all his images and of the half that each nonce draws.
 
     cae pool train --data digits --role generate --role test --surrogates 5 --references 40 --pool pool.toml
-    python examples/studies/fresh_regenerations.py --pool pool.toml
+    python examples/experiments/fresh_regenerations.py --pool pool.toml
 
 A model that was trained on the examples of a known fingerprint answers those of the next one as far as the two have
 seeds in common. And as far as references score alike by both, drawing another nonce draws nothing. The models of the

@@ -1,6 +1,6 @@
 """What it costs, and saves, that a suspect which fits neither references nor known copies is not accused.
 
-    python examples/studies/two_sided_rule.py --seed 0
+    python examples/experiments/two_sided_rule.py --seed 0
 
 Prints Markdown. Match rates are drawn for references, known copies and a suspect, and matches of 100 examples with
 them. The suspect is accused where its rank among the references gives p <= 5 %, unless it is below every known copy
