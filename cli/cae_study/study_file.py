@@ -195,7 +195,7 @@ def _varied(name: str, given: object, where: str) -> Iterator[tuple[str, object]
         raise StudyError(f"{where}: a study has at most {_MOST} steps.")
     for values in itertools.product(*vary.values()):
         chosen = dict(zip(vary, values, strict=True))
-        parts = (f"{option}-{_UNNAMED.sub('-', str(value).lower())}" for option, value in chosen.items())
+        parts = (f"{option}-{_UNNAMED.sub('-', str(value).lower()).strip('-')}" for option, value in chosen.items())
         yield "-".join([name, *parts]), {key: kept for key, kept in given.items() if key != "vary"} | chosen
 
 

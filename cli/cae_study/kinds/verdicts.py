@@ -19,7 +19,7 @@ from cae_core.files.digests import sha256_of_text
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import BENIGN
 from cae_core.models import Model
-from cae_core.pool.manifest import Pool, PoolMember
+from cae_core.pool.manifest import Pool, PoolMember, Role
 from cae_core.pool.members import OpenPool
 from cae_core.pool.roles import CalibrationMembers
 from cae_core.statistics.ranks import models_needed
@@ -38,7 +38,9 @@ NONCE = bytes(16)
 """Of every verification of a study, so that it is repeated to the byte; a study keeps no ledger."""
 
 _DEVELOPMENT = "development"
-"""The suspects of the roles screen and calibrate, each calibrating one judged by the others."""
+
+_ROLES: Mapping[str, Sequence[Role]] = {"test": ["test"], "screen": ["screen"], _DEVELOPMENT: ["screen", "calibrate"]}
+"""Of the suspects; of those of *development* each calibrating one is judged by the others."""
 
 _BY_LOT = "lot"
 
@@ -87,9 +89,8 @@ def _suspects(bench: Bench, pool: Pool) -> list[PoolMember]:
                 f"The thieves of pool {name} were made from another source than that of the pool which calibrates. "
                 "Judge them by a fingerprint of their own source."
             )
-    role = bench.options["role"]
-    roles = ("screen", "calibrate") if role == _DEVELOPMENT else (role,)
-    return [member for own in named.values() or (pool,) for one in roles for member in own.select(role=one)]
+    roles = _ROLES[bench.options["role"]]
+    return [member for own in named.values() or (pool,) for role in roles for member in own.select(role=role)]
 
 
 def _subjects(
@@ -120,9 +121,10 @@ def _subjects(
             )
         if member.role != "calibrate":
             return everybody
-        groups = {"references": made.references, "surrogates": made.surrogates}
-        others = {name: _without(own, opened.digest(member)) for name, own in groups.items()}
-        return at_rates(dataclasses.replace(made, **others))
+        references, surrogates = (
+            _without(group, opened.digest(member)) for group in (made.references, made.surrogates)
+        )
+        return at_rates(dataclasses.replace(made, references=references, surrogates=surrogates))
 
     return subjects_of
 
@@ -204,7 +206,7 @@ def _units(bench: Bench) -> Units:
 
 
 def _needs(options: Options) -> tuple[str, ...]:
-    if options["role"] not in ("screen", "test", _DEVELOPMENT):
+    if options["role"] not in _ROLES:
         raise StudyError(
             "Suspects are of the role test, or to try things out of screen, or development, which is screen and "
             f"calibrate, each left out in its turn; found {options['role']!r}."
