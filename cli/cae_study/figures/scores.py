@@ -21,7 +21,7 @@ def draw(figure: Figure, material: Material) -> None:
     roc.set_xlabel("innocents accused")
     roc.set_ylabel("thieves accused")
     roc.set_ylim(-0.02, 1.02)
-    roc.legend(loc="lower right", fontsize=7)
+    figure.legend(loc="outside upper right", fontsize=7, ncols=len(material.rows))
 
 
 def _strip(axes: Axes, rows: Sequence[Row]) -> None:
