@@ -1,6 +1,6 @@
 """Calibrating a fingerprint: asking models that had no part in making it, and keeping what they answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
@@ -12,6 +12,7 @@ from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, Kno
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.screening import check_keep, choose_examples, match_rates, match_weights
+from cae_core.defences.table import check_all_preprocessing, defended
 from cae_core.errors import CaeError, OptionError, PoolError
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.control_sources import described_controls
@@ -66,6 +67,8 @@ class CalibrationSettings:
         null: the hypothesis that an accusation rejects, see `NullHypothesis`.
         unit: what counts as one draw among the references: model, recipe, architecture, or group, the larger p of both.
         exposure: which groups of references count, by their exposure to the seeds; default: all, and the largest p.
+        behind: defences (see `cae_core.defences`) behind each of which the references are asked as well, and are a
+            group of their own: for innocent suspects that may preprocess their images.
     """
 
     fpr: float = 0.05
@@ -77,6 +80,7 @@ class CalibrationSettings:
     null: str = NullHypothesis.REFERENCES
     exposure: str = ExposureRule.LARGEST
     unit: str = Unit.MODEL
+    behind: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         models_needed(self.fpr)
@@ -89,6 +93,7 @@ class CalibrationSettings:
         if self.degree is not None:
             check_degree(self.degree)
         ExposureRule.named(self.exposure)
+        check_all_preprocessing(self.behind)
         if self.parametric and (self.score != Score.CAEACC or Unit.named(self.unit) != Unit.MODEL):
             raise OptionError(
                 "A parametric p-value is a model of counts of matches; it takes --score caeacc and --unit model."
@@ -97,11 +102,11 @@ class CalibrationSettings:
             self._check_sources()
 
     def _check_sources(self) -> None:
-        assumes = ExposureRule.named(self.exposure).assumed is not None or self.unit != Unit.MODEL
+        assumes = ExposureRule.named(self.exposure).assumed is not None or self.unit != Unit.MODEL or self.behind
         if self.parametric or self.score != Score.CAEACC or self.keep is not None or assumes:
             raise OptionError(
                 f"--null {self.null} ranks the claimed source among sources that are treated alike: it takes --score "
-                "caeacc, without --parametric, --keep, --unit and --exposure."
+                "caeacc, without --parametric, --keep, --unit, --exposure and --behind."
             )
 
 
@@ -156,12 +161,14 @@ class AskedModel:
         sha256: of its file.
         labels: int64 (n + q + a,), what it answered, in this order.
         outputs: float32 (n + q + a, c), its probabilities; None: it tells labels only.
+        behind: int64 (n + q + a,), what it answered behind each defence; of references of the role calibrate.
     """
 
     member: PoolMember
     sha256: str
     labels: Labels = field(repr=False)
     outputs: Floats32 | None = field(repr=False)
+    behind: Mapping[str, Labels] = field(repr=False, default_factory=dict[str, Labels])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,10 +225,11 @@ def calibrate(
         check_keep(settings.keep, len(fingerprint))
     asker = _Asker(fingerprint, opened or OpenPool())
     everyone = [*members.generation, *members.screen, *members.references, *members.surrogates]
+    behind = {member.path: settings.behind for member in members.references}
     asker.opened.expect(everyone)
     for done, member in enumerate(everyone, start=1):
         detail(progress, "asking models", member.name)
-        asker.ask(member, checked=done > len(members.generation))
+        asker.ask(member, checked=done > len(members.generation), behind=behind.get(member.path, ()))
         progress(done, len(everyone))
     chosen, weights = np.ones(len(fingerprint), bool), None
     if members.screen:
@@ -249,6 +257,7 @@ def calibrate(
         degree=degree,
         exposure=exposure,
         unit=Unit.named(settings.unit),
+        preprocessed={behind: asker.group(members.references, behind=behind) for behind in settings.behind},
     )
     return CalibrationResult(calibration=calibration, asked=tuple(asker.asked))
 
@@ -333,37 +342,54 @@ class _Asker:
         self.asked: list[AskedModel] = []
         self.outputs = SeenOutputs()
 
-    def ask(self, member: PoolMember, *, checked: bool) -> None:
-        """Ask a member; ``checked``: it is to be calibrated with, and not only to be told apart from those that are."""
+    def ask(self, member: PoolMember, *, checked: bool, behind: Sequence[str]) -> None:
+        """Ask a member, and again behind each defence.
+
+        Args:
+            member: of the pool.
+            checked: whether it is to be calibrated with, and not only to be told apart from those that are.
+            behind: the defences.
+        """
         digest = self.opened.digest(member)
         if checked:
             _refuse_known_file(member, self.seen.get(digest))
         self.seen.setdefault(digest, f"{member.path} ({member.relation}, {member.role})")
-        answers = self._answers(member, checked=checked)
+        answers, defended_answers = self._answers(member, behind, checked=checked)
         _check_classes(member, answers, len(self.fingerprint.class_names))
         if member.relation == "source":
             _refuse_another_source(member, answers.labels, self.fingerprint)
-        asked = AskedModel(member=member, sha256=digest, labels=answers.labels, outputs=answers.probabilities)
+        asked = AskedModel(
+            member=member,
+            sha256=digest,
+            labels=answers.labels,
+            outputs=answers.probabilities,
+            behind=defended_answers,
+        )
         if checked:
             _refuse_same_model(asked, [self.asked[place] for place in self.outputs.equal_to(asked.outputs)])
             _refuse_useless(asked, self.fingerprint)
         self.asked.append(asked)
         self.outputs.add(asked.outputs)
 
-    def _answers(self, member: PoolMember, *, checked: bool) -> Predictions:
+    def _answers(
+        self, member: PoolMember, behind: Sequence[str], *, checked: bool
+    ) -> tuple[Predictions, dict[str, Labels]]:
         try:
-            return self.opened.open(member).model.predict(self.images)
+            model, classes = self.opened.open(member).model, len(self.fingerprint.class_names)
+            defences = {each: defended(model, each, classes=classes) for each in behind}
+            return model.predict(self.images), {each: d.predict(self.images).labels for each, d in defences.items()}
         except CaeError as error:
             if checked:
                 raise
             raise PoolError(f"{member.path}: it cannot be told apart from the calibration models ({error})") from error
 
-    def group(self, members: Sequence[PoolMember]) -> Group:
-        """Return what was kept of these members, in their order."""
+    def group(self, members: Sequence[PoolMember], *, behind: str = "") -> Group:
+        """Return what was kept of these members, in their order; ``behind``: of what they answered behind a defence."""
         fingerprint = self.fingerprint
         by_path = {asked.member.path: asked for asked in self.asked}
         found = [by_path[member.path] for member in members]
-        labels = np.array([asked.labels for asked in found], np.int64).reshape(-1, len(self.images))
+        answers = [asked.behind[behind] if behind else asked.labels for asked in found]
+        labels = np.array(answers, np.int64).reshape(-1, len(self.images))
         return Group(
             models=tuple(_described_model(asked, fingerprint) for asked in found),
             answers=labels[:, fingerprint.rows(EXAMPLE)],

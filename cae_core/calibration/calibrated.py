@@ -1,7 +1,7 @@
 """What suspects are examined by: a fingerprint with the calibration that belongs to it, read once and hashed once."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from cae_core.arrays import Floats64, Labels
 from cae_core.calibration.adjusting import Adjustment
 from cae_core.calibration.file import calibration_digest, save_calibration, unpack_calibration
-from cae_core.calibration.groups import Group, LabelDrift, answer_shares
+from cae_core.calibration.groups import Group, LabelDrift, RankedGroup, answer_shares
 from cae_core.calibration.leaving_out import KindPower, power_of
 from cae_core.calibration.record import Calibration
 from cae_core.calibration.standing import Ranking, Seen, Standing, largest
 from cae_core.errors import FingerprintError, OptionError
 from cae_core.fingerprint.file import Fingerprint, FingerprintFile, save_fingerprint
 from cae_core.paths import StrPath
-from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.score import Score
 from cae_core.statistics.unit import Unit
 
@@ -96,32 +95,34 @@ class CalibratedFingerprint:
         """
         calibration = self.calibrated
         which = calibration.score if score is None else score
-        groups = calibration.reference_groups()
         if which == Score.ADJUSTED:
-            return self._adjusted(seen, groups, plainly=plainly)
-        high = [self._high(seen, which, group, compared) for group in groups.items()]
+            return self._adjusted(seen, plainly=plainly)
+        high = [self._high(seen, which, group, compared) for group in calibration.ranked_groups()]
         return Standing(references=self._by_units(high), surrogates=(self._low(seen, high, compared),))
 
-    def _adjusted(self, seen: Seen, groups: Mapping[Exposure, Labels], *, plainly: bool) -> Standing:
+    def _adjusted(self, seen: Seen, *, plainly: bool) -> Standing:
         calibration = self.calibrated
         high: list[Ranking] = []
         low: list[Ranking] = []
         outside = False
-        for exposure, rows in groups.items():
+        for group in calibration.ranked_groups():
+            if group.behind:  # the fit is of models as they are; among these CAEAcc alone ranks
+                high.append(self._high(seen, Score.CAEACC, group, None))
+                continue
             adjustment = Adjustment(
                 fingerprint=self.fingerprint,
-                references=calibration.references,
-                rows=rows,
+                references=group.group,
+                rows=group.rows,
                 seen=seen,
                 degree=calibration.degree,
-                exposure=exposure,
+                exposure=group.exposure,
             )
             high.append(adjustment.among_references())
             low.append(adjustment.among_surrogates(calibration.surrogates))
             beyond = adjustment.outside
             outside = outside or beyond
             if plainly or beyond:
-                high.append(self._high(seen, Score.CAEACC, (exposure, rows), None))
+                high.append(self._high(seen, Score.CAEACC, group, None))
         plain = [ranking for ranking in high if ranking.score == Score.CAEACC]
         if plain:
             low.append(self._low(seen, plain, None))
@@ -138,10 +139,8 @@ class CalibratedFingerprint:
             for unit in calibration.unit.attributes
         )
 
-    def _high(self, seen: Seen, score: Score, among: tuple[Exposure, Labels], compared: Labels | None) -> Ranking:
-        scores = self._scores(self.calibrated.references, seen, score, compared)[among[1]]
-        value = self._value(seen, score)
-        return Ranking(score=score, value=value, rows=among[1], scores=scores, exposure=among[0])
+    def _high(self, seen: Seen, score: Score, among: RankedGroup, compared: Labels | None) -> Ranking:
+        return _ranking(among, score, self._value(seen, score), self._scores(among.group, seen, score, compared))
 
     def _low(self, seen: Seen, among: Sequence[Ranking], compared: Labels | None) -> Ranking:
         """Rank among surrogates by the score that ranks the suspect ``among`` groups of references."""
@@ -165,10 +164,9 @@ class CalibratedFingerprint:
         calibration, asked = self.calibrated, np.flatnonzero(self.chosen)
         if calibration.score == Score.ADJUSTED or calibration.null.asks_controls:
             return None
-        scores, score = self.scores(calibration.references, asked, calibration.score), calibration.score
+        score = calibration.score
         rankings = (
-            Ranking(score=score, value=0.0, rows=rows, scores=scores[rows], exposure=exposure)
-            for exposure, rows in calibration.reference_groups().items()
+            _ranking(group, score, 0.0, self.scores(group.group, asked, score)) for group in calibration.ranked_groups()
         )
         return largest(
             ranking.threshold(len(asked), rate=calibration.fpr, parametric=calibration.parametric)
@@ -197,6 +195,18 @@ class CalibratedFingerprint:
         if self.calibration is None:
             raise OptionError("This fingerprint is not calibrated. Calibrate it (`cae calibrate`).")
         return self.calibration
+
+
+def _ranking(among: RankedGroup, score: Score, value: float, scores: Floats64) -> Ranking:
+    """Place ``value`` among the models of a group, whose scores stand among those of all references (r,)."""
+    return Ranking(
+        score=score,
+        value=value,
+        rows=among.rows,
+        scores=scores[among.rows],
+        exposure=among.exposure,
+        behind=among.behind,
+    )
 
 
 def load_calibrated(path: StrPath) -> CalibratedFingerprint:

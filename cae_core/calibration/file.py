@@ -15,6 +15,7 @@ from cae_core.calibration.adjusting import adjusted_in_vain
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
+from cae_core.defences.table import check_all_preprocessing
 from cae_core.errors import FingerprintError, OptionError, first_line, quoted
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field, read_fields
@@ -44,6 +45,7 @@ _LATER: dict[str, Any] = {
 
 _GROUPS = ("references", "surrogates")
 _KNOWN = "known"
+_PREPROCESSED = "preprocessed"
 
 
 def save_calibration(calibration: Calibration, fingerprint: Fingerprint, path: Path, *, digest: str = "") -> None:
@@ -115,6 +117,11 @@ def _pack(calibration: Calibration, digest: str = "") -> Attachment:
         tensors[f"{relation}.answers"] = group.answers
         tensors[f"{relation}.right"] = group.right.astype(np.uint8)
         tensors |= {f"{relation}.{name}": answers for name, answers in group.further.items() if answers.size}
+    if calibration.preprocessed:
+        metadata[_PREPROCESSED] = list(calibration.preprocessed)
+        for place, group in enumerate(calibration.preprocessed.values()):
+            tensors[f"{_PREPROCESSED}.{place}.answers"] = group.answers
+            tensors[f"{_PREPROCESSED}.{place}.right"] = group.right.astype(np.uint8)
     if calibration.known.models:  # a calibration of before has none, and keeps its digest
         metadata[_KNOWN] = [dataclasses.asdict(model) for model in calibration.known.models]
         tensors[f"{_KNOWN}.scores"] = calibration.known.scores
@@ -125,6 +132,7 @@ def _pack(calibration: Calibration, digest: str = "") -> Attachment:
 def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calibration:
     if not isinstance(metadata["parametric"], bool):
         raise TypeError(f"parametric {metadata['parametric']!r}")
+    references = _group(metadata, tensors, "references")
     return Calibration(
         **{name: metadata[name] for name in _SETTINGS if name != "score"},
         fingerprint_sha256=_text(metadata.get("fingerprint_sha256", "")),
@@ -136,9 +144,10 @@ def _unpack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Calib
         screen=_models(metadata["screen"]),
         chosen=tensors["chosen"].astype(bool),
         weights=tensors.get("weights"),
-        references=_group(metadata, tensors, "references"),
+        references=references,
         surrogates=_group(metadata, tensors, "surrogates"),
         known=_known(metadata, tensors),
+        preprocessed=_preprocessed(metadata, tensors, references),
     )
 
 
@@ -153,6 +162,19 @@ def _known(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> KnownM
         return KnownModels()
     models = tuple(KnownModel(**read_fields(KnownModel, row)) for row in metadata[_KNOWN])
     return KnownModels(models=models, scores=tensors[f"{_KNOWN}.scores"])
+
+
+def _preprocessed(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], references: Group) -> dict[str, Group]:
+    defences = [_text(behind) for behind in metadata.get(_PREPROCESSED, [])]
+    check_all_preprocessing(defences)
+    return {
+        behind: Group(
+            models=references.models,
+            answers=tensors[f"{_PREPROCESSED}.{place}.answers"],
+            right=tensors[f"{_PREPROCESSED}.{place}.right"].astype(bool),
+        )
+        for place, behind in enumerate(defences)
+    }
 
 
 def _group(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], relation: str) -> Group:
@@ -191,6 +213,8 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
         raise ValueError(f"no reference has the exposure {calibration.exposure}")
     for relation in _GROUPS:
         _check_group(getattr(calibration, relation), fingerprint, relation)
+    for behind, group in calibration.preprocessed.items():
+        _check_group(group, fingerprint, f"references behind {behind}")
     if calibration.null.asks_controls:
         _check_controls(calibration, fingerprint)
     _check_known(calibration.known, fingerprint)
@@ -203,7 +227,7 @@ def _check(calibration: Calibration, fingerprint: Fingerprint) -> None:
 def _check_controls(calibration: Calibration, fingerprint: Fingerprint) -> None:
     if not fingerprint.controls or calibration.score != Score.CAEACC or calibration.parametric:
         raise ValueError("sources are ranked by CAEAcc, and take control sources")
-    if calibration.exposure.assumed is not None or calibration.unit != Unit.MODEL:
+    if calibration.exposure.assumed is not None or calibration.unit != Unit.MODEL or calibration.preprocessed:
         raise ValueError("where sources are ranked, references are taken as they are")
     if not calibration.chosen.all():
         raise ValueError("some examples are left out of the claimed source's only")

@@ -12,7 +12,16 @@ from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.unit import Unit
 
-__all__ = ["CalibrationModel", "Group", "KnownModel", "KnownModels", "LabelDrift", "answer_shares", "third_labels"]
+__all__ = [
+    "CalibrationModel",
+    "Group",
+    "KnownModel",
+    "KnownModels",
+    "LabelDrift",
+    "RankedGroup",
+    "answer_shares",
+    "third_labels",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +128,23 @@ class Group:
     def kinds(self) -> dict[str, int]:
         """Return how many models there are of each kind, the most frequent first."""
         return dict(Counter(model.kind or "unnamed" for model in self.models).most_common())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedGroup:
+    """References among which a suspect is ranked by themselves.
+
+    Attributes:
+        group: the references, with their answers.
+        rows: int64 (r_g,), which of them belong to it.
+        exposure: what these saw of the fingerprint's images.
+        behind: the defence behind which they gave the answers; empty where none.
+    """
+
+    group: Group
+    rows: Labels
+    exposure: Exposure
+    behind: str = ""
 
 
 @dataclass(frozen=True)

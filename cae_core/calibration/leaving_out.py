@@ -7,13 +7,13 @@ judged by the calibration's own rule, everything asked at once.
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from cae_core.arrays import Labels
 from cae_core.calibration.groups import CalibrationModel, Group
-from cae_core.calibration.standing import Seen, Standing
+from cae_core.calibration.standing import Seen
 from cae_core.statistics.accuracies import unlike_all
 from cae_core.statistics.score import Score
 from cae_core.statistics.unit import Unit
@@ -86,7 +86,7 @@ def _each(subject: "CalibratedFingerprint", calibration: "Calibration") -> Itera
             continue
         for value in dict.fromkeys(values):
             own = counted[np.array([found == value for found in values])]
-            rest = _with(subject, references=calibration.references.subset(np.setdiff1d(counted, own)))
+            rest = _with(subject, calibration.with_references(np.setdiff1d(counted, own)))
             rate = max(calibration.fpr, _least_rate(rest))
             judged: list[int] = own.tolist()
             accused = sum(_accuses(rest, seen_by(subject, calibration.references, row), rate) for row in judged)
@@ -107,7 +107,7 @@ def power_of(subject: "CalibratedFingerprint") -> tuple[KindPower, ...]:
     everyone = np.arange(len(surrogates))
     for row, model in enumerate(surrogates.models):
         left: Labels = np.delete(everyone, row).astype(np.int64)
-        others = _with(subject, surrogates=surrogates.subset(left))
+        others = _with(subject, dataclasses.replace(calibration, surrogates=surrogates.subset(left)))
         accused[model.kind or "unnamed"] += _accuses(others, seen_by(subject, surrogates, row), calibration.fpr)
     counts = surrogates.kinds().items()
     return tuple(KindPower(kind=kind, models=models, accused=accused[kind]) for kind, models in counts)
@@ -128,9 +128,9 @@ def _value(model: CalibrationModel, attribute: Attribute) -> str:
     return ", ".join(filter(None, words)) or "unnamed"
 
 
-def _with(subject: "CalibratedFingerprint", **groups: Any) -> "CalibratedFingerprint":  # noqa: ANN401 - groups
+def _with(subject: "CalibratedFingerprint", calibration: "Calibration") -> "CalibratedFingerprint":
     """Return the subject as if it had been calibrated with other models."""
-    return dataclasses.replace(subject, calibration=dataclasses.replace(subject.calibrated, **groups))
+    return dataclasses.replace(subject, calibration=calibration)
 
 
 def _least_rate(subject: "CalibratedFingerprint") -> float:
@@ -146,9 +146,4 @@ def _accuses(subject: "CalibratedFingerprint", seen: Seen, rate: float) -> bool:
     standing, calibration = subject.standing(seen), subject.calibrated
     if not standing.accuses(fpr=rate, fnr=calibration.fnr):
         return False
-    return calibration.score == Score.ADJUSTED or not unlike_all(seen.right, _right(standing, calibration.references))
-
-
-def _right(standing: Standing, references: Group) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    rows: set[int] = {row for ranking in standing.references for row in ranking.rows.tolist()}
-    return references.right[sorted(rows)]
+    return calibration.score == Score.ADJUSTED or not unlike_all(seen.right, calibration.right)

@@ -4,14 +4,17 @@ The answers of every calibration model to every example are kept, not only its s
 part of the examples is compared with what the calibration models answered to that very part.
 """
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats64, Labels
-from cae_core.calibration.groups import CalibrationModel, Group, KnownModels
+from cae_core.calibration.groups import CalibrationModel, Group, KnownModels, RankedGroup
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.errors import OptionError
 from cae_core.statistics.adjustment import DEFAULT_DEGREE
@@ -44,6 +47,8 @@ class Calibration:
         degree: degree of the polynomial in benign accuracy that the adjusted score takes out.
         exposure: which groups of references count; fixed here.
         unit: what counts as one draw among the references; fixed here.
+        preprocessed: what the same references answered behind each of these defences; a suspect is ranked among them,
+            too, and the largest p counts.
     """
 
     fingerprint_id: str
@@ -62,6 +67,7 @@ class Calibration:
     degree: int = DEFAULT_DEGREE
     exposure: ExposureRule = ExposureRule.ONE_GROUP
     unit: Unit = Unit.MODEL
+    preprocessed: Mapping[str, Group] = field(default_factory=dict[str, Group])
 
     def __repr__(self) -> str:
         return (
@@ -74,6 +80,22 @@ class Calibration:
         groups = self.exposure.groups([model.exposure for model in self.references.models])
         return {exposure: np.array(rows, np.int64) for exposure, rows in groups.items()}
 
+    def ranked_groups(self) -> tuple[RankedGroup, ...]:
+        """Return the groups of references among each of which a suspect is ranked: those as they are first."""
+        return tuple(
+            RankedGroup(group=group, rows=rows, exposure=exposure, behind=behind)
+            for behind, group in {"": self.references, **self.preprocessed}.items()
+            for exposure, rows in self.reference_groups().items()
+        )
+
+    def with_references(self, rows: Labels) -> Self:
+        """Return the same with some of the references (k,), in that order."""
+        return dataclasses.replace(
+            self,
+            references=self.references.subset(rows),
+            preprocessed={behind: group.subset(rows) for behind, group in self.preprocessed.items()},
+        )
+
     def units(self, unit: Unit, rows: Labels) -> Labels:
         """Return the number of the unit that each of these references (r,) belongs to, int64 (r,)."""
         numbers: dict[tuple[str, ...], int] = {}
@@ -85,6 +107,11 @@ class Calibration:
     def counted(self) -> Labels:
         """Which references count, int64 (r,), ascending."""
         return np.sort(np.concatenate(list(self.reference_groups().values())))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the references that count are right about each benign probe, bool (k, q), of every group."""
+        return np.vstack([each.group.right[each.rows] for each in self.ranked_groups()])
 
     def scored(self, matches: NDArray[np.bool_], asked: Labels, score: Score) -> Floats64:
         """Return the scores (m,) of ``matches`` (m, a) over the examples ``asked`` (a,), in any order.

@@ -18,7 +18,7 @@ from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import just_above, least_accused
 from cae_core.statistics.unit import Unit
 
-__all__ = ["Ranking", "Seen", "Standing", "largest"]
+__all__ = ["Ranking", "Seen", "Standing", "behind_words", "largest"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ class Ranking:
         scores: float64 (r,), theirs.
         high: whether it is asked if the value is unusually high, as among references; else unusually low.
         exposure: of the references that it is ranked among, or adjusted by; unknown where they are not told apart.
+        behind: the defence behind which the references were asked; empty where none.
         unit: what counts as one draw.
         units: int64 (r,), to which one each of the models belongs; None: each is one.
         opposite: among surrogates, the highest score of a reference on the same scale; NaN where there is none.
@@ -60,6 +61,7 @@ class Ranking:
     scores: Floats64
     high: bool = True
     exposure: Exposure = Exposure.UNKNOWN
+    behind: str = ""
     unit: Unit = Unit.MODEL
     units: Labels | None = None
     opposite: float = np.nan
@@ -81,6 +83,11 @@ class Ranking:
     def highest(self) -> float:
         """The highest score of the models; NaN where there is none."""
         return float(self.scores.max()) if len(self) else np.nan
+
+    @property
+    def among(self) -> str:
+        """Which models these are, in words after a noun and a space; empty where nothing tells them apart."""
+        return " ".join(filter(None, (self.exposure.words if self.exposure else "", behind_words(self.behind))))
 
     @property
     def nearer_to_references(self) -> bool:
@@ -144,8 +151,8 @@ class Standing:
     @property
     def among(self) -> str:
         """Which references decide, in words after a noun and a space; empty where all are one group."""
-        several = len({ranking.exposure for ranking in self.references}) > 1
-        return f" {self.high.exposure.words}" if several else ""
+        several = len({(ranking.exposure, ranking.behind) for ranking in self.references}) > 1
+        return f" {self.high.among}" if several and self.high.among else ""
 
     @property
     def counted_as(self) -> str:
@@ -202,6 +209,11 @@ class Standing:
         decides = [self.high] if self.score == Score.ADJUSTED else self.references
         same = (ranking for ranking in decides if ranking.score == self.score)
         return largest(ranking.threshold(asked, rate=rate, parametric=parametric) for ranking in same)
+
+
+def behind_words(behind: str) -> str:
+    """Return what is said of references that were asked behind a defence, after a noun; empty without one."""
+    return f"behind {behind}" if behind else ""
 
 
 def largest(thresholds: Iterable[float | None]) -> float | None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,10 @@ from cae_core.models import Model
 from cae_core.resize import resize
 
 __all__ = ["IMAGE_DEFENCES", "compressed", "median", "noised", "reduced", "resized", "smoothed", "within"]
+
+
+_NUMBER = re.compile(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?")
+"""As people write one. A defence's text is shown, and `float` takes blanks, underscores and digits of any script."""
 
 
 def reduced(image: Floats32, bits: int) -> Floats32:
@@ -88,10 +93,7 @@ def within(low: float, high: float, *, whole: bool = False) -> Callable[[str], s
     """Return the check of a number in [low, high]."""
 
     def check(value: str) -> str:
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
+        number = float(value) if _NUMBER.fullmatch(value) else math.nan
         if low <= number <= high and not (whole and (number != int(number) or "." in value)):
             return ""
         return f"takes {'a whole number' if whole else 'a number'} from {low:g} to {high:g}"

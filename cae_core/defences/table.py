@@ -1,6 +1,6 @@
 """All defences by name, and the text that names one or several of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from cae_core.defences.images import IMAGE_DEFENCES
 from cae_core.errors import OptionError, quoted
 from cae_core.models import Model
 
-__all__ = ["DEFENCES", "accuracy_cost", "check_defence", "defended"]
+__all__ = ["DEFENCES", "accuracy_cost", "check_all_preprocessing", "check_defence", "defended"]
 
 DEFENCES: dict[str, Defence] = {defence.name: defence for defence in (*IMAGE_DEFENCES, *ANSWER_DEFENCES)}
 """Every defence, in the order in which messages list them."""
@@ -29,6 +29,19 @@ def check_defence(spec: str) -> None:
         OptionError: saying what is wrong with it, and what there is.
     """
     _parsed(spec)
+
+
+def check_all_preprocessing(specs: Sequence[str]) -> None:
+    """Refuse texts of which one names no defence, stands twice, or takes a second model.
+
+    Raises:
+        OptionError: saying what is wrong.
+    """
+    if len(set(specs)) < len(specs):
+        raise OptionError(f"Each defence is named once; found {', '.join(map(quoted, specs))}.")
+    for spec in specs:
+        if any(defence.name == _TAKES_A_PATH for defence, _ in _parsed(spec)):
+            raise OptionError(f"{quoted(spec)} takes a second model, whose path would be kept. Leave it out.")
 
 
 def defended(

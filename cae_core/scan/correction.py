@@ -50,7 +50,7 @@ def is_plain_rank(calibration: Calibration) -> bool:
         and calibration.unit == Unit.MODEL
         and calibration.score in (Score.CAEACC, Score.LLR)
         and not calibration.parametric
-        and len(calibration.reference_groups()) == 1
+        and len(calibration.ranked_groups()) == 1
     )
 
 

@@ -6,9 +6,12 @@ One list of doubts, in their order of precedence, serves every rule: the fixed o
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.null_hypothesis import NullHypothesis
+from cae_core.calibration.record import Calibration
 from cae_core.fingerprint.answers import Answered, FirstAnswers
 from cae_core.fingerprint.benign import check_benign
 from cae_core.fingerprint.kinds import BENIGN, KINDS
@@ -161,13 +164,20 @@ def _extrapolation(subject: CalibratedFingerprint, benign: Answered, options: Ve
     if calibration is None or calibration.null == NullHypothesis.SOURCES:  # which holds for a suspect of any kind
         return None
     right = np.asarray(benign.labels == subject.fingerprint.probe_labels[benign.index])
-    references = calibration.references.right[:, benign.index]
     if deciding_score(calibration, options) == Score.ADJUSTED:
-        found = (beyond_the_fit(right, references[rows]) for rows in calibration.reference_groups().values())
-        return next((sentence for sentence in found if sentence is not None), None)
+        return _beyond_the_fits(right, benign.index, calibration)
     if options.rule == 1:
         return outside_range(right, benign_range(calibration, benign.index))
-    return unlike_references(right, references[calibration.counted])
+    return unlike_references(right, calibration.right[:, benign.index])
+
+
+def _beyond_the_fits(right: NDArray[np.bool_], probed: Labels, calibration: Calibration) -> str | None:
+    """Return why a fit is a guess for the suspect; None where none is, or references behind a defence are as it is."""
+    groups = calibration.ranked_groups()
+    found = [(each.behind, beyond_the_fit(right, each.group.right[each.rows][:, probed])) for each in groups]
+    if any(behind and sentence is None for behind, sentence in found):
+        return None
+    return next((sentence for behind, sentence in found if not behind and sentence is not None), None)
 
 
 def _of_versions(options: VerificationOptions) -> Doubt | None:

@@ -163,8 +163,7 @@ def _calibrated(subject: CalibratedFingerprint, options: VerificationOptions) ->
 
 def _reference_matches(subject: CalibratedFingerprint, calibration: Calibration) -> list[NDArray[np.bool_]]:
     """Return the matches (r_g, n) of each group of references, in each of which a suspect has to stand out."""
-    matches = calibration.references.matches(subject.fingerprint)
-    return [matches[rows] for rows in calibration.reference_groups().values()]
+    return [each.group.matches(subject.fingerprint)[each.rows] for each in calibration.ranked_groups()]
 
 
 def _out_of_reach(test: PathTest, order: PathOrder, *, again: bool) -> tuple[str, ...]:

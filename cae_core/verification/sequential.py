@@ -12,6 +12,7 @@ import numpy as np
 
 from cae_core.arrays import Labels
 from cae_core.calibration.calibrated import CalibratedFingerprint
+from cae_core.calibration.groups import Group
 from cae_core.calibration.record import Calibration
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
@@ -118,13 +119,10 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
             "Calibrate with --score caeacc and without --parametric, or leave --sequential out."
         )
     n, rates = int(calibration.chosen.sum()), (calibration.fpr, calibration.fnr)
-    references, surrogates = (
-        group.matches(fingerprint)[:, calibration.chosen].sum(axis=1)
-        for group in (calibration.references, calibration.surrogates)
-    )
+    surrogates = _counts(calibration.surrogates, fingerprint, calibration)
     groups = [
-        (references[rows], calibration.units(unit, rows))
-        for rows in calibration.reference_groups().values()
+        (_counts(ranked.group, fingerprint, calibration)[ranked.rows], calibration.units(unit, ranked.rows))
+        for ranked in calibration.ranked_groups()
         for unit in calibration.unit.attributes
     ]
     references, k0 = max(((counts, _k0(counts, units, rates[0], n)) for counts, units in groups), key=lambda x: x[1])
@@ -137,6 +135,11 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
         fnr=calibration.fnr / 2 / factor,
     )
     return SequentialRun(fingerprint.labels, test, test.start(), (references, surrogates), rates)
+
+
+def _counts(group: Group, fingerprint: Fingerprint, calibration: Calibration) -> Labels:
+    """Return how many of the chosen examples each model (r,) gives the source's label."""
+    return np.asarray(group.matches(fingerprint)[:, calibration.chosen].sum(axis=1), np.int64)
 
 
 def _k0(counts: Labels, units: Labels, fpr: float, n: int) -> int:

@@ -31,6 +31,7 @@ def describe_calibration(subject: CalibratedFingerprint) -> dict[str, Any] | Non
         **({"degree": calibration.degree} if calibration.score == Score.ADJUSTED else {}),
         "threshold": subject.threshold(),
         **_exposure(calibration),
+        **({"behind": list(calibration.preprocessed)} if calibration.preprocessed else {}),
         **({} if calibration.unit == Unit.MODEL else {"unit": calibration.unit.value}),
         "matches": {
             relation: sorted(group.matches(subject.fingerprint)[:, subject.chosen].sum(axis=1).tolist())
@@ -71,6 +72,7 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
         **_exposure_lines(described),
+        **({"also behind": f"{', '.join(described['behind'])}; the largest p counts"} if "behind" in described else {}),
         **({"unit": _UNITS[Unit.named(described["unit"])]} if "unit" in described else {}),
         "screened by": f"{described['screen']} models" if described["screen"] else "none",
         **({"references answer": answered} if answered else {}),

@@ -50,6 +50,7 @@ def _as_json(standing: Standing, degree: int, *, decides: bool) -> dict[str, Any
 
 def _ranked(ranking: Ranking) -> dict[str, Any]:
     return {
+        **({"behind": ranking.behind} if ranking.behind else {}),
         "score": ranking.score.value,
         "value": ranking.value,
         "models": len(ranking),
@@ -60,7 +61,10 @@ def _ranked(ranking: Ranking) -> dict[str, Any]:
 
 def _line(standing: Standing, *, decides: bool) -> Line:
     ranks = "; ".join(_in_words(ranking) for ranking in standing.references)
-    if standing.among or standing.counted_as:  # one for each group and unit: which they are is told elsewhere
+    several = any(ranking.behind for ranking in standing.references)
+    if (
+        several or standing.among or standing.counted_as
+    ):  # one for each group and unit: which they are is told elsewhere
         ranks = f"{_in_words(standing.high)}, the largest of {len(standing.references)} p-values"
     outside = "; its accuracy is beyond the references'" if standing.outside else ""
     what = f"{standing.score.words} decides" if decides else "for information; it decides nothing"

@@ -19,7 +19,7 @@ def exposure_groups(examination: Examination) -> Finding:
         return Finding(key=_KEY, value=None)
     if calibration.exposure == ExposureRule.ONE_GROUP:
         return Finding(key=_KEY, value=None)
-    rankings = standing.references
+    rankings = [ranking for ranking in standing.references if not ranking.behind]
     groups = {exposure.value: len(rows) for exposure, rows in calibration.reference_groups().items()}
     shown = "; ".join(_in_words(ranking) for ranking in rankings)
     note = "which was assumed beforehand" if calibration.exposure.assumed else "of which the largest p counts"

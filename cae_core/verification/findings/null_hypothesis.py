@@ -29,7 +29,13 @@ def null_hypothesis(examination: Examination) -> Finding:
         shown=words,
         note="other independent models may be accused more often than the rate says",
     )
-    value = {"null": calibration.null.value, "unit": calibration.unit.value, "references": groups, "words": words}
+    value = {
+        "null": calibration.null.value,
+        "unit": calibration.unit.value,
+        "references": groups,
+        **({"behind": list(calibration.preprocessed)} if calibration.preprocessed else {}),
+        "words": words,
+    }
     return Finding(key=_KEY, value=value, lines=(line,), section="scores")
 
 
@@ -55,7 +61,10 @@ def _in_words(calibration: Calibration, groups: list[dict[str, Any]], sources: i
         return f"{alike}; an average over sources"
     models = " or of ".join(_group(group) for group in groups)
     unit = "" if calibration.unit == Unit.MODEL else f" and of one more {_UNITS[calibration.unit]}"
-    told = f"an independent suspect that is one more of {models}{unit}; an average over suspects and calibrations"
+    behind = f", as they are or behind {' or '.join(calibration.preprocessed)}" if calibration.preprocessed else ""
+    told = (
+        f"an independent suspect that is one more of {models}{unit}{behind}; an average over suspects and calibrations"
+    )
     if calibration.null == NullHypothesis.BOTH:
         return f"{told}; or {alike}; the larger of the two"
     return f"{told}, and over {sources + 1} sources" if sources else told

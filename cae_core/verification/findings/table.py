@@ -9,6 +9,7 @@ from cae_core.verification.findings.finding import Finding
 from cae_core.verification.findings.null_hypothesis import null_hypothesis
 from cae_core.verification.findings.other_scores import other_scores
 from cae_core.verification.findings.power import power
+from cae_core.verification.findings.preprocessed_groups import preprocessed_groups
 from cae_core.verification.findings.repeated_errors import repeated_errors
 from cae_core.verification.findings.source_ranks import source_ranks
 
@@ -18,6 +19,7 @@ FINDINGS: tuple[Callable[[Examination], Finding], ...] = (
     other_scores,
     adjusted_score,
     exposure_groups,
+    preprocessed_groups,
     repeated_errors,
     source_ranks,
     null_hypothesis,
@@ -26,7 +28,7 @@ FINDINGS: tuple[Callable[[Examination], Finding], ...] = (
 """The functions that find something; each gets the whole examination."""
 
 
-_WHERE_USED = ("controls",)
+_WHERE_USED = ("controls", "preprocessed")
 """Keys of findings that are told of only where they find something."""
 
 

@@ -63,6 +63,14 @@ def run(
             "recipe and architecture)."
         ),
     ] = "model",
+    behind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Defence such as jpeg:75 (docs/defences.md) behind which every reference is asked as well, as a group "
+            "of its own; the largest p over all groups counts. For innocent suspects that may change their images; "
+            "repeatable."
+        ),
+    ] = None,
     keep: Annotated[
         int | None, typer.Option(help="Number of examples to keep, chosen by the models of the role screen.")
     ] = None,
@@ -110,6 +118,7 @@ def run(
         null=null,
         exposure=exposure,
         unit=unit,
+        behind=tuple(behind or ()),
     )
     opened = OpenPool(device=device, limits=parse_limits(limits))
     members = calibration_members(

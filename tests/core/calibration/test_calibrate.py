@@ -11,11 +11,12 @@ import pytest
 from cae_core.arrays import Images, Labels
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate, plan_calibration, wanted_score
 from cae_core.calibration.record import Calibration
+from cae_core.defences.table import defended
 from cae_core.errors import ModelError, OptionError, PoolError
 from cae_core.files.records import as_json
 from cae_core.fingerprint.example_kinds import NATURAL_ERROR
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.kinds import SOURCE_ERROR
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE, SOURCE_ERROR
 from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember, Relation, Role
 from cae_core.pool.members import OpenPool
@@ -131,6 +132,23 @@ class TestWhatIsKept:
         assert (found.fpr, found.fnr, found.score, found.parametric) == (0.2, 0.3, "caeacc", False)
         assert found.chosen.all()
         assert found.weights is None
+
+    def test_what_the_references_answer_behind_each_defence(self, shelf: Shelf) -> None:
+        references = shelf.many([0, 4, 2], "other")
+        thief = shelf.put("thief", shelf.model(15, seed=9), relation="surrogate")
+        found = run(shelf, references, [thief], behind=("random:0.5", "bits:8"))
+        assert list(found.preprocessed) == ["random:0.5", "bits:8"]
+        images = shelf.fingerprint.all_images()
+        for behind, group in found.preprocessed.items():
+            assert group.models == found.references.models
+            for row, member in enumerate(references):
+                answers = defended(shelf.open(member), behind, classes=10).predict(images).labels
+                np.testing.assert_array_equal(group.answers[row], answers[shelf.fingerprint.rows(EXAMPLE)])
+                right = answers[shelf.fingerprint.rows(BENIGN)] == shelf.fingerprint.probe_labels
+                np.testing.assert_array_equal(group.right[row], right)
+        np.testing.assert_array_equal(found.preprocessed["bits:8"].answers, found.references.answers)
+        assert (found.preprocessed["random:0.5"].answers != found.references.answers).any()
+        assert {shelf.models[str(each.path)].asked for each in (*references, thief)} == {1, 5}  # 2 more by this test
 
     def test_answers_to_images_that_the_source_gets_wrong(self, shelf: Shelf) -> None:
         """They are asked with the others, and are part of neither examples nor probes."""

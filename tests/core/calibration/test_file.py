@@ -38,7 +38,12 @@ def whole(fingerprint: Fingerprint, **changes: Any) -> Calibration:  # noqa: ANN
         "weights": np.random.default_rng(2).normal(size=(2, n)),
         "screen": (CalibrationModel(name="s", sha256="5", kind="pruned", architecture="mlp", ancestor="imagenet"),),
     }
-    return toy_calibration(fingerprint, [3, 0, 5, 2], [17, 20, 11], **{**settings, **changes})
+    made = toy_calibration(fingerprint, [3, 0, 5, 2], [17, 20, 11], **{**settings, **changes, "preprocessed": {}})
+    behind = {
+        defence: dataclasses.replace(made.references, answers=(made.references.answers + place) % 10)
+        for place, defence in enumerate(changes.get("preprocessed", ()), start=1)
+    }
+    return dataclasses.replace(made, preprocessed=behind)
 
 
 @pytest.fixture
@@ -79,6 +84,10 @@ def assert_same(mine: Any, theirs: Any) -> None:  # noqa: ANN401 - a tree of dat
             np.testing.assert_array_equal(left, right)
         elif dataclasses.is_dataclass(left):
             assert_same(left, right)
+        elif entry.name == "preprocessed":
+            assert list(left) == list(right)
+            for defence, group in left.items():
+                assert_same(group, right[defence])
         else:
             assert left == right
 
@@ -89,6 +98,7 @@ def assert_same(mine: Any, theirs: Any) -> None:  # noqa: ANN401 - a tree of dat
         {},
         {"score": Score.CAEACC, "weights": None, "screen": ()},
         {"score": Score.ADJUSTED, "weights": None, "degree": 0},
+        {"preprocessed": ("jpeg:75", "bits:4+noise:0.05")},
     ],
 )
 def test_a_calibration_comes_back_whole(fingerprint: Fingerprint, tmp_path: Path, changes: dict[str, Any]) -> None:
