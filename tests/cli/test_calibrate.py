@@ -115,6 +115,21 @@ class TestCalibrating:
         assert verdict["threshold"]["provenance"] == "parametric"
         assert verdict["p_value"] < 0.05  # which no rank among 9 reaches
 
+    def test_references_behind_defences(
+        self, copied: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
+    ) -> None:
+        options = ("-f", copied, *folders(calibration_pool), *RATES, "--behind", "bits:6", "--behind", "noise:0.01")
+        assert run_cae("calibrate", *options, "--json").json()["behind"] == ["bits:6", "noise:0.01"]
+        assert "bits:6, noise:0.01; the largest p counts" in run_cae("inspect", copied).out
+        verdict = run_cae("verify", "-s", pool.copy, "-f", copied, "--allow-extrapolation", "--json").json()
+        assert verdict["verdict"] == "surrogate"
+        ranked = {each["behind"]: each["p_value"] for each in verdict["findings"]["preprocessed"]}
+        assert set(ranked) == {"bits:6", "noise:0.01"}
+        assert verdict["p_value"] >= max(ranked.values())
+        assert "behind bits:6" in run_cae("verify", "-s", pool.copy, "-f", copied).out
+        refused = run_cae("calibrate", *options, "--behind", "bits:6")
+        assert_one_sentence(refused, "Each defence is named once")
+
     def test_a_second_calibration_replaces_the_first(
         self, calibrated: Path, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
     ) -> None:

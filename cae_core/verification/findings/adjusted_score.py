@@ -61,10 +61,8 @@ def _ranked(ranking: Ranking) -> dict[str, Any]:
 
 def _line(standing: Standing, *, decides: bool) -> Line:
     ranks = "; ".join(_in_words(ranking) for ranking in standing.references)
-    several = any(ranking.behind for ranking in standing.references)
-    if (
-        several or standing.among or standing.counted_as
-    ):  # one for each group and unit: which they are is told elsewhere
+    behind = any(ranking.behind for ranking in standing.references)
+    if behind or standing.among or standing.counted_as:  # one of each group and unit: which they are is told elsewhere
         ranks = f"{_in_words(standing.high)}, the largest of {len(standing.references)} p-values"
     outside = "; its accuracy is beyond the references'" if standing.outside else ""
     what = f"{standing.score.words} decides" if decides else "for information; it decides nothing"
