@@ -128,7 +128,7 @@ class TestCalibrating:
         assert verdict["p_value"] >= max(ranked.values())
         assert "behind bits:6" in run_cae("verify", "-s", pool.copy, "-f", copied).out
         refused = run_cae("calibrate", *options, "--behind", "bits:6")
-        assert_one_sentence(refused, "Each defence is named once")
+        assert_one_sentence(refused, "Each defence is named once", code=2)
 
     def test_a_second_calibration_replaces_the_first(
         self, calibrated: Path, calibration_pool: CalibrationPool, tmp_path: Path, run_cae: Run
