@@ -117,6 +117,7 @@ class JudgeOptions:
         count: likewise.
         iterations: likewise.
         nonce: the judge's; random where None, and drawn after the seal is open.
+        behind: defences behind which the judge's references are asked as well, see `CalibrationSettings`.
         sample: how many of the claim's examples are replayed.
         claimed_accuracy: of the suspect, by its owner, 0 to 1.
         device: where to run the models.
@@ -135,6 +136,7 @@ class JudgeOptions:
     count: int | None = None
     iterations: int | None = None
     nonce: bytes | None = None
+    behind: tuple[str, ...] = ()
     sample: int = 10
     claimed_accuracy: float | None = None
     device: Device = "auto"
@@ -509,7 +511,7 @@ def _regenerated(hearing: _Hearing, data: ImageSet) -> Regeneration:
         hearing.pool,
         data,
         settings=_settings(hearing),
-        calibration=CalibrationSettings(fpr=options.rate(claim), score=claim.opening.score),
+        calibration=CalibrationSettings(fpr=options.rate(claim), score=claim.opening.score, behind=options.behind),
         nonce=hearing.nonce,
         folder=hearing.files.workdir,
         opened=hearing.opened,

@@ -394,7 +394,7 @@ def _rank_in_words(examination: Examination, found: Evidence, p: tuple[float, fl
     times = f", times {seals} seals {p[1]:.4f}" if seals > 1 else ""
     sides = examination.sides
     low = f", and {sides.low}" if sides is not None and sides.low else ""
-    return f"{name} {standing.value:.2f} is {reached_by(found)}, p = {p[0]:.4f}{times}{low}"
+    return f"{name} {standing.value:.2f} is {reached_by(found, standing.among)}, p = {p[0]:.4f}{times}{low}"
 
 
 def _outcome(

@@ -204,6 +204,7 @@ class Regeneration:
                 **dataclasses.asdict(self.calibration.behind()),
                 "score": self.calibration.score,
                 **({"null": self.calibration.null} if self.controls else {}),
+                **({"behind": list(self.calibration.preprocessed)} if self.calibration.preprocessed else {}),
                 "models": [{"role": x.member.role, "name": x.member.name, "sha256": x.sha256} for x in self.known],
             },
         }
@@ -255,12 +256,14 @@ def regenerate(
     Raises:
         PoolError: the source is among the judge's models, converted or copied, or a control source or its surrogate
             is another one of them; the score takes a screen role; or see `generate`, `check_alike` and `calibrate`.
-        OptionError: a parametric p-value: a judge claims a bound.
+        OptionError: a parametric p-value: a judge claims a bound; or defences beside control sources.
         DataError: the half has fewer images than there are to be examples.
         CaeError: see `generate`, `calibrate` and `OpenPool.open`.
     """
     if calibration.parametric:
         raise OptionError("A claim is judged by ranks; a parametric p-value claims no bound.")
+    if pool.controls and calibration.behind:
+        raise OptionError("Control sources are asked behind no defence. Give either --control or --behind.")
     if pool.controls:
         calibration = dataclasses.replace(calibration, null=NullHypothesis.BOTH, score=Score.CAEACC)
     if calibration.score == Score.LLR and not pool.calibrating.screen:

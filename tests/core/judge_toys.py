@@ -93,13 +93,15 @@ class Dispute:
             )
         return dataclasses.replace(self.judge, controls=tuple(controls))
 
-    def regenerated(self, pool: JudgePool | None = None, *, fpr: float = RATE, score: str = "caeacc") -> Regeneration:
+    def regenerated(
+        self, pool: JudgePool | None = None, *, fpr: float = RATE, score: str = "caeacc", behind: tuple[str, ...] = ()
+    ) -> Regeneration:
         """Return what the judge makes of the claimed source."""
         return regenerate(
             pool or self.judge,
             self.data,
             settings=quick_settings(count=40),
-            calibration=CalibrationSettings(fpr=fpr, score=score),
+            calibration=CalibrationSettings(fpr=fpr, score=score, behind=behind),
             nonce=NONCE,
             opened=ToyPool(),
         )

@@ -75,6 +75,13 @@ def run(
             "such; repeatable. The larger p of both ranks counts."
         ),
     ] = None,
+    behind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Defence such as jpeg:75 behind which the judge's references are asked as well, as a group of its "
+            "own; the largest p counts. For a suspect that may change its images; repeatable."
+        ),
+    ] = None,
     sample: Annotated[int, typer.Option(help="Number of examples that are searched again.")] = 10,
     fpr: Annotated[float | None, typer.Option(help="Rate of false accusations; default: the sealed one.")] = None,
     eps: Annotated[
@@ -154,6 +161,7 @@ def run(
         count=count,
         iterations=iterations,
         nonce=nonce,
+        behind=tuple(behind or ()),
         sample=sample,
         claimed_accuracy=claimed_accuracy,
         device=device,

@@ -18,6 +18,7 @@ from cae_core.arrays import Images, Labels
 from cae_core.calibration import file as calibration_file
 from cae_core.calibration.calibrate import CalibrationSettings
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
+from cae_core.defences.table import defended
 from cae_core.disputes import case
 from cae_core.disputes.drawing import draw_half
 from cae_core.disputes.judging import DatedEvidence, Judgement, judge_claim, judge_unasked, references_needed
@@ -34,7 +35,7 @@ from cae_core.pool.manifest_writing import write_manifest
 from cae_core.pool.same_model import probe_images
 from cae_core.statistics.score import Score
 from cae_core.verification.verdict import Suspect
-from tests.core.judge_toys import NONCE, Dispute, ToyPool, make_dispute, opened
+from tests.core.judge_toys import CLASSES, NONCE, Dispute, ToyPool, make_dispute, opened
 from tests.core.toys import LinearModel, quick_settings
 
 SEALED = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -111,6 +112,25 @@ def test_a_copy_is_upheld_with_dated_evidence(dispute: Dispute, regeneration: Re
         "authority": "an authority",
         "proven": True,
     }
+
+
+def test_references_behind_a_defence_count_as_well(dispute: Dispute) -> None:
+    """Behind noise that drowns an image, references answer anything: also what the source does."""
+    among = dispute.regenerated(fpr=0.05, behind=("noise:1",))
+    assert as_json(among)["calibration"]["behind"] == ["noise:1"]
+    found = judge(among, LabelsOnly(opened(dispute.copy)))
+    assert (found.outcome, found.p_value) == ("upheld", 0.01)
+    assert found.verdict is not None
+    behind = found.verdict.examination.standing
+    assert behind is not None
+    assert [ranking.behind for ranking in behind.references] == ["", "noise:1"]
+    assert behind.references[1].highest > behind.references[0].highest
+    innocent = defended(opened(dispute.judge.calibrating.references[0]), "noise:1", classes=CLASSES)
+    again = judge(among, innocent, named=Suspect(name="theirs", sha256="cd"))
+    assert again.p_value is not None
+    assert again.p_value > 0.05
+    with pytest.raises(OptionError, match="either --control or --behind"):
+        dispute.regenerated(dispute.with_controls(2), behind=("noise:1",))
 
 
 @pytest.mark.parametrize(("evidence", "said"), [
