@@ -9,15 +9,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cae_core.arrays import Labels
 from cae_core.calibration.calibrate import CalibrationSettings, calibrate
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.calibration.groups import Group
 from cae_core.calibration.record import Calibration
-from cae_core.defences.table import check_defence
+from cae_core.defences.table import check_all_preprocessing, check_defence
 from cae_core.errors import StudyError
 from cae_core.files.digests import sha256_of_text
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.kinds import BENIGN
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.models import Model
 from cae_core.pool.manifest import Pool, PoolMember, Role
 from cae_core.pool.members import OpenPool
@@ -104,6 +105,7 @@ def _subjects(
     settings = CalibrationSettings(score=options["score"], keep=None if by_lot else most or None)
     opened = OpenPool(device=bench.device, opener=answers.model)
     made = calibrate(fingerprint, members, settings=settings, opened=opened).calibration
+    made = dataclasses.replace(made, preprocessed=_preprocessed(bench, fingerprint, members, made.references))
     draws = count - (options["role"] == _DEVELOPMENT)
     rates = [rate for rate in options["rates"] or [0.05] if draws >= models_needed(rate)]
     rates += [] if rates and options["rates"] else [1 / (draws + 1)]
@@ -121,10 +123,9 @@ def _subjects(
             )
         if member.role != "calibrate":
             return everybody
-        references, surrogates = (
-            _without(group, opened.digest(member)) for group in (made.references, made.surrogates)
-        )
-        return at_rates(dataclasses.replace(made, references=references, surrogates=surrogates))
+        references, surrogates = (_others(own, opened.digest(member)) for own in (made.references, made.surrogates))
+        others = dataclasses.replace(made.with_references(references), surrogates=made.surrogates.subset(surrogates))
+        return at_rates(others)
 
     return subjects_of
 
@@ -136,8 +137,22 @@ def _drawn(member: PoolMember, count: int, of: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def _without(group: Group, sha256: str) -> Group:
-    return group.subset(np.array([row for row, one in enumerate(group.models) if one.sha256 != sha256], np.int64))
+def _others(group: Group, sha256: str) -> Labels:
+    return np.array([row for row, one in enumerate(group.models) if one.sha256 != sha256], np.int64)
+
+
+def _preprocessed(
+    bench: Bench, fingerprint: Fingerprint, members: CalibrationMembers, references: Group
+) -> Mapping[str, Group]:
+    """Return what the references answer behind each of the defences, as a calibration keeps it."""
+    found: dict[str, Group] = {}
+    for defence in bench.options["behind"]:
+        answers = Answers(bench, fingerprint, defence=defence)
+        answers.ask(members.references)
+        labels = np.array([answers.given(member).labels for member in members.references])
+        right = labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels
+        found[defence] = Group(models=references.models, answers=labels[:, fingerprint.rows(EXAMPLE)], right=right)
+    return found
 
 
 def _working(
@@ -223,8 +238,11 @@ def _needs(options: Options) -> tuple[str, ...]:
         raise StudyError(f"rates is a list of numbers in (0, 1); found {options['rates']!r}.")
     _check_groups(options["groups"])
     VerificationOptions(rule=options["rule"])
+    if not all(isinstance(name, str) for name in options["behind"]):
+        raise StudyError(f"behind is a list of texts, each a defence; found {options['behind']!r}.")
     for name in set(options["defences"]) - {NO_DEFENCE}:
         check_defence(name)
+    check_all_preprocessing(options["behind"])
     pools = dict.fromkeys(filter(None, (options["pool"], *options["suspects"])))
     return (f"fingerprint.{options['fingerprint']}", *(f"pool.{name}" for name in pools))
 
@@ -250,6 +268,7 @@ VERDICTS = StepKind(
         "examples": 0,
         "choice": "screen",
         "copies": True,
+        "behind": [],
         "defences": [NO_DEFENCE],
         "by": "kind",
         "groups": {},
