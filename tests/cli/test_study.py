@@ -367,6 +367,13 @@ score = "caeacc"
 vary.copies = [true, false]
 working = 0.5
 
+[verdicts.grouped]
+fingerprint = "ours"
+role = "development"
+score = "caeacc"
+behind = ["noise:0.3"]
+defences = ["none", "noise:0.3"]
+
 [verdicts.few]
 fingerprint = "ours"
 role = "screen"
@@ -423,6 +430,17 @@ class TestVerdicts:
         for name, row in calibrating.items():
             higher = sum(value >= row["CAEAcc"] for other, value in others.items() if other != name)
             assert row["p"] == pytest.approx((1 + higher) / 9)
+
+    def test_references_behind_a_defence_are_a_group_of_their_own(self, judged: Finished) -> None:
+        rows = judged.steps["verdicts.grouped"].result["models"]
+        names = {row["model"] for row in rows if row["relation"] == "reference"}
+        scores = {(row["model"], row["defence"]): row["CAEAcc"] for row in rows if row["relation"] == "reference"}
+        groups = [{name: scores[name, defence] for name in names} for defence in ("none", "noise:0.3")]
+        assert groups[0] != groups[1]
+        for row in rows[2 * (3 + 3) :]:  # the models to screen with have names of these, and come first
+            if row["relation"] == "reference":
+                higher = [sum(group[name] >= row["CAEAcc"] for name in names - {row["model"]}) for group in groups]
+                assert row["p"] == pytest.approx((1 + max(higher)) / len(names))
 
     def test_known_copies_can_be_left_aside(self, judged: Finished) -> None:
         with_copies, without = (
