@@ -45,9 +45,9 @@ def unlike_references(right: NDArray[np.bool_], references: NDArray[np.bool_]) -
         return None
     accuracies, accuracy = references.mean(axis=1, dtype=np.float64), float(right.mean(dtype=np.float64))
     return (
-        f"its accuracy on the benign images, {accuracy:.0%}, is outside the {accuracies.min():.0%} to "
-        f"{accuracies.max():.0%} of the calibration references by more than chance, so that they say nothing about "
-        "such a model"
+        f"the suspect's accuracy on the benign images, {accuracy:.0%}, is outside the references' range of "
+        f"{accuracies.min():.0%} to {accuracies.max():.0%} by more than chance, so the references cannot be compared "
+        "with it"
     )
 
 
@@ -62,8 +62,8 @@ def outside_range(right: NDArray[np.bool_], limits: tuple[float, float] | None) 
     if limits[0] <= accuracy <= limits[1]:
         return None
     return (
-        f"its accuracy on the benign images, {accuracy:.0%}, is outside the {limits[0]:.0%} to {limits[1]:.0%} of the "
-        "calibration references, which say nothing about such a model"
+        f"the suspect's accuracy on the benign images, {accuracy:.0%}, is outside the references' range of "
+        f"{limits[0]:.0%} to {limits[1]:.0%}, so the references cannot be compared with it"
     )
 
 
@@ -78,9 +78,8 @@ def beyond_the_fit(right: NDArray[np.bool_], references: NDArray[np.bool_]) -> s
     if not outside_hull(accuracy, accuracies):
         return None
     return (
-        f"its accuracy on the benign images, {accuracy:.1%}, is outside the {accuracies.min():.1%} to "
-        f"{accuracies.max():.1%} of the calibration references, where the larger p of CAEAcc and the adjusted score "
-        "counts"
+        f"the suspect's accuracy on the benign images, {accuracy:.1%}, is outside the references' range of "
+        f"{accuracies.min():.1%} to {accuracies.max():.1%}, so the larger p of CAEAcc and the adjusted score counts"
     )
 
 

@@ -19,6 +19,7 @@ from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.served import Served
 from cae_core.verification.transcript import Answer
+from cae_core.verification.wording import WORDING
 
 __all__ = ["VERDICT_FORMAT", "Repeated", "SeenBefore", "Suspect", "Verdict"]
 
@@ -216,6 +217,7 @@ class Verdict:
         further = {key: value for key, value in further.items() if value is not None}
         return {
             "format": VERDICT_FORMAT,
+            "wording": WORDING,
             "verdict": decision.verdict,
             "reason": decision.reason,
             "remedy": decision.remedy,

@@ -96,7 +96,7 @@ def test_both_ranks_are_multiplied_by_the_seals(dispute: Dispute) -> None:
     assert judge(regeneration, opened(dispute.copy), seals=2).p_adjusted == 0.5
     few = judge(regeneration, opened(dispute.copy), seals=3)
     assert (few.outcome, few.controls_needed, few.verdict) == ("cannot judge", 5, None)
-    assert few.reason == "3 control sources cannot support a rate of 0.5 after multiplying by 3 seals"
+    assert few.reason == "3 control sources are too few for an error rate of 0.5 when p is multiplied by 3 seals"
     assert "until there are 5" in few.remedy
 
 
