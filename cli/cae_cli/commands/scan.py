@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.clusters import cluster_named
+from cae_cli.completion import completing, defences
 from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import say
@@ -52,7 +53,10 @@ def run(
             "nobody states; asked before any example."
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(help="Part of the data: train, test or all.", autocompletion=completing("train", "test", "all")),
+    ] = "test",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of suspects judged at a time; default: one for each core.")
     ] = None,
@@ -63,8 +67,9 @@ def run(
     correct: Annotated[
         str | None,
         typer.Option(
+            autocompletion=completing("bh", "holm", "none"),
             help="Correction of p for the number of suspects: bh, holm or none; default: bh if it holds, "
-            "otherwise holm."
+            "otherwise holm.",
         ),
     ] = None,
     role: Annotated[
@@ -77,7 +82,9 @@ def run(
     defence: Annotated[
         str,
         typer.Option(
-            metavar="NAME:VALUE", help="What if every suspect had this defence, such as jpeg:75? See docs/defences.md."
+            metavar="NAME:VALUE",
+            autocompletion=defences,
+            help="Judge as if every suspect had this defence, such as jpeg:75 (docs/defences.md).",
         ),
     ] = "",
     sarif: Annotated[Path | None, typer.Option(help="File for the findings as SARIF 2.1.0.")] = None,
