@@ -115,20 +115,21 @@ class Judgement:
 
     Attributes:
         outcome: ``upheld``, ``rejected`` or ``cannot judge``.
-        reason: in one sentence.
+        reason: the reason for the outcome, in one sentence.
         remedy: what would let it be judged, in one sentence; empty otherwise.
         p_value: by rank among the references, with control sources the larger one of that and the rank among sources;
             None where the suspect was not asked.
-        p_adjusted: times the number of seals, at most 1.
-        fpr: the rate.
-        seals: their number, N.
-        references: the judge's calibration references, r.
-        needed: how many the rate takes after multiplying.
-        controls: the judge's control sources, m, where the larger p of both ranks counts; None where he has none.
-        controls_needed: how many of them the rate takes after multiplying.
-        attested: whether the judge asked the suspect himself.
-        evidence: who was first.
-        verdict: of the judge's own verification; None where the suspect was not asked.
+        p_adjusted: p_value times the number of seals, at most 1.
+        fpr: requested rate of false accusations.
+        seals: number of seals that the claimant has made, N.
+        references: number of the judge's calibration references, r.
+        needed: number of references that the rate takes once p is multiplied.
+        controls: number of the judge's control sources, m, if the larger p of both ranks counts; None if there are
+            none.
+        controls_needed: number of control sources that the rate takes once p is multiplied.
+        attested: whether the judge asked the suspect.
+        evidence: what is proven about who was first.
+        verdict: verdict of the judge's own verification; None if the suspect was not asked.
     """
 
     outcome: JudgementOutcome
@@ -297,7 +298,7 @@ def judge_claim(
         seals: how many seals the claimant has made; p is multiplied by their number.
         dated: who was first.
         max_queries: the most that the suspect may be asked.
-        claimed_accuracy: of the suspect, by its owner, 0 to 1.
+        claimed_accuracy: accuracy that the suspect's owner claims, 0 to 1; None: no claim.
         containment: what stands around the suspect; it is recorded and decides nothing.
         progress: called with the queries done and in total.
 

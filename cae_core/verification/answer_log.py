@@ -38,7 +38,7 @@ class Logged:
     Attributes:
         image: SHA-256 of the image's pixels.
         label: -1 for none.
-        scores: of each class; None where they were not told.
+        scores: scores of each class; None if the service did not tell them.
         reached: whether the service answered at all.
     """
 
@@ -67,10 +67,10 @@ class AnswerLog:
 
     Attributes:
         path: see above.
-        answers: by their position.
-        requests: that were sent, answered or not, before and now.
+        answers: answers by their position.
+        requests: number of requests that were sent, answered or not, in earlier runs and in this one.
         sent: images that were sent, each sending counted.
-        versions: that the service has declared in its answers.
+        versions: versions that the service has declared in its answers.
 
     Raises:
         StorageError: it cannot be written, is no such log, or another process writes it.

@@ -34,11 +34,11 @@ class Doubt:
 
     Attributes:
         blocks: the outcomes that it keeps from being said.
-        reason: in a sentence.
+        reason: the doubt, in a sentence.
         remedy: what would resolve it.
         judge_remedy: what would resolve it for a judge.
-        alone: whether the reason stands without what the ranks say.
-        judge_alone: likewise before a judge.
+        alone: whether the reason is given without what the ranks say.
+        judge_alone: whether a judge gives the reason without what the ranks say.
     """
 
     blocks: frozenset[str]

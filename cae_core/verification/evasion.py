@@ -28,7 +28,7 @@ def signs_of_evasion(
     Args:
         subject: that was asked; its calibration says how often references answer a third label.
         answers: of the suspect.
-        claimed_accuracy: of the suspect, by its owner, 0 to 1.
+        claimed_accuracy: accuracy that the suspect's owner claims, 0 to 1; None: no claim.
     """
     signs: list[str] = []
     examples, benign = answers.to(EXAMPLE), answers.to(BENIGN)

@@ -39,7 +39,7 @@ def unlike_references(right: NDArray[np.bool_], references: NDArray[np.bool_]) -
 
     Args:
         right: bool (q,), whether the suspect is right about each probe that it was asked.
-        references: bool (r, q), likewise the references; with none, or without a probe, nothing can be said.
+        references: bool (r, q), whether each reference is right; without a reference or a probe nothing can be said.
     """
     if not unlike_all(right, references):
         return None
@@ -72,7 +72,7 @@ def beyond_the_fit(right: NDArray[np.bool_], references: NDArray[np.bool_]) -> s
 
     Args:
         right: bool (q,), whether the suspect is right about each probe that it was asked.
-        references: bool (r, q), likewise the references.
+        references: bool (r, q), whether each reference is right about each probe.
     """
     accuracies, accuracy = references.mean(axis=1, dtype=np.float64), float(right.mean(dtype=np.float64))
     if not outside_hull(accuracy, accuracies):

@@ -37,8 +37,8 @@ class PathRun:
     """A verification by path ranks under way.
 
     Attributes:
-        fingerprint: whose images are asked.
-        order: of the questions.
+        fingerprint: fingerprint whose images are asked.
+        order: order of the questions.
         state: after the answers so far.
     """
 

@@ -17,7 +17,7 @@ class PathEvidence:
         high: how the path's score stood among the references at the stop, see `PathTest.high`.
         low: likewise by the answers that are no match among the surrogates.
         score: the largest lower limit of the match rate at the stop.
-        score_independent: likewise of the rate of answers that are no match.
+        score_independent: the largest lower limit of the rate of answers that are no match, at the stop.
         threshold: what the first had to exceed; None: there are too few references.
         threshold_independent: what the second had to exceed; None: there are too few surrogates.
         outcome: None where all was asked, or the budget ended, first.

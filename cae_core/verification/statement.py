@@ -38,7 +38,7 @@ class ReadFile:
 
     Attributes:
         name: ``suspect/`` or ``fingerprint/``, and the name of the file.
-        sha256: of its content, hex.
+        sha256: SHA-256 of the content, in hexadecimal digits.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Statement:
     Attributes:
         subject: those of the suspect, none where it is an address, and the fingerprint's.
         predicate: the verdict's JSON object, as it was recorded; its sentences are this release's, which were derived.
-        verdict: that follows from it.
+        verdict: the verdict that was derived from the record.
     """
 
     subject: tuple[ReadFile, ...]

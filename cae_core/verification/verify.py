@@ -82,8 +82,8 @@ class VerificationPlan:
     """What a verification will ask, known before anything is asked.
 
     Attributes:
-        questions: in their order; in sequential mode the most that there can be.
-        run: of the sequential mode, before its first question; None otherwise.
+        questions: questions in their order; in sequential mode the most that can be asked.
+        run: run of the sequential mode, before its first question; None if everything is asked at once.
         out_of_reach: what this verification cannot say whatever the answers are, in sentences.
     """
 

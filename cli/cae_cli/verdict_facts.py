@@ -24,8 +24,8 @@ class Fact:
     """One line of what a verdict rests on.
 
     Attributes:
-        name: of what was measured.
-        value: in words or digits; empty where it does not apply.
+        name: name of what was measured.
+        value: value in words or digits; empty if it does not apply.
         doubt: whether it weakens the evidence.
     """
 

@@ -33,8 +33,8 @@ class EvidenceRow:
     """One fact.
 
     Attributes:
-        name: of what was measured.
-        value: in words or digits.
+        name: name of what was measured.
+        value: value in words or digits.
         note: how it is meant or came about; empty where that is plain.
     """
 

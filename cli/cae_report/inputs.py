@@ -18,8 +18,8 @@ class Input:
 
     Attributes:
         part: what it was used for.
-        name: of the file, or address.
-        sha256: of its content; empty where none is recorded.
+        name: name of the file, or an address.
+        sha256: SHA-256 of the content; empty if none is recorded.
         kind: how it was made, and its architecture; empty where unknown.
     """
 

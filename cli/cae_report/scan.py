@@ -35,11 +35,11 @@ class ScanHead:
 
     Attributes:
         date: UTC, ISO 8601.
-        tool: that scanned.
-        nonce: in hexadecimal digits.
-        fingerprint_sha256: of the file.
-        data_sha256: of the labelled images by which contracts were found; empty where there were none.
-        defence: that was simulated before every suspect; empty where there was none.
+        tool: release of `cae` that scanned.
+        nonce: nonce of the scan, in hexadecimal digits.
+        fingerprint_sha256: SHA-256 of the fingerprint's file.
+        data_sha256: SHA-256 of the labelled images by which contracts were found; empty if there were none.
+        defence: defence that was simulated before every suspect; empty if there was none.
     """
 
     date: str
@@ -60,8 +60,8 @@ class Scan:
         subject: the fingerprint and calibration that it was made by.
         record: name and SHA-256 of its file.
         file: name and SHA-256 of the fingerprint's file.
-        matches: of each model that was judged its fraction of matches, by name.
-        threshold: that each of them had by itself; None where there is none or they differ.
+        matches: fraction of matches of each model that was judged, by name.
+        threshold: threshold that all of them had; None if there is none or they differ.
         derived: the models whose verdict was derived again from recorded answers, by name.
     """
 
