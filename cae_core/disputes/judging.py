@@ -348,8 +348,8 @@ def refuse_known_file(named: Suspect, known: Mapping[str, PoolMember]) -> None:
 
 def _is_known(named: Suspect, member: Path) -> str:
     return (
-        f"{named.name}: the suspect is {member} of the judge's pool, copied or converted. A judge's models have "
-        "nothing to do with either party; remove it and judge again."
+        f"{named.name}: the suspect is {member} of the judge's pool, copied or converted. A judge's models must "
+        "have nothing to do with either party. Remove it and judge again."
     )
 
 

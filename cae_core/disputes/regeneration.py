@@ -260,7 +260,7 @@ def regenerate(
         CaeError: see `generate`, `calibrate` and `OpenPool.open`.
     """
     if calibration.parametric:
-        raise OptionError("A claim is judged by ranks; a parametric p-value claims no bound.")
+        raise OptionError("A claim is judged by ranks, because a parametric p-value guarantees no error rate.")
     if pool.controls:
         calibration = dataclasses.replace(calibration, null=NullHypothesis.BOTH, score=Score.CAEACC)
     if calibration.score == Score.LLR and not pool.calibrating.screen:

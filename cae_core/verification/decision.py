@@ -44,8 +44,9 @@ ASK_ALL = (
 """What would help where earlier verifications of the suspect make p too large."""
 
 NEITHER_KIND = (
-    "Calibrate with more kinds of models: with references that were trained in other ways, in case the suspect is an "
-    "honest model of another kind, and with weaker copies, in case it is a weak copy."
+    "Check how the suspect is asked (its contract). If that is right, calibrate with more kinds of models: references "
+    "that were trained in other ways, in case the suspect is an honest model of another kind, and weaker copies, in "
+    "case it is a weak copy."
 )
 """What would help where a suspect scores above the references and below every known copy."""
 

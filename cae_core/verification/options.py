@@ -8,11 +8,11 @@ from cae_core.verification.beacon import check_beacon
 __all__ = ["DEFAULT", "EARLIER_RULES", "RULE", "VerificationOptions", "factor_of"]
 
 EARLIER_RULES = {
-    1: "There the rank among independent models alone decided an accusation, whatever known copies score, and one "
-    "benign image could decide whether the suspect's accuracy is covered.",
-    2: "There a suspect below every known copy was not accused, however few copies were known.",
-    3: "There CAEAcc did not count beside the adjusted score, unless the suspect was more or less accurate than every "
-    "reference.",
+    1: "By that rule the rank among independent models alone decided an accusation, whatever known copies scored, "
+    "and one benign image could decide whether the references cover the suspect's accuracy.",
+    2: "By that rule a suspect below every known copy was not accused, however few copies were known.",
+    3: "By that rule CAEAcc did not count beside the adjusted score, unless the suspect was more or less accurate than "
+    "every reference.",
 }
 """The rules of earlier releases, kept so that old records can be derived again, and what each did otherwise."""
 
@@ -106,7 +106,7 @@ class VerificationOptions:
 
     @property
     def ranks_plainly(self) -> bool:
-        """Whether CAEAcc counts beside the adjusted score at any accuracy, and not only outside the references' range."""
+        """Whether CAEAcc counts beside the adjusted score at any accuracy, not only outside the references' range."""
         return self.rule > 3
 
     @property

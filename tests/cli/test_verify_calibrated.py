@@ -543,7 +543,7 @@ class TestLedger:
             outcome = run_cae(*given, "--json", *more)
             assert (outcome.code, outcome.json()["verdict"]) == (code, "surrogate")
             assert outcome.err.startswith(f"cae: {folder / 'l.jsonl'}: the ledger cannot be written (")
-            assert outcome.err.endswith("The verdict stands, and is not remembered.\n")
+            assert outcome.err.endswith("The verdict stands, but the ledger does not remember it.\n")
 
 
 class TestOccasion:

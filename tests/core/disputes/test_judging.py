@@ -410,7 +410,7 @@ def test_the_source_itself_may_be_the_suspect(dispute: Dispute, regeneration: Re
 
 def test_a_parametric_p_value_and_a_score_without_a_screen_are_refused(dispute: Dispute) -> None:
     parametric = CalibrationSettings(parametric=True)
-    with pytest.raises(OptionError, match="claims no bound"):
+    with pytest.raises(OptionError, match="guarantees no error rate"):
         regenerate(dispute.judge, dispute.data, settings=quick_settings(), calibration=parametric, nonce=NONCE)
     with pytest.raises(PoolError, match="no screen role to weigh it by"):
         dispute.regenerated(score=Score.LLR)
