@@ -51,7 +51,7 @@ def likely_as(p_value: float, *, modelled: bool = False) -> str:
     """Return what a p-value says of its hypothesis, and what it does not."""
     found = number(p_value)
     if modelled:
-        return f"By a fitted statistical model p is {found} under this hypothesis. That is not guaranteed."
+        return f"By a fitted statistical model p is {found} under this hypothesis. This number is not guaranteed."
     if p_value >= 1:
         return "Nothing speaks against this hypothesis: p is 1."
     return (

@@ -78,7 +78,7 @@ def test_the_correction_is_said_and_may_be_chosen(tmp_path: Path) -> None:
 def test_without_a_calibration_there_is_no_rate(tmp_path: Path) -> None:
     content, page = page_of(scan_toys(tmp_path, RATES, calibrated=False))
     assert content.null == ()
-    assert "Nobody knows it" in content.error_rate
+    assert "The error rate is unknown" in content.error_rate
     assert "None is tested" in page.text
     assert "By a rule of thumb" in content.sentence
 

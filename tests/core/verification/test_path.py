@@ -134,7 +134,7 @@ class TestExposureGroups:
     def test_a_group_that_is_too_small_accuses_nobody(self) -> None:
         verdict = self.verdict(100, 18, ExposureRule.LARGEST)
         assert verdict.decision.verdict == "inconclusive"
-        said = "that takes at least 19 references in each group, and there are 18"
+        said = "it takes at least 19 references in each group, and there are 18"
         assert any(said in warning for warning in verdict.warnings)
 
 
@@ -207,7 +207,7 @@ class TestTheOrder:
 
     def test_where_nothing_can_be_decided_nothing_is_asked(self) -> None:
         suspect, few = matching(FINGERPRINT, 94), toy_calibration(FINGERPRINT, REFERENCES[:18], SURROGATES[:18])
-        with pytest.raises(OptionError, match="at least 19 references, and there are 18, and calling"):
+        with pytest.raises(OptionError, match="at least 19 references, and there are 18"):
             judged(suspect, few)
         assert suspect.batches == []
 
