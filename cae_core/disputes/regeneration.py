@@ -162,7 +162,7 @@ class Regeneration:
         nonce: the judge's; the seed follows from it, and the order of the questions.
         images: of which it was made.
         known: the judge's models and their answers, so that one is known again under another name.
-        controls: likewise his control sources and their surrogates.
+        controls: the judge's control sources and their surrogates, with their answers.
     """
 
     subject: CalibratedFingerprint

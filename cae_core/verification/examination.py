@@ -189,8 +189,8 @@ def examine(
         subject: whose questions were asked.
         transcript: of the whole verification.
         options: with which it was asked.
-        sequential: of the sequential mode, once it has observed the answers.
-        path: likewise by path ranks.
+        sequential: what the sequential mode by an e-process saw; None in other modes.
+        path: what the sequential mode by path ranks saw; None in other modes.
     """
     fingerprint, answers = subject.fingerprint, first_answers(transcript.questions, transcript.labels)
     examples, benign = answers.to(EXAMPLE), answers.to(BENIGN)
