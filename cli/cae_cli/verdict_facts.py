@@ -96,9 +96,9 @@ def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
     yield "CAEAcc", f"{caeacc.value:.3f}  ({caeacc.matches} of {caeacc.asked} examples)"
     over = "over examples, not over models"
     if sequential is not None:
-        how = "a confidence sequence, which holds wherever one stops"
+        how = "a confidence sequence, which is valid wherever the questions stop"
         if verdict.path is not None:
-            how = "certain, whatever those that were not asked would have shown"
+            how = "certain, whatever the answers to the remaining ones would be"
         over = f"of all {sequential.examples} examples; {how}"
     yield "95 % interval", f"{caeacc.low:.3f} to {caeacc.high:.3f}  ({over})"
     if decision.score != Score.CAEACC:

@@ -213,18 +213,18 @@ def _show(summary: "ScanSummary") -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.counts.items())
     if summary.defence:
         say(
-            f"What if every suspect had the defence {visible(summary.defence)}: these verdicts are about models that "
-            "would have it, and no evidence against these."
+            f"Simulated: every suspect had the defence {visible(summary.defence)}. The verdicts are about models with "
+            "that defence and are no evidence against these."
         )
     say(f"{summary.suspects} suspects, {summary.models} models: {counts}. Family {summary.family[:32]}.")
     if summary.rate is None:
-        say("The fingerprint is not calibrated: no error rate stands behind any of it (cae calibrate).")
+        say("The fingerprint is not calibrated, so the error rate of these verdicts is unknown (cae calibrate).")
         return
     say(
-        f"Were all of them independent, at most {summary.expected_by_chance:.3g} would be accused by chance, in the "
-        f"mean, at a rate of {summary.rate:g} each."
+        f"If all of them were independent, at most {summary.expected_by_chance:.3g} would be accused by chance, on "
+        f"average, at a rate of {summary.rate:g} each."
     )
-    say(f"Counting all, {summary.accused} are accused (correction: {summary.correction.words}, at {summary.rate:g}).")
+    say(f"With all models counted, {summary.accused} are accused, at {summary.rate:g} ({summary.correction.words}).")
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
