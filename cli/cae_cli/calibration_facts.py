@@ -66,8 +66,7 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
     }
     return {
         "examples asked": f"{described['examples_chosen']} of {examples}",
-        "decided by": described["score"]
-        + (", by a fitted distribution; its error rate is not guaranteed" if described["parametric"] else ""),
+        "decided by": described["score"] + (_FITTED if described["parametric"] else ""),
         "threshold": ranked[described["null"]] if "null" in described else _threshold(described["score"], threshold),
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
