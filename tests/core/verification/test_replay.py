@@ -142,7 +142,8 @@ class TestWording:
 
     def test_a_statement_says_what_was_derived(self) -> None:
         told = record(RANK)
-        edited = told | {"reason": "because", "findings": copy.deepcopy(told["findings"])}
+        edited = copy.deepcopy(told)
+        edited["reason"] = "because"
         edited["findings"]["null_hypothesis"]["words"] = "of something"
         del edited["wording"]
         assert reworded(edited, told) == told
