@@ -256,7 +256,7 @@ def test_control_sources_of_the_judges_own_are_judged_by_as_well(
     assert not (tmp_path / "few" / "fingerprint.safetensors").exists()
     arguments = court.arguments(tmp_path / "few", court.pool.copy, *quick)
     told = " ".join(run_cae(*(word for word in arguments if word != "--json")).out.split())
-    assert "control sources 3 of the judge's; the rate takes 19; the larger p counts" in told
+    assert "control sources 3 of the judge's; the rate needs 19; the larger p counts" in told
 
 
 def test_a_folder_without_control_sources_is_refused(court: Court, ask: Run, tmp_path: Path) -> None:

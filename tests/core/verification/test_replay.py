@@ -135,7 +135,8 @@ class TestWording:
         assert as_json(found.verdict)["wording"] == WORDING
 
     def test_facts_are(self) -> None:
-        told = record(RANK) | {"p_value": 0.001}
+        told = record(RANK)
+        told["p_value"] = 0.001
         del told["wording"]
         told["findings"]["null_hypothesis"]["unit"] = "recipe"
         assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == ("findings", "p_value")
