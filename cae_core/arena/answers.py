@@ -25,9 +25,9 @@ class Asked:
     """Queries, and by what they are known.
 
     Attributes:
-        id: of what they were made of, and how.
+        id: id of what the queries were made of, and how.
         queries: every plan's.
-        classes: c.
+        classes: number of classes, c.
         probabilities: whether labels alone would not do.
     """
 
@@ -42,7 +42,7 @@ class AnswerStore:
     """Answers by model and queries.
 
     Attributes:
-        folder: where they are kept, a folder for each model.
+        folder: folder that keeps the answers, with a folder for each model.
         opened: opens the models.
         defence: simulated before each model, see `cae_core.defences`; empty: none.
     """

@@ -17,11 +17,11 @@ class Choice:
     """How a configuration was chosen.
 
     Attributes:
-        method: as it was named.
+        method: name of the method, as the user gave it.
         configuration: the one that takes part.
         auc: of each configuration, the mean over the budgets; those that could make no queries are not there.
-        surrogates: models by which it was chosen.
-        references: likewise.
+        surrogates: number of surrogates by which it was chosen.
+        references: number of references by which it was chosen.
     """
 
     method: str

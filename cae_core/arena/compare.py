@@ -41,11 +41,11 @@ class Entry:
     """A configuration that took part.
 
     Attributes:
-        method: as it was named.
-        configuration: its name.
+        method: name of the method, as the user gave it.
+        configuration: name of the configuration.
         words: what it does.
         needs: what it takes.
-        seconds: that making its queries took.
+        seconds: seconds that making its queries took.
         peak_mb: the most memory that the process held meanwhile, in 10⁶ bytes; None where the system does not say.
         failed: why it could make none; empty where it could.
     """
@@ -65,16 +65,16 @@ class Comparison:
 
     Attributes:
         pool: the manifest.
-        data: as `ImageSet.described`.
-        settings: of the comparison.
-        references: of the role calibrate.
+        data: description of the images, see `ImageSet.described`.
+        settings: settings of the comparison.
+        references: number of references of the role calibrate.
         suspects: of the judged role, surrogates and references.
         probes: benign images of which each model's accuracy is known.
         accuracy: mean of the suspects' on them, by relation, 0 to 1.
-        accuracy_without: likewise without the defence, where one is simulated.
+        accuracy_without: the same without the defence; None if no defence is simulated.
         entries: the configurations that took part.
         choices: how those of several were chosen.
-        outcomes: of each entry that has queries, for each budget.
+        outcomes: outcome of each entry that has queries, for each budget.
     """
 
     pool: str

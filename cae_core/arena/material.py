@@ -30,9 +30,9 @@ class Material:
     """The source, the pools of the role *generate*, and the images; no model is asked about an image twice.
 
     Attributes:
-        members: of the generation.
+        members: members of the role generate.
         data: labelled images; the benign probes are not among them.
-        seed: of whatever a method draws.
+        seed: random seed for everything that a method draws.
         opened: opens members.
         folder: where a method may keep what it has done, for an interrupted comparison.
     """

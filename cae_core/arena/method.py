@@ -29,8 +29,8 @@ class Needs:
     """What a method takes.
 
     Attributes:
-        answers: of a suspect.
-        gradients: of the source.
+        answers: what the method needs of a suspect's answers.
+        gradients: whether the method needs gradients of the source.
         pools: surrogates and references of the role *generate*.
         own_budget: whether it asks more than a budget's number of images, so that its budget is its own.
     """

@@ -40,11 +40,11 @@ class Judged:
     """A suspect among the references.
 
     Attributes:
-        name: of its file.
+        name: name of the model's file.
         relation: what it is in truth.
         kind: how it was made, in words.
-        architecture: in words.
-        accuracy: on the benign probes, 0 to 1.
+        architecture: architecture, in words.
+        accuracy: accuracy on the benign probes, 0 to 1.
         score: the method's.
         value: by which it is ranked: the score, or what of it benign accuracy does not explain.
         as_extreme: how many references are ranked as high, ties included.
@@ -84,7 +84,7 @@ class Summary:
     """What a method makes of the suspects of one kind.
 
     Attributes:
-        kind: of theft, or `ALL`.
+        kind: kind of theft, or `ALL`.
         auc: probability that a surrogate of this kind is ranked above a reference of the role.
         interval: of it, 95 %, over models.
         detected: surrogates accused at the rate; None: the references are too few for it.
@@ -103,14 +103,14 @@ class Outcome:
     """A method with one budget.
 
     Attributes:
-        method: as it was named.
-        configuration: its name.
+        method: name of the method, as the user gave it.
+        configuration: name of the configuration.
         budget: scoring queries that it may ask.
         queries: those that it asks.
         all_queries: with the benign probes, where the score is adjusted by them.
         adjusted: whether it is.
         references: r, of the calibration.
-        rate: of false accusations that is asked for.
+        rate: requested rate of false accusations.
         suspects: those judged.
     """
 

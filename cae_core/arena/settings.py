@@ -25,9 +25,9 @@ class CompareSettings:
 
     Attributes:
         budgets: scoring queries, ascending.
-        rate: of false accusations, in (0, 1).
+        rate: requested rate of false accusations, in (0, 1).
         role: whose models are judged. With *screen* nothing is chosen: every configuration is shown.
-        seed: of whatever is drawn.
+        seed: random seed for everything that is drawn.
         choose: whether of several configurations one is chosen; else the usual one takes part.
         defence: simulated before each suspect, see `cae_core.defences`: what would be if all had it. Empty: none.
     """

@@ -30,10 +30,10 @@ class Made:
 
     Attributes:
         contender: whose.
-        configuration: its name.
-        method: with its parameters.
+        configuration: name of the configuration.
+        method: the method, with its parameters.
         asked: the queries.
-        cost: of making them.
+        cost: what making the queries cost.
         failed: why there are none; empty where there are.
     """
 
@@ -56,7 +56,7 @@ class Workshop:
     Attributes:
         material: what they are made of.
         budgets: ascending.
-        folder: where they are kept.
+        folder: folder that keeps the queries.
     """
 
     material: Material

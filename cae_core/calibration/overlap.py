@@ -26,6 +26,7 @@ def shared_with_generation(subject: "CalibratedFingerprint") -> str:
     if not shared or calibration.null.asks_controls:
         return ""
     return (
-        f"{shared} of {len(models)} references share kind, recipe and architecture with references that made the "
-        "fingerprint, whose examples were chosen against these: an innocent suspect of another make matches more often"
+        f"{shared} of {len(models)} references share kind, recipe and architecture with references that the "
+        "fingerprint was made with; its examples were chosen against those, so an innocent suspect of another make "
+        "matches more often"
     )

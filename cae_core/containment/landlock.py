@@ -38,9 +38,9 @@ class Readable:
 
     Attributes:
         paths: files, and folders with all that is in them, that may be read.
-        devices: that may be read, written and controlled.
+        devices: devices that may be read, written and controlled.
         scratch: a folder that may be written; None: none.
-        ports: to which TCP connections may be made; None: there is no network at all.
+        ports: ports to which TCP connections may be made; None: there is no network at all.
     """
 
     paths: tuple[Path, ...]

@@ -34,9 +34,9 @@ class Limits:
     """What a child process may take; None: so much as fits the model's size.
 
     Attributes:
-        seconds: for opening a model, and for each question, whatever its size.
+        seconds: seconds for opening a model, and for each question, whatever its size.
         memory: bytes.
-        threads: of the runtime; None: as many as it likes.
+        threads: number of threads of the runtime; None: as many as it likes.
     """
 
     seconds: float | None = None

@@ -315,8 +315,9 @@ def _in_its_form(name: str, value: Any) -> Any:  # noqa: ANN401 - the fields hav
 
 def _per_channel(values: tuple[float, ...], channels: int, name: str) -> NDArray[np.float64]:
     if len(values) not in (1, channels):
+        wanted = "1 value" if channels == 1 else f"1 or {channels} values"
         raise ContractError(
-            f"The contract's {name} must have 1 or {channels} values, for the tensor made from these images; found "
+            f"The contract's {name} must have {wanted}, for the tensor made from these images; found "
             f'{len(values)}. Correct it, or name the channels that the model takes, such as channels = "RGB".'
         )
     return np.broadcast_to(np.asarray(values, np.float64), (channels,))

@@ -111,11 +111,11 @@ class JudgeOptions:
     Attributes:
         seals: how many seals the claimant has made, this one included.
         evidence: who was first.
-        fpr: the rate; None: the sealed one.
-        eps: of the regeneration; None: the claim's, as for the next three.
-        tau: likewise.
-        count: likewise.
-        iterations: likewise.
+        fpr: requested rate of false accusations; None: the sealed one.
+        eps: largest change of a pixel in the regeneration; None: the claim's.
+        tau: least conferrability of a regenerated example; None: the claim's.
+        count: number of examples to regenerate; None: the claim's.
+        iterations: search steps for each image; None: the claim's.
         nonce: the judge's; random where None, and drawn after the seal is open.
         behind: defences behind which the judge's references are asked as well, see `CalibrationSettings`.
         sample: how many of the claim's examples are replayed.
@@ -217,8 +217,8 @@ class Case:
         judgement: see `Judgement`.
         claim: opened.
         files: that were looked at.
-        consistency: of the claim; it decides nothing.
-        replay: likewise; None where none was made.
+        consistency: whether the claim is consistent; it decides nothing.
+        replay: the search of some of the claim's examples again; it decides nothing; None if there was none.
         regeneration: None where the outcome was certain without one.
         nonce: the judge's.
         signed_by: see `JudgeOptions`.

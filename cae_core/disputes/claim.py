@@ -56,11 +56,11 @@ def open_claim(
 
     Args:
         fingerprint: the claimant's.
-        seal: its JSON object.
-        opening: likewise.
+        seal: JSON object of the seal.
+        opening: JSON object of the opening.
         source_sha256: of the claimed source's file.
-        seal_origin: where it comes from, for messages.
-        opening_origin: likewise.
+        seal_origin: where the seal comes from, for messages.
+        opening_origin: where the opening comes from, for messages.
 
     Raises:
         VerdictError: the seal does not open, was made for another fingerprint, source or pool, or allows too few

@@ -33,9 +33,9 @@ def draw_half(data: ImageSet, *, nonce: bytes, count: int) -> ImageSet:
     index = _half(data.labels.tolist(), nonce)
     if len(index) < count:
         raise DataError(
-            f"{data.name or 'The images'}: the nonce draws half of a judge's images, and {count} examples take as "
-            f"many; found {len(data)} images, of which {len(index)} are drawn. Give at least {2 * count} images, or "
-            "ask for fewer examples (--count)."
+            f"{data.name or 'The images'}: the nonce draws half of the judge's images, and {count} examples take "
+            f"{count} of these; found {len(data)} images, of which {len(index)} are drawn. Give at least {2 * count} "
+            "images, or ask for fewer examples (--count)."
         )
     return data.subset(index)
 

@@ -26,13 +26,14 @@ from cae_core.pool.manifest import PoolMember
 from cae_core.progress import StageProgress, silent
 from cae_core.statistics.ranks import models_needed
 from cae_core.statistics.score import Score
-from cae_core.verification.decision import NEITHER_KIND, reached_by
+from cae_core.verification.decision import NEITHER_KIND, NOT_PROVEN, reached_by
 from cae_core.verification.evidence import Evidence
 from cae_core.verification.examination import Examination
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.recorder import Recorder, rows_of
 from cae_core.verification.verdict import Suspect, Verdict
 from cae_core.verification.verify import verify
+from cae_core.verification.wording import WORDING
 
 __all__ = [
     "LEAST_REFERENCES",
@@ -92,13 +93,13 @@ class DatedEvidence:
             )
         if self.suspect_since is None:
             return (
-                "direction not proven: nothing says since when the suspect exists",
+                "direction not proven: nobody has shown since when the suspect has existed",
                 "Give the earliest date at which it is proven to have existed (--suspect-since).",
             )
         if self.sealed_at >= self.suspect_since:
             sealed, since = self.sealed_at.isoformat(), self.suspect_since.isoformat()
             return (
-                f"direction not proven: the seal is of {sealed} and the suspect existed at {since}",
+                f"direction not proven: the seal dates from {sealed}, and the suspect existed at {since}",
                 "Only a seal that is older than the suspect proves which of the two came first.",
             )
         return None
@@ -114,20 +115,21 @@ class Judgement:
 
     Attributes:
         outcome: ``upheld``, ``rejected`` or ``cannot judge``.
-        reason: in one sentence.
+        reason: the reason for the outcome, in one sentence.
         remedy: what would let it be judged, in one sentence; empty otherwise.
         p_value: by rank among the references, with control sources the larger one of that and the rank among sources;
             None where the suspect was not asked.
-        p_adjusted: times the number of seals, at most 1.
-        fpr: the rate.
-        seals: their number, N.
-        references: the judge's calibration references, r.
-        needed: how many the rate takes after multiplying.
-        controls: the judge's control sources, m, where the larger p of both ranks counts; None where he has none.
-        controls_needed: how many of them the rate takes after multiplying.
-        attested: whether the judge asked the suspect himself.
-        evidence: who was first.
-        verdict: of the judge's own verification; None where the suspect was not asked.
+        p_adjusted: p_value times the number of seals, at most 1.
+        fpr: requested rate of false accusations.
+        seals: number of seals that the claimant has made, N.
+        references: number of the judge's calibration references, r.
+        needed: number of references that the rate takes once p is multiplied.
+        controls: number of the judge's control sources, m, if the larger p of both ranks counts; None if there are
+            none.
+        controls_needed: number of control sources that the rate takes once p is multiplied.
+        attested: whether the judge asked the suspect.
+        evidence: what is proven about who was first.
+        verdict: verdict of the judge's own verification; None if the suspect was not asked.
     """
 
     outcome: JudgementOutcome
@@ -147,7 +149,7 @@ class Judgement:
 
     def json_fields(self) -> dict[str, object]:
         """See `JsonFields`."""
-        told: dict[str, object] = {**vars(self)}
+        told: dict[str, object] = {"wording": WORDING, **vars(self)}
         told["verification"] = self.verdict
         del told["verdict"]
         if self.controls is None:
@@ -247,21 +249,21 @@ def _too_few(references: int, needed: int, *, fpr: float, seals: int) -> tuple[s
     if references >= needed:
         return None
     if references < LEAST_REFERENCES:
-        reason = f"{references} references are fewer than the {LEAST_REFERENCES} that any judgement takes"
+        reason = f"{references} references are fewer than the {LEAST_REFERENCES} that every judgement needs"
     else:
-        reason = f"{references} references cannot support a rate of {fpr:g}{_multiplied(seals)}"
+        reason = f"{references} references are too few for an error rate of {fpr:g}{_multiplied(seals)}"
     return reason, f"Add references with the role calibrate until there are {needed}."
 
 
 def _too_few_controls(controls: int, needed: int, *, fpr: float, seals: int) -> tuple[str, str] | None:
     if controls >= needed:
         return None
-    reason = f"{controls} control sources cannot support a rate of {fpr:g}{_multiplied(seals)}"
+    reason = f"{controls} control sources are too few for an error rate of {fpr:g}{_multiplied(seals)}"
     return reason, f"Train control sources by the claimant's recipe until there are {needed} (--control)."
 
 
 def _multiplied(seals: int) -> str:
-    return f" after multiplying by {seals} seals" if seals > 1 else ""
+    return f" when p is multiplied by {seals} seals" if seals > 1 else ""
 
 
 def _too_small(max_queries: int | None, controls: int, examples: int) -> tuple[str, str] | None:
@@ -270,7 +272,7 @@ def _too_small(max_queries: int | None, controls: int, examples: int) -> tuple[s
     if max_queries is None or max_queries >= least:
         return None
     return (
-        f"the seal allows {max_queries} queries, and {controls} control sources beside the claimed one take {least}",
+        f"the seal allows {max_queries} queries, and {controls} control sources and the claimed source take {least}",
         "Judge with fewer control sources, as far as the rate allows, or by references alone.",
     )
 
@@ -296,7 +298,7 @@ def judge_claim(
         seals: how many seals the claimant has made; p is multiplied by their number.
         dated: who was first.
         max_queries: the most that the suspect may be asked.
-        claimed_accuracy: of the suspect, by its owner, 0 to 1.
+        claimed_accuracy: accuracy that the suspect's owner claims, 0 to 1; None: no claim.
         containment: what stands around the suspect; it is recorded and decides nothing.
         progress: called with the queries done and in total.
 
@@ -346,8 +348,8 @@ def refuse_known_file(named: Suspect, known: Mapping[str, PoolMember]) -> None:
 
 def _is_known(named: Suspect, member: Path) -> str:
     return (
-        f"{named.name}: the suspect is {member} of the judge's pool, copied or converted. A judge's models have "
-        "nothing to do with either party; remove it and judge again."
+        f"{named.name}: the suspect is {member} of the judge's pool, copied or converted. A judge's models must "
+        "have nothing to do with either party. Remove it and judge again."
     )
 
 
@@ -391,7 +393,7 @@ def _standing_of(examination: Examination) -> Standing:
 def _rank_in_words(examination: Examination, found: Evidence, p: tuple[float, float], *, seals: int) -> str:
     standing = _standing_of(examination)
     name = "the likelihood-ratio score" if standing.score == Score.LLR else standing.score.words
-    times = f", times {seals} seals {p[1]:.4f}" if seals > 1 else ""
+    times = f", multiplied by {seals} seals {p[1]:.4f}" if seals > 1 else ""
     sides = examination.sides
     low = f", and {sides.low}" if sides is not None and sides.low else ""
     return f"{name} {standing.value:.2f} is {reached_by(found, standing.among)}, p = {p[0]:.4f}{times}{low}"
@@ -407,12 +409,12 @@ def _outcome(
             reason = doubt.reason if doubt.judge_alone else f"{doubt.reason} ({found})"
             return "cannot judge", reason, doubt.judge_remedy
     if not significant:
-        return "rejected", f"{found}; no derivation was found, which does not prove independence", ""
+        return "rejected", f"{found}; {NOT_PROVEN}", ""
     if sides is not None and sides.fits_neither:
-        return "cannot judge", f"{found}, so that it fits neither kind", NEITHER_KIND
+        return "cannot judge", f"{found}, so the suspect fits neither kind", NEITHER_KIND
     if circumstances.shared_ancestor:
         reason = f"{found}{circumstances.ancestry}"
-        remedy = "Add references that descend from the same weights with the role calibrate."
+        remedy = "Add references with the role calibrate that start from the same pretrained weights."
         return "cannot judge", reason, remedy
     unproven = dated.doubt()
     if unproven is not None:

@@ -162,7 +162,7 @@ class Regeneration:
         nonce: the judge's; the seed follows from it, and the order of the questions.
         images: of which it was made.
         known: the judge's models and their answers, so that one is known again under another name.
-        controls: likewise his control sources and their surrogates.
+        controls: the judge's control sources and their surrogates, with their answers.
     """
 
     subject: CalibratedFingerprint
@@ -261,7 +261,7 @@ def regenerate(
         CaeError: see `generate`, `calibrate` and `OpenPool.open`.
     """
     if calibration.parametric:
-        raise OptionError("A claim is judged by ranks; a parametric p-value claims no bound.")
+        raise OptionError("A claim is judged by ranks, because a parametric p-value guarantees no error rate.")
     if pool.controls and calibration.behind:
         raise OptionError("Control sources are asked behind no defence. Give either --control or --behind.")
     if pool.controls:

@@ -14,6 +14,7 @@ from cae_core.files.records import as_json
 from cae_core.fingerprint.questions import MIN_EXAMPLES
 from cae_core.reading import reading
 from cae_core.verification.replay import replay_verdict, same_json
+from cae_core.verification.wording import comparable
 
 __all__ = ["Rejudged", "is_judgement", "rejudge"]
 
@@ -57,7 +58,8 @@ def rejudge(record: Mapping[str, Any], subject: CalibratedFingerprint | None, *,
         judgement = _judged(record, subject, nonce, origin)
         derived: dict[str, Any] = as_json(judgement)
     derived.pop("verification")  # what it says was held against the record already
-    differing = sorted(name for name, value in derived.items() if not same_json(value, record.get(name)))
+    derived, told = comparable(derived, record, wording=record.get("wording"))
+    differing = sorted(name for name, value in derived.items() if not same_json(value, told.get(name)))
     if differing:
         raise VerdictError(
             f"{origin}: the recorded answers and dates do not give what the judgement says (it differs in "

@@ -47,9 +47,9 @@ class Opening:
         fingerprint_sha256: of all that it holds, see `Fingerprint.content_sha256`.
         source: SHA-256 of the source, over all of its files.
         source_files: those, as lines of ``sha256sum``; empty where the fingerprint does not name them.
-        source_contract: SHA-256 of the contract by which it was asked; empty likewise.
+        source_contract: SHA-256 of the contract by which it was asked; empty if the fingerprint does not name it.
         surrogates: SHA-256 of the surrogates that the fingerprint was made with.
-        references: likewise.
+        references: SHA-256 of the references that the fingerprint was made with.
         score: that decides.
         fpr: the rate of false accusations that the claim is judged at, in (0, 1).
         max_queries: the most that the suspect may be asked; None: as many as it takes.

@@ -29,12 +29,12 @@ def check_benign(answers: Labels, labels: Labels, *, classes: int, source_accura
     right, asked = int((answers == labels).sum()), len(labels)
     # np.unique would say it shorter, but loads numpy.ma: 30 ms of a verification's start-up
     if (answers == answers[0]).all() and (labels != labels[0]).any():
-        what = "no usable answer" if answers[0] < 0 else f"always the class {answers[0]}"
-        return f"it gives {what} on {asked} benign images; are its input range, layout and outputs right?"
+        what = "no usable answer to any of" if answers[0] < 0 else f"the same class, {answers[0]}, to all"
+        return f"the model gives {what} {asked} benign images; are its input range, layout and outputs right?"
     if clopper_pearson(right, asked, _CONFIDENCE)[1] < _halfway(classes, source_accuracy):
         return (
-            f"accuracy {right / asked:.0%} on {asked} benign images, where the source has {source_accuracy:.0%}; "
-            "is the input range right?"
+            f"the model is right on {right / asked:.0%} of {asked} benign images, and the source on "
+            f"{source_accuracy:.0%}; is its input range right?"
         )
     return None
 

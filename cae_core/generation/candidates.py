@@ -28,8 +28,8 @@ class Candidates:
         kind: of example.
         index: int64 (u,), the places of their seeds in the data set.
         images: uint8 (u, h, w, k).
-        original: int64 (u,), a label that is not the source's of them.
-        truth: int64 (u,), likewise.
+        original: int64 (u,), a label of each image that is not the source's.
+        truth: int64 (u,), the true label of each image.
     """
 
     kind: ExampleKind

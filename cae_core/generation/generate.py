@@ -52,7 +52,7 @@ class GenerationResult:
         complete: whether as many examples as asked for were found.
         unconfirmed: how many images were dropped because a member's file, run by another implementation, gives them
             another label than the white box.
-        unconfirmed_probes: likewise of the benign probes.
+        unconfirmed_probes: how many benign probes were dropped for the same reason.
         resumed_with: how many examples an interrupted run had left, that this one went on from; None: it began anew.
     """
 

@@ -83,7 +83,7 @@ class MemberGroups:
 
         Args:
             surrogates: (m, n), the probability that each surrogate gives the source's label y*.
-            references: (r, n), likewise.
+            references: (r, n), the probability that each reference gives y*.
         """
         gap = np.asarray(surrogates.mean(axis=0) - self.worst(references), np.float64)
         if not self.twins:

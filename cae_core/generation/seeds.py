@@ -44,7 +44,7 @@ class SeedQueue:
         source_accuracy: of the source on the whole data set, 0 to 1.
         source_labels: int32 (n,), the source's label of every image of the data set; empty where the seeds were given
             and no image was asked to rank them.
-        references_right: int32 (n,), how many references are right about each image; likewise.
+        references_right: int32 (n,), how many references are right about each image; empty in the same case.
         errors: how many seeds, the first ones, the source gets wrong; the others it gets right.
     """
 

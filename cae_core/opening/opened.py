@@ -47,8 +47,8 @@ class Opened(Generic[ModelT_co]):
         contract: replaces the one that the model carries; None: its own applies.
         trusted: whether its user has said that the file is one's own.
         containment: what stands around the model.
-        role: in its pool, such as ``"calibrate"``; empty where it is of none.
-        relation: to the source, likewise.
+        role: role in its pool, such as ``"calibrate"``; empty if it is in no pool.
+        relation: relation to the source; empty if it is in no pool.
     """
 
     model: ModelT_co = field(repr=False)

@@ -379,9 +379,9 @@ def _described(answer: Answer, spec: str) -> dict[str, Any]:
         axes = (None, None, None) if told["shape"] is None else tuple(_axis(size) for size in told["shape"])
         witness = None if told["witness"] is None else (readable(told["witness"][0]), float(told["witness"][1]))
     except (CaeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-        raise BadFrame("a description that is none") from error
+        raise BadFrame("a malformed description") from error
     if len(axes) != 3 or not (witness is None or 0 < witness[1] < 1):
-        raise BadFrame("a description that is none")
+        raise BadFrame("a malformed description")
     return {"contract": contract, "shape": axes, "witness": witness, "runtime": _runtime(told.get("runtime"))}
 
 

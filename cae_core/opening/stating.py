@@ -61,8 +61,8 @@ def stated_for_many(text: str | None = None, fields: Mapping[str, Any] | None = 
     """Return the contracts that a user states for models that are not looked at; None: their own apply.
 
     Args:
-        text: as of `stated_contract`.
-        fields: likewise; without ``text`` they are a whole contract.
+        text: see `stated_contract`.
+        fields: see `stated_contract`; without ``text`` they are a whole contract.
 
     Raises:
         ContractError: see `stated_contract`.

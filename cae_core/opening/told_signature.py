@@ -42,7 +42,7 @@ def told_signature(answer: Answer) -> Signature | None:
             metadata={_text(key): _text(value) for key, value in metadata.items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadFrame("a signature that is none") from error
+        raise BadFrame("a malformed signature") from error
 
 
 def _tensor(told: Any) -> TensorSign:  # noqa: ANN401 - anything

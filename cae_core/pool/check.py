@@ -36,7 +36,8 @@ class MemberReport:
         member: as the manifest has it.
         sha256: SHA-256 of the file; empty where there is none.
         accuracy: measured on the images; None where the model could not be asked.
-        agreement: fraction of the images that it labels like the source; None likewise, or without a source.
+        agreement: fraction of the images that it labels like the source; None where the model could not be asked, or
+            without a source.
         problems: in sentences.
     """
 

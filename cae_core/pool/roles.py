@@ -97,7 +97,7 @@ def generation_members(
     Args:
         source: the model file; None: the manifest's.
         surrogates: model files, folders of them, or manifests, of which the surrogates of the role *generate* count.
-        references: likewise.
+        references: model files, folders of them, or manifests, of which the references of the role *generate* count.
         pool: a manifest whose source and *generate* members count besides.
         trusted: whether the files and folders are one's own; of its members a manifest says so itself.
         opened: what the job has hashed already.
@@ -165,7 +165,7 @@ def calibration_members(
 
     Args:
         surrogates: model files, folders of them, or manifests.
-        references: likewise.
+        references: model files, folders of them, or manifests.
         pool: a manifest whose *calibrate* members of both relations count besides, where it has any.
         trusted: whether the files and folders are one's own; of its members a manifest says so itself.
         opened: what the job has hashed already.

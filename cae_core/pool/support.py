@@ -23,8 +23,8 @@ class GroupSupport:
         recipes: distinct ways in which they were made, kind and recipe together.
         architectures: distinct ones.
         least_rate: the least rate of false accusations that so many models support, 1 / (models + 1).
-        least_rate_recipes: likewise where the unit is the recipe.
-        least_rate_architectures: likewise the architecture.
+        least_rate_recipes: the least rate that so many recipes support, where the unit is the recipe.
+        least_rate_architectures: the least rate that so many architectures support, where the unit is the architecture.
     """
 
     role: Role

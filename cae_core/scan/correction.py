@@ -32,9 +32,9 @@ class Correction(StrEnum):
     def words(self) -> str:
         """What it bounds."""
         return {
-            "bh": "Benjamini-Hochberg, of the accused at most this share are accused falsely, in the mean",
-            "holm": "Holm, at most this probability of any false accusation",
-            "none": "none, each verdict stands alone",
+            "bh": "Benjamini-Hochberg: on average at most this share of the accused models is accused falsely",
+            "holm": "Holm: the probability of any false accusation is at most this",
+            "none": "none: each verdict stands alone",
         }[self.value]
 
 

@@ -49,12 +49,12 @@ class Job:
 
     Attributes:
         fingerprint: path of the fingerprint's file, as workers see it.
-        sha256: of that file.
-        nonce: of the scan.
+        sha256: SHA-256 of that file.
+        nonce: nonce of the scan.
         options: how each suspect is asked and judged.
         ledger: its path; None: none is kept.
-        device: where suspects run.
-        limits: of their processes.
+        device: device on which suspects run.
+        limits: limits of the suspects' processes.
         full: whether the whole verdict is told.
         forks: whether a suspect may run in a fork of a zygote, instead of a fresh interpreter; on the scan's machine
             alone, so that the scan waits for the disk before it tells how a suspect was judged.
@@ -78,10 +78,10 @@ class Task:
     """One suspect.
 
     Attributes:
-        job: see there.
-        name: its path.
-        sha256: of the model, when the family was fixed.
-        contract: by which it is asked; None: the model's own applies.
+        job: what all suspects have in common.
+        name: path of the suspect.
+        sha256: SHA-256 of the model when the family was fixed.
+        contract: contract by which it is asked; None: the model's own applies.
     """
 
     job: Job

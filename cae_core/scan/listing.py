@@ -37,8 +37,8 @@ class Listed:
         name: its path, absolute or relative to the working folder.
         contract: a TOML file, or inline, as ``--contract`` takes it; empty: the model's own applies.
         given: the contract, where a manifest holds it.
-        role: in its pool; empty where it is of none.
-        relation: to the pool's source, likewise.
+        role: role in its pool; empty if it is in no pool.
+        relation: relation to the pool's source; empty if it is in no pool.
     """
 
     name: str

@@ -124,8 +124,8 @@ class ScanLog:
             "data": "other labelled images",
         }
         raise VerdictError(
-            f"{self._named}: this is the output of a scan of {what.get(differing or '', 'other options')}, and a "
-            "finished line of it would not hold here. Name another file with --output."
+            f"{self._named}: this is the output of a scan of {what.get(differing or '', 'other options')}, so its "
+            "finished lines do not hold for this one. Name another file with --output."
         )
 
     def _note(self, line: Mapping[str, Any], place: int) -> None:

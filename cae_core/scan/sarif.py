@@ -13,7 +13,7 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 _RULES: dict[Found, tuple[str, str, str]] = {
     "surrogate": ("error", "fail", "The model is derived from the source of the fingerprint."),
     "inconclusive": ("none", "review", "The evidence is not enough for either verdict."),
-    "independent": ("none", "pass", "No evidence of derivation was found; that proves no independence."),
+    "independent": ("none", "pass", "No evidence of derivation was found, which does not prove independence."),
 }
 """Level and kind of each verdict, and what it means; what is no failure has no level (section 3.27.10)."""
 

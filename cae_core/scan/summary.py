@@ -27,14 +27,14 @@ class Row:
         name: the first path that it has.
         others: how many more paths have it.
         sha256: of the model; empty where it could not be read.
-        verdict: by itself; ``"failed"`` where there is none.
-        adjusted_verdict: with the whole family in mind: an accusation that does not stand there is inconclusive.
+        verdict: its verdict alone; ``"failed"`` if there is none.
+        adjusted_verdict: its verdict with all models counted: an accusation that does not stand there is inconclusive.
         p_value: against "independent", by itself; None where there is none.
-        p_adjusted: over the family; None of whom nobody accuses, and where nothing is corrected.
-        value: of the deciding score; None where it failed.
+        p_adjusted: p-value with all models counted; None if nobody accuses it, and where nothing is corrected.
+        value: the value of the score that decides; None if the model could not be judged.
         reason: a sentence; of a failure what is wrong.
-        role: in its pool; empty where it is of none.
-        relation: to the pool's source, likewise.
+        role: role in its pool; empty if it is in no pool.
+        relation: relation to the pool's source; empty if it is in no pool.
     """
 
     name: str
@@ -60,14 +60,14 @@ class ScanSummary:
 
     Attributes:
         output: the file with a line for each suspect.
-        family: its digest.
-        suspects: paths.
-        models: distinct ones, each a hypothesis.
-        correction: of p.
-        rate: of false accusations, by itself and after the correction; None where uncalibrated.
+        family: digest of the family.
+        suspects: number of paths.
+        models: number of distinct models, each of which is a hypothesis.
+        correction: how p is corrected for the number of models.
+        rate: requested rate of false accusations, of each verdict and after the correction; None if uncalibrated.
         rows: sorted by p, those without one at the end.
         asked_now: models that this run judged; the others it found in the output.
-        defence: that was simulated before every suspect; empty: none.
+        defence: defence that was simulated before every suspect; empty: none.
     """
 
     output: Path

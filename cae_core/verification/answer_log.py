@@ -38,7 +38,7 @@ class Logged:
     Attributes:
         image: SHA-256 of the image's pixels.
         label: -1 for none.
-        scores: of each class; None where they were not told.
+        scores: scores of each class; None if the service did not tell them.
         reached: whether the service answered at all.
     """
 
@@ -67,10 +67,10 @@ class AnswerLog:
 
     Attributes:
         path: see above.
-        answers: by their position.
-        requests: that were sent, answered or not, before and now.
+        answers: answers by their position.
+        requests: number of requests that were sent, answered or not, in earlier runs and in this one.
         sent: images that were sent, each sending counted.
-        versions: that the service has declared in its answers.
+        versions: versions that the service has declared in its answers.
 
     Raises:
         StorageError: it cannot be written, is no such log, or another process writes it.
@@ -142,7 +142,7 @@ class AnswerLog:
             lines = whole.splitlines()
             told = [_parsed(line) for line in lines]
             if content and (not told or told[0].get("event") != "begun"):
-                raise ValueError("its first line is none of ours")
+                raise ValueError("its first line is not one that `cae` writes")
         if told and told[0] != {"answers": 1, "event": "begun", **begun}:
             raise VerdictError(
                 f"{self.path}: these are the answers of another verification. Name another file, or none."
@@ -222,17 +222,17 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError("a list that is none")
+        raise TypeError("a malformed list")
     return list(cast("list[object]", value))
 
 
 def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 40:
-        raise TypeError("a number that is none")
+        raise TypeError("a malformed number")
     return value
 
 
 def _label(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -1 <= value < _LARGEST_LABEL:
-        raise TypeError("a label that is none")
+        raise TypeError("a malformed label")
     return value

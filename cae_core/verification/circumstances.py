@@ -37,11 +37,11 @@ class Doubt:
 
     Attributes:
         blocks: the outcomes that it keeps from being said.
-        reason: in a sentence.
+        reason: the doubt, in a sentence.
         remedy: what would resolve it.
         judge_remedy: what would resolve it for a judge.
-        alone: whether the reason stands without what the ranks say.
-        judge_alone: likewise before a judge.
+        alone: whether the reason is given without what the ranks say.
+        judge_alone: whether a judge gives the reason without what the ranks say.
     """
 
     blocks: frozenset[str]
@@ -81,8 +81,8 @@ class Circumstances:
         if not self.shared_ancestor:
             return ""
         return (
-            f"; it is derived from the source, or shares its ancestor ({self.shared_ancestor}), which the "
-            "references do not represent"
+            f"; the suspect is derived from the source or from the source's pretrained ancestor "
+            f"({self.shared_ancestor}), which not every reference has"
         )
 
 
@@ -137,7 +137,7 @@ def _of_a_query_log(subject: CalibratedFingerprint) -> Doubt | None:
         return None
     return Doubt(
         blocks=frozenset({"surrogate", "independent", "inconclusive"}),
-        reason="the examples are of a query log, which judges by rank among sources alone",
+        reason="the examples come from a query log, so only a rank among control sources can judge them",
         remedy="Calibrate with --null sources.",
         judge_remedy="Calibrate with --null sources.",
         alone=True,
@@ -184,10 +184,10 @@ def _of_versions(options: VerificationOptions) -> Doubt | None:
     """Return the doubt about a service that was another model before it had answered everything."""
     if options.versions == 1:
         return None
-    remedy = "Ask again, once the version is the one that is meant."
+    remedy = "Ask again once the service runs the version that is meant, and no other."
     return Doubt(
         blocks=frozenset({"surrogate", "independent", "inconclusive"}),
-        reason=f"the service named {options.versions} versions of itself while it was asked",
+        reason=f"the service named {options.versions} versions of its model while it was asked",
         remedy=remedy,
         judge_remedy=remedy,
         alone=True,
@@ -201,7 +201,7 @@ def _of_missing_answers(answers: FirstAnswers, options: VerificationOptions) -> 
     missing = int((every == NO_ANSWER).sum())
     if not options.recorded or not missing:
         return None
-    remedy = "Export the images again (`cae queries export`), and have all of them answered."
+    remedy = "Export the images again (`cae queries export`) and have all of them answered."
     return Doubt(
         blocks=frozenset({"independent"}),
         reason=f"{missing} of {len(every)} recorded images have no answer",
@@ -219,8 +219,10 @@ def of_extrapolation(sentence: str | None) -> Doubt | None:
     return Doubt(
         blocks=frozenset({"surrogate", "independent"}),
         reason=sentence,
-        remedy="Calibrate with references as accurate as the suspect, or accept it with --allow-extrapolation.",
-        judge_remedy="Add references as accurate as the suspect with the role calibrate.",
+        remedy="Check how the suspect is asked (its contract). If that is right, calibrate with references as accurate "
+        "as the suspect, or accept the comparison with --allow-extrapolation.",
+        judge_remedy="Check how the suspect is asked (its contract). If that is right, add references as accurate as "
+        "the suspect with the role calibrate.",
         alone=False,
         judge_alone=False,
     )
@@ -234,8 +236,8 @@ def of_evasion(signs: tuple[str, ...]) -> Doubt | None:
         # answers that are withheld or drawn at random match less often, never more often
         blocks=frozenset({"independent"}),
         reason=f"possible evasion: {signs[0]}",
-        remedy="Let the suspect's owner attest how it is served, ask it through another channel, or take the case to "
-        "`cae judge`.",
+        remedy="Have the suspect's owner attest how it is served, ask it through another channel, or take the case to "
+        "a judge (`cae judge`).",
         judge_remedy="Have the suspect's owner attest how it is served, or ask it through another channel, and judge "
         "again.",
         alone=True,

@@ -42,27 +42,27 @@ class ControlStanding:
 
     @property
     def sources(self) -> int:
-        """How many control sources there are, m."""
+        """Number of control sources, m."""
         return len(self.rates) - 1
 
     @property
     def matched_as_often(self) -> int:
-        """How many of them the suspect matches at least as often as the claimed one."""
+        """Number of control sources that the suspect matches at least as often as the claimed source."""
         return int((self.rates[1:] >= self.rates[0]).sum())
 
     @property
     def p_sources(self) -> float:
-        """The source rank."""
+        """The p-value by rank among control sources."""
         return source_rank_p_value(self.rates)
 
     @property
     def references_as_high(self) -> int:
-        """How many references match the claimed source at least as often as the suspect."""
+        """Number of references that match the claimed source at least as often as the suspect does."""
         return int((self.references[:, 0] >= self.rates[0]).sum())
 
     @property
     def p_references(self) -> float | None:
-        """The rank among these references; None without any."""
+        """The p-value by rank among these references; None if there are none."""
         return rank_p_value(self.references[:, 0], float(self.rates[0])) if len(self.references) else None
 
     @property
@@ -72,29 +72,29 @@ class ControlStanding:
 
     @property
     def pairs_as_high(self) -> int:
-        """Of them, those that stand at least as high after what model and source have in common with all."""
+        """Number of these pairs that score at least as high, once the averages of model and source are subtracted."""
         return two_way_as_extreme(self._table) if self.pairs else 0
 
     @property
     def p_two_way(self) -> float | None:
-        """The two-way rank; None without references."""
+        """The p-value by two-way rank; None if there are no references."""
         return (1 + self.pairs_as_high) / (1 + self.pairs) if self.pairs else None
 
     @property
     def as_extreme(self) -> tuple[int, int]:
-        """By the hypothesis that decides: how many sources or pairs are at least as extreme, and of how many."""
+        """How many sources or pairs are at least as extreme, and of how many, by the hypothesis that decides."""
         if self.null == NullHypothesis.TWO_WAY:
             return self.pairs_as_high, self.pairs
         return self.matched_as_often, self.sources
 
     @property
     def p_value(self) -> float:
-        """By the hypothesis that decides, among sources or pairs."""
+        """The p-value among sources or pairs, by the hypothesis that decides."""
         return float(self.exact_p_value)
 
     @property
     def exact_p_value(self) -> Fraction:
-        """The same without rounding."""
+        """The p-value as an exact fraction."""
         as_extreme, of = self.as_extreme
         return min(Fraction(1), Fraction(self.logs_tried * (1 + as_extreme), 1 + of))
 

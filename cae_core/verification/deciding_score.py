@@ -23,4 +23,4 @@ def of_another_score(calibration: Calibration, options: VerificationOptions) -> 
     score = deciding_score(calibration, options)
     if score == calibration.score:
         return ()
-    return (f"asked one by one, the suspect is judged by {score.words}, not by the {calibration.score.words}",)
+    return (f"in sequential mode {score.words} decides, and not the {calibration.score.words} of the calibration",)

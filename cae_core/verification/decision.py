@@ -20,7 +20,17 @@ from cae_core.verification.circumstances import Circumstances
 from cae_core.verification.evidence import Evidence, Null, Origin, Rank
 from cae_core.verification.examination import Examination, Sides
 
-__all__ = ["ASK_ALL", "LITERATURE_THRESHOLD", "NEITHER_KIND", "Decision", "Outcome", "decide", "limited", "reached_by"]
+__all__ = [
+    "ASK_ALL",
+    "LITERATURE_THRESHOLD",
+    "NEITHER_KIND",
+    "NOT_PROVEN",
+    "Decision",
+    "Outcome",
+    "decide",
+    "limited",
+    "reached_by",
+]
 
 Outcome: TypeAlias = Literal["surrogate", "independent", "inconclusive"]
 
@@ -28,16 +38,20 @@ LITERATURE_THRESHOLD = 0.75
 """CAEAcc from which the literature calls a suspect a surrogate. It carries no error rate and does not travel."""
 
 ASK_ALL = (
-    "Ask everything at once, without --max-queries and --sequential: then no order could be chosen, and p is not "
+    "Ask all images at once, without --max-queries and --sequential. Nobody can then choose the order, so p is not "
     "multiplied."
 )
 """What would help where earlier verifications of the suspect make p too large."""
 
 NEITHER_KIND = (
-    "Calibrate with references that are made otherwise, as an honest suspect may be, and with weaker copies: models of "
-    "the suspect's kind, whichever it is, are missing."
+    "Check how the suspect is asked (its contract). If that is right, calibrate with more kinds of models: references "
+    "that were trained in other ways, in case the suspect is an honest model of another kind, and weaker copies, in "
+    "case it is a weak copy."
 )
 """What would help where a suspect scores above the references and below every known copy."""
+
+NOT_PROVEN = "no evidence of derivation was found, which does not prove independence"
+"""What a verdict *independent* says, and what it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +137,7 @@ def limited(outcome: Outcome, reason: str, remedy: str, circumstances: Circumsta
             return "inconclusive", doubt.reason if doubt.alone else f"{doubt.reason} ({reason})", doubt.remedy
     if outcome != "inconclusive" and circumstances.extrapolation is not None:
         told = circumstances.extrapolation
-        reason += f"; {told}" if circumstances.adjusted else f"; allowed although {told}"
+        reason += f"; {told}" if circumstances.adjusted else f"; --allow-extrapolation accepts that {told}"
     return outcome, reason, remedy
 
 
@@ -131,9 +145,9 @@ def _by_the_literature(examination: Examination) -> Decision:
     caeacc, threshold = examination.caeacc, LITERATURE_THRESHOLD
     reached = caeacc.value >= threshold
     reason = (
-        f"CAEAcc {caeacc.value:.2f} reaches the literature's threshold {threshold}, which has no error rate"
+        f"CAEAcc {caeacc.value:.2f} reaches the literature's threshold {threshold}, whose error rate is unknown"
         if reached
-        else f"no evidence at the literature's threshold {threshold}, which has no error rate"
+        else f"CAEAcc {caeacc.value:.2f} is below the literature's threshold {threshold}, whose error rate is unknown"
     )
     outcome, reason, remedy = limited("surrogate" if reached else "independent", reason, "", examination.circumstances)
     return Decision(
@@ -159,7 +173,8 @@ def _by_rank(
     name, p, p_surrogate = standing.score.words, independent.p_value, surrogate.p_value
     if p <= calibration.fpr and sides is not None and sides.fits_neither:
         reason = (
-            f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} (p = {p:.4f} and {p_surrogate:.4f})"
+            f"{name} {standing.value:.2f} is {_above(sides)} {_below_all(sides)} "
+            f"(p = {p:.4f} for an independent model and {p_surrogate:.4f} for a copy)"
         )
         return "inconclusive", reason, NEITHER_KIND
     if p <= calibration.fpr:
@@ -181,10 +196,15 @@ def _high(name: str, standing: Standing, evidence: Evidence) -> str:
 
 
 def _p_in_words(evidence: Evidence) -> str:
-    average = "; the rate averages over sources" if any(rank.null.asks_controls for rank in evidence.ranks) else ""
+    average = (
+        "; the error rate is an average over sources" if any(rank.null.asks_controls for rank in evidence.ranks) else ""
+    )
     if evidence.p_value == evidence.p_once:
         return f"p = {evidence.p_value:.4f}{average}"
-    return f"p = {evidence.p_value:.4f}, multiplied from {evidence.p_once:.4f} for earlier verifications{average}"
+    return (
+        f"p = {evidence.p_value:.4f}, which is {evidence.p_once:.4f} multiplied for earlier verifications of this "
+        f"suspect{average}"
+    )
 
 
 def reached_by(evidence: Evidence, among: str = "") -> str:
@@ -200,16 +220,16 @@ def reached_by(evidence: Evidence, among: str = "") -> str:
     if evidence.beside is None:
         return first
     equal = evidence.ranks[0].p_value == evidence.beside.p_value
-    return f"{first}{'' if equal else ', the larger p,'} and{_reached(evidence.beside, among)}"
+    return f"{first}{'' if equal else ', whose p is the larger and counts,'} and{_reached(evidence.beside, among)}"
 
 
 def _reached(rank: Rank, among: str) -> str:
     found = f"{rank.as_extreme} of {rank.models}"
     if rank.null == NullHypothesis.SOURCES:
-        return f" with {found} control sources"
+        return f" with {found} control sources in the source's place"
     if rank.null == NullHypothesis.TWO_WAY:
         pairs = f"{found} other pairs of a model and a source"
-        return f", after what model and source have in common with all, by {pairs}{among}"
+        return f" by {pairs}{among}, once the average of each model and of each source is subtracted"
     return f" by {found} independent models{among}"
 
 
@@ -217,19 +237,19 @@ def _low(standing: Standing, evidence: Evidence, other_side: str) -> str:
     name, value = standing.low.score.words, standing.low.value
     if evidence.origin == "parametric":
         return (
-            f"{name} {value:.2f} is lower than a beta-binomial model of the surrogates allows "
+            f"{name} {value:.2f} is lower than a beta-binomial model of the known copies allows "
             f"(p = {evidence.p_value:.4f}){other_side}"
         )
     return (
-        f"{name} {value:.2f}: {evidence.as_extreme} of {evidence.models} known surrogates score as low "
-        f"({_p_in_words(evidence)}){other_side}; this finds no derivation and does not prove independence"
+        f"{name} {value:.2f} is low: {evidence.as_extreme} of {evidence.models} known copies score as low "
+        f"({_p_in_words(evidence)}){other_side}; {NOT_PROVEN}"
     )
 
 
 def _other_side_of_high(calibration: Calibration, sides: Sides | None, p: float) -> str:
     if sides is not None:
         return f", and {sides.low} (p = {p:.4f})" if sides.low else ""
-    return f", but also lower than known surrogates score (p = {p:.4f})" if p <= calibration.fnr else ""
+    return f", but it is also lower than known copies score (p = {p:.4f})" if p <= calibration.fnr else ""
 
 
 def _other_side_of_low(sides: Sides | None, p: float) -> str:
@@ -245,7 +265,7 @@ def _above(sides: Sides) -> str:
 
 
 def _below_all(sides: Sides) -> str:
-    return f"and below all {sides.surrogates} known copies, so that it fits neither kind"
+    return f"and below all {sides.surrogates} known copies, so the suspect fits neither kind"
 
 
 _RANKED_AMONG = {
@@ -276,12 +296,14 @@ def _between(
     for relation, models, rate in (*ranked, ("surrogates", len(standing.low), calibration.fnr)):
         least = LEAST_PARAMETRIC if calibration.parametric else models_needed(rate)
         if models < least:
-            lacking.append(f"{models} {relation} cannot support a rate of {rate:.3g}")
+            lacking.append(f"{models} {relation} are too few for an error rate of {rate:.3g}")
             needed.append(f"at least {least} {relation}")
-    name = standing.score.words
-    between = f"{name} {standing.value:.2f} fits independent models (p = {p[0]:.3f}) and surrogates (p = {p[1]:.3f})"
+    between = (
+        f"{standing.score.words} {standing.value:.2f} rules out neither an independent model (p = {p[0]:.3f}) nor a "
+        f"copy (p = {p[1]:.3f})"
+    )
     if evidence["independent"].p_once <= calibration.fpr or evidence["surrogate"].p_once <= calibration.fnr:
-        return f"{between}, each multiplied for earlier verifications of this suspect", ASK_ALL
+        return f"{between}; both p-values were multiplied for earlier verifications of this suspect", ASK_ALL
     if lacking:
         verb = "Generate and calibrate" if calibration.null.asks_controls else "Calibrate"
         return f"{between}; {' and '.join(lacking)}", f"{verb} with {' and '.join(needed)} (`cae calibrate --plan`)."

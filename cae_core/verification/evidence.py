@@ -45,7 +45,7 @@ class Evidence:
 
     @property
     def ranks(self) -> tuple["Rank", ...]:
-        """All that count, the one that decides first."""
+        """All ranks that count; the one that decides comes first."""
         own = Rank(null=self.null, as_extreme=self.as_extreme, models=self.models)
         return (own,) if self.beside is None else (own, self.beside)
 
@@ -60,7 +60,7 @@ class Rank:
 
     @property
     def p_value(self) -> Fraction:
-        """By this rank alone."""
+        """The p-value by this rank alone."""
         return Fraction(1 + self.as_extreme, 1 + self.models)
 
 

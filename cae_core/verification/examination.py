@@ -31,10 +31,10 @@ class Sides:
     """Where the suspect stands among the calibration models of either kind, by the score that decides.
 
     Attributes:
-        references: r, how many independent models there are.
-        as_high: of them, those that score at least as high as the suspect.
-        surrogates: r_S, how many known copies there are.
-        as_low: of them, those that score at most as high as the suspect.
+        references: number of independent models, r.
+        as_high: number of independent models that score at least as high as the suspect.
+        surrogates: number of known copies, r_S.
+        as_low: number of known copies that score at most as high as the suspect.
         exact: False in sequential mode: there the ends of the suspect's interval are compared, the lower one with the
             references and the upper one with the copies, so that these are the models that *may* score so.
         neither: whether it is unlike all known copies, see `Ranking.unlike_all`, so that a suspect which stands out
@@ -149,7 +149,7 @@ class Examination:
 
     @property
     def seen(self) -> Seen:
-        """Of what scores are made."""
+        """What scores are computed from."""
         return _seen(self.answers, self.matches, self.right)
 
     @property
@@ -171,7 +171,7 @@ class Examination:
 
     @property
     def benign_accuracy(self) -> float:
-        """On the benign probes asked, 0 to 1."""
+        """Accuracy on the benign probes that were asked, 0 to 1."""
         return float(self.right.mean())
 
 
@@ -189,8 +189,8 @@ def examine(
         subject: whose questions were asked.
         transcript: of the whole verification.
         options: with which it was asked.
-        sequential: of the sequential mode, once it has observed the answers.
-        path: likewise by path ranks.
+        sequential: what the sequential mode by an e-process saw; None in other modes.
+        path: what the sequential mode by path ranks saw; None in other modes.
     """
     fingerprint, answers = subject.fingerprint, first_answers(transcript.questions, transcript.labels)
     examples, benign = answers.to(EXAMPLE), answers.to(BENIGN)

@@ -39,15 +39,15 @@ def unlike_references(right: NDArray[np.bool_], references: NDArray[np.bool_]) -
 
     Args:
         right: bool (q,), whether the suspect is right about each probe that it was asked.
-        references: bool (r, q), likewise the references; with none, or without a probe, nothing can be said.
+        references: bool (r, q), whether each reference is right; without a reference or a probe nothing can be said.
     """
     if not unlike_all(right, references):
         return None
     accuracies, accuracy = references.mean(axis=1, dtype=np.float64), float(right.mean(dtype=np.float64))
     return (
-        f"its accuracy on the benign images, {accuracy:.0%}, is outside the {accuracies.min():.0%} to "
-        f"{accuracies.max():.0%} of the calibration references by more than chance, so that they say nothing about "
-        "such a model"
+        f"the suspect's accuracy on the benign images, {accuracy:.0%}, is outside the references' range of "
+        f"{accuracies.min():.0%} to {accuracies.max():.0%} by more than chance, so the references cannot be compared "
+        "with it"
     )
 
 
@@ -62,8 +62,8 @@ def outside_range(right: NDArray[np.bool_], limits: tuple[float, float] | None) 
     if limits[0] <= accuracy <= limits[1]:
         return None
     return (
-        f"its accuracy on the benign images, {accuracy:.0%}, is outside the {limits[0]:.0%} to {limits[1]:.0%} of the "
-        "calibration references, which say nothing about such a model"
+        f"the suspect's accuracy on the benign images, {accuracy:.0%}, is outside the references' range of "
+        f"{limits[0]:.0%} to {limits[1]:.0%}, so the references cannot be compared with it"
     )
 
 
@@ -72,15 +72,14 @@ def beyond_the_fit(right: NDArray[np.bool_], references: NDArray[np.bool_]) -> s
 
     Args:
         right: bool (q,), whether the suspect is right about each probe that it was asked.
-        references: bool (r, q), likewise the references.
+        references: bool (r, q), whether each reference is right about each probe.
     """
     accuracies, accuracy = references.mean(axis=1, dtype=np.float64), float(right.mean(dtype=np.float64))
     if not outside_hull(accuracy, accuracies):
         return None
     return (
-        f"its accuracy on the benign images, {accuracy:.1%}, is outside the {accuracies.min():.1%} to "
-        f"{accuracies.max():.1%} of the calibration references, where the larger p of CAEAcc and the adjusted score "
-        "counts"
+        f"the suspect's accuracy on the benign images, {accuracy:.1%}, is outside the references' range of "
+        f"{accuracies.min():.1%} to {accuracies.max():.1%}, so the larger p of CAEAcc and the adjusted score counts"
     )
 
 

@@ -71,8 +71,8 @@ class Export:
     """What was written.
 
     Attributes:
-        id: that the answers have to name; the ledger's entry.
-        folder: where it lies.
+        id: id of the export, which the answers have to name; it is the ledger's entry.
+        folder: folder that was written.
         suspect: who is to answer.
         files: names of the images in their order.
     """
@@ -92,7 +92,7 @@ class Answered:
     """What came back.
 
     Attributes:
-        entry: of the ledger, which goes on.
+        entry: entry of the ledger, which goes on.
         begun: what the ledger tells of it.
         labels: int64 (n,), in the order of the plan.
     """

@@ -108,8 +108,8 @@ def _words(name: str, relation: str, role: str) -> str:
 
 def _refusal(name: str, what: str) -> str:
     return (
-        f"{name}: the suspect {what}. A verdict about a model by which suspects are judged is no result. Verify a "
-        "model that had no part in it, such as one with the role test."
+        f"{name}: the suspect {what}. Other suspects are judged by this model, so a verdict about it says nothing. "
+        "Verify a model that had no part in fingerprint and calibration, such as one with the role test."
     )
 
 

@@ -59,7 +59,7 @@ class LedgerEntry:
         deferred: whether whoever has begun it calls `sync_ledger` before anybody is told how it ended.
 
     Attributes:
-        id: of the entry.
+        id: id of the entry.
         drawn: see above.
     """
 

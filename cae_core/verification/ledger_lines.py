@@ -35,7 +35,7 @@ class Begun:
     """What is fixed before the first question of a verification.
 
     Attributes:
-        fingerprint: its id.
+        fingerprint: id of the fingerprint.
         source: SHA-256 of the fingerprint's source; empty where it says none.
         suspect: SHA-256 of the suspect's file.
         setup: what else an outcome depends on, and could be changed until one suits: the calibration's digest, the
@@ -60,7 +60,7 @@ class Entry:
         examples: indices of those asked; where it was not finished, of all that it would have asked.
         nonce: by which they are asked; empty before it is drawn, and where a line of before told it otherwise.
         name: of the suspect, as the ledger was told; empty in lines of before.
-        case: likewise.
+        case: name of the case; empty in lines of earlier releases.
         recorded: SHA-256 of the file of recorded answers by which it was finished; empty otherwise.
         scores: see `scores_told`; empty where none were told.
     """

@@ -25,7 +25,7 @@ class LoggedService:
         log: that answers first.
 
     Attributes:
-        contract: by which the service is asked.
+        contract: contract by which the service is asked.
         at_once: how many images its client is given together.
     """
 

@@ -8,11 +8,11 @@ from cae_core.verification.beacon import check_beacon
 __all__ = ["DEFAULT", "EARLIER_RULES", "RULE", "VerificationOptions", "factor_of"]
 
 EARLIER_RULES = {
-    1: "There the rank among independent models alone decided an accusation, whatever known copies score, and one "
-    "benign image could decide whether the suspect's accuracy is covered.",
-    2: "There a suspect below every known copy was not accused, however few copies were known.",
-    3: "There CAEAcc did not count beside the adjusted score, unless the suspect was more or less accurate than every "
-    "reference.",
+    1: "By that rule the rank among independent models alone decided an accusation, whatever known copies scored, "
+    "and one benign image could decide whether the references cover the suspect's accuracy.",
+    2: "By that rule a suspect below every known copy was not accused, however few copies were known.",
+    3: "By that rule CAEAcc did not count beside the adjusted score, unless the suspect was more or less accurate than "
+    "every reference.",
 }
 """The rules of earlier releases, kept so that old records can be derived again, and what each did otherwise."""
 
@@ -96,22 +96,22 @@ class VerificationOptions:
 
     @property
     def all_probes(self) -> bool:
-        """Whether every benign probe is asked that the budget allows: not where few queries are the point."""
+        """Whether all benign probes are asked that the budget allows; the sequential mode asks few."""
         return self.rule > 1 and not self.sequential
 
     @property
     def weighs_copies(self) -> bool:
-        """Whether it counts how many known copies there are, where a suspect scores below all of them."""
+        """Whether the number of known copies counts if a suspect scores below all of them."""
         return self.rule > 2
 
     @property
     def ranks_plainly(self) -> bool:
-        """Whether CAEAcc counts beside the adjusted score at any accuracy, and not only beyond the references'."""
+        """Whether CAEAcc counts beside the adjusted score at any accuracy, not only outside the references' range."""
         return self.rule > 3
 
     @property
     def factor(self) -> float:
-        """By what p is multiplied for the verifications before this one, see `factor_of`."""
+        """Factor by which p is multiplied for earlier verifications, see `factor_of`."""
         return factor_of(self.verifications + self.recognised)
 
     def json_fields(self) -> dict[str, object]:

@@ -37,8 +37,8 @@ class PathRun:
     """A verification by path ranks under way.
 
     Attributes:
-        fingerprint: whose images are asked.
-        order: of the questions.
+        fingerprint: fingerprint whose images are asked.
+        order: order of the questions.
         state: after the answers so far.
     """
 
@@ -150,13 +150,14 @@ def _calibrated(subject: CalibratedFingerprint, options: VerificationOptions) ->
     if deciding_score(calibration, options) != Score.CAEACC or calibration.parametric:
         what = "a parametric p-value" if calibration.parametric else f"the score {calibration.score.value}"
         raise OptionError(
-            f"The sequential mode counts matches, and {what} decides in this calibration, which cannot stop early. "
+            f"The sequential mode counts matches, and in this calibration {what} decides, which takes all answers. "
             "Calibrate with --score caeacc and without --parametric, or leave --sequential out."
         )
     if calibration.unit != Unit.MODEL:
         raise OptionError(
-            f"Path ranks are of models, and this calibration counts {calibration.unit.value}s as one draw each. Ask "
-            "without a beacon, or without --sequential, or calibrate with --unit model."
+            f"With a beacon the suspect is ranked among models, and this calibration counts all models of one "
+            f"{calibration.unit.value} as one. Ask without a beacon, or without --sequential, or calibrate with --unit "
+            "model."
         )
     return calibration
 
@@ -180,12 +181,13 @@ def _out_of_reach(test: PathTest, order: PathOrder, *, again: bool) -> tuple[str
     }
     if len(lacking) == len(_OUTCOMES):
         raise OptionError(
-            f"The sequential mode can decide nothing here: calling the suspect a surrogate takes {lacking['surrogate']}"
-            f", and calling it independent takes {lacking['independent']}; provide for one of them, or ask without "
-            f"--sequential.{_EARLIER if again else ''}"
+            f"The sequential mode can decide nothing here. The verdict surrogate takes {lacking['surrogate']}. The "
+            f"verdict independent takes {lacking['independent']}. Provide for one of them, or ask without --sequential."
+            f"{_EARLIER if again else ''}"
         )
     return tuple(
-        f"no answers can make it {outcome} in sequential mode: that takes {what}" for outcome, what in lacking.items()
+        f"in sequential mode no answers can lead to the verdict {outcome}: it takes {what}"
+        for outcome, what in lacking.items()
     )
 
 
@@ -201,4 +203,4 @@ def _budget_for(least: int, asked: int, order: PathOrder) -> str:
     if order.room == len(order.first):
         return f"{least} examples in a row, and there are {asked}"
     queries = queries_for_examples(least, min(LEAST_BENIGN, sum(question.kind == BENIGN for question in order.first)))
-    return f"{least} examples, hence a budget of {queries} queries, and this one allows {asked}"
+    return f"{least} examples, hence a budget of {queries} queries; this budget allows {asked} examples"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cae_core.errors import OptionError
 from cae_core.fingerprint.questions import MIN_BENIGN
-from cae_core.verification.decision import ASK_ALL, NEITHER_KIND, Decision, Outcome, limited
+from cae_core.verification.decision import ASK_ALL, NEITHER_KIND, NOT_PROVEN, Decision, Outcome, limited
 from cae_core.verification.evidence import Evidence, Null
 from cae_core.verification.examination import Examination
 from cae_core.verification.path_evidence import PathEvidence
@@ -46,25 +46,23 @@ def of_few_probes(examination: Examination) -> tuple[str, ...]:
     asked = len(examination.right)
     if asked >= min(MIN_BENIGN, len(examination.subject.fingerprint.probe_labels)):
         return ()
-    enough = (
-        f"the suspect's accuracy was seen on {asked} benign images: enough to know that it is asked as it is used to"
-    )
-    return (f"{enough}, too few to notice that no reference is as accurate",)
+    measured = f"the suspect's accuracy was measured on only {asked} benign images"
+    return (f"{measured}: they show that it was asked in the right way, but not whether any reference is as accurate",)
 
 
 def _at_the_stop(examination: Examination, seen: PathEvidence) -> tuple[Outcome, str, str]:
     """Return outcome, reason and remedy by the ranks."""
     caeacc = examination.caeacc
     found = f"{caeacc.matches} matches in {caeacc.asked} of {seen.examples} examples"
-    high = f"the paths of {seen.high.as_extreme} of {seen.high.models} independent models reach as high"
-    low = f"those of {seen.low.as_extreme} of {seen.low.models} known copies as low"
+    high = f"{seen.high.as_extreme} of {seen.high.models} independent models reach as high in the same order"
+    low = f"{seen.low.as_extreme} of {seen.low.models} known copies fall as low"
     both = f"{found}: {high}, and {low}" if seen.low.models else f"{found}: {high}"
     if seen.outcome == "independent":
-        return "independent", f"{both}; this finds no derivation and does not prove independence", ""
+        return "independent", f"{both}; {NOT_PROVEN}", ""
     if seen.outcome is None:
-        return "inconclusive", f"{both}, which settles neither side", _remedy(examination, seen)
+        return "inconclusive", f"{both}, which is enough for neither outcome", _remedy(examination, seen)
     if examination.sides is not None and examination.sides.neither:
-        return "inconclusive", f"{both}, so that it fits neither kind", NEITHER_KIND
+        return "inconclusive", f"{both}, so the suspect fits neither kind", NEITHER_KIND
     return "surrogate", both, ""
 
 
@@ -80,10 +78,10 @@ def _outlasting(
     if evidence[null].p_value <= (calibration.fpr if outcome == "surrogate" else calibration.fnr):
         return found
     times = f"{again} earlier verification{'s' * (again > 1)}"
-    return "inconclusive", f"{reason}; too little after {times} of this suspect as another file", ASK_ALL
+    return "inconclusive", f"{reason}; this is not enough after {times} of the same model in another file", ASK_ALL
 
 
 def _remedy(examination: Examination, seen: PathEvidence) -> str:
     if examination.caeacc.asked < seen.examples:
         return "Raise --max-queries."
-    return "Ask everything at once, without --sequential, or make a fingerprint with larger pools."
+    return "Ask all images at once, without --sequential, or make a fingerprint with larger pools."

@@ -14,10 +14,10 @@ class PathEvidence:
 
     Attributes:
         examples: n, of the whole (chosen) fingerprint.
-        high: how the path's score stood among the references at the stop, see `PathTest.high`.
-        low: likewise by the answers that are no match among the surrogates.
+        high: place of the path's score among the references at the stop, see `PathTest.high`.
+        low: place among the surrogates at the stop, by the answers that are no match.
         score: the largest lower limit of the match rate at the stop.
-        score_independent: likewise of the rate of answers that are no match.
+        score_independent: the largest lower limit of the rate of answers that are no match, at the stop.
         threshold: what the first had to exceed; None: there are too few references.
         threshold_independent: what the second had to exceed; None: there are too few surrogates.
         outcome: None where all was asked, or the budget ended, first.

@@ -29,7 +29,7 @@ class UnrecordedVerdict(StorageError):  # noqa: N818 - it is a verdict, and all 
         self.verdict = verdict
 
 
-_STANDS = "The verdict stands, and is not remembered."
+_STANDS = "The verdict stands, but the ledger does not remember it."
 
 
 def verify_remembered(

@@ -22,6 +22,7 @@ from cae_core.verification.occasion import Occasion, recorded_occasion
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import VERDICT_FORMAT, Suspect, Verdict
 from cae_core.verification.verify import check_labels, conclude, interrogate, plan_verification
+from cae_core.verification.wording import comparable
 
 __all__ = ["Replay", "replay_verdict", "same_json"]
 
@@ -41,7 +42,8 @@ class Replay:
 
     Attributes:
         verdict: from the recorded answers, by the fingerprint at hand; its occasion is the record's word.
-        differences: names of the fields in which the record says something else.
+        differences: names of the fields in which the record says something else; its sentences count if they are of
+            the present wording, see `cae_core.verification.wording`.
     """
 
     verdict: Verdict
@@ -154,8 +156,9 @@ def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Repl
     verdict = dataclasses.replace(verdict, occasion=occasion, containment=containment)
     derived: dict[str, Any] = as_json(verdict)
     derived |= _found_then(derived.get("findings"), record.get("findings"))
-    names = (set(derived) | set(record)) - _NOT_DERIVED
-    return Replay(verdict, tuple(sorted(name for name in names if not same_json(derived.get(name), record.get(name)))))
+    derived, told = comparable(derived, record, wording=record.get("wording"))
+    names = (set(derived) | set(told)) - _NOT_DERIVED
+    return Replay(verdict, tuple(sorted(name for name in names if not same_json(derived.get(name), told.get(name)))))
 
 
 def _occasion(record: Mapping[str, Any], options: VerificationOptions) -> Occasion | None:

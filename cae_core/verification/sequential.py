@@ -23,7 +23,15 @@ from cae_core.statistics.e_process import SequentialState, SequentialTest, runni
 from cae_core.statistics.group_ranks import exceeded_score
 from cae_core.statistics.ranks import exceeded_rank, models_needed
 from cae_core.statistics.score import Score
-from cae_core.verification.decision import ASK_ALL, LITERATURE_THRESHOLD, NEITHER_KIND, Decision, Outcome, limited
+from cae_core.verification.decision import (
+    ASK_ALL,
+    LITERATURE_THRESHOLD,
+    NEITHER_KIND,
+    NOT_PROVEN,
+    Decision,
+    Outcome,
+    limited,
+)
 from cae_core.verification.evidence import Evidence, Null
 from cae_core.verification.examination import Examination, Sides
 from cae_core.verification.options import VerificationOptions, factor_of
@@ -163,15 +171,17 @@ def out_of_reach(run: SequentialRun, fingerprint: Fingerprint, questions: Sequen
             lacking[outcome] = _models_for(run, side)
         elif least > asked:
             queries = queries_for(fingerprint, least)
-            lacking[outcome] = f"{least} examples, hence a budget of {queries} queries, and this one allows {asked}"
+            lacking[outcome] = (
+                f"{least} examples, hence a budget of {queries} queries; this budget allows {asked} examples"
+            )
     if len(lacking) == len(_OUTCOMES):
         raise OptionError(
-            f"The sequential mode can decide nothing here: calling the suspect a surrogate takes {lacking['surrogate']}"
-            f", and calling it independent takes {lacking['independent']}; provide for one of them, or ask without "
-            "--sequential."
+            f"The sequential mode can decide nothing here. The verdict surrogate takes {lacking['surrogate']}. The "
+            f"verdict independent takes {lacking['independent']}. Provide for one of them, or ask without --sequential."
         )
     return tuple(
-        f"no answers can make it {outcome} in sequential mode: that takes {what}" for outcome, what in lacking.items()
+        f"in sequential mode no answers can lead to the verdict {outcome}: it takes {what}"
+        for outcome, what in lacking.items()
     )
 
 
@@ -183,7 +193,7 @@ def _models_for(run: SequentialRun, side: int) -> str:
     if found < least:
         return f"at least {least} {relation}, and there are {found}"
     extreme = f"all {run.test.examples} examples" if side == 0 else "none of the examples"
-    return f"{relation} of which fewer match {extreme}"
+    return f"other {relation}: of these, too many match {extreme}"
 
 
 def decide_sequential(examination: Examination, evidence: Mapping[Null, Evidence]) -> Decision:
@@ -226,15 +236,16 @@ def _at_the_stop(
     """Return outcome, reason and remedy; ``sides`` is None where copies cannot keep from accusing."""
     found = f"{caeacc.matches} matches in {caeacc.asked} of {seen.examples} examples"
     if seen.outcome == "independent":
-        reason = f"{found} show fewer than {seen.k1} on all of them"
-        return "independent", f"{reason}; this finds no derivation and does not prove independence", ""
+        reason = f"{found} show that the suspect matches fewer than {seen.k1} of all {seen.examples}"
+        return "independent", f"{reason}; {NOT_PROVEN}", ""
     if seen.outcome is None:
-        return "inconclusive", f"{found} settle neither side", _remedy(seen, caeacc.asked, calibration)
-    reason = f"{found} show more than {seen.k0} on all of them ({_origin(seen, calibration)})"
+        return "inconclusive", f"{found} are enough for neither outcome", _remedy(seen, caeacc.asked, calibration)
+    reason = f"{found} show that the suspect matches more than {seen.k0} of all {seen.examples}"
+    reason = f"{reason} ({_origin(seen, calibration)})"
     if sides is None or not sides.neither:
         return "surrogate", reason, ""
-    fewer = f"fewer than any of the {sides.surrogates} known copies has (at most {caeacc.high:.0%})"
-    return "inconclusive", f"{reason}, and {fewer}, so that it fits neither kind", NEITHER_KIND
+    fewer = f"it matches at most {caeacc.high:.0%}, fewer than any of the {sides.surrogates} known copies"
+    return "inconclusive", f"{reason}, but {fewer}, so the suspect fits neither kind", NEITHER_KIND
 
 
 def _outlasting(
@@ -250,14 +261,14 @@ def _outlasting(
     if options.recognised == 0 or reached.get(outcome, True):
         return found
     again = f"{options.recognised} earlier verification{'s' * (options.recognised > 1)}"
-    return "inconclusive", f"{reason}; too little after {again} of this suspect as another file", ASK_ALL
+    return "inconclusive", f"{reason}; this is not enough after {again} of the same model in another file", ASK_ALL
 
 
 def _remedy(seen: SequentialEvidence, asked: int, calibration: Calibration | None) -> str:
     ways = ["Raise --max-queries."] if asked < seen.examples else []
     needed = "" if calibration is None else _needed(calibration)
     if needed:
-        ways.append(f"Calibrate with {needed}: the sequential mode halves the rates.")
+        ways.append(f"Calibrate with {needed}: the sequential mode halves the error rates.")
     return " ".join(ways) or "Make a fingerprint with larger pools."
 
 
@@ -282,6 +293,9 @@ def _needed(calibration: Calibration) -> str:
 
 def _origin(seen: SequentialEvidence, calibration: Calibration | None) -> str:
     if calibration is None:
-        return "the literature's threshold, which has no error rate"
+        return "the literature's threshold, whose error rate is unknown"
     half, order = calibration.fpr / 2, seen.level_surrogate
-    return f"{half:.3g} for that count among {len(calibration.references)} references, and {order:.3g} for the order"
+    return (
+        f"error rates: {half:.3g} that an independent model exceeds that count, by {len(calibration.references)} "
+        f"references, and {order:.3g} that the order of the questions deceives"
+    )

@@ -15,8 +15,8 @@ class SequentialEvidence:
         examples: n, of the whole (chosen) fingerprint.
         k0: matches on all of them that an independent model may have.
         k1: matches on all of them that a surrogate has at least; None: this side was not asked.
-        level_surrogate: false accusations that the e-process allows, beside those of k0.
-        level_independent: likewise of the mirror.
+        level_surrogate: rate of false accusations that the e-process allows, beside that of k0.
+        level_independent: rate of missed surrogates that its mirror allows, beside that of k1.
         outcome: None where the budget ended first.
         interval: the 95 % confidence sequence of the fraction of matches on all n.
         trace: after each example: asked, matches, and log e of both sides; infinite where the count alone proves it.

@@ -12,11 +12,11 @@ class Served:
 
     Attributes:
         address: without credentials and query.
-        version: that its owner declares; empty where he does not.
-        versions: that its answers named.
+        version: version that the owner declares; empty if the owner declares none.
+        versions: versions that the answers named.
         asked_by: digest of how it was asked, see `cae_core.opening.services.ServiceTold`.
-        requests: that were sent, answered or not, in all runs of this verification.
-        sent: images that were sent, each sending counted, likewise.
+        requests: number of requests that were sent, answered or not, in all runs of this verification.
+        sent: number of images that were sent in all runs of this verification; each sending counts.
     """
 
     address: str

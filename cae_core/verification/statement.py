@@ -14,8 +14,10 @@ from typing import Any
 from cae_core.calibration.calibrated import CalibratedFingerprint
 from cae_core.errors import VerdictError, quoted
 from cae_core.files.digests import digest_of_files
+from cae_core.files.records import as_json
 from cae_core.verification.replay import replay_verdict
 from cae_core.verification.verdict import Suspect, Verdict
+from cae_core.verification.wording import reworded
 
 __all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "ReadFile", "Statement", "state_verdict"]
 
@@ -36,7 +38,7 @@ class ReadFile:
 
     Attributes:
         name: ``suspect/`` or ``fingerprint/``, and the name of the file.
-        sha256: of its content, hex.
+        sha256: SHA-256 of the content, in hexadecimal digits.
     """
 
     name: str
@@ -53,8 +55,8 @@ class Statement:
 
     Attributes:
         subject: those of the suspect, none where it is an address, and the fingerprint's.
-        predicate: the verdict's JSON object, as it was recorded.
-        verdict: that follows from it.
+        predicate: the verdict's JSON object, as it was recorded; its sentences are this release's, which were derived.
+        verdict: the verdict that was derived from the record.
     """
 
     subject: tuple[ReadFile, ...]
@@ -93,7 +95,8 @@ def state_verdict(
             f"{origin}: the fingerprint's SHA-256 is {quoted(read)}. Give the verdict as it was printed."
         )
     own = ReadFile(name=f"fingerprint/{Path(fingerprint).name}", sha256=read)
-    return Statement(subject=(*_files(verdict.suspect, origin), own), predicate=record, verdict=verdict)
+    told = reworded(record, as_json(verdict))
+    return Statement(subject=(*_files(verdict.suspect, origin), own), predicate=told, verdict=verdict)
 
 
 def _files(suspect: Suspect, origin: str) -> tuple[ReadFile, ...]:

@@ -19,6 +19,7 @@ from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.served import Served
 from cae_core.verification.transcript import Answer
+from cae_core.verification.wording import WORDING
 
 __all__ = ["VERDICT_FORMAT", "Repeated", "SeenBefore", "Suspect", "Verdict"]
 
@@ -29,7 +30,8 @@ class Suspect:
 
     Attributes:
         name: a path or an address.
-        sha256: of all of its files, else of its name; it decides the order of the questions together with the nonce.
+        sha256: SHA-256 of all of its files, or of its name if there are none; with the nonce it determines the order of
+            the questions.
         files: those files, as lines of ``sha256sum``; empty where there are none, or nobody looked.
     """
 
@@ -58,9 +60,9 @@ class SeenBefore:
     Attributes:
         verifications: before this one, whatever their order and mode; of records of before, those in another order.
         examples_seen: how many of the examples of this one it had been asked in them.
-        interrupted: of them, those that were not finished: all that they would have asked counts as seen.
-        recognised: of them, those of another file with the suspect's scores.
-        otherwise: of them, those with another fingerprint, calibration or contract, or other options.
+        interrupted: number of these that were interrupted; everything that they would have asked counts as seen.
+        recognised: number of these that were of another file with the suspect's scores.
+        otherwise: number of these with another fingerprint, calibration or contract, or with other options.
     """
 
     verifications: int
@@ -86,9 +88,9 @@ class Repeated:
     """What earlier verifications of the suspect cost, see `VerificationOptions.factor`.
 
     Attributes:
-        factor: by which p is multiplied; in sequential mode the half of it that the order decides.
-        p_value: against "independent", had there been no other verification; None where uncalibrated.
-        p_value_surrogate: against "surrogate", likewise.
+        factor: factor by which p is multiplied; in sequential mode only the half of p that depends on the order is.
+        p_value: p-value against "independent", had there been no other verification; None if uncalibrated.
+        p_value_surrogate: p-value against "surrogate", had there been no other verification; None if uncalibrated.
     """
 
     factor: float
@@ -97,7 +99,7 @@ class Repeated:
 
 
 VERDICT_FORMAT = 1
-"""Of the JSON object of a verdict; a record of before it was written has none, and is of this format."""
+"""The number of the format of a verdict's JSON object; a record without a number has this format."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,32 +140,32 @@ class Verdict:
 
     @property
     def answers(self) -> tuple[Answer, ...]:
-        """In the order asked."""
+        """The answers, in the order asked."""
         return tuple(self.examination.transcript)
 
     @property
     def caeacc(self) -> CAEAcc:
-        """Over all asked examples."""
+        """CAEAcc over all examples that were asked."""
         return self.examination.caeacc
 
     @property
     def benign_accuracy(self) -> float:
-        """On the benign probes asked, 0 to 1."""
+        """Accuracy on the benign probes that were asked, 0 to 1."""
         return self.examination.benign_accuracy
 
     @property
     def benign_range(self) -> tuple[float, float] | None:
-        """Lowest and highest of the calibration references on the same probes; None where uncalibrated."""
+        """Lowest and highest accuracy of the calibration references on the same probes; None if uncalibrated."""
         return self.examination.circumstances.benign_range
 
     @property
     def queries(self) -> dict[str, int]:
-        """How many of each kind, repeats included."""
+        """Number of queries of each kind, repeats included."""
         return count_queries(self.examination.transcript.questions)
 
     @property
     def nondeterministic(self) -> int:
-        """How many repeated images got another answer."""
+        """Number of repeated images that got another answer."""
         return self.examination.answers.changed
 
     @property
@@ -173,28 +175,28 @@ class Verdict:
 
     @property
     def evasion(self) -> tuple[str, ...]:
-        """Signs that the suspect does not answer as it does its customers, in sentences."""
+        """Signs that the suspect answers the examiner differently from its customers, in sentences."""
         return self.examination.circumstances.evasion
 
     @property
     def behind(self) -> ModelsBehind | None:
-        """How many models of which kinds stand behind it; None where uncalibrated."""
+        """How many models of which kinds the verdict rests on; None if uncalibrated."""
         calibration = self.examination.subject.calibration
         return None if calibration is None else calibration.behind()
 
     @property
     def sequential(self) -> SequentialEvidence | None:
-        """Of the sequential mode by an e-process; None otherwise."""
+        """What the sequential mode by an e-process saw; None in other modes."""
         return self.examination.sequential
 
     @property
     def path(self) -> PathEvidence | None:
-        """Of the sequential mode by path ranks; None otherwise."""
+        """What the sequential mode by path ranks saw; None in other modes."""
         return self.examination.path
 
     @property
     def repeated(self) -> Repeated | None:
-        """By what p was multiplied for earlier verifications; None where by nothing."""
+        """What earlier verifications of the suspect cost; None if p was not multiplied."""
         factor = self.examination.options.factor
         if factor == 1:
             return None
@@ -216,6 +218,7 @@ class Verdict:
         further = {key: value for key, value in further.items() if value is not None}
         return {
             "format": VERDICT_FORMAT,
+            "wording": WORDING,
             "verdict": decision.verdict,
             "reason": decision.reason,
             "remedy": decision.remedy,

@@ -67,13 +67,13 @@ _ASKED_ALONE = 4
 _MUCH_DRIFT = 0.1
 
 _SIMULATED = (
-    "what if: the defence {} was simulated before the suspect; this verdict is about a service that would have it, and "
-    "no evidence about this suspect"
+    "what if: the defence {} was simulated in front of the suspect; this verdict is about a service with that defence "
+    "and is no evidence about this suspect"
 )
 
 _UNATTESTED = (
-    "recorded answers: that the suspect gave these, and gives its customers the same, is the word of whoever recorded "
-    "them"
+    "recorded answers: only whoever recorded them can vouch that the suspect gave them, and that it answers its "
+    "customers in the same way"
 )
 
 
@@ -82,8 +82,8 @@ class VerificationPlan:
     """What a verification will ask, known before anything is asked.
 
     Attributes:
-        questions: in their order; in sequential mode the most that there can be.
-        run: of the sequential mode, before its first question; None otherwise.
+        questions: questions in their order; in sequential mode the most that can be asked.
+        run: run of the sequential mode, before its first question; None if everything is asked at once.
         out_of_reach: what this verification cannot say whatever the answers are, in sentences.
     """
 
@@ -124,8 +124,8 @@ def plan_verification(
     """
     if options.sequential and subject.asks_controls:
         raise OptionError(
-            "--sequential stops by the references' answers, and this calibration ranks sources, all of which are asked "
-            "alike. Leave it out, or limit the queries with --max-queries."
+            "This calibration ranks control sources, and that takes the same questions about every source, so "
+            "--sequential cannot stop early. Leave it out, or limit the queries with --max-queries."
         )
     if options.beacon:
         return _along_a_path(subject, suspect_sha256, options, nonce)
@@ -452,13 +452,13 @@ def _warnings(subject: CalibratedFingerprint, options: VerificationOptions) -> t
         told = _warnings(subject, dataclasses.replace(options, defence=""))
         return (_SIMULATED.format(options.defence), *told)
     if subject.calibration is None:
-        return ("uncalibrated: the threshold is the literature's and no error rate stands behind it",)
+        return ("uncalibrated: the threshold is the literature's, and its error rate is unknown",)
     told = of_another_score(subject.calibration, options) + _assumed(subject.calibration) + _of_the_log(subject)
     drifted = subject.label_drift()
     if drifted is not None and drifted.third > _MUCH_DRIFT:
         drift = (
-            f"label drift: on {drifted.third:.0%} of the examples the references answer neither the truth nor the "
-            "source's label, so that a missing match tells less"
+            f"label drift: the references give {drifted.third:.0%} of the examples a label that is neither the true "
+            "one nor the source's, so a missing match says less"
         )
         return (*told, drift)
     return told
@@ -468,7 +468,8 @@ def _assumed(calibration: Calibration) -> tuple[str, ...]:
     exposure = calibration.exposure.assumed
     if exposure is None:
         return ()
-    return (f"assumed, and for the accuser to show: the suspect, if independent, was {exposure.words}",)
+    trained = exposure.words.replace("its", "the fingerprint's")
+    return (f"assumption that the accuser has to support: the suspect, if independent, was {trained}",)
 
 
 def _of_the_log(subject: CalibratedFingerprint) -> tuple[str, ...]:
@@ -476,10 +477,11 @@ def _of_the_log(subject: CalibratedFingerprint) -> tuple[str, ...]:
     log = subject.fingerprint.query_log
     if log is None:
         return ()
-    tried = f"; p is multiplied by the {log.logs_tried} logs that were tried" if log.logs_tried > 1 else ""
+    tried = f"; p is multiplied by {log.logs_tried}, the number of logs that were tried" if log.logs_tried > 1 else ""
     sentence = (
-        f"the examples are of a query log whose digest is said to be of {log.date}: the verdict holds if the suspect "
-        f"was first accessed later, and if the log was not chosen in response to the source's answers{tried}"
+        f"the examples come from a query log whose digest is said to date from {log.date}: the verdict holds only if "
+        f"the suspect was first accessed later, and if the source's answers did not influence the choice of the "
+        f"log{tried}"
     )
     return (sentence,)
 

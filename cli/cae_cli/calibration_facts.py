@@ -67,7 +67,7 @@ def calibration_lines(described: dict[str, Any], examples: int) -> dict[str, str
     }
     return {
         "examples asked": f"{described['examples_chosen']} of {examples}",
-        "decided by": described["score"] + (", parametric: model-based, no bound" if described["parametric"] else ""),
+        "decided by": described["score"] + (_FITTED if described["parametric"] else ""),
         "threshold": ranked[described["null"]] if "null" in described else _threshold(described["score"], threshold),
         "error rates": f"{described['fpr']:g} false accusations, {described['fnr']:g} surrogates missed",
         **{relation: _models(described, relation) for relation in ("references", "surrogates")},
@@ -86,19 +86,21 @@ def _exposure_lines(described: dict[str, Any]) -> dict[str, str]:
     listed = ", ".join(f"{count} {Exposure(name).words}" for name, count in groups.items())
     if rule.assumed is None:
         return {"by exposure": f"{listed}; the largest p counts" if len(groups) > 1 else listed}
-    return {"by exposure": f"{listed}; it is assumed that an independent suspect was, too: that is for you to show"}
+    return {"by exposure": f"{listed}; you assume, and have to support, that an independent suspect was too"}
 
+
+_FITTED = ", by a fitted distribution; its error rate is not guaranteed"
 
 _UNITS = {
     Unit.RECIPE: "all references of one recipe count as one draw",
     Unit.ARCHITECTURE: "all references of one architecture count as one draw",
-    Unit.GROUP: "all references of one recipe count as one draw, or of one architecture, whichever gives the larger p",
+    Unit.GROUP: "all references of one recipe, or of one architecture, count as one draw; the larger p counts",
 }
 
 
 def _threshold(score: str, threshold: float | None) -> str:
     if score == Score.ADJUSTED:
-        return "depends on the suspect, which the score is adjusted together with"
+        return "none in general: it differs for each suspect, whose own answers enter the adjusted score"
     return NO_THRESHOLD if threshold is None else f"{threshold:.4g}"
 
 

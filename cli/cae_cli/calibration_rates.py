@@ -42,14 +42,14 @@ def rate_lines(described: dict[str, Any]) -> Iterator[str]:
     """Yield sentences for people, of what `describe_rates` returns."""
     rows = sorted(described["left_out"], key=lambda row: -row["accused"] / row["models"])
     if rows:
-        yield "\nHad the references lacked one of their makes, these innocent models of it would have been accused:"
+        yield "\nInnocent models that would be accused if the references had none of their make:"
     for row in rows[:_MOST]:
         yield f"  {_share(row)} at {row['rate']:.3g}  {row['attribute']}: {_make(row)}"
     if len(rows) > _MOST:
         yield f"  and {len(rows) - _MOST} more, see --json"
     if described["power"]:
         caught = ", ".join(f"{visible(row['kind'])} {_share(row)}" for row in described["power"])
-        yield f"\nOf its own known copies it would accuse: {caught}."
+        yield f"\nShare of its own known copies that it would accuse: {caught}."
     if described["shared_with_generation"]:
         yield f"\nWarning: {described['shared_with_generation']}."
 

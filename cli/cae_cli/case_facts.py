@@ -16,7 +16,7 @@ def case_facts(case: Case) -> dict[str, str]:
         "reason": judgement.reason,
         "remedy": judgement.remedy or None,
         "p-value": _p_value(judgement),
-        "references": f"{judgement.references} of the judge's; the rate takes {judgement.needed}",
+        "references": f"{judgement.references} of the judge's; the rate needs {judgement.needed}",
         "control sources": _controls(judgement),
         "sealed": f"{evidence['sealed_at'] or 'not dated'}  {visible(judgement.evidence.authority)}",
         "suspect since": evidence["suspect_since"] or "not known",
@@ -42,7 +42,7 @@ def _p_value(judgement: Judgement) -> str | None:
 def _controls(judgement: Judgement) -> str | None:
     if judgement.controls is None:
         return None
-    return f"{judgement.controls} of the judge's; the rate takes {judgement.controls_needed}; the larger p counts"
+    return f"{judgement.controls} of the judge's; the rate needs {judgement.controls_needed}; the larger p counts"
 
 
 def _consistency(case: Case) -> str:

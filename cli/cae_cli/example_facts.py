@@ -34,7 +34,7 @@ def lacking_kinds(fingerprint: "Fingerprint", settings: "GenerationSettings") ->
     ]
     if not lacking or len(fingerprint) < settings.count:
         return ""
-    return f"Too few images were worth it: {', '.join(lacking)}. Examples of the other kinds took their places."
+    return f"Too few images were good enough: {', '.join(lacking)}. Examples of the other kinds took their places."
 
 
 def crowded_label(fingerprint: "Fingerprint") -> str:

@@ -126,7 +126,7 @@ def _sentence(error: Exception) -> str:
         case MemoryError():
             return "this takes more memory than there is. Give smaller files, or fewer images at a time."
         case RecursionError():
-            return "a file is nested more deeply than any is that was written by a program of this kind."
+            return "a file is nested more deeply than any program of this kind would write it."
         case _:
             what = f"{type(error).__name__}: {first_line(error)}"
             return (

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cae_cli.completion import completing
+
 __all__ = [
     "ContractText",
     "DeviceName",
@@ -19,7 +21,14 @@ __all__ = [
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-DeviceName = Annotated[str, typer.Option("--device", help="Device on which models run: auto, cpu, cuda or cuda:N.")]
+DeviceName = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="Device on which models run: auto, cpu, cuda or cuda:N.",
+        autocompletion=completing("auto", "cpu", "cuda"),
+    ),
+]
 ContractText = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from cae_cli.completion import completing, objectives
 from cae_cli.options import parse_eps
 
 __all__ = ["CommandWithSettings", "takes_settings"]
@@ -59,7 +60,7 @@ def _declared() -> Iterable[Parameter]:
     from cae_core.method.objectives.table import OBJECTIVES, OPTIONS, objectives_with
 
     yield _option("eps", float, "Largest change of an image (eps), such as 8/255.", parser=parse_eps, metavar="NUMBER")
-    yield _option("norm", str, "Norm of a change: linf or l2.")
+    yield _option("norm", str, "Norm of a change: linf or l2.", autocompletion=completing("linf", "l2"))
     yield _option("count", int, "Number of examples wanted.", default=GenerationSettings.count)
     yield _option(
         "seed",
@@ -67,7 +68,8 @@ def _declared() -> Iterable[Parameter]:
         "Random seed for the order of the seed images and for model dropout.",
         default=GenerationSettings.seed,
     )
-    yield _option("objective", str, f"Loss: {_listed(list(OBJECTIVES))}.", rich_help_panel=_LOSS)
+    words = f"Loss: {_listed(list(OBJECTIVES))}."
+    yield _option("objective", str, words, rich_help_panel=_LOSS, autocompletion=objectives)
     for option in OPTIONS:
         first = objectives_with(option)[0].capitalize()
         yield _option(option.name, type(option.default), f"{first}: {option.help}", rich_help_panel=_LOSS)
@@ -77,9 +79,11 @@ def _declared() -> Iterable[Parameter]:
     yield _option("tau", float, "Least conferrability of an example.")
     yield _option("check_every", int, "Steps between checks; 0: at the end only.")
     yield _option("batch", int, "Number of images searched together.")
-    yield _option("ranking", str, "Order of the seed images: screened or random.")
+    orders = completing("screened", "random")
+    yield _option("ranking", str, "Order of the seed images: screened or random.", autocompletion=orders)
     yield _option("max_seeds", int, "Seed images that may be tried; default: all.")
-    yield _option("precision", str, "Arithmetic of the search: float32 or bfloat16.")
+    precisions = completing("float32", "bfloat16")
+    yield _option("precision", str, "Arithmetic of the search: float32 or bfloat16.", autocompletion=precisions)
     yield _option("errors", float, "Share of examples that are perturbed errors of the source, 0 to 1.")
     yield _option("natural", float, "Share of examples that are natural errors of the source, unchanged, 0 to 1.")
     yield _option("blends", float, "Share of examples that are two images put together, 0 to 1.")

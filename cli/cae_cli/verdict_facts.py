@@ -24,8 +24,8 @@ class Fact:
     """One line of what a verdict rests on.
 
     Attributes:
-        name: of what was measured.
-        value: in words or digits; empty where it does not apply.
+        name: name of what was measured.
+        value: value in words or digits; empty if it does not apply.
         doubt: whether it weakens the evidence.
     """
 
@@ -96,9 +96,9 @@ def _scores(verdict: Verdict) -> Iterator[tuple[str, str]]:
     yield "CAEAcc", f"{caeacc.value:.3f}  ({caeacc.matches} of {caeacc.asked} examples)"
     over = "over examples, not over models"
     if sequential is not None:
-        how = "a confidence sequence, which holds wherever one stops"
+        how = "a confidence sequence, which is valid wherever the questions stop"
         if verdict.path is not None:
-            how = "certain, whatever those that were not asked would have shown"
+            how = "certain, whatever the answers to the remaining ones would be"
         over = f"of all {sequential.examples} examples; {how}"
     yield "95 % interval", f"{caeacc.low:.3f} to {caeacc.high:.3f}  ({over})"
     if decision.score != Score.CAEACC:
@@ -126,12 +126,12 @@ def _source(verdict: Verdict) -> str:
     controls = verdict.examination.controls
     among = "the references" if controls is None else "sources"
     if controls is not None and controls.null == NullHypothesis.BOTH:
-        among = "the references, and among sources: the larger"
+        among = "the references and by rank among sources; the larger value counts"
     return {
         "rank": f"by rank among {among}",
-        "path": "of the lower limit of the match rate along the path, by rank among the references' paths",
-        "parametric": "parametric: model-based, no bound",
-        "literature": "literature; no error rate stands behind it",
+        "path": "for the lower limit of the match rate, by rank among the references in the same order",
+        "parametric": "by a fitted distribution; its error rate is not guaranteed",
+        "literature": "from the literature; its error rate is unknown",
     }[verdict.decision.origin]
 
 
@@ -143,7 +143,7 @@ def _origin(verdict: Verdict) -> Iterator[tuple[str, str]]:
         yield "surrogates", describe_models(behind.surrogates, behind.kinds["surrogates"])
         if behind.screen:
             chosen = behind.examples_chosen
-            yield "screened", f"{chosen} examples, chosen by {behind.screen} models that are in no threshold"
+            yield "screened", f"{chosen} examples, chosen by {behind.screen} models that set no threshold"
     if verdict.sequential is not None:
         yield "sequential", _sequential(verdict.sequential, verdict.caeacc.asked)
     if verdict.path is not None:
@@ -158,12 +158,12 @@ def describe_models(count: int, kinds: dict[str, int]) -> str:
 
 def _sequential(evidence: SequentialEvidence, asked: int) -> str:
     sides = [
-        f"a surrogate has more than {evidence.k0} matches on all (level {evidence.level_surrogate:g})"
+        f"surrogate if more than {evidence.k0} of all match (level {evidence.level_surrogate:g})"
         if evidence.k0 < evidence.examples
-        else "no count is called a surrogate: too few references",
-        f"an independent model fewer than {evidence.k1} (level {evidence.level_independent:g})"
+        else "never surrogate: too few references",
+        f"independent if fewer than {evidence.k1} match (level {evidence.level_independent:g})"
         if evidence.k1 is not None
-        else "none is called independent: too few surrogates",
+        else "never independent: too few surrogates",
     ]
     return f"{asked} of {evidence.examples} examples asked; {'; '.join(sides)}"
 
@@ -171,11 +171,11 @@ def _sequential(evidence: SequentialEvidence, asked: int) -> str:
 def _along_the_path(path: PathEvidence, asked: int) -> str:
     """Return how far the path came; each limit is of the rate of matches, or of other answers."""
     sides = [
-        f"the {limit} reached {reached:.3g}, and {outcome} takes "
+        f"the lower limit of the rate of {counted} reached {reached:.3g}, and the verdict {outcome} takes "
         + ("more models" if needed is None else f"more than {needed:.3g}")
-        for limit, outcome, reached, needed in (
-            ("lower limit of the match rate", "surrogate", path.score, path.threshold),
-            ("one of the other answers", "independent", path.score_independent, path.threshold_independent),
+        for counted, outcome, reached, needed in (
+            ("matches", "surrogate", path.score, path.threshold),
+            ("other answers", "independent", path.score_independent, path.threshold_independent),
         )
     ]
     return f"{asked} of {path.examples} examples asked; {'; '.join(sides)}"
@@ -205,9 +205,9 @@ def _repeated(verdict: Verdict) -> str:
     found = verdict.repeated
     if found is None:
         return ""
-    part = " in the half that the order decides" if verdict.sequential is not None else ""
-    once = "" if found.p_value is None else f"; a single verification had p = {found.p_value:.4g}"
-    return f"by {found.factor:g}{part}, for the verifications before this one{once}"
+    part = ", in the half of p that depends on the order" if verdict.sequential is not None else ""
+    once = "" if found.p_value is None else f"; without them p would be {found.p_value:.4g}"
+    return f"by {found.factor:g} for earlier verifications of this suspect{part}{once}"
 
 
 def _identity(verdict: Verdict) -> Iterator[Fact]:
@@ -236,6 +236,10 @@ def _occasion(occasion: Occasion | None) -> Iterator[Fact]:
         return
     yield Fact("contract", "" if occasion.contract is None else contract_in_words(occasion.contract))
     for rival in occasion.rivals:
-        yield Fact("or", f"{contract_in_words(rival)}: asked by it too, and it says no less")
+        yield Fact(
+            "or",
+            f"{contract_in_words(rival)}: the suspect was asked by this contract too, with a verdict that claims no "
+            "less",
+        )
     yield Fact("asked", f"{occasion.date}, by {occasion.tool}" + (f", {occasion.runtime}" * bool(occasion.runtime)))
     yield Fact("case", visible(occasion.case))

@@ -43,20 +43,20 @@ class ReportContent:
         null: each hypothesis that the verdict tests, with its p-value, in paragraphs; empty where uncalibrated.
         method: how the test works, in paragraphs.
         replay: what deriving the verdict again has shown, in sentences.
-        verdict: as ``cae verify --json`` prints it.
+        verdict: the verdict as ``cae verify --json`` prints it.
         evidence: see `EvidenceRow`.
         limits: what the verdict does not prove.
         custody: who asked whom, when and with which files.
         repeat: how somebody else repeats the verdict.
         compared: how many examples the calibration models' scores are over.
         models: the calibration models.
-        kinds: the same by kind.
+        kinds: the calibration models by kind.
         answers: what references, surrogates and the suspect answer.
         classes: names of the classes, in their order.
         labels: how many examples of each true class have each label; pairs that occur.
-        examples: that are shown.
+        examples: examples that are shown.
         inputs: everything that the verdict rests on, with its SHA-256.
-        settings: of the generation.
+        settings: settings of the generation.
         tools: versions of what made the fingerprint.
         report_tools: versions of what made the report.
     """

@@ -43,17 +43,17 @@ class Dossier:
 
     @property
     def subject(self) -> CalibratedFingerprint:
-        """By what the suspect was examined."""
+        """The calibrated fingerprint that the suspect was examined with."""
         return self.examination.subject
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """That the verdict was made by."""
+        """The fingerprint that the verdict was made by."""
         return self.subject.fingerprint
 
     @property
     def calibration(self) -> Calibration | None:
-        """That it was made by; None where it was uncalibrated."""
+        """The calibration that the verdict was made by; None if uncalibrated."""
         return self.subject.calibration
 
 

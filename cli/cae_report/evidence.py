@@ -18,11 +18,13 @@ from cae_report.text import contract_in_words, counted, number, percent
 __all__ = ["EvidenceRow", "evidence_rows"]
 
 _THRESHOLDS = {
-    "path": "the lower limit of the match rate along the path that is an accusation at the rate asked for, by ranks "
-    "among the paths of the calibration references in the suspect's order",
-    "rank": "the least score that is an accusation at the rate asked for, by ranks among the calibration references",
-    "parametric": "the least score that is an accusation by a beta-binomial model of the references: no bound",
-    "literature": "a rule of thumb; it carries no error rate and does not travel between tasks",
+    "path": "the lower limit of the match rate from which a suspect is accused at the chosen error rate, by ranks "
+    "among the calibration references in the suspect's order",
+    "rank": "the score from which a suspect is accused at the chosen error rate, by ranks among the calibration "
+    "references",
+    "parametric": "the score from which a suspect is accused by a beta-binomial model of the references; the error "
+    "rate is not guaranteed",
+    "literature": "a rule of thumb; its error rate is unknown and differs from task to task",
 }
 
 
@@ -31,8 +33,8 @@ class EvidenceRow:
     """One fact.
 
     Attributes:
-        name: of what was measured.
-        value: in words or digits.
+        name: name of what was measured.
+        value: value in words or digits.
         note: how it is meant or came about; empty where that is plain.
     """
 
@@ -58,12 +60,10 @@ def _decision(dossier: Dossier) -> Iterator[EvidenceRow]:
     weak = ", weak: the interval of CAEAcc reaches below the threshold" if decision.weak else ""
     yield EvidenceRow("Verdict", decision.verdict + weak, decision.reason)
     if dossier.examination.sides is not None:
-        note = "by the score that decides; ties count on both sides"
+        note = "by the score that decides; a model with the same score counts on both sides"
         if not dossier.examination.sides.exact:
-            note = (
-                "by the ends of the suspect's interval, the lower one for independent models, the upper one for copies"
-            )
-        yield EvidenceRow("Where it stands", dossier.examination.sides.words, note)
+            note = "independent models are compared with the lower end of the suspect's interval, copies with the upper"
+        yield EvidenceRow("The suspect among known models", dossier.examination.sides.words, note)
     if decision.remedy:
         yield EvidenceRow("What would help", decision.remedy.replace("`", ""))
 
@@ -74,12 +74,12 @@ def _matches(dossier: Dossier) -> Iterator[EvidenceRow]:
     yield EvidenceRow(
         "Matches",
         f"{caeacc.matches} of {caeacc.asked}",
-        f"answers equal to the source's label; asked were {caeacc.asked} of {counted(total, 'example')}",
+        f"answers equal to the source's label; {caeacc.asked} of {counted(total, 'example')} were asked",
     )
     yield EvidenceRow("CAEAcc", number(caeacc.value), "the fraction of matches among the examples asked")
-    how = "a confidence sequence for all examples of the fingerprint, valid whenever one stops"
+    how = "a confidence sequence for all examples of the fingerprint, valid whenever the questions stop"
     if dossier.examination.path is not None:
-        how = "certain of all examples of the fingerprint, whatever those that were not asked would have shown"
+        how = "the range that is certain for all examples, whatever the answers to the remaining ones would be"
     yield EvidenceRow(
         "95 % interval of CAEAcc",
         f"{number(caeacc.low)} to {number(caeacc.high)}",
@@ -101,7 +101,7 @@ def _kinds(dossier: Dossier) -> Iterator[EvidenceRow]:
     for kind in EXAMPLE_KINDS:
         own = match[kinds == kind.code]
         if len(own):
-            note = f"{kind.words}; what decides is all kinds together"
+            note = f"{kind.words}; all kinds together decide"
             yield EvidenceRow(f"Matches of kind {kind.name}", f"{int(own.sum())} of {len(own)}", note)
 
 
@@ -119,20 +119,22 @@ def _rule(dossier: Dossier) -> Iterator[EvidenceRow]:
     fixed_by = SOURCES_THRESHOLD if among else _THRESHOLDS[decision.origin]
     yield EvidenceRow("Threshold", value, f"{decision.origin}: {fixed_by}")
     if decision.p_value is None:
-        yield EvidenceRow("p-value", "none", "there is no calibration, hence no rate behind the threshold")
+        yield EvidenceRow(
+            "p-value", "none", "the fingerprint is not calibrated, so the error rate of the threshold is unknown"
+        )
     elif calibration is not None:
         how = _how(dossier, len(calibration.references), "reference", lambda run: run.level_surrogate)
-        how = f"by rank among {among}, ties against the accuser, an average over sources" if among else how
-        note = f"against an independent model: {how}; an average over calibrations, no probability of guilt"
+        how = f"by rank among {among}; ties count against the accuser; an average over sources" if among else how
+        note = f"for an independent model: {how}; an average over calibrations, and not the probability of guilt"
         yield EvidenceRow("p-value", number(decision.p_value), note)
     if decision.p_value_surrogate is not None and calibration is not None:
         how = _how(dossier, len(calibration.surrogates), "surrogate", lambda run: run.level_independent)
         value = number(decision.p_value_surrogate)
-        yield EvidenceRow("p-value of a surrogate", value, f"against a known kind of copy: {how}")
+        yield EvidenceRow("p-value of a surrogate", value, f"for a known kind of copy: {how}")
     if calibration is not None:
-        note = "asked for beforehand: independent models called surrogates, over calibrations and suspects together"
+        note = "chosen beforehand: the share of independent models called surrogates, over calibrations and suspects"
         yield EvidenceRow("Rate of false accusations", percent(calibration.fpr), note)
-        note = "asked for beforehand: surrogates called independent, over calibrations and suspects together"
+        note = "chosen beforehand: the share of surrogates called independent, over calibrations and suspects"
         yield EvidenceRow("Rate of missed surrogates", percent(calibration.fnr), note)
     if dossier.examination.sequential is not None:
         yield _stopping(dossier.examination.sequential, dossier.examination.caeacc.asked)
@@ -145,12 +147,12 @@ def _how(dossier: Dossier, models: int, relation: str, level: Callable[[Sequenti
     group = counted(models, relation)
     if dossier.examination.sequential is not None:
         half = number(level(dossier.examination.sequential))
-        return f"{half} for the count that {group} may have, and 1/E for the order of the examples, at most 1"
+        return f"{half} for the count that {group} may have, plus 1/E for the order of the examples, at most 1"
     if dossier.verdict.decision.origin == "parametric":
-        return f"by a beta-binomial model of {group}, model-based, no bound"
+        return f"by a beta-binomial model of {group}; the rate is not guaranteed"
     if dossier.examination.path is not None:
-        return f"by rank among the paths of {group} in the suspect's order, ties against the accuser"
-    return f"by rank among {group}, ties against the accuser"
+        return f"by rank among {group} in the suspect's order; ties count against the accuser"
+    return f"by rank among {group}; ties count against the accuser"
 
 
 def _stopping(sequential: SequentialEvidence, asked: int) -> EvidenceRow:
@@ -159,12 +161,14 @@ def _stopping(sequential: SequentialEvidence, asked: int) -> EvidenceRow:
         rule += f", or fewer than k1 = {sequential.k1} at level {number(sequential.level_independent)}"
     outcome = sequential.outcome or "neither"
     value = f"{outcome} after {asked} of {counted(sequential.examples, 'example')}"
-    return EvidenceRow("Sequential mode", value, f"asked until it is settled whether all of them match {rule}")
+    return EvidenceRow(
+        "Sequential mode", value, f"questions stop once it is settled whether, of all examples, {rule} match"
+    )
 
 
 def _along_the_path(path: PathEvidence, asked: int) -> EvidenceRow:
     value = f"{path.outcome or 'neither'} after {asked} of {counted(path.examples, 'example')}"
-    reached = f"the lower limit of the match rate reached {number(path.score)}, of the other answers' rate"
+    reached = f"the lower limit of the match rate reached {number(path.score)}, that of the rate of other answers"
     return EvidenceRow("Sequential mode", value, f"{reached} {number(path.score_independent)}")
 
 
@@ -180,7 +184,7 @@ def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
     value = f"{percent(verdict.benign_accuracy)}, {right.sum()} of {len(right)}"
     yield EvidenceRow("Accuracy on benign images", value, source)
     if verdict.decision.extrapolated:
-        yield EvidenceRow("Extrapolated", "yes", "the references say nothing about models of this accuracy")
+        yield EvidenceRow("Extrapolated", "yes", "no reference has an accuracy like the suspect's")
     yield from _findings(dossier, "asked")
     yield EvidenceRow(
         "Queries",
@@ -188,8 +192,10 @@ def _asking(dossier: Dossier) -> Iterator[EvidenceRow]:
         f"in one random order, {counted(answers.repeats, 'repeat')} among them",
     )
     changed = f"{verdict.nondeterministic} of {answers.repeats}" if answers.repeats else "none asked"
-    yield EvidenceRow("Repeats answered otherwise", changed, "the first answer counts")
-    yield EvidenceRow("Unanswered", str(verdict.unanswered), "refusals and answers that are no number; no matches")
+    yield EvidenceRow("Repeats answered differently", changed, "the first answer counts")
+    yield EvidenceRow(
+        "Unanswered", str(verdict.unanswered), "refusals, and answers that are not a number; none counts as a match"
+    )
     yield _nonce(dossier)
     if verdict.containment is not None:
         yield EvidenceRow("Containment", verdict.containment.words, "as recorded, not derived from the answers")
@@ -225,8 +231,8 @@ def _occasion(dossier: Dossier) -> Iterator[EvidenceRow]:
         note = f"how images were given to the suspect and its answers read; {recorded}"
         yield EvidenceRow("Contract", contract_in_words(occasion.contract), note)
     for rival in occasion.rivals:
-        note = f"{recorded}: it fits about as well; the suspect was asked by it too, and the verdict says no less"
-        yield EvidenceRow("Or", contract_in_words(rival), note)
+        note = f"{recorded}: it fits about as well; the suspect was asked by it too, and that verdict claims no less"
+        yield EvidenceRow("Another contract", contract_in_words(rival), note)
     if occasion.is_source is not None:
         how = {"file": "the file of the source", "scores": "a model that answers every image as the source does"}
         note = "meant to be so (--self-check)" if occasion.self_check else "a copy of the source, or the source itself"
@@ -242,7 +248,7 @@ def _findings(dossier: Dossier, section: Literal["scores", "asked"]) -> Iterator
 def _doubts(dossier: Dossier) -> Iterator[EvidenceRow]:
     verdict = dossier.verdict
     if dossier.examination.options.defence:
-        note = "simulated before the suspect: what would be if it had it, and no evidence about the suspect itself"
+        note = "simulated in front of the suspect: the verdict is about a suspect with that defence, not about this one"
         yield EvidenceRow("Simulated defence", dossier.examination.options.defence, note)
     yield EvidenceRow("Signs of evasion", "; ".join(verdict.evasion) or "none")
     yield EvidenceRow("Warnings", "; ".join(verdict.warnings) or "none")
@@ -256,6 +262,6 @@ def _doubts(dossier: Dossier) -> Iterator[EvidenceRow]:
         yield EvidenceRow(
             "p multiplied by",
             number(verdict.repeated.factor),
-            "doubled for each earlier verification, since an order could be chosen among them"
-            + ("; of p the half that the order decides" if dossier.examination.sequential is not None else ""),
+            "doubled for each earlier verification, since the best order could be chosen among them"
+            + ("; only the half of p that depends on the order" if dossier.examination.sequential is not None else ""),
         )

@@ -18,8 +18,8 @@ class Input:
 
     Attributes:
         part: what it was used for.
-        name: of the file, or address.
-        sha256: of its content; empty where none is recorded.
+        name: name of the file, or an address.
+        sha256: SHA-256 of the content; empty if none is recorded.
         kind: how it was made, and its architecture; empty where unknown.
     """
 
@@ -67,4 +67,13 @@ def settings_of(dossier: Dossier) -> dict[str, str]:
     settings = dossier.fingerprint.generation.get("settings")
     if not isinstance(settings, dict):
         return {}
-    return {str(k): v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in settings.items()}
+    return {str(name): _shown(value) for name, value in settings.items()}
+
+
+def _shown(value: object) -> str:
+    """Return a setting for people: numbers of at most six digits, and no value is the default."""
+    if value is None:
+        return "default"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -26,9 +26,9 @@ class ClaimTold:
     """What the record says of the claim.
 
     Attributes:
-        fingerprint_id: of the claimant's fingerprint.
-        commitment: of the seal.
-        claimant: as the opening names him; may be empty.
+        fingerprint_id: id of the claimant's fingerprint.
+        commitment: commitment of the seal.
+        claimant: name of the claimant in the opening; it may be empty.
         signed_by: id of the key whose signature of the seal was verified; empty where none was given.
     """
 
@@ -47,15 +47,15 @@ class Case:
         record: name and SHA-256 of its file.
         nonce: the judge's, in hexadecimal digits.
         claim: the record's word, as what follows.
-        files: that the judge looked at.
+        files: files that the judge looked at.
         contained: in words, what stood around the suspect, and around the claimant's models.
         images: of the judge: their SHA-256, how many there are, and how many of them the nonce drew; None where
             nothing was regenerated.
         consistency: of the claim, in counts by name; it decides nothing.
         rerun: of the claim's examples, how many passed and were searched again; None where none was.
         controls: how many control sources are named.
-        tool: that judged.
-        dossier: of the judge's own verification; None where the suspect was not asked.
+        tool: release of `cae` that judged.
+        dossier: dossier of the judge's own verification; None if the suspect was not asked.
     """
 
     judgement: Judgement

@@ -64,20 +64,20 @@ def _limits(case: Case) -> Iterator[Limit]:
         yield Limit("Bad faith", "Nothing here says that the claim was made in bad faith.")
     if dossier is not None:
         yield Limit(
-            "Anything of a suspect unlike the judge's references",
+            "Anything about a suspect unlike the judge's references",
             "The rate holds if the suspect, were it independent, would be like the references that the judge chose"
-            f"{_or_controls(case)}. Of others it says nothing.",
+            f"{_or_controls(case)}. It says nothing about other models.",
         )
         yield ancestor_of(dossier)
     yield Limit(
         "That the dates are right",
-        "The judge verified the timestamp of the seal, and was shown since when the suspect exists. This page repeats "
-        "both; it verifies neither.",
+        "The judge verified the timestamp of the seal, and was shown since when the suspect has existed. This page "
+        "repeats both dates and verifies neither.",
     )
     yield Limit(
         "That this record is the judge's",
-        "The recorded answers give the recorded judgement. That the judge wrote them, and that they are the suspect's, "
-        "is shown by the judge, or by judging again.",
+        "The recorded answers give the recorded judgement. Whether the judge wrote them, and whether they are the "
+        "suspect's, only the judge can show, or another judgement.",
     )
     yield Limit("Legal advice", "This page says what was measured. It is no legal advice.")
 

@@ -35,8 +35,8 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
     if dossier.examination.options.defence:
         yield Limit(
             "Anything about the suspect as it answers",
-            f"The defence {dossier.examination.options.defence} was simulated before it. The verdict says what would "
-            "be if the suspect had it, and is no evidence for or against the suspect.",
+            f"The defence {dossier.examination.options.defence} was simulated in front of it. The verdict is about a "
+            "suspect with that defence, and is no evidence for or against this suspect.",
         )
     if controls is not None and calibration is not None:
         yield Limit(*limit_of_sources(controls, calibration.fpr))
@@ -49,11 +49,11 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
     elif controls is None or not controls.null.for_any_suspect:
         kinds = ", ".join(calibration.references.kinds())
         yield Limit(
-            "Anything of models unlike the references",
+            "Anything about models unlike the references",
             f"The rate of false accusations, {percent(calibration.fpr)}, holds for models of the kind that the "
-            f"{counted(len(calibration.references), 'reference')} are drawn from ({kinds}). Of a model made in another "
-            "way, with other data or from other pretrained weights, it says nothing. It is an average over "
-            "calibrations: that of this one may lie above or below it.",
+            f"{counted(len(calibration.references), 'reference')} are drawn from ({kinds}). It says nothing about a "
+            "model that was made in another way, with other data or from other pretrained weights. It is an average "
+            "over calibrations: the rate of this calibration may be higher or lower.",
         )
     rule = dossier.examination.options.rule
     if rule in EARLIER_RULES:
@@ -68,9 +68,9 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
         )
     if decision.extrapolated:
         yield Limit(
-            "Anything of models this accurate",
-            "The suspect's accuracy on the benign images is outside what the references cover, so that its rank among "
-            "them speaks of other models.",
+            "Anything about models of this accuracy",
+            "The suspect's accuracy on the benign images is outside the references' range. Its rank among them says "
+            "nothing certain about models of that accuracy.",
         )
     if decision.verdict != "surrogate":
         yield Limit(
@@ -81,8 +81,8 @@ def _of_this_verdict(dossier: Dossier) -> Iterator[Limit]:
     if dossier.examination.options.beacon:
         yield Limit(
             "That nobody chose the order",
-            "It follows from calibration, suspect and a public random number. That both were fixed before that number "
-            "was out, and that it was named beforehand, is the word of whoever ran the test.",
+            "The order follows from calibration, suspect and a public random number. Only whoever ran the test says "
+            "that both were fixed before that number was published, and that the number was named beforehand.",
         )
     yield ancestor_of(dossier)
 
@@ -96,8 +96,8 @@ def ancestor_of(dossier: Dossier) -> Limit:
     ancestor = dossier.examination.circumstances.shared_ancestor
     if ancestor:
         text += (
-            f" The source descends from {ancestor}, and the suspect was not compared with references that all do: this "
-            "verdict cannot tell derivation from that ancestor."
+            f" The source descends from {ancestor}, and not every reference does. So this verdict cannot tell whether "
+            "the suspect was made from the source or from that ancestor."
         )
     return Limit("That there is no shared ancestor", text)
 
@@ -105,18 +105,18 @@ def ancestor_of(dossier: Dossier) -> Limit:
 def _of_every_verdict(dossier: Dossier) -> Iterator[Limit]:
     yield Limit(
         "The direction of copying",
-        "That one of two models was made from the other does not show which from which. This takes dated evidence: a "
-        "commitment to the fingerprint from before the suspect appeared (cae seal).",
+        "If one of two models was made from the other, this verdict does not show which came first. That takes dated "
+        "evidence: a commitment to the fingerprint from before the suspect appeared (cae seal).",
     )
     yield Limit(
         "That the test was impartial",
-        "Fingerprint, calibration and questions are those of whoever ran the test. Examples to which any model would "
-        "answer alike can be made on purpose. A neutral party repeats the test with a fingerprint and models of its "
-        "own (cae judge).",
+        "Fingerprint, calibration and questions are those of whoever ran the test. Somebody can choose, on purpose, "
+        "examples to which every model gives the same answer. A neutral party repeats the test with a fingerprint and "
+        "models of its own (cae judge).",
     )
     yield Limit(
         "That the answers are the suspect's",
-        "The recorded answers give the recorded verdict. That they are the suspect's own is shown by asking it again.",
+        "The recorded answers give the recorded verdict. To see whether they are the suspect's own, ask it again.",
     )
     reach = (
         "over many more examples made in the same way"

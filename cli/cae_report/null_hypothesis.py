@@ -12,10 +12,10 @@ def error_rate_in_words(dossier: Dossier) -> str:
     """Return how often this procedure errs, as far as anybody knows."""
     calibration, verdict = dossier.calibration, dossier.verdict.decision.verdict
     if calibration is None:
-        return "Nobody knows it. The fingerprint is not calibrated, and the threshold is a rule of thumb."
+        return "The error rate is unknown. The fingerprint is not calibrated, and the threshold is a rule of thumb."
     accused = f"This procedure accuses at most {percent(calibration.fpr)} of {innocents(dossier)}"
     if dossier.verdict.decision.origin == "parametric":
-        return f"{accused}, if a fitted statistical model holds. The rate was asked for, and is not a bound."
+        return f"{accused}, if a fitted statistical model holds. The rate is not guaranteed."
     if verdict == "independent":
         return f"This procedure misses at most {percent(calibration.fnr)} of copies like the known ones, on average."
     if verdict == "surrogate":
@@ -51,7 +51,7 @@ def likely_as(p_value: float, *, modelled: bool = False) -> str:
     """Return what a p-value says of its hypothesis, and what it does not."""
     found = number(p_value)
     if modelled:
-        return f"By a fitted statistical model p is {found} under this hypothesis; that is no bound."
+        return f"By a fitted statistical model p is {found} under this hypothesis. This number is not guaranteed."
     if p_value >= 1:
         return "Nothing speaks against this hypothesis: p is 1."
     return (

@@ -18,7 +18,7 @@ class Step:
 
     Attributes:
         text: what it shows, in sentences.
-        command: for a shell.
+        command: command for a shell.
     """
 
     text: str

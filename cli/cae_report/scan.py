@@ -1,5 +1,6 @@
 """What the page of a scan is about: its lines, read to the end, with those verdicts derived again that it holds."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from cae_core.scan.listing import Listed
 from cae_core.scan.log import read_lines
 from cae_core.scan.summary import Row, ScanSummary, summarise
 from cae_core.verification.replay import replay_verdict, same_json
+from cae_core.verification.wording import comparable
 
 __all__ = ["SHOWN", "Scan", "ScanHead", "open_scan"]
 
@@ -33,11 +35,11 @@ class ScanHead:
 
     Attributes:
         date: UTC, ISO 8601.
-        tool: that scanned.
-        nonce: in hexadecimal digits.
-        fingerprint_sha256: of the file.
-        data_sha256: of the labelled images by which contracts were found; empty where there were none.
-        defence: that was simulated before every suspect; empty where there was none.
+        tool: release of `cae` that scanned.
+        nonce: nonce of the scan, in hexadecimal digits.
+        fingerprint_sha256: SHA-256 of the fingerprint's file.
+        data_sha256: SHA-256 of the labelled images by which contracts were found; empty if there were none.
+        defence: defence that was simulated before every suspect; empty if there was none.
     """
 
     date: str
@@ -58,8 +60,8 @@ class Scan:
         subject: the fingerprint and calibration that it was made by.
         record: name and SHA-256 of its file.
         file: name and SHA-256 of the fingerprint's file.
-        matches: of each model that was judged its fraction of matches, by name.
-        threshold: that each of them had by itself; None where there is none or they differ.
+        matches: fraction of matches of each model that was judged, by name.
+        threshold: threshold that all of them had; None if there is none or they differ.
         derived: the models whose verdict was derived again from recorded answers, by name.
     """
 
@@ -114,15 +116,17 @@ def open_scan(path: Path, fingerprint: Path, *, correct: str | None = None) -> S
     correction = correction_for(subject.calibration, correct, factor=logs_tried(subject))
     rate = None if subject.calibration is None else subject.calibration.fpr
     summary = summarise(path, lines.family, correction=correction, rate=rate, defence=head.defence)
+    derived = _derived(path, lines.places, summary.rows[:SHOWN], subject)
+    rows = tuple(dataclasses.replace(row, reason=derived.get(row.name, row.reason)) for row in summary.rows)
     return Scan(
         head=head,
-        summary=summary,
+        summary=dataclasses.replace(summary, rows=rows),
         subject=subject,
         record=(path.name, sha256_of_file(path)),
         file=(fingerprint.name, subject.sha256),
         matches=lines.matches,
         threshold=next(iter(lines.thresholds)) if len(lines.thresholds) == 1 else None,
-        derived=_derived(path, lines.places, summary.rows[:SHOWN], subject),
+        derived=frozenset(derived),
     )
 
 
@@ -186,20 +190,25 @@ def _check(lines: _Lines, head: ScanHead, subject: CalibratedFingerprint, where:
 
 def _derived(
     path: Path, places: Mapping[str, int], rows: tuple[Row, ...], subject: CalibratedFingerprint
-) -> frozenset[str]:
-    """Derive the verdicts of these rows again, as far as their answers are recorded, and return their names."""
-    found = set[str]()
+) -> dict[str, str]:
+    """Derive the verdicts of these rows again where their answers are recorded, and return their reasons by name."""
+    found = dict[str, str]()
     with path.open("rb") as file:
         nonce = bytes.fromhex(next(line for line, _ in read_lines(path))["nonce"])
         for row in rows:
             if row.name in places:
                 file.seek(places[row.name])
-                _derive(file.readline(), row, nonce, subject, f"{visible(str(path))}, {visible(row.name)}")
-                found.add(row.name)
-    return frozenset(found)
+                where = f"{visible(str(path))}, {visible(row.name)}"
+                found[row.name] = _derive(file.readline(), row, nonce, subject, where)
+    return found
 
 
-def _derive(content: bytes, row: Row, nonce: bytes, subject: CalibratedFingerprint, where: str) -> None:
+def _derive(content: bytes, row: Row, nonce: bytes, subject: CalibratedFingerprint, where: str) -> str:
+    """Derive a line's verdict again, and return its reason.
+
+    Raises:
+        VerdictError: the line says something else.
+    """
     import json
 
     line = cast("dict[str, Any]", json.loads(content))
@@ -207,9 +216,11 @@ def _derive(content: bytes, row: Row, nonce: bytes, subject: CalibratedFingerpri
     if not isinstance(record, dict):
         raise VerdictError(f"{where}: this is no verdict. {_REMEDY}")
     verdict = replay_verdict(cast("dict[str, Any]", record), subject, origin=where).agreed(where)
-    told: dict[str, Any] = deciding_fields(verdict) | {"contract": line.get("contract")}
-    differing = sorted(name for name, value in told.items() if not same_json(value, line.get(name)))
+    fields: dict[str, Any] = deciding_fields(verdict) | {"contract": line.get("contract")}
+    derived, told = comparable(fields, line, wording=cast("dict[str, Any]", record).get("wording"))
+    differing = sorted(name for name, value in derived.items() if not same_json(value, told.get(name)))
     if verdict.suspect.sha256 != row.sha256 or verdict.nonce != nonce_of(nonce, row.sha256).hex():
         differing.append("suspect")
     if differing:
         raise VerdictError(f"{where}: the recorded answers do not give the line ({', '.join(differing)}). {_REMEDY}")
+    return verdict.decision.reason

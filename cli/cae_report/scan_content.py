@@ -86,7 +86,7 @@ def _sentence(summary: ScanSummary) -> str:
 
 def _error_rate(summary: ScanSummary) -> str:
     if summary.rate is None:
-        return "Nobody knows it. The fingerprint is not calibrated, and the threshold is a rule of thumb."
+        return "The error rate is unknown. The fingerprint is not calibrated, and the threshold is a rule of thumb."
     rate = percent(summary.rate)
     if summary.correction == Correction.BH:
         return (
@@ -112,7 +112,8 @@ def _replay(scan: Scan) -> str:
     judged = sum(row.verdict != "failed" for row in scan.shown)
     if not scan.derived:
         return (
-            f"{told} The lines hold no answers, so that each verdict is the file's word (cae scan --full keeps them)."
+            f"{told} The lines hold no answers, so the verdicts could not be derived again (cae scan --full keeps the "
+            "answers)."
         )
     return f"{told} {len(scan.derived)} of the {judged} verdicts below were derived again from their recorded answers."
 
@@ -120,13 +121,15 @@ def _replay(scan: Scan) -> str:
 def _facts(scan: Scan) -> Iterator[EvidenceRow]:
     summary = scan.summary
     for outcome, count in summary.counts.items():
-        note = "could not be asked; each counts as one more model" if outcome == "failed" else "by its own verdict"
+        note = (
+            "these could not be asked; each counts as one more model" if outcome == "failed" else "by its own verdict"
+        )
         yield EvidenceRow(outcome.capitalize(), str(count), note if count else "")
     note = "equal files are one model, asked once"
     yield EvidenceRow("Suspects named", f"{summary.suspects}, {counted(summary.models, 'model')}", note)
     if summary.rate is not None:
         yield EvidenceRow("Rate of false accusations", percent(summary.rate), "fixed before any suspect was asked")
-        yield EvidenceRow("Correction", summary.correction.words, "of p for the number of models")
+        yield EvidenceRow("Correction", summary.correction.words, "corrects p for the number of models")
 
 
 def _limits(scan: Scan) -> Iterator[Limit]:
@@ -134,20 +137,19 @@ def _limits(scan: Scan) -> Iterator[Limit]:
     if scan.summary.defence:
         yield Limit(
             "Anything about the suspects as they answer",
-            f"The defence {scan.summary.defence} was simulated before them. The scan says what would be if they had "
-            "it, and is no evidence for or against any of them.",
+            f"The defence {scan.summary.defence} was simulated in front of them. The scan is about suspects with that "
+            "defence, and is no evidence for or against any of these.",
         )
     if calibration is None:
         yield Limit("An error rate", "How often the rule of thumb accuses an innocent model is unknown.")
     else:
         yield Limit(
-            "Anything of models unlike the references",
+            "Anything about models unlike the references",
             f"The rate holds for models of the kind that the {counted(len(calibration.references), 'reference')} are "
-            f"drawn from ({', '.join(calibration.references.kinds())}). Of others it says nothing, unless control "
-            "sources were asked about."
+            f"drawn from ({', '.join(calibration.references.kinds())}). It says nothing about other models."
             if not scan.subject.asks_controls
-            else "The rate is an average over sources that are made alike. Of a source unlike the control sources it "
-            "says nothing.",
+            else "The rate is an average over sources that are made alike. It says nothing about a source unlike the "
+            "control sources.",
         )
     yield Limit(
         "Independence",
@@ -161,8 +163,8 @@ def _limits(scan: Scan) -> Iterator[Limit]:
     )
     yield Limit(
         "The direction of copying",
-        "That one of two models was made from the other does not show which from which. This takes dated evidence: a "
-        "commitment to the fingerprint from before the suspect appeared (cae seal).",
+        "If one of two models was made from the other, a scan does not show which came first. That takes dated "
+        "evidence: a commitment to the fingerprint from before the suspect appeared (cae seal).",
     )
     yield Limit(
         "That the test was impartial",

@@ -8,7 +8,7 @@ from cae_report.text import counted, percent
 __all__ = ["SOURCES_THRESHOLD", "limit_of_sources", "rank_in_words", "ranked_among", "sources_in_words"]
 
 SOURCES_THRESHOLD = (
-    "the least score that is an accusation at the rate asked for, given the suspect's match with controls"
+    "the score from which the suspect is accused at the chosen error rate, given its matches with the control sources"
 )
 
 
@@ -26,8 +26,8 @@ def rank_in_words(controls: ControlStanding, fpr: float) -> str:
             kind = "independent models, like these or not,"
     else:
         found = (
-            f"after what models and sources have in common {as_extreme} of {of} other pairs of an independently "
-            "trained model and a source stand as high"
+            f"once the average of each model and of each source is subtracted, {as_extreme} of {of} other pairs of an "
+            "independently trained model and a source stand as high"
         )
         kind = "independent models like the references"
     return f"{found}, and at most {percent(fpr)} of {kind} are wrongly accused by this procedure, averaged over sources"
@@ -54,22 +54,22 @@ def sources_in_words(dossier: Dossier) -> str:
         return ""
     return (
         f"The owner also trained {counted(controls.sources, 'control source')} by the claimed source's own recipe, and "
-        "made images of each in the same way. The suspect was asked as many of each: a model that derives from none of "
-        "them cannot tell which one is claimed."
+        "made images of each in the same way. The suspect was asked equally many images of each source. A model that "
+        "derives from none of the sources cannot tell which one is claimed."
     )
 
 
 def limit_of_sources(controls: ControlStanding, fpr: float) -> tuple[str, str]:
     """Return title and text of what the rate does not hold for."""
     text = (
-        f"The rate of false accusations, {percent(fpr)}, is an average over sources that are made alike, of which the "
-        f"claimed one and {counted(controls.sources, 'control')} are draws. For this very source it may be higher. "
-        "That the controls were made by its recipe, on the same data and with as many surrogates, is the owner's word."
+        f"The rate of false accusations, {percent(fpr)}, is an average over sources that are made alike: the claimed "
+        f"source and {counted(controls.sources, 'control source')}. For this very source it may be higher. Only the "
+        "owner says that the control sources were made by its recipe, on the same data and with as many surrogates."
     )
     if controls.null == NullHypothesis.BOTH:
         text += (
-            f" It holds as well, whatever the controls are, for a suspect that is one more model like the "
+            f" It also holds, whatever the control sources are, for a suspect that is one more model like the "
             f"{counted(len(controls.references), 'reference')}. Where neither is so, it says nothing."
         )
-        return "Anything of a suspect unlike the references and a source unlike its controls", text
-    return "Anything of a source unlike its controls", text
+        return "Anything about a suspect unlike the references and a source unlike its control sources", text
+    return "Anything about a source unlike its control sources", text

@@ -37,13 +37,13 @@ class ModelRow:
     Attributes:
         relation: ``reference`` or ``surrogate``.
         name: file stem.
-        sha256: of the file.
+        sha256: SHA-256 of the file.
         kind: how it was made.
         architecture: in words.
         ancestor: pretrained weights that it descends from.
         score: the deciding one, over the examples on which models are compared.
         caeacc: over the same examples.
-        accuracy: on the benign images that the suspect was asked.
+        accuracy: accuracy on the benign images that the suspect was asked.
     """
 
     relation: Literal["reference", "surrogate"]
@@ -102,10 +102,10 @@ class Example:
     """One example that the suspect was asked.
 
     Attributes:
-        index: in the fingerprint.
+        index: number of the example in the fingerprint.
         truth: name of the true class.
-        label: of the class that the source answers.
-        answer: of the class that the suspect answered; None where it did not.
+        label: name of the class that the source answers.
+        answer: name of the class that the suspect answered; None if it did not answer.
         match: whether the last two are the same.
         largest_change: from the benign image, in levels of 255.
     """

@@ -1,6 +1,7 @@
 """The verdict in a sentence for a reader who knows nothing of the method, how the test works, and the replay."""
 
 from cae_core.calibration.groups import Group
+from cae_core.fingerprint.example_kinds import NATURAL_ERROR
 from cae_core.statistics.score import Score
 from cae_report.dossier import Dossier
 from cae_report.sources import rank_in_words, sources_in_words
@@ -20,9 +21,8 @@ def verdict_in_words(dossier: Dossier) -> str:
 def _judged(dossier: Dossier) -> str:
     decision = dossier.verdict.decision
     caeacc = dossier.examination.caeacc
-    answers = (
-        f"gave the source's own wrong answer to {caeacc.matches} of {counted(caeacc.asked, 'specially made image')}"
-    )
+    images = counted(caeacc.asked, f"specially {_made(dossier)} image")
+    answers = f"gave the source's own wrong answer to {caeacc.matches} of {images}"
     if decision.verdict == "surrogate" and dossier.calibration is None:
         return (
             "By the literature's rule of thumb, whose error rates are unknown, the suspect counts as derived from the "
@@ -76,7 +76,7 @@ def _comparison(dossier: Dossier) -> str:
     count = len(group) if path is None else (path.high if accused else path.low).models
     models = _models(count, independent=accused)
     if decision.origin == "parametric":
-        doubt = f"a statistical model of {models} does not lead one to expect that, which is no guarantee"
+        doubt = f"a statistical model that was fitted to {models} says that this is unlikely, which is no guarantee"
         return doubt if dossier.examination.sides is None else f"{doubt}; {dossier.examination.sides.words}"
     rate = (
         f"at most {percent(calibration.fpr)} of independent models like these are wrongly accused by this procedure"
@@ -88,7 +88,7 @@ def _comparison(dossier: Dossier) -> str:
     if sides is not None and not sides.exact:  # as the heading counts them
         alike, perhaps = sides.as_high if accused else sides.as_low, "perhaps "
     if decision.score != Score.CAEACC:  # so that it is not the count that is compared
-        by = "the examples' weights" if decision.score == Score.LLR else "what its accuracy does not explain"
+        by = "the examples' weights" if decision.score == Score.LLR else "the matches that accuracy does not explain"
         how = f"{'scores' if alike == 1 else 'score'} as {'high' if accused else 'low'} by {by}"
     else:
         how = f"{'does' if alike == 1 else 'do'} so as {'often' if accused else 'seldom'}"
@@ -131,13 +131,28 @@ def _as_extreme(dossier: Dossier, *, accused: bool) -> int:
     return ranking.as_extreme
 
 
+def _made(dossier: Dossier) -> str:
+    """Return whether all examples are made, or some are images that were chosen as they are."""
+    return "chosen" if NATURAL_ERROR.code in dossier.fingerprint.example_kinds else "made"
+
+
+def _examples(dossier: Dossier) -> str:
+    """Return what an example is."""
+    natural = dossier.fingerprint.example_kinds == NATURAL_ERROR.code
+    some = ", some of them changed a little" if natural.any() else " that was changed a little"
+    changed = "" if natural.all() else some
+    return (
+        f"Each is an ordinary image{changed}. The source and models made from it put it into one particular wrong "
+        "class, while independently trained models do not."
+    )
+
+
 def method_in_words(dossier: Dossier) -> tuple[str, ...]:
     """Return how the test works, a paragraph an entry."""
     total, asked, benign = len(dossier.fingerprint), dossier.examination.caeacc.asked, len(dossier.examination.right)
     fingerprint = (
-        f"The fingerprint of the source is a set of {counted(total, 'image')}. Each is an ordinary image that was "
-        "changed a little, so that the source, and models made from it, put it into one particular wrong class, while "
-        "independently trained models do not. An answer equal to the source's is a match."
+        f"The fingerprint of the source is a set of {counted(total, 'image')}. {_examples(dossier)} An answer equal to "
+        "the source's is a match."
     )
     questions = (
         f"The suspect was asked {asked} of these images, mixed at random with {benign} ordinary ones. Only its answers "
@@ -162,7 +177,7 @@ def replay_in_words(dossier: Dossier) -> tuple[str, ...]:
     if dossier.subject.sha256 in ("", dossier.file[1]):  # a judge's record does not say by which file
         return (derived,)
     other = (
-        "The fingerprint's file at hand has another SHA-256 than the one that was used. Its id is the same, hence the "
-        "examples are; so is whatever of its calibration enters this verdict."
+        "The fingerprint's file at hand has another SHA-256 than the one that was used. Its id is the same, so its "
+        "examples are the same. The part of its calibration that enters this verdict is the same too."
     )
     return derived, other

@@ -27,11 +27,11 @@ class Bench:
         folder: of its own, which holds its result; what lies there was left by an earlier run with the same inputs.
         beside: the folders of all steps, by their ids.
         steps: all of them, likewise.
-        images: of the study.
-        seed: of the study.
+        images: images of the study.
+        seed: random seed of the study.
         root: the folder of the study file.
         workers: processes at a time; None: one for each core.
-        device: where models run: auto, cpu, cuda.
+        device: device on which models run: auto, cpu, cuda.
         trusted: whether the models of manifests that are there already are one's own, and run in this process.
         progress: told how far it is.
     """

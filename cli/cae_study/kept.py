@@ -26,9 +26,9 @@ class Kept:
     """A step that is done.
 
     Attributes:
-        result: its rows.
+        result: rows of the step's result.
         seconds: that its last run took; more where it was interrupted before.
-        units: its work.
+        units: amount of the step's work.
     """
 
     result: Result

@@ -25,7 +25,7 @@ class Finished:
     """A study with the results of its steps.
 
     Attributes:
-        study: as its file says it.
+        study: the study, as its file says it.
         data: the images, as they were named.
         images: SHA-256 of them.
         classes: the names of their classes.
@@ -52,7 +52,7 @@ class Forecast:
     """What a step will take.
 
     Attributes:
-        step: its id.
+        step: id of the step.
         done: whether its result is there.
         seconds: that it took, or will take as measured steps took; None: nothing like it was measured.
     """

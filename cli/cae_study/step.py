@@ -62,7 +62,7 @@ class Step:
 
     Attributes:
         kind: what it does.
-        name: its own.
+        name: name of the step.
         options: see `Options`.
         outside: what it reads besides data and other steps, see `StepKind.outside`.
     """

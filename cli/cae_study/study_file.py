@@ -96,13 +96,13 @@ class Study:
         origin: the file.
         title: in words.
         note: what a reader should know before the tables.
-        data: as `open_data` takes it; empty: `--data` has to say it.
-        seed: of everything that does not name its own.
+        data: name or path of the data, as `open_data` takes it; empty: `--data` has to say it.
+        seed: random seed of everything that does not name its own.
         floor: accuracy of a source below which a result is not informative, 0 to 1.
         quick: what the reduced form leaves out, in words; empty where this is the whole.
-        steps: in the file's order.
-        tables: in the file's order.
-        figures: likewise.
+        steps: steps in the file's order.
+        tables: tables in the file's order.
+        figures: figures in the file's order.
     """
 
     origin: Path

@@ -157,9 +157,9 @@ def _conversion(answer: Answer, target: Path) -> Conversion:
         parities = tuple(_parity(parity) for parity in told["parities"])
         unchecked = tuple(readable(sentence) for sentence in told["unchecked"])
     except (CaeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadFrame("a description that is none") from error
+        raise BadFrame("a malformed description") from error
     if contract is None or len(parities) > 100 or len(unchecked) > 100:
-        raise BadFrame("a description that is none")
+        raise BadFrame("a malformed description")
     return Conversion(target, contract, parities, unchecked)
 
 

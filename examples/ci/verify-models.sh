@@ -1,5 +1,5 @@
 #!/bin/sh
-# Verify model files, and fail where one is a copy of the source.
+# Verify model files, and fail where one is judged to be derived from the source.
 #
 #     CAE_FINGERPRINT=fingerprint.safetensors sh verify-models.sh model.onnx other.onnx
 #
@@ -7,22 +7,22 @@
 # CAE_VERDICTS     the folder for verdicts and in-toto statements; default: verdicts
 # CAE_STRICT       1: fail where a verdict is inconclusive, too
 #
-# Exit codes: 0 no file is a copy; 3 at least one is; 1 a file could not be verified; 4 inconclusive, with CAE_STRICT=1.
+# Exit codes: 0 no file is judged to be derived; 3 at least one is; 1 a file could not be verified; 4 inconclusive, with CAE_STRICT=1.
 set -u
 
 fingerprint=${CAE_FINGERPRINT:?name the file of the fingerprint}
 folder=${CAE_VERDICTS:-verdicts}
 mkdir -p "$folder" || exit 1
 
-number=0 copies=0 failed=0 inconclusive=0
+number=0 surrogates=0 failed=0 inconclusive=0
 for model in "$@"; do
     case $model in -*) model=./$model ;; esac
     number=$((number + 1))
     record=$folder/$number-$(basename "$model").json
     cae verify --suspect "$model" --fingerprint "$fingerprint" --no-ledger --json --exit-code >"$record"
     case $? in
-    0) words="no evidence that it is a copy" ;;
-    3) words="a copy of the source" copies=$((copies + 1)) ;;
+    0) words="independent: no evidence of derivation was found" ;;
+    3) words="surrogate: judged to be derived from the source" surrogates=$((surrogates + 1)) ;;
     4) words="inconclusive" inconclusive=$((inconclusive + 1)) ;;
     *) words="" failed=$((failed + 1)) ;;
     esac
@@ -36,7 +36,7 @@ for model in "$@"; do
     echo "$model: $words ($record)"
 done
 
-[ "$copies" -eq 0 ] || exit 3
+[ "$surrogates" -eq 0 ] || exit 3
 [ "$failed" -eq 0 ] || exit 1
 [ "$inconclusive" -eq 0 ] || [ "${CAE_STRICT:-0}" != 1 ] || exit 4
 exit 0

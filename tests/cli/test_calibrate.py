@@ -110,7 +110,7 @@ class TestCalibrating:
         self, copied: Path, pool: Pool, calibration_pool: CalibrationPool, run_cae: Run
     ) -> None:
         text = run_cae("calibrate", "-f", copied, *folders(calibration_pool), "--parametric").out
-        assert "model-based, no bound" in text
+        assert "its error rate is not guaranteed" in text
         verdict = run_cae("verify", "-s", pool.copy, "-f", copied, "--allow-extrapolation", "--json").json()
         assert verdict["threshold"]["provenance"] == "parametric"
         assert verdict["p_value"] < 0.05  # which no rank among 9 reaches

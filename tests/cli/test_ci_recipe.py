@@ -111,8 +111,8 @@ def test_without_a_fingerprint_nothing_is_said(stub: Path, tmp_path: Path) -> No
 def test_the_workflow_verifies_every_model_file_of_the_repository(stub: Path, repository: Path) -> None:
     done = shell(repository, step("Verify the models"), path=stub)
     assert done.returncode != 0
-    assert "models/the copy.keras: a copy of the source" in done.stdout
-    assert "models/fine.onnx: no evidence" in done.stdout
+    assert "models/the copy.keras: surrogate: judged to be derived from the source" in done.stdout
+    assert "models/fine.onnx: independent: no evidence" in done.stdout
     assert "other/unsure.onnx: inconclusive" in done.stdout
     assert "notes.txt" not in done.stdout
     (repository / "models/the copy.keras").unlink()
@@ -135,8 +135,8 @@ def test_a_copy_among_real_models_is_found(pool: Pool, fingerprint: Path, tmp_pa
     done = shell(tmp_path, command, path=cae, CAE_FINGERPRINT=str(fingerprint))
     assert done.returncode == 3, done
     assert [line.partition(": ")[2].split(" (")[0] for line in done.stdout.splitlines()] == [
-        "a copy of the source",
-        "no evidence that it is a copy",
+        "surrogate: judged to be derived from the source",
+        "independent: no evidence of derivation was found",
         "it could not be verified",
     ]
     check_value("verify", json.loads((tmp_path / "verdicts/1-copy.onnx.json").read_text()))

@@ -70,8 +70,8 @@ def test_a_copy_is_accused_and_another_model_is_not(ranked: Path, pool: Pool, tm
         assert page.code == 0, page.err
         text = (tmp_path / f"{accused}.html").read_text()
         assert "trained 3 control sources by the claimed" in text
-        assert "Anything of a source unlike its controls" in text
-        assert "Anything of models unlike the references" not in text
+        assert "Anything about a source unlike its control sources" in text
+        assert "Anything about models unlike the references" not in text
         assert ("with 0 of 3 other sources" in text) == accused
         again = run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", ranked)
         assert again.code == 0, again.err
@@ -95,10 +95,10 @@ def test_the_larger_of_both_ranks_is_declared_and_told(
     page = run_cae("report", "--verdict", tmp_path / "verdict.json", "-f", path, "-o", tmp_path / "page.html")
     assert page.code == 0, page.err
     text = " ".join((tmp_path / "page.html").read_text().split())
-    assert "Anything of a suspect unlike the references and a source unlike its controls" in text
+    assert "Anything about a suspect unlike the references and a source unlike its control sources" in text
     assert "independent models, like these or not, are wrongly accused" in text
     assert "whichever p is larger" in text
-    assert "Anything of models unlike the references" not in text
+    assert "Anything about models unlike the references" not in text
     assert run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", path).code == 0
 
 

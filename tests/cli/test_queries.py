@@ -43,7 +43,7 @@ def test_recorded_answers_are_judged_as_asked_ones(calibrated: Path, pool: Pool,
     text = run_cae("verify", "--replay", tmp_path / "verdict.json", "-f", own).out
     assert "the recorded answers give the recorded verdict" in text
     assert "SURROGATE  Acme \\x1b[2J" in text
-    assert "the word of whoever recorded" in text
+    assert "only whoever recorded them can vouch" in text
     report = run_cae("report", "--verdict", tmp_path / "verdict.json", "-f", own, "--output", tmp_path / "r.html")
     assert report.code == 0
     assert "recorded answers" in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -72,7 +72,8 @@ def test_a_folder(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) 
     assert faults_of(json.loads(sarif.read_text())) == []
     again = run_cae(*arguments, "--workers", "1")
     assert "3 models by p" in again.out
-    assert "Counting all, 0 are accused (correction: Benjamini-Hochberg" in again.out
+    assert "With all models counted, 0 are accused, at " in again.out
+    assert "(Benjamini-Hochberg: " in again.out
     assert len(lines(ledger)) == 4 * 2 - 2  # nobody was asked again
     judged = run_cae("verify", "-s", models / "copy.onnx", "-f", calibrated, "--no-ledger", "--allow-extrapolation")
     assert judged.out.startswith("SURROGATE") or "surrogate" in judged.out
@@ -164,7 +165,7 @@ def test_a_simulated_defence_is_told_everywhere(calibrated: Path, models: Path, 
     assert "findings" in refused.err
     assert not output.exists()
     told = run_cae(*arguments, "--defence", "random:1")
-    assert "What if every suspect had the defence random:1" in told.out
+    assert "Simulated: every suspect had the defence random:1" in told.out
     head, *found = lines(output)
     assert head["options"]["defence"] == "random:1"
     judged = [line for line in found if "verdict" in line]

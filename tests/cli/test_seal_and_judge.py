@@ -252,11 +252,11 @@ def test_control_sources_of_the_judges_own_are_judged_by_as_well(
     assert case["regeneration"]["calibration"]["null"] == "both"
     few = ask(court.pool.copy, *court.dated(), *quick, workdir=tmp_path / "few")
     assert (few.code, few.json()["outcome"]) == (4, "cannot judge")
-    assert few.json()["reason"] == "3 control sources cannot support a rate of 0.05"
+    assert few.json()["reason"] == "3 control sources are too few for an error rate of 0.05"
     assert not (tmp_path / "few" / "fingerprint.safetensors").exists()
     arguments = court.arguments(tmp_path / "few", court.pool.copy, *quick)
     told = " ".join(run_cae(*(word for word in arguments if word != "--json")).out.split())
-    assert "control sources 3 of the judge's; the rate takes 19; the larger p counts" in told
+    assert "control sources 3 of the judge's; the rate needs 19; the larger p counts" in told
 
 
 def test_a_folder_without_control_sources_is_refused(court: Court, ask: Run, tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_an_independent_suspect_is_rejected_and_the_record_gives_a_page(
 def test_a_suspect_that_is_older_than_the_seal_cannot_be_judged(court: Court, ask: Run, since: str) -> None:
     outcome = ask(court.pool.copy, *court.dated(since))
     assert outcome.code == 4
-    assert "direction not proven: the seal is of" in outcome.json()["reason"]
+    assert "direction not proven: the seal dates from" in outcome.json()["reason"]
 
 
 @needs_openssl
@@ -345,7 +345,7 @@ def test_a_thousand_seals_cannot_be_judged(court: Court, ask: Run) -> None:
     outcome = ask(court.pool.copy, seals=1000)
     case = outcome.json()
     assert (outcome.code, case["needed"], case["p_value"], case["attested"]) == (4, 19_999, None, False)
-    assert "after multiplying by 1000 seals" in case["reason"]
+    assert "when p is multiplied by 1000 seals" in case["reason"]
 
 
 def test_eighteen_references_cannot_judge(court: Court, ask: Run) -> None:
@@ -360,7 +360,7 @@ def test_eighteen_references_cannot_judge(court: Court, ask: Run) -> None:
 def test_the_judges_rate_goes_before_the_sealed_one(court: Court, ask: Run) -> None:
     outcome = ask(court.pool.copy, fpr=0.01)
     assert outcome.code == 4
-    assert "19 references cannot support a rate of 0.01" in outcome.json()["reason"]
+    assert "19 references are too few for an error rate of 0.01" in outcome.json()["reason"]
 
 
 @pytest.mark.parametrize("seals", [0, -1])

@@ -129,8 +129,8 @@ class TestVerdicts:
         text = run_cae("verify", "--replay", tmp_path / "few.json", "-f", own).out
         for words in (
             *("the recorded answers give the recorded verdict", "(follows from calibration, suspect and beacon)"),
-            *(f"{'0af1' * 16} of 2026-05-01T12:00Z", "by rank among the references' paths"),
-            *("of 20 examples asked; the lower limit of the match rate reached", "was seen on"),
+            *(f"{'0af1' * 16} of 2026-05-01T12:00Z", "by rank among the references in the same order"),
+            *("of 20 examples asked; the lower limit of the rate of matches reached", "was measured on"),
         ):
             assert words in text, words
         outcome = run_cae("verify", *options[:-2])
@@ -148,7 +148,7 @@ class TestVerdicts:
     def test_a_claim_is_held_against_the_suspect(self, own: Path, pool: Pool, run_cae: Run) -> None:
         """The source has seen a few images only."""
         verdict = run_cae("verify", "-s", pool.source, "-f", own, "--claimed-accuracy", "1", "--json").json()
-        assert "where its owner claims 100%" in verdict["evasion"][0]
+        assert "its owner claims an accuracy of 100%" in verdict["evasion"][0]
 
 
 class TestForPeople:
@@ -165,22 +165,22 @@ class TestForPeople:
             *("SURROGATE", "20 of 20 examples", "by rank among the references"),
             *("0.1  (0 of 9 independent models score as high)", "1  (9 of 9 known copies score as low)"),
             "0.2 false accusations, 0.2 surrogates missed",
-            *("9: 9 unnamed", "(references: 0.", "allowed although its accuracy", NONCE[1]),
+            *("9: 9 unnamed", "(references: 0.", "--allow-extrapolation accepts that the suspect's accuracy", NONCE[1]),
         ):
             assert words in text, words
         assert "sequential" not in text
 
     def test_an_extrapolated_one(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         text = self.text(run_cae, "-s", pool.source, "-f", own, *NONCE, monkeypatch=monkeypatch)
-        for words in ("INCONCLUSIVE", "what to do", "Calibrate with references as accurate", ": extrapolated)"):
+        for words in ("INCONCLUSIVE", "what to do", "calibrate with references as accurate", ": extrapolated)"):
             assert words in text, words
 
     def test_a_sequential_one(self, own: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         given = ("-s", pool.source, "-f", own, *NONCE, ALLOWED, "--sequential", "--claimed-accuracy", "1")
         text = self.text(run_cae, *given, monkeypatch=monkeypatch)
         for words in (
-            *("confidence sequence", "of 20 examples asked", "a surrogate has more than", "(level 0.1)"),
-            *("an independent model fewer than", "signs of evasion", "where its owner claims 100%"),
+            *("confidence sequence", "of 20 examples asked", "surrogate if more than", "(level 0.1)"),
+            *("independent if fewer than", "signs of evasion", "its owner claims an accuracy of 100%"),
         ):
             assert words in text, words
 
@@ -188,7 +188,7 @@ class TestForPeople:
         self, fingerprint: Path, pool: Pool, run_cae: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         text = self.text(run_cae, "-s", pool.source, "-f", fingerprint, "--no-ledger", monkeypatch=monkeypatch)
-        for words in ("warning", "literature; no error rate stands behind it", "none: uncalibrated"):
+        for words in ("warning", "from the literature; its error rate is unknown", "none: uncalibrated"):
             assert words in text, words
         assert "what to do" not in text
 
@@ -222,7 +222,7 @@ class TestForPeople:
     ) -> None:
         given = ("--references", calibration_pool.folder("calibrate", "reference"), "--fpr", "0.2")
         assert run_cae("calibrate", "-f", own, *given).code == 0
-        words = "no answers can make it independent in sequential mode: that takes at least 39 surrogates"
+        words = "in sequential mode no answers can lead to the verdict independent: it takes at least 39 surrogates"
         sequential = ("-s", pool.source, "-f", own, "--sequential")
         assert words in self.text(run_cae, *sequential, ALLOWED, monkeypatch=monkeypatch)
         assert words in self.text(run_cae, *sequential, "--dry-run", monkeypatch=monkeypatch)
@@ -246,7 +246,7 @@ class TestForPeople:
         assert run_cae("calibrate", "-f", own, *options).code == 0
         text = self.text(run_cae, "-s", pool.source, "-f", own, *NONCE, ALLOWED, monkeypatch=monkeypatch)
         for words in (
-            *("decided by", "mean log-likelihood ratio", "15 examples, chosen by 6 models that are in no threshold"),
+            *("decided by", "mean log-likelihood ratio", "15 examples, chosen by 6 models that set no threshold"),
             "for information; it decides nothing",
         ):
             assert words in text, words
@@ -486,7 +486,7 @@ class TestLedger:
         assert (third["verdict"], third["p_value"]) == ("inconclusive", 0.4)
         assert self.verify(run_cae, pool.source, own, ALLOWED)["verdict"] == "surrogate"  # everything is asked
         outcome = run_cae("verify", "-s", pool.source, "-f", own, *few)
-        assert "by 16, for the verifications before this one; a single verification had p = 0.1" in shown(outcome.out)
+        assert "by 16 for earlier verifications of this suspect; without them p would be 0.1" in shown(outcome.out)
 
     def test_only_what_it_was_asked_counts(self, own: Path, pool: Pool, run_cae: Run) -> None:
         few = self.verify(run_cae, pool.source, own, "--sequential", ALLOWED)
@@ -543,7 +543,7 @@ class TestLedger:
             outcome = run_cae(*given, "--json", *more)
             assert (outcome.code, outcome.json()["verdict"]) == (code, "surrogate")
             assert outcome.err.startswith(f"cae: {folder / 'l.jsonl'}: the ledger cannot be written (")
-            assert outcome.err.endswith("The verdict stands, and is not remembered.\n")
+            assert outcome.err.endswith("The verdict stands, but the ledger does not remember it.\n")
 
 
 class TestOccasion:

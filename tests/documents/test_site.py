@@ -258,13 +258,14 @@ def test_the_sentences_of_the_tutorial_are_true_of_the_record() -> None:
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        ("[the plan](../examples/pools/digits.toml) is long", "the plan (`examples/pools/digits.toml`) is long"),
+        ("[the plan](../examples/pools/digits.toml)", "{download}`the plan </../examples/pools/digits.toml>`"),
+        ("[the plans](../examples/pools) are long", "the plans (`examples/pools`) are long"),
         ("see [`record.py`](../../backends/kinds/record.py)", "see `backends/kinds/record.py`"),
         ("[verdicts](../verdicts.md) and [rules](verdicts.md#the-rule)",) * 2,
         ("![a picture](picture.png)",) * 2,
     ],
 )
-def test_a_link_to_a_file_that_is_no_page_becomes_its_name(written: str, read: str) -> None:
+def test_a_link_to_a_file_that_is_no_page_becomes_a_download_or_a_name(written: str, read: str) -> None:
     assert prepared(written) == read
 
 

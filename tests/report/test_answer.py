@@ -35,7 +35,7 @@ def ran(run_cae: Run, command: str) -> Outcome:
         ("inconclusive", "accuses nobody and clears nobody", 2),
         ("few references", "accuses nobody and clears nobody", 1),
         ("parametric", "if a fitted statistical model holds", 1),
-        ("uncalibrated", "Nobody knows it", 0),
+        ("uncalibrated", "The error rate is unknown", 0),
     ],
 )
 def test_the_error_rate_and_the_hypotheses(tmp_path: Path, name: str, rate: str, hypotheses: int) -> None:
@@ -54,7 +54,7 @@ def test_the_error_rate_and_the_hypotheses(tmp_path: Path, name: str, rate: str,
 def test_what_a_p_value_says() -> None:
     assert "at most 2 % of cases (p = 0.02)" in likely_as(0.02)
     assert "p is 1" in likely_as(1.0)
-    assert "no bound" in likely_as(0.02, modelled=True)
+    assert "not guaranteed" in likely_as(0.02, modelled=True)
 
 
 def test_custody_names_the_very_files(tmp_path: Path) -> None:

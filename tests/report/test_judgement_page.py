@@ -75,7 +75,7 @@ def test_seals_are_counted(tmp_path: Path) -> None:
     assert "multiplied" not in content.error_rate
     unasked = page_of(judge_toy(tmp_path, seals=2))[0]
     assert unasked.verification is None, "19 references do not do for two seals"
-    assert "after multiplying by 2 seals" in unasked.sentence
+    assert "when p is multiplied by 2 seals" in unasked.sentence
 
 
 def test_control_sources_are_in_the_hypothesis(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_suspect_that_was_not_asked_needs_no_fingerprint(tmp_path: Path, run_c
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith(f"{output}: cannot judge. The suspect was not asked.")
     page = read_page(output.read_text())
-    assert "5 references are fewer than the 19 that any judgement takes" in page.text
+    assert "5 references are fewer than the 19 that every judgement needs" in page.text
     assert "Nothing was tested" in page.text
     assert not page.named("svg", "img")
 

@@ -199,7 +199,7 @@ def test_every_table_cell_has_a_head(reported: tuple[ReportContent, Page]) -> No
         ("sequential independent", ("would do so for fewer than", "of all 45")),
         ("path surrogate", ("of 99 independently trained models do so as often at some point of the same order",)),
         ("path independent", ("known copies do so as seldom at some point of the same order",)),
-        ("parametric", ("statistical model of 99", "no guarantee")),
+        ("parametric", ("statistical model that was fitted to 99", "no guarantee")),
         ("likelihood ratio", ("score as high by the examples' weights",)),
     ],
 )
@@ -233,7 +233,7 @@ def test_every_calibrated_report_names_both_sides(tmp_path: Path, name: str) -> 
     if groups[1]:
         assert f"{standing['as_low']} of {groups[1]} known copies" in content.sides
         assert "known cop" in content.sentence
-    (row,) = (row for row in content.evidence if row.name == "Where it stands")
+    (row,) = (row for row in content.evidence if row.name == "The suspect among known models")
     assert row.value == content.sides
 
 
@@ -265,11 +265,11 @@ def test_what_a_verdict_does_not_prove_depends_on_it(tmp_path: Path) -> None:
         "That the answers are the suspect's",
         "How other models score",
     }
-    assert titles("surrogate") == always | {"Anything of models unlike the references"}
+    assert titles("surrogate") == always | {"Anything about models unlike the references"}
     assert titles("uncalibrated") == always | {"An error rate"}
     assert "Independence" in titles("independent")
     assert "A bound on error rates" in titles("parametric")
-    assert "Anything of models this accurate" in titles("extrapolated")
+    assert "Anything about models of this accuracy" in titles("extrapolated")
 
 
 def test_a_simulated_defence_is_told_before_all_else(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_page_says_every_model_and_all_behind_it(tmp_path: Path, full: bool)
         assert " ".join(row.reason.split()) in page.text
     assert "and 1 more of the same content" in page.text
     assert ("8 of the 8 verdicts below were derived again" in content.replay) == full
-    assert ("each verdict is the file's word" in content.replay) != full
+    assert ("the verdicts could not be derived again" in content.replay) != full
     assert not page.named("script", "img")
     assert len(page.named("h1")) == 1
 
@@ -78,7 +78,7 @@ def test_the_correction_is_said_and_may_be_chosen(tmp_path: Path) -> None:
 def test_without_a_calibration_there_is_no_rate(tmp_path: Path) -> None:
     content, page = page_of(scan_toys(tmp_path, RATES, calibrated=False))
     assert content.null == ()
-    assert "Nobody knows it" in content.error_rate
+    assert "The error rate is unknown" in content.error_rate
     assert "None is tested" in page.text
     assert "By a rule of thumb" in content.sentence
 

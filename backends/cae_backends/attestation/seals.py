@@ -35,7 +35,7 @@ class AttestedSeal:
         sha256: SHA-256 of the seal's file.
         request: what is sent to a timestamping authority; None where the package for it is not installed.
         signature: the file; None where the seal was not signed.
-        signed_by: id of the key that signed it; None likewise.
+        signed_by: id of the key that signed the seal; None if nobody signed it.
     """
 
     sealed: Sealed

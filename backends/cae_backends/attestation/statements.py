@@ -21,10 +21,10 @@ class AttestedStatement:
 
     Attributes:
         statement: what it says.
-        path: of its file.
-        sha256: of its file.
+        path: path of the statement's file.
+        sha256: SHA-256 of the statement's file.
         signature: the file; None where it was not signed.
-        signed_by: id of the key that signed it; None likewise.
+        signed_by: id of the key that signed the statement; None if nobody signed it.
     """
 
     statement: Statement

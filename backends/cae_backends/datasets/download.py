@@ -22,7 +22,7 @@ class Published:
     """Where a data set is published.
 
     Attributes:
-        base_url: of the files.
+        base_url: address below which the files lie.
         md5: the hash of each file. It tells a broken or another file, and not a forged one: the files are read
             as if nobody had checked them.
     """

@@ -21,7 +21,7 @@ class Reader:
 
     Attributes:
         read: returns the images of a path, of what was asked and of a split; it raises `DataError`.
-        name: by which the data are asked for, where there is no path; None otherwise.
+        name: name by which the data are asked for instead of a path; None if they have none.
         form: what a path holds, in words, such as ``an .npz file with images and labels``; None where there is no path.
         recognises: whether a path that exists holds this form; the content is not read.
         coarse_labels: whether it may have labels of two kinds.

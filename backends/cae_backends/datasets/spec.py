@@ -26,7 +26,7 @@ class DataSpec:
         source: the name of a data set, or a path.
         size: (height, width) that the images are resized to; None: their own.
         classes: how many of the classes are kept, chosen by ``seed``; None: all.
-        seed: of the choice of classes.
+        seed: random seed for the choice of classes.
         labels: CIFAR-100 has both kinds, 100 fine classes or 20 coarse ones.
     """
 

@@ -39,9 +39,9 @@ class Description:
 
     Attributes:
         form: the protocol.
-        url: where images are posted to; ``${NAME}`` stands for an environment variable.
-        version: of the model, as its owner declares it.
-        headers: sent with each request; ``${NAME}`` likewise.
+        url: address to which images are posted; ``${NAME}`` stands for an environment variable.
+        version: version of the model, as its owner declares it.
+        headers: headers that are sent with each request; ``${NAME}`` stands for an environment variable.
         images: how many images a request has at most.
         concurrency: how many requests are under way at most.
         per_second: how many requests are begun in a second at most; None: as many as are answered.
@@ -51,7 +51,7 @@ class Description:
         longest_wait: seconds of a wait at most, also of one that the service asks for.
         give_up: after so many images in a row without an answer the run ends, and can be gone on with.
         most_images: images that may be sent in all, each sending counted; None: no limit.
-        most_seconds: that a run may take; None: no limit.
+        most_seconds: most seconds that a run may take; None: no limit.
         certificates: file of the authorities that vouch for the service (PEM); empty: the public ones.
         body: of ``form = "json"``: what is posted; ``{png}``, ``{jpeg}`` and ``{tensor}`` stand for the image.
         answer: of ``form = "json"``: a JMESPath to the answer, of all images where a request has several.

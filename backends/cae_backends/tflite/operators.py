@@ -22,7 +22,7 @@ class Operator:
     Attributes:
         name: such as ``"CONV_2D"``.
         inputs: the numbers of its tensors.
-        outputs: likewise.
+        outputs: indices of the tensors that it writes.
     """
 
     name: str

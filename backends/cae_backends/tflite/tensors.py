@@ -17,10 +17,10 @@ class Tensor:
     """One input or output.
 
     Attributes:
-        index: in the file.
+        index: number of the tensor in the file.
         name: there.
         shape: a free axis is None; what the batch is, if it is fixed, stands first.
-        dtype: as NumPy calls it.
+        dtype: data type, as NumPy calls it.
         scale: of a quantised tensor, whose integer q stands for scale * (q - zero_point); 0: it is not quantised.
         zero_point: likewise.
     """

@@ -26,9 +26,9 @@ class NamedClass:
     """A class, or another callable, that makes a network, and the file with its weights.
 
     Attributes:
-        spec: as its user wrote it.
-        module: as Python imports it.
-        name: of the callable in it, perhaps with points.
+        spec: the text that the user wrote.
+        module: name of the module, as Python imports it.
+        name: name of the callable in the module; it may contain dots.
         args: literals.
         kwargs: likewise.
         weights: the file.

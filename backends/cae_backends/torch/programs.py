@@ -98,9 +98,9 @@ class Program:
     """What an exported program holds.
 
     Attributes:
-        module: that answers any number of images, also where the program's batch is fixed.
+        module: module that answers any number of images, even if the program's batch is fixed.
         carried: the text of its further file.
-        input_shape: of its only input; a free axis is None; empty: it cannot be told.
+        input_shape: shape of the only input; a free axis is None; empty: the shape cannot be told.
         dtype: likewise, as NumPy calls it.
     """
 

@@ -22,7 +22,7 @@ class Inventory:
 
     Attributes:
         jobs: all of them, by name.
-        records: of those that are finished, by name.
+        records: records of the finished jobs, by name.
     """
 
     def __init__(self, jobs: Mapping[str, PoolJob], store: PoolStore, *, data: str, replace: bool) -> None:

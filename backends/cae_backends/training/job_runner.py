@@ -44,8 +44,8 @@ class Parent:
     """What a surrogate is derived from.
 
     Attributes:
-        job: that made it.
-        content: its weights or, for an `origin`, its model file.
+        job: job that made the parent.
+        content: the parent's weights or, for an `origin`, its model file.
         contract: of an `origin` that does not carry its own.
         beside: the other files that an `origin` is read from, by their names seen from its folder.
     """
@@ -63,7 +63,7 @@ class Task:
     Attributes:
         job: what to make.
         parent: what it derives from, if anything.
-        device: where to train.
+        device: device on which to train.
         keep_weights: whether to send the weights home, for jobs that derive from this one.
         origin: the model file of a source that is there already.
         weights: content of the file of pretrained weights that the job starts from, if any.

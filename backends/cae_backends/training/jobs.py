@@ -43,12 +43,12 @@ class PoolJob:
     Attributes:
         name: the stem of its file; unique in the pool.
         role: what it may be used for.
-        kind: as `kinds.table.find_kind` takes it; it also fixes its relation to the source.
+        kind: name of the kind, as `kinds.table.find_kind` takes it; it also fixes the relation to the source.
         architecture: a name that the trainer knows, or of `estimators.ESTIMATORS` for scikit-learn.
-        seed: of its initial weights, batches and augmentation.
+        seed: random seed for initial weights, batches and augmentation.
         parent: name of the job that a surrogate is derived from; empty otherwise.
         recipe: how it is trained; of no effect on *8-bit weights* and *scikit-learn*.
-        trainer: by name, see `trainers`.
+        trainer: name of the trainer, see `trainers`.
         snapshots: how many states of the second half of the training become members as well.
         queries: what a thief asks about: images of the training data, or the pool's foreign ones.
         origin: a model file that is there already, instead of a training; for the source only.

@@ -21,10 +21,10 @@ class Running:
 
     Attributes:
         job: which.
-        epochs: that are behind it.
+        epochs: number of finished epochs.
         of: how many there are; 0 where it has told nothing yet.
         timed: epochs whose time was taken: the first one holds the start of the process as well.
-        seconds: that they took.
+        seconds: seconds that the timed epochs took.
     """
 
     job: PoolJob

@@ -98,10 +98,10 @@ class Plan:
     """What a pool shall consist of.
 
     Attributes:
-        data: as `open_data` takes it; empty where the plan does not say.
+        data: name or path of the data, as `open_data` takes it; empty if the plan names none.
         foreign: likewise, images that thieves with foreign queries ask about.
         jobs: the members, the source first.
-        controls: of each control source its jobs, the source first.
+        controls: jobs of each control source, the source first.
     """
 
     data: str

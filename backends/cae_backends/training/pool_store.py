@@ -36,8 +36,8 @@ class PoolData:
     """The images of a pool.
 
     Attributes:
-        train: for training.
-        test: for the members' accuracy.
+        train: images for training.
+        test: images on which the members' accuracy is measured.
         foreign: images (n, h, w, k) of something else, that some thieves ask about; None where there are none.
     """
 
@@ -102,7 +102,7 @@ class Result:
         members: the model, then its snapshots.
         weights: the model's, as safetensors; empty where nothing derives from them.
         contract: that the exporter was told; empty where the file says it.
-        seconds: that the job took.
+        seconds: seconds that the job took.
         validation: see `Made.validation`.
     """
 

@@ -27,7 +27,7 @@ class Pretrained:
     Attributes:
         ancestor: what they are, in words; the manifest's field of this name.
         path: their file; None for those that the framework publishes.
-        sha256: of the file.
+        sha256: SHA-256 of the weights' file.
     """
 
     ancestor: str

@@ -18,7 +18,7 @@ class TrainingImages:
     Attributes:
         train: SHA-256 of the training images and labels.
         test: likewise of the test images.
-        count: of the training images.
+        count: number of training images.
         foreign: SHA-256 and number of the images that thieves with foreign queries ask about; None without any.
     """
 

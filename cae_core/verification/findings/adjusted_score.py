@@ -64,14 +64,15 @@ def _line(standing: Standing, *, decides: bool) -> Line:
     behind = any(ranking.behind for ranking in standing.references)
     if behind or standing.among or standing.counted_as:  # one of each group and unit: which they are is told elsewhere
         ranks = f"{_in_words(standing.high)}, the largest of {len(standing.references)} p-values"
-    outside = "; its accuracy is beyond the references'" if standing.outside else ""
+    outside = "; the suspect's accuracy is outside the references' range" if standing.outside else ""
     what = f"{standing.score.words} decides" if decides else "for information; it decides nothing"
     return Line(
         label="adjusted",
         text=f"{visible(ranks)}{outside}  ({what})",
         title="Scores with benign accuracy taken out",
         shown=ranks,
-        note=f"standard deviations from what the references of its accuracy lead to expect{outside}; {what}",
+        note=f"how far the matches are from those expected at the suspect's accuracy, in standard deviations{outside}; "
+        f"{what}",
     )
 
 

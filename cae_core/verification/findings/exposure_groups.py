@@ -22,13 +22,13 @@ def exposure_groups(examination: Examination) -> Finding:
     rankings = [ranking for ranking in standing.references if not ranking.behind]
     groups = {exposure.value: len(rows) for exposure, rows in calibration.reference_groups().items()}
     shown = "; ".join(_in_words(ranking) for ranking in rankings)
-    note = "which was assumed beforehand" if calibration.exposure.assumed else "of which the largest p counts"
+    note = "the group that was assumed beforehand" if calibration.exposure.assumed else "the largest p counts"
     line = Line(
         label="by exposure",
         text=f"{shown}  ({note})",
         title="By what the references were trained on",
         shown=shown,
-        note=f"the rank among references of the same exposure to the fingerprint's images, {note}",
+        note=f"the rank among references with the same exposure to the fingerprint's images; {note}",
     )
     return Finding(
         key=_KEY,

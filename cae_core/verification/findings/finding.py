@@ -31,8 +31,8 @@ class Finding:
 
     Attributes:
         key: its name in JSON.
-        value: as JSON holds it; None where there is nothing to say.
-        lines: for people; empty where there is nothing to say.
+        value: the value as JSON holds it; None if there is nothing to say.
+        lines: lines for people; empty if there is nothing to say.
         section: beside the ``scores``, or beside what was ``asked``.
         top_level: whether JSON has it beside the verdict's own fields, as those that there were first. Every later one
             stands under ``findings``: records of releases that did not know it are derived again without it.

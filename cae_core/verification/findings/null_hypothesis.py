@@ -23,11 +23,11 @@ def null_hypothesis(examination: Examination) -> Finding:
     sources = examination.subject.fingerprint.controls if calibration.null.asks_controls else 0
     words = _in_words(calibration, groups, sources)
     line = Line(
-        label="p is of",
+        label="p assumes",
         text=words,
-        title="What the p-value is of",
+        title="What the p-value assumes",
         shown=words,
-        note="other independent models may be accused more often than the rate says",
+        note="independent models of other kinds may be accused more often than the error rate says",
     )
     value = {
         "null": calibration.null.value,
@@ -56,32 +56,31 @@ def _groups(calibration: Calibration) -> list[dict[str, Any]]:
 
 
 def _in_words(calibration: Calibration, groups: list[dict[str, Any]], sources: int) -> str:
-    alike = f"the claimed source as one more of {sources + 1} sources that are made alike, for a suspect of any kind"
+    alike = f"the source is one of {sources + 1} sources that were all made in the same way, whatever the suspect is"
     if calibration.null == NullHypothesis.SOURCES:
-        return f"{alike}; an average over sources"
-    models = " or of ".join(_group(group) for group in groups)
-    unit = "" if calibration.unit == Unit.MODEL else f" and of one more {_UNITS[calibration.unit]}"
+        return f"{alike}; the error rate is an average over sources"
+    models = " or the ".join(_group(group) for group in groups)
+    unit = "" if calibration.unit == Unit.MODEL else f" but of another {_UNITS[calibration.unit]}"
     behind = f", as they are or behind {' or '.join(calibration.preprocessed)}" if calibration.preprocessed else ""
-    told = (
-        f"an independent suspect that is one more of {models}{unit}{behind}; an average over suspects and calibrations"
-    )
+    told = f"the suspect, if independent, is a model like the {models}{unit}{behind}"
     if calibration.null == NullHypothesis.BOTH:
-        return f"{told}; or {alike}; the larger of the two"
-    return f"{told}, and over {sources + 1} sources" if sources else told
+        return f"{told}; or that {alike}; of the two p-values the larger counts, and its error rate is an average"
+    average = f"suspects, calibrations and {sources + 1} sources" if sources else "suspects and calibrations"
+    return f"{told}; the error rate is an average over {average}"
 
 
 _UNITS = {
     Unit.RECIPE: "recipe",
     Unit.ARCHITECTURE: "architecture",
-    Unit.GROUP: "recipe, or of one more architecture",
+    Unit.GROUP: "recipe or architecture",
 }
 
 
 def _group(group: dict[str, Any]) -> str:
     exposure = Exposure(group["exposure"])
-    seen = f", {exposure.words}" if exposure else ""
+    seen = ", " + exposure.words.replace("its", "the fingerprint's") if exposure else ""
     return (
-        f"{_counted(group['models'], 'model')} ({_counted(group['recipes'], 'recipe')}, "
+        f"{_counted(group['models'], 'reference')} ({_counted(group['recipes'], 'recipe')}, "
         f"{_counted(group['architectures'], 'architecture')}{seen})"
     )
 

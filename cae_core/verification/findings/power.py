@@ -21,10 +21,11 @@ def power(examination: Examination) -> Finding:
     shown = ", ".join(_in_words(kind) for kind in kinds)
     line = Line(
         label="would have caught",
-        text=visible(f"{shown}  (of its own known copies, everything asked)"),
+        text=visible(f"{shown}  (of the calibration's own copies, if all images are asked)"),
         title="What this calibration catches",
         shown=visible(shown),
-        note="known copies of each kind that the same rule accuses, each placed among the others; everything asked",
+        note="the share of its own known copies of each kind that the same rule accuses, if all images are asked; each "
+        "copy is compared with the others",
     )
     value = [{**vars(kind), "few": kind.models < _FEW} for kind in kinds]
     return Finding(key=_KEY, value=value, lines=(line,), section="scores")

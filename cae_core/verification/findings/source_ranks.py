@@ -38,10 +38,10 @@ def _lines(controls: ControlStanding) -> Iterator[Line]:
         controls.p_sources,
     )
     if controls.p_two_way is not None:
-        pairs = f"{controls.pairs_as_high} of {controls.pairs} other pairs of a model and a source as high"
+        pairs = f"{controls.pairs_as_high} of {controls.pairs} other pairs of a model and a source score as high"
         yield _line(controls, NullHypothesis.TWO_WAY, pairs, controls.p_two_way)
     if controls.p_references is not None:
-        ranked = f"{controls.references_as_high} of {len(controls.references)} references as high"
+        ranked = f"{controls.references_as_high} of {len(controls.references)} references score as high"
         yield _line(controls, NullHypothesis.REFERENCES, ranked, controls.p_references)
 
 
@@ -58,10 +58,12 @@ def _line(controls: ControlStanding, null: NullHypothesis, found: str, p: float)
 
 def _note(controls: ControlStanding, null: NullHypothesis, p: float) -> str:
     if null == controls.null:
-        return "this decides; the rate is an average over sources"
+        return "this decides; the error rate is an average over sources"
     if controls.null != NullHypothesis.BOTH or null == NullHypothesis.TWO_WAY:
         return "for information; it decides nothing"
     if controls.p_sources == controls.p_references:
-        return "this and the other rank are equal; they decide"
+        return "this decides, and the other rank has the same p"
     larger = p == max(controls.p_sources, controls.p_references or 0.0)
-    return "this decides, as the larger of two ranks" if larger else "the smaller of two ranks; the larger decides"
+    return (
+        "this decides, as the larger of two p-values" if larger else "the smaller of two p-values; the larger decides"
+    )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cae_cli.completion import exposures, nulls, scores, units
 from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import progress_bar
 from cae_cli.streams import say
@@ -34,33 +35,40 @@ def run(
     score: Annotated[
         str | None,
         typer.Option(
+            autocompletion=scores,
             help="Score that decides the verdict: caeacc, adjusted (the larger p of it and caeacc counts) or llr.  "
             "[default: adjusted if natural errors are examples and each group of references that counts has 40, else "
-            "caeacc]"
+            "caeacc]",
         ),
     ] = None,
     degree: Annotated[
         int | None,
         typer.Option(
-            help="Of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2; default: 2 from "
-            "40 references on, else 1."
+            help="Degree of the polynomial in benign accuracy that the adjusted score takes out: 0, 1 or 2; default: 2 "
+            "from 40 references on, else 1."
         ),
     ] = None,
     null: Annotated[
-        str, typer.Option(help="What an accusation rejects: references, sources, two-way or both (docs/verdicts.md).")
+        str,
+        typer.Option(
+            autocompletion=nulls,
+            help="What an accusation rejects: references, sources, two-way or both (docs/verdicts.md).",
+        ),
     ] = "references",
     exposure: Annotated[
         str,
         typer.Option(
+            autocompletion=exposures,
             help="References that count, by how many of the fingerprint's images they were trained on: largest (the "
-            "largest p over all groups), all, partly or none."
+            "largest p over all groups), all, partly or none.",
         ),
     ] = "largest",
     unit: Annotated[
         str,
         typer.Option(
+            autocompletion=units,
             help="What counts as one draw among the references: model, recipe, architecture, or group (the larger p of "
-            "recipe and architecture)."
+            "recipe and architecture).",
         ),
     ] = "model",
     behind: Annotated[

@@ -148,7 +148,7 @@ def _show(comparison: "Comparison", output: Path) -> None:
     )
     if settings.defence and comparison.accuracy_without is not None:
         say(
-            f"What if every suspect had the defence {visible(settings.defence)}: it takes the surrogates' mean "
+            f"Simulated: every suspect had the defence {visible(settings.defence)}. It changes the surrogates' mean "
             f"accuracy from {comparison.accuracy_without['surrogate']:.3f} to {comparison.accuracy['surrogate']:.3f}."
         )
     columns, rows = kind_rows([each for each in comparison.outcomes if each.budget == settings.budgets[-1]])
@@ -159,8 +159,8 @@ def _show(comparison: "Comparison", output: Path) -> None:
             say(f"{visible(entry.method)}, {visible(entry.configuration)}: no queries. {visible(entry.failed, None)}")
     if comparison.outcomes and comparison.outcomes[0].false_claims is None:
         say(
-            f"A rate of {settings.rate:g} takes more references than {comparison.references}: see the least rate, "
-            f"{1 / (comparison.references + 1):.3g}."
+            f"A rate of {settings.rate:g} needs more than {comparison.references} references; with these the smallest "
+            f"possible rate is {1 / (comparison.references + 1):.3g}."
         )
     say(f"{visible(str(output))}: comparison.md, comparison.csv, comparison.json.")
 

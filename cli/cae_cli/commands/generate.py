@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cae_cli.completion import completing, presets
 from cae_cli.example_facts import crowded_label, kinds_in_words, lacking_kinds
 from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import interruptible, progress_bar
@@ -58,10 +59,15 @@ def run(
         typer.Option(help="With --queries: number of logs that were tried, this one included; p is multiplied by it."),
     ] = 1,
     split: Annotated[
-        str | None, typer.Option(help="Part of the data: train, test or both; default: the preset's, else test.")
+        str | None,
+        typer.Option(
+            help="Part of the data: train, test or both; default: the preset's, else test.",
+            autocompletion=completing("train", "test", "both"),
+        ),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="Settings to start from: default, perturbed, report or report-code.")
+        str,
+        typer.Option(help="Settings to start from: default, perturbed, report or report-code.", autocompletion=presets),
     ] = "default",
     output: Annotated[Path, typer.Option("--output", "-o", help="The fingerprint file.")] = Path(
         "fingerprint.safetensors"

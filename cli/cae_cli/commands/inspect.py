@@ -47,7 +47,7 @@ def run(
         "examples": f"{facts['examples']} of {' x '.join(map(str, facts['geometry']))}",
         "kinds of examples": kinds_in_words(subject.fingerprint),
         "largest change": f"{facts['largest_change']} of 255 levels",
-        "conferrability": f"{facts['mean_conferrability']:.2f} on the generation pools: no result",
+        "conferrability": f"{facts['mean_conferrability']:.2f} on the search's own models; no result to report",
         "steps": f"{facts['mean_steps']:.0f} on average",
         "labels": ", ".join(f"{visible(name)}: {count}" for name, count in facts["labels"].items() if count),
         "benign probes": facts["benign_probes"],

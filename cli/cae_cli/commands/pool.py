@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.commands import pool_train
+from cae_cli.completion import completing
 from cae_cli.contract_options import fields_of, takes_contract_fields
 from cae_cli.options import DeviceName, Json, LimitsText, Trusted, print_json
 from cae_cli.progress import interruptible, progress_bar
@@ -29,7 +30,12 @@ _SHOWN_ONE_BY_ONE = 60
 
 PoolPath = Annotated[Path, typer.Option("--pool", help="Manifest of the pool.")]
 DataName = Annotated[str, typer.Option("--data", help="Labelled images: digits, or the path of a data set.")]
-Split = Annotated[str, typer.Option("--split", help="Part of the data: train, test or all.")]
+Split = Annotated[
+    str,
+    typer.Option(
+        "--split", help="Part of the data: train, test or all.", autocompletion=completing("train", "test", "all")
+    ),
+]
 DEFAULT_POOL = Path("pool.toml")
 
 
@@ -101,9 +107,19 @@ def add(
     models: Annotated[list[Path], typer.Argument(help="Model files: ONNX, Keras, pt2, or what a backend opens.")],
     *,
     data: DataName,
-    role: Annotated[str, typer.Option(help="Role of the models: source, generate, screen, calibrate or test.")],
+    role: Annotated[
+        str,
+        typer.Option(
+            help="Role of the models: source, generate, screen, calibrate or test.",
+            autocompletion=completing("source", "generate", "screen", "calibrate", "test"),
+        ),
+    ],
     relation: Annotated[
-        str, typer.Option(help="Relation of the models to the source: source, surrogate or reference.")
+        str,
+        typer.Option(
+            help="Relation of the models to the source: source, surrogate or reference.",
+            autocompletion=completing("source", "surrogate", "reference"),
+        ),
     ],
     pool: PoolPath = DEFAULT_POOL,
     kind: Annotated[str, typer.Option(help="How the models were made, in words.")] = "",
@@ -114,7 +130,11 @@ def add(
         str, typer.Option(help="How the models were trained, in words that models of one recipe share.")
     ] = "",
     exposure: Annotated[
-        str, typer.Option(help="How many of a fingerprint's images they were trained on: all, partly or none.")
+        str,
+        typer.Option(
+            help="How many of a fingerprint's images they were trained on: all, partly or none.",
+            autocompletion=completing("all", "partly", "none"),
+        ),
     ] = "",
     contract: Annotated[
         str | None, typer.Option(help="Contract for files that have none: a TOML file, or inline; see cae verify.")

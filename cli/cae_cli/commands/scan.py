@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cae_cli.clusters import cluster_named
+from cae_cli.completion import completing, defences
 from cae_cli.options import DeviceName, FingerprintPath, Json, LimitsText, print_json
 from cae_cli.progress import interruptible, progress_bar
 from cae_cli.streams import say
@@ -52,7 +53,10 @@ def run(
             "nobody states; asked before any example."
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(help="Part of the data: train, test or all.", autocompletion=completing("train", "test", "all")),
+    ] = "test",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of suspects judged at a time; default: one for each core.")
     ] = None,
@@ -63,8 +67,9 @@ def run(
     correct: Annotated[
         str | None,
         typer.Option(
+            autocompletion=completing("bh", "holm", "none"),
             help="Correction of p for the number of suspects: bh, holm or none; default: bh if it holds, "
-            "otherwise holm."
+            "otherwise holm.",
         ),
     ] = None,
     role: Annotated[
@@ -77,7 +82,9 @@ def run(
     defence: Annotated[
         str,
         typer.Option(
-            metavar="NAME:VALUE", help="What if every suspect had this defence, such as jpeg:75? See docs/defences.md."
+            metavar="NAME:VALUE",
+            autocompletion=defences,
+            help="Judge as if every suspect had this defence, such as jpeg:75 (docs/defences.md).",
         ),
     ] = "",
     sarif: Annotated[Path | None, typer.Option(help="File for the findings as SARIF 2.1.0.")] = None,
@@ -206,18 +213,18 @@ def _show(summary: "ScanSummary") -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.counts.items())
     if summary.defence:
         say(
-            f"What if every suspect had the defence {visible(summary.defence)}: these verdicts are about models that "
-            "would have it, and no evidence against these."
+            f"Simulated: every suspect had the defence {visible(summary.defence)}. The verdicts are about models with "
+            "that defence and are no evidence against these."
         )
     say(f"{summary.suspects} suspects, {summary.models} models: {counts}. Family {summary.family[:32]}.")
     if summary.rate is None:
-        say("The fingerprint is not calibrated: no error rate stands behind any of it (cae calibrate).")
+        say("The fingerprint is not calibrated, so the error rate of these verdicts is unknown (cae calibrate).")
         return
     say(
-        f"Were all of them independent, at most {summary.expected_by_chance:.3g} would be accused by chance, in the "
-        f"mean, at a rate of {summary.rate:g} each."
+        f"If all of them were independent, at most {summary.expected_by_chance:.3g} would be accused by chance, on "
+        f"average, at a rate of {summary.rate:g} each."
     )
-    say(f"Counting all, {summary.accused} are accused (correction: {summary.correction.words}, at {summary.rate:g}).")
+    say(f"With all models counted, {summary.accused} are accused, at {summary.rate:g} ({summary.correction.words}).")
 
 
 def _cells(row: "Row") -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from cae_cli.completion import completing, defences
 from cae_cli.contract_options import fields_of, takes_contract_fields
 from cae_cli.options import (
     ContractText,
@@ -67,7 +68,10 @@ def run(
             "if nobody states it."
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Part of the data: train, test or all.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(help="Part of the data: train, test or all.", autocompletion=completing("train", "test", "all")),
+    ] = "test",
     sequential: Annotated[
         bool,
         typer.Option(
@@ -108,6 +112,7 @@ def run(
         str,
         typer.Option(
             metavar="NAME:VALUE",
+            autocompletion=defences,
             help="Judge as if the suspect had this defence, such as jpeg:75 or bits:4+noise:0.05 (docs/defences.md).",
         ),
     ] = "",

@@ -1,6 +1,7 @@
 """From a page as it is written to the page that Sphinx reads."""
 
 import re
+from pathlib import Path
 
 from cae_site.generated import GENERATED
 
@@ -10,11 +11,15 @@ MARKER = re.compile(r"^<!-- generated: (?P<name>[a-z-]+) -->$", re.MULTILINE)
 """Where a generated part belongs."""
 
 _OUTSIDE = re.compile(r"\[(?P<words>[^\]\n]+)\]\((?:\.\./)+(?P<path>[\w./-]+)\)")
-"""A link to a file of the repository that is no page: the site does not have it."""
+"""A link to a file of the repository that is no page."""
+
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 def prepared(text: str) -> str:
-    """Return a page with its generated parts in place, and with the names of files where a link would leave the site.
+    """Return a page with its generated parts in place, in which no link leaves the site.
+
+    The site has the files of `examples` to download; a link to another file of the repository becomes its name.
 
     Raises:
         KeyError: nothing of this name is generated.
@@ -37,4 +42,6 @@ def _named(link: re.Match[str]) -> str:
     if link["path"].endswith(".md"):
         return link[0]
     plain = link["words"].strip("`")
+    if link["path"].startswith("examples/") and (_ROOT / link["path"]).is_file():
+        return f"{{download}}`{plain} </../{link['path']}>`"
     return f"`{link['path']}`" if plain in link["path"] else f"{link['words']} (`{link['path']}`)"

@@ -192,7 +192,7 @@ def test_one_by_one_matches_are_counted() -> None:
     other = ask(matching(FINGERPRINT, 40), FINGERPRINT, calibration=plain, options=options)
     assert verdict.decision == other.decision
     assert verdict.decision.verdict == "surrogate"
-    assert verdict.warnings == ("asked one by one, the suspect is judged by CAEAcc, not by the adjusted score",)
+    assert verdict.warnings == ("in sequential mode CAEAcc decides, and not the adjusted score of the calibration",)
     assert verdict.finding("adjusted") is None
 
 

@@ -354,7 +354,9 @@ class TestModelsThatCannotBeUsed:
 
     def test_a_useless_one(self, shelf: Shelf) -> None:
         constant = Known(shelf.fingerprint, np.zeros(20, np.int64), np.zeros(60, np.int64), seed=1, bare=False)
-        with pytest.raises(PoolError, match=r"flat\.toy: it gives always the class 0 on 60 benign.*or remove it"):
+        with pytest.raises(
+            PoolError, match=r"flat\.toy: the model gives the same class, 0, to all 60 benign.*or remove it"
+        ):
             run(shelf, [shelf.put("flat", constant)])
 
     @pytest.mark.parametrize(("wrong", "refused"), [(42, True), (39, False)])
@@ -362,7 +364,7 @@ class TestModelsThatCannotBeUsed:
         """As the suspects' check: the upper 99 % limit of the accuracy against halfway, 0.5."""
         member = shelf.put("poor", shelf.model(3, wrong_probes=wrong, seed=1))
         if refused:
-            with pytest.raises(PoolError, match=r"poor\.toy: accuracy 30% on 60 benign images.*Correct its contract"):
+            with pytest.raises(PoolError, match=r"poor\.toy: the model is right on 30% of 60 .*Correct its contract"):
                 run(shelf, [member])
         else:
             assert len(run(shelf, [member]).references) == 1

@@ -61,7 +61,11 @@ def test_one_group_alone_is_an_assumption_that_is_said() -> None:
     verdict = ask(matching(FINGERPRINT, 36), FINGERPRINT, calibration=calibration)
     assert (verdict.decision.verdict, verdict.decision.threshold) == ("surrogate", 20 / 40)
     assert verdict.warnings == (
-        "assumed, and for the accuser to show: the suspect, if independent, was trained on all of its images",
+        (
+            "assumption that the accuser has to support: the suspect, if independent, was trained on all of the "
+            "fingerprint's "
+            "images"
+        ),
     )
 
 
@@ -73,7 +77,7 @@ def test_too_few_in_one_group_support_no_accusation() -> None:
         1 / 4,
         None,
     )
-    assert "3 references trained on some of its images cannot support a rate of 0.05" in verdict.decision.reason
+    assert "3 references trained on some of its images are too few for an error rate of 0.05" in verdict.decision.reason
     assert "at least 19 references" in verdict.decision.remedy
 
 

@@ -134,9 +134,9 @@ def test_a_verdict_says_of_what_its_p_is() -> None:
         {"exposure": "none", "models": 1, "recipes": 1, "architectures": 1},
     ]
     assert found["words"] == (
-        "an independent suspect that is one more of 2 models (2 recipes, 2 architectures, trained on all of its "
-        "images) or of 1 model (1 recipe, 1 architecture, trained on none of its images) and of one more recipe; an "
-        "average over suspects and calibrations"
+        "the suspect, if independent, is a model like the 2 references (2 recipes, 2 architectures, trained on all of "
+        "the fingerprint's images) or the 1 reference (1 recipe, 1 architecture, trained on none of the fingerprint's "
+        "images) but of another recipe; the error rate is an average over suspects and calibrations"
     )
 
 
@@ -145,7 +145,7 @@ def test_a_recipe_is_one_draw() -> None:
     calibration = made_of(makes, range(1, 21), unit=Unit.RECIPE)
     verdict = ask(matching(FINGERPRINT, 38), FINGERPRINT, calibration=calibration)
     assert (verdict.decision.verdict, verdict.decision.p_value) == ("inconclusive", 1 / 5)
-    assert "4 recipes of references cannot support a rate of 0.05" in verdict.decision.reason
+    assert "4 recipes of references are too few for an error rate of 0.05" in verdict.decision.reason
     assert "at least 19 recipes of references" in verdict.decision.remedy
     enough = dataclasses.replace(calibration, fpr=0.2)
     verdict = ask(matching(FINGERPRINT, 38), FINGERPRINT, calibration=enough)

@@ -260,7 +260,7 @@ def test_a_contract_from_the_child_is_checked(programs: Path) -> None:
     honest = Party().black_box(str(program(programs / "m.program", text))).model
     assert honest.contract == Contract(layout="NHWC", range=(0, 1), output="logits")  # type: ignore[attr-defined]
     lying = program(programs / "l.program", text + "object.__setattr__(contract, 'layout', 'UPHELD')")
-    with pytest.raises(ModelError, match=r"answered what no model answers \(a description that is none\)"):
+    with pytest.raises(ModelError, match=r"answered what no model answers \(a malformed description\)"):
         Party().black_box(str(lying))
 
 

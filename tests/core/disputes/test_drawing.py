@@ -52,5 +52,5 @@ def test_the_half_of_a_nonce_is_the_same_in_years() -> None:
 def test_too_few_images_are_refused_with_how_many_it_takes() -> None:
     data = images_of([i % 5 for i in range(99)])
     assert len(draw_half(data, nonce=b"", count=50)) == 50
-    with pytest.raises(DataError, match=r"toy: .* 51 examples take as many; found 99 images, of which 50 .*102 images"):
+    with pytest.raises(DataError, match=r"toy: .* take 51 of these; found 99 images, of which 50 .*102 images"):
         draw_half(data, nonce=b"", count=51)

@@ -65,7 +65,7 @@ def test_a_copy_is_upheld_by_both_ranks(dispute: Dispute, regeneration: Regenera
     assert (regeneration.fingerprint.controls, regeneration.calibration.null) == (3, NullHypothesis.BOTH)
     found = judge(regeneration, opened(dispute.copy))
     assert (found.outcome, found.p_value, found.p_adjusted) == ("upheld", 1 / 4, 1 / 4), found.reason
-    assert "with 0 of 3 control sources, the larger p, and by 0 of 19 independent models" in found.reason
+    assert "whose p is the larger and counts, and by 0 of 19 independent models" in found.reason
     assert (found.references, found.needed, found.controls, found.controls_needed) == (19, 19, 3, 3)
     told = as_json(found)
     assert (told["controls"], told["controls_needed"]) == (3, 3)
@@ -80,7 +80,7 @@ def test_who_matches_every_source_is_rejected_by_the_source_rank_alone(
     assert judge(by_references, suspect).outcome == "upheld"
     found = judge(regeneration, MatchingEverySource(regeneration, opened(dispute.stranger)))
     assert (found.outcome, found.p_value) == ("rejected", 1.0), found.reason
-    assert "with 3 of 3 control sources, the larger p, and by 0 of 19 independent models" in found.reason
+    assert "with 3 of 3 control sources in the source's place, whose p is the larger and counts" in found.reason
 
 
 def test_a_stranger_is_rejected(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -96,7 +96,7 @@ def test_both_ranks_are_multiplied_by_the_seals(dispute: Dispute) -> None:
     assert judge(regeneration, opened(dispute.copy), seals=2).p_adjusted == 0.5
     few = judge(regeneration, opened(dispute.copy), seals=3)
     assert (few.outcome, few.controls_needed, few.verdict) == ("cannot judge", 5, None)
-    assert few.reason == "3 control sources cannot support a rate of 0.5 after multiplying by 3 seals"
+    assert few.reason == "3 control sources are too few for an error rate of 0.5 when p is multiplied by 3 seals"
     assert "until there are 5" in few.remedy
 
 
@@ -119,7 +119,7 @@ def test_a_sealed_budget_that_does_not_do_for_all_sources_cannot_be_judged_by() 
     assert given(max_queries=least) is None
     found = given(max_queries=least - 1)
     assert found is not None
-    assert found.reason == "the seal allows 94 queries, and 3 control sources beside the claimed one take 95"
+    assert found.reason == "the seal allows 94 queries, and 3 control sources and the claimed source take 95"
     assert found.remedy
     assert given(controls=None, max_queries=70) is None
 

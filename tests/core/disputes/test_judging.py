@@ -136,9 +136,9 @@ def test_references_behind_a_defence_count_as_well(dispute: Dispute) -> None:
 @pytest.mark.parametrize(("evidence", "said"), [
     (DatedEvidence(), "the seal is not dated"),
     (DatedEvidence(suspect_since=LATER), "the seal is not dated"),
-    (DatedEvidence(sealed_at=SEALED), "nothing says since when the suspect exists"),
+    (DatedEvidence(sealed_at=SEALED), "nobody has shown since when the suspect has existed"),
     (DatedEvidence(sealed_at=SEALED, suspect_since=SEALED), "the suspect existed at 2026-01-31"),
-    (DatedEvidence(sealed_at=LATER, suspect_since=SEALED), "the seal is of 2026-05-01"),
+    (DatedEvidence(sealed_at=LATER, suspect_since=SEALED), "the seal dates from 2026-05-01"),
 ])  # fmt: skip
 def test_without_proof_of_who_was_first_nothing_is_upheld(
     dispute: Dispute, regeneration: Regeneration, evidence: DatedEvidence, said: str
@@ -181,7 +181,7 @@ def test_a_thousand_seals_cannot_be_judged_with_99_references(dispute: Dispute, 
     suspect = LabelsOnly(opened(dispute.copy))
     found = judge(regeneration, suspect, seals=1000)
     assert (found.outcome, found.needed, found.p_value) == ("cannot judge", 99_999, None)
-    assert found.reason == "99 references cannot support a rate of 0.01 after multiplying by 1000 seals"
+    assert found.reason == "99 references are too few for an error rate of 0.01 when p is multiplied by 1000 seals"
     assert (suspect.asked, found.attested, found.verdict) == (0, False, None)
 
 
@@ -190,7 +190,7 @@ def test_eighteen_references_cannot_judge_whatever_the_rate(dispute: Dispute) ->
     for rate in (0.05, 0.5):
         found = judge(dispute.regenerated(few, fpr=rate), opened(dispute.copy))
         assert (found.outcome, found.needed) == ("cannot judge", 19)
-        assert found.reason == "18 references are fewer than the 19 that any judgement takes"
+        assert found.reason == "18 references are fewer than the 19 that every judgement needs"
         assert "until there are 19" in found.remedy
 
 
@@ -240,7 +240,7 @@ def test_a_suspect_that_answers_examples_at_random_is_not_rejected(
 def test_a_suspect_that_refuses_the_examples_is_not_rejected(dispute: Dispute, regeneration: Regeneration) -> None:
     found = judge(regeneration, LabelsOnly(opened(dispute.copy), on_examples(regeneration, lambda _: -1)))
     assert found.outcome == "cannot judge"
-    assert "it refuses 100% of the examples" in found.reason
+    assert "the suspect refuses 100% of the examples" in found.reason
 
 
 def test_evasion_that_does_not_help_is_upheld(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -263,7 +263,7 @@ def test_a_suspect_that_is_asked_wrongly_cannot_be_judged(dispute: Dispute, rege
     upside_down = LinearModel(-opened(dispute.copy).weights)
     found = judge(regeneration, upside_down)
     assert (found.outcome, found.attested) == ("cannot judge", True)
-    assert "is the input range right?" in found.reason
+    assert "is its input range right?" in found.reason
 
 
 def test_an_accuracy_that_no_reference_has_cannot_be_judged(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -276,7 +276,7 @@ def test_an_accuracy_that_no_reference_has_cannot_be_judged(dispute: Dispute, re
     subject = CalibratedFingerprint(fingerprint=regeneration.fingerprint, calibration=worse)
     found = judge(dataclasses.replace(regeneration, subject=subject), opened(dispute.copy))
     assert found.outcome == "cannot judge"
-    assert "is outside the 0% to 0% of the calibration references" in found.reason
+    assert "is outside the references' range of 0% to 0%" in found.reason
 
 
 def test_above_the_references_and_below_every_known_copy_is_neither(
@@ -309,7 +309,7 @@ def test_a_shared_ancestor_that_no_reference_has_cannot_be_judged(dispute: Dispu
     pool = with_part(dispute.judge, "generating", source=source)
     found = judge(dispute.regenerated(pool), opened(dispute.copy))
     assert found.outcome == "cannot judge"
-    assert "shares its ancestor (public weights)" in found.reason
+    assert "the source's pretrained ancestor (public weights)" in found.reason
 
 
 def test_one_regeneration_judges_many_suspects_alike(dispute: Dispute, regeneration: Regeneration) -> None:
@@ -430,7 +430,7 @@ def test_the_source_itself_may_be_the_suspect(dispute: Dispute, regeneration: Re
 
 def test_a_parametric_p_value_and_a_score_without_a_screen_are_refused(dispute: Dispute) -> None:
     parametric = CalibrationSettings(parametric=True)
-    with pytest.raises(OptionError, match="claims no bound"):
+    with pytest.raises(OptionError, match="guarantees no error rate"):
         regenerate(dispute.judge, dispute.data, settings=quick_settings(), calibration=parametric, nonce=NONCE)
     with pytest.raises(PoolError, match="no screen role to weigh it by"):
         dispute.regenerated(score=Score.LLR)

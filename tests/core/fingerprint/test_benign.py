@@ -21,7 +21,7 @@ def test_the_check_fails_where_the_upper_limit_is_below_halfway(right: int) -> N
     limit = scipy.stats.binomtest(right, 50).proportion_ci(0.99, method="exact").high
     assert (reason is not None) == (limit < 0.5)
     if reason is not None:
-        assert f"accuracy {right / 50:.0%} on 50 benign images, where the source has 90%" in reason
+        assert f"the model is right on {right / 50:.0%} of 50 benign images, and the source on 90%" in reason
 
 
 def test_a_weak_source_asks_for_less() -> None:
@@ -33,7 +33,7 @@ def test_a_constant_suspect_fails_whatever_its_accuracy() -> None:
     lopsided = np.where(np.arange(50) < 45, 3, 4).astype(np.int64)
     reason = check_benign(np.full(50, 3), lopsided, classes=10, source_accuracy=0.9)
     assert reason is not None
-    assert "always the class 3 on 50 benign images" in reason
+    assert "the same class, 3, to all 50 benign images" in reason
 
 
 def test_a_suspect_that_never_answers_fails() -> None:

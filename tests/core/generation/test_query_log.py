@@ -189,7 +189,7 @@ class TestTheVerdict:
             verdict = ask(answering(fingerprint, [n, 1, 1, 1, 1]), fingerprint, calibration=calibration)
             assert verdict.decision.p_value == pytest.approx(logs / 5)
             assert verdict.decision.verdict == outcome
-            assert ("logs that were tried" in " ".join(verdict.warnings)) == (logs > 1)
+            assert ("the number of logs that were tried" in " ".join(verdict.warnings)) == (logs > 1)
 
     def test_what_it_takes_for_granted_is_said(self) -> None:
         fingerprint = of_a_log()

@@ -125,7 +125,7 @@ def test_a_line_that_no_scan_writes_is_refused(path: Path, line: bytes) -> None:
 
 def test_a_head_without_a_nonce_is_refused(path: Path) -> None:
     path.write_text(json.dumps({**HEAD, "nonce": "xy"}) + "\n")
-    with pytest.raises(VerdictError, match="would not hold here"):
+    with pytest.raises(VerdictError, match="finished lines do not hold for this one"):
         ScanLog(path, HEAD)
 
 

@@ -59,7 +59,8 @@ class TestTheThreeOutcomes:
         decision = judge(20, calibration)
         assert (decision.verdict, decision.p_value, decision.p_value_surrogate) == ("independent", 10 / 20, 1 / 20)
         assert decision.reason.startswith(
-            "CAEAcc 0.20: 0 of 19 known surrogates score as low (p = 0.0500), and 9 of 19 independent models score as "
+            "CAEAcc 0.20 is low: 0 of 19 known copies score as low (p = 0.0500), and 9 of 19 independent models "
+            "score as "
             "high (p = 0.5000); "
         )
         assert "does not prove independence" in decision.reason
@@ -69,7 +70,9 @@ class TestTheThreeOutcomes:
         overlapping = toy_calibration(FINGERPRINT, REFERENCES, [15, *SURROGATES])
         decision = judge(20, overlapping)
         assert (decision.verdict, decision.p_value, decision.p_value_surrogate) == ("inconclusive", 10 / 20, 2 / 21)
-        assert decision.reason == "CAEAcc 0.20 fits independent models (p = 0.500) and surrogates (p = 0.095)"
+        assert (
+            decision.reason == "CAEAcc 0.20 rules out neither an independent model (p = 0.500) nor a copy (p = 0.095)"
+        )
         assert decision.remedy == "Make a fingerprint with larger pools, or with more examples."
         assert judge(10, overlapping, asked=50).remedy == "Ask more examples (raise --max-queries)."
 
@@ -82,7 +85,7 @@ class TestTheThreeOutcomes:
         verdicts = [judge(matches, calibration, first).verdict for matches in range(101)]
         assert verdicts == ["independent"] * 29 + ["surrogate"] * 72
         decision = judge(50, calibration, first)
-        assert decision.reason.endswith("but also lower than known surrogates score (p = 0.0500)")
+        assert decision.reason.endswith("but it is also lower than known copies score (p = 0.0500)")
         assert decision.sides is None
         assert "also lower" not in judge(71, calibration, first).reason
 
@@ -175,7 +178,7 @@ class TestRatesThatTheModelsCannotSupport:
         few = toy_calibration(FINGERPRINT, REFERENCES[:18], SURROGATES)
         high, low = judge(90, few), judge(20, few)
         assert (high.verdict, high.threshold, high.p_value) == ("inconclusive", None, 1 / 19)
-        assert "18 references cannot support a rate of 0.05" in high.reason
+        assert "18 references are too few for an error rate of 0.05" in high.reason
         assert high.remedy == "Calibrate with at least 19 references (`cae calibrate --plan`)."
         assert low.verdict == "independent"
 
@@ -184,13 +187,14 @@ class TestRatesThatTheModelsCannotSupport:
         assert judge(90, few).verdict == "surrogate"
         low = judge(20, few)
         assert low.verdict == "inconclusive"
-        assert "3 surrogates cannot support a rate of 0.05" in low.reason
+        assert "3 surrogates are too few for an error rate of 0.05" in low.reason
         assert low.remedy == "Calibrate with at least 19 surrogates (`cae calibrate --plan`)."
 
     def test_both(self) -> None:
         decision = judge(50, toy_calibration(FINGERPRINT, [10], [], fpr=0.01))
-        assert "1 references cannot support a rate of 0.01 and 0 surrogates cannot support a rate of 0.05" in (
-            decision.reason
+        assert (
+            "1 references are too few for an error rate of 0.01 and 0 surrogates are too few for an error rate of 0.05"
+            in (decision.reason)
         )
         assert "at least 99 references and at least 19 surrogates (`cae calibrate --plan`)" in decision.remedy
 
@@ -226,19 +230,19 @@ class TestParametric:
     def test_the_lower_side_is_its_mirror(self) -> None:
         decision = judge(20, self.parametric())
         assert (decision.verdict, decision.origin) == ("independent", "parametric")
-        assert "lower than a beta-binomial model of the surrogates allows" in decision.reason
+        assert "lower than a beta-binomial model of the known copies allows" in decision.reason
         assert decision.p_value_surrogate == beta_binomial_p_value((20, 15, 10), 100, 80)
 
     def test_a_single_surrogate_is_no_model(self) -> None:
         decision = judge(20, toy_calibration(FINGERPRINT, self.COUNTS, [80], parametric=True))
         assert (decision.verdict, decision.p_value_surrogate) == ("inconclusive", 1.0)
-        assert "1 surrogates cannot support" in decision.reason
+        assert "1 surrogates are too few" in decision.reason
         assert "at least 2 surrogates" in decision.remedy
 
     def test_between_the_two(self) -> None:
         decision = judge(50, toy_calibration(FINGERPRINT, (30, 50, 60), (40, 60, 80), parametric=True))
         assert decision.verdict == "inconclusive"
-        assert "fits independent models" in decision.reason
+        assert "rules out neither an independent model" in decision.reason
 
 
 class TestCircumstances:
@@ -260,7 +264,7 @@ class TestCircumstances:
         assert "--allow-extrapolation" in decision.remedy
         decision = judge(matches, calibration, circumstances(extrapolation="its accuracy is outside", allowed=True))
         assert (decision.verdict, decision.extrapolated, decision.remedy) == (allowed, True, "")
-        assert decision.reason.endswith("; allowed although its accuracy is outside")
+        assert decision.reason.endswith("; --allow-extrapolation accepts that its accuracy is outside")
 
     def test_evasion_keeps_independent_from_being_said_and_accuses_nobody(self, calibration: Calibration) -> None:
         evasive = circumstances(evasion=("it refuses 30% of the examples", "another sign"))
@@ -275,7 +279,8 @@ class TestCircumstances:
     def test_a_shared_ancestor_is_named_where_a_suspect_is_accused(self, calibration: Calibration) -> None:
         shared = Circumstances(shared_ancestor="imagenet")
         words = (
-            "it is derived from the source, or shares its ancestor (imagenet), which the references do not represent"
+            "the suspect is derived from the source or from the source's pretrained ancestor (imagenet), which not "
+            "every reference has"
         )
         assert judge(75, calibration, shared).reason.endswith(words)
         assert (

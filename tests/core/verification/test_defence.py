@@ -59,7 +59,7 @@ def test_it_is_told_as_a_what_if_and_only_where_it_is_one() -> None:
     told = [{fact.name: fact.value for fact in verdict_facts(verdict)} for verdict in (plain, defended)]
     assert "simulated defence" not in told[0]
     assert told[1]["simulated defence"] == "random:1"
-    assert defended.warnings[0].startswith("what if: the defence random:1 was simulated before the suspect;")
+    assert defended.warnings[0].startswith("what if: the defence random:1 was simulated in front of the suspect;")
     assert plain.warnings == defended.warnings[1:]
     options = [as_json(verdict)["options"] for verdict in (plain, defended)]
     assert "defence" not in options[0]

@@ -55,7 +55,7 @@ def test_one_that_answers_the_examples_at_random(
     verdict = judged(suspect, calibration, sequential=sequential)
     assert (verdict.decision.verdict, verdict.benign_accuracy) == ("inconclusive", 1.0)
     (sign,) = verdict.evasion
-    assert "neither the source's nor the truth" in sign
+    assert "neither the source's nor the true one" in sign
     assert verdict.decision.reason == f"possible evasion: {sign}"
 
 
@@ -64,7 +64,7 @@ def test_one_that_answers_the_examples_at_random(
 def test_one_that_refuses_the_examples(calibration: Calibration | None, *, sequential: bool) -> None:
     verdict = judged(with_examples(lambda n: np.full(n, -1)), calibration, sequential=sequential)
     assert (verdict.decision.verdict, verdict.benign_accuracy) == ("inconclusive", 1.0)
-    assert verdict.evasion == ("it refuses 100% of the examples and 0% of the benign images",)
+    assert verdict.evasion == ("the suspect refuses 100% of the examples and 0% of the benign images",)
     assert verdict.decision.reason == f"possible evasion: {verdict.evasion[0]}"
 
 
@@ -74,7 +74,7 @@ def test_one_that_refuses_everything(calibration: Calibration | None, *, sequent
     verdict = judged(Scripted(lambda images: np.full(len(images), -1)), calibration, sequential=sequential)
     assert verdict.decision.verdict == "inconclusive"
     assert "no usable answer" in verdict.decision.reason
-    assert "it refuses 100% of the examples and 100% of the benign images" in verdict.evasion
+    assert "the suspect refuses 100% of the examples and 100% of the benign images" in verdict.evasion
 
 
 @MODES
@@ -94,7 +94,9 @@ def test_one_that_answers_differently_when_asked_again(calibration: Calibration 
     (sign,) = verdict.evasion
     repeats = sum(answer.question.repeat for answer in verdict.answers)
     assert repeats > 0
-    assert sign == f"nondeterministic: {repeats} of {repeats} images got another answer when they were asked again"
+    assert (
+        sign == f"nondeterministic: {repeats} of {repeats} images got another answer when the suspect was asked again"
+    )
     assert verdict.nondeterministic == repeats
 
 
@@ -107,8 +109,11 @@ def test_one_that_fails_the_probes_on_purpose(calibration: Calibration | None, *
     verdict = judged(suspect, calibration, sequential=sequential, claimed=0.9)
     assert verdict.decision.verdict == "inconclusive"
     asked = 50 if sequential else 60
-    assert f"accuracy 0% on {asked} benign images" in verdict.decision.reason
-    assert f"accuracy 0% on {asked} benign images, where its owner claims 90%" in verdict.evasion
+    assert f"right on 0% of {asked} benign images" in verdict.decision.reason
+    assert (
+        f"the suspect is right on 0% of {asked} benign images, and its owner claims an accuracy of 90%"
+        in verdict.evasion
+    )
 
 
 @MODES
@@ -122,7 +127,7 @@ def test_one_that_is_worse_than_its_owner_claims(calibration: Calibration | None
     verdict = ask(suspect, FINGERPRINT, calibration=calibration, options=allowed)
     assert verdict.decision.verdict == "inconclusive"
     (sign,) = verdict.evasion
-    assert sign.endswith(f"on {50 if sequential else 60} benign images, where its owner claims 95%")
+    assert sign.endswith(f"of {50 if sequential else 60} benign images, and its owner claims an accuracy of 95%")
     assert verdict.decision.reason == f"possible evasion: {sign}"
 
 
@@ -132,7 +137,7 @@ def test_signs_never_accuse_and_never_clear(calibration: Calibration | None) -> 
     labels = np.where(np.arange(100) % 7 == 0, -1, FINGERPRINT.labels)
     verdict = judged(with_examples(lambda _n: labels), calibration)
     assert verdict.decision.verdict == "surrogate"
-    assert verdict.evasion[0].startswith("it refuses 15%")
+    assert verdict.evasion[0].startswith("the suspect refuses 15%")
 
 
 def answers(given: Labels, *, changed: int = 0, right: int = 50) -> FirstAnswers:
@@ -178,7 +183,7 @@ def test_third_labels_are_compared_with_the_references_on_the_same_examples() ->
     )
     assert signs(third(40), drifting) == []
     assert "41% of the examples a label" in signs(third(41), drifting)[0]
-    assert "no reference more than 30%" in signs(third(41), drifting)[0]
+    assert "no reference does so for more than 30%" in signs(third(41), drifting)[0]
     assert len(signs(third(41)[:30], drifting)) == 0  # all of both are third labels there
 
 
@@ -188,7 +193,9 @@ def test_a_claim_is_compared_with_the_upper_limit(claimed: float | None, *, name
     found = signs(FINGERPRINT.ground_truth, claimed=claimed, right=35)
     assert bool(found) == named
     if claimed and named:
-        assert found == [f"accuracy 70% on 50 benign images, where its owner claims {claimed:.0%}"]
+        assert found == [
+            f"the suspect is right on 70% of 50 benign images, and its owner claims an accuracy of {claimed:.0%}"
+        ]
 
 
 def test_every_change_is_a_sign() -> None:
@@ -211,7 +218,7 @@ def test_one_whose_answers_depend_on_the_other_images_of_the_batch(calibration: 
         named, nonce = Suspect(name="x", sha256="ab"), number.to_bytes(2)
         verdict = verify(Scripted(by_rank), paired(FINGERPRINT, calibration), named=named, nonce=nonce)
         assert verdict.nondeterministic > 0
-        assert any("another answer when they were asked again" in sign for sign in verdict.evasion)
+        assert any("another answer when the suspect was asked again" in sign for sign in verdict.evasion)
 
 
 def test_repeats_are_asked_by_themselves_and_in_another_order() -> None:

@@ -40,7 +40,10 @@ def test_both_ends_belong_to_the_range(right: int, inside: bool) -> None:  # noq
     reason = outside_range(np.arange(50) < right, (44 / 50, 48 / 50))
     assert (reason is None) == inside
     if reason is not None:
-        assert reason.startswith(f"its accuracy on the benign images, {right / 50:.0%}, is outside the 88% to 96% of")
+        assert reason.startswith(
+            f"the suspect's accuracy on the benign images, {right / 50:.0%}, is outside the references' range of 88% "
+            "to 96%"
+        )
 
 
 def test_a_suspect_as_accurate_as_a_reference_is_inside_to_the_last_bit() -> None:
@@ -121,8 +124,8 @@ class TestAccuracyBeyondChance:
         far = ask(matching(FINGERPRINT, 20, wrong_probes=8), FINGERPRINT, calibration=calibration)
         assert (far.decision.verdict, far.decision.extrapolated) == ("inconclusive", True)
         assert far.decision.reason.startswith(
-            "its accuracy on the benign images, 87%, is outside the 100% to 100% of the calibration references by more "
-            "than chance, so that they say nothing about such a model (CAEAcc 1.00"
+            "the suspect's accuracy on the benign images, 87%, is outside the references' range of 100% to 100% by "
+            "more than chance, so the references cannot be compared with it (CAEAcc 1.00"
         )
 
 
@@ -157,9 +160,9 @@ def test_the_verdict_names_the_ancestor() -> None:
     fingerprint, calibration = with_ancestors("imagenet", ("", ""))
     verdict = ask(matching(fingerprint, 20), fingerprint, calibration=calibration)
     assert verdict.decision.verdict == "surrogate"
-    assert "shares its ancestor (imagenet)" in verdict.decision.reason
+    assert "the source's pretrained ancestor (imagenet)" in verdict.decision.reason
     uncalibrated = ask(matching(fingerprint, 20), fingerprint)
-    assert "shares its ancestor (imagenet)" in uncalibrated.decision.reason
+    assert "the source's pretrained ancestor (imagenet)" in uncalibrated.decision.reason
     fingerprint, calibration = with_ancestors("imagenet", ("imagenet", "imagenet"))
     assert "ancestor" not in ask(matching(fingerprint, 20), fingerprint, calibration=calibration).decision.reason
 

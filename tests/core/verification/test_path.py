@@ -69,13 +69,13 @@ class TestTheVerdict:
         verdict = judged(matching(FINGERPRINT, 50), toy_calibration(FINGERPRINT, [60] * 19, [40] * 19))
         assert verdict.decision.verdict == "inconclusive"
         assert asked(verdict, EXAMPLE) == 100
-        assert "settles neither side" in verdict.decision.reason
-        assert verdict.decision.remedy.startswith("Ask everything at once")
+        assert "is enough for neither outcome" in verdict.decision.reason
+        assert verdict.decision.remedy.startswith("Ask all images at once")
 
     def test_above_the_references_and_below_every_copy(self) -> None:
         verdict = judged(matching(FINGERPRINT, 60), toy_calibration(FINGERPRINT, REFERENCES, [98] * 19))
         assert verdict.decision.verdict == "inconclusive"
-        assert verdict.decision.reason.endswith("so that it fits neither kind")
+        assert verdict.decision.reason.endswith("so the suspect fits neither kind")
 
     @pytest.mark.parametrize("matches", [0, 12, 25, 40, 60, 75, 92, 100])
     def test_ranks_and_scores_are_those_of_an_independent_replay(self, matches: int) -> None:
@@ -134,7 +134,7 @@ class TestExposureGroups:
     def test_a_group_that_is_too_small_accuses_nobody(self) -> None:
         verdict = self.verdict(100, 18, ExposureRule.LARGEST)
         assert verdict.decision.verdict == "inconclusive"
-        said = "that takes at least 19 references in each group, and there are 18"
+        said = "it takes at least 19 references in each group, and there are 18"
         assert any(said in warning for warning in verdict.warnings)
 
 
@@ -188,18 +188,18 @@ class TestTheOrder:
         ],
     )
     def test_another_score_cannot_stop_early(self, changes: dict[str, Any], what: str) -> None:
-        with pytest.raises(OptionError, match=f"{what} in this calibration, which cannot stop early"):
+        with pytest.raises(OptionError, match=f"in this calibration {what}, which takes all answers"):
             judged(matching(FINGERPRINT, 94), dataclasses.replace(CALIBRATION, **changes))
 
     def test_ranks_of_recipes_have_no_path(self) -> None:
-        with pytest.raises(OptionError, match="counts recipes as one draw each"):
+        with pytest.raises(OptionError, match="counts all models of one recipe as one"):
             judged(matching(FINGERPRINT, 94), dataclasses.replace(CALIBRATION, unit=Unit.RECIPE))
 
     def test_in_the_place_of_the_adjusted_score_caeacc_decides(self) -> None:
         verdict = judged(matching(FINGERPRINT, 94), dataclasses.replace(CALIBRATION, score=Score.ADJUSTED))
         assert verdict.decision.verdict == "surrogate"
         assert verdict.decision.score == Score.CAEACC
-        assert any(warning.startswith("asked one by one") for warning in verdict.warnings)
+        assert any(warning.startswith("in sequential mode CAEAcc decides") for warning in verdict.warnings)
 
     def test_uncalibrated_there_are_no_paths(self) -> None:
         with pytest.raises(OptionError, match="need calibrated references"):
@@ -207,13 +207,13 @@ class TestTheOrder:
 
     def test_where_nothing_can_be_decided_nothing_is_asked(self) -> None:
         suspect, few = matching(FINGERPRINT, 94), toy_calibration(FINGERPRINT, REFERENCES[:18], SURROGATES[:18])
-        with pytest.raises(OptionError, match="at least 19 references, and there are 18, and calling"):
+        with pytest.raises(OptionError, match="at least 19 references, and there are 18"):
             judged(suspect, few)
         assert suspect.batches == []
 
     def test_where_one_side_can_it_says_so(self) -> None:
         verdict = judged(matching(FINGERPRINT, 94), toy_calibration(FINGERPRINT, REFERENCES, SURROGATES[:9]))
-        said = "no answers can make it independent in sequential mode: that takes at least 19 surrogates"
+        said = "in sequential mode no answers can lead to the verdict independent: it takes at least 19 surrogates"
         assert any(warning.startswith(said) for warning in verdict.warnings)
 
 
@@ -222,7 +222,7 @@ class TestProbes:
         sure, unsure = judged(matching(FINGERPRINT, 94)), judged(matching(FINGERPRINT, 94, wrong_probes=24))
         assert asked(sure, BENIGN) == LEAST_BENIGN
         assert LEAST_BENIGN < asked(unsure, BENIGN) <= 50
-        assert any("was seen on 10 benign images" in warning for warning in sure.warnings)
+        assert any("was measured on only 10 benign images" in warning for warning in sure.warnings)
 
     def test_a_suspect_that_is_asked_wrongly_is_noticed(self) -> None:
         verdict = judged(matching(FINGERPRINT, 94, wrong_probes=60))
@@ -232,7 +232,7 @@ class TestProbes:
 
     def test_one_class_always(self) -> None:
         answers = table(FINGERPRINT, np.full(100, 3), np.full(60, 3))
-        assert "always the class 3" in judged(Scripted(answers)).decision.reason
+        assert "the same class, 3, to all" in judged(Scripted(answers)).decision.reason
 
     def test_repeats_stay_in_proportion(self) -> None:
         verdict = judged(matching(FINGERPRINT, 94))
@@ -274,7 +274,7 @@ class TestAgain:
     def test_answers_that_showed_it_was_here_before(self) -> None:
         found = judged(matching(FINGERPRINT, 94), recognised=1).decision
         assert found.verdict == "inconclusive"
-        assert "too little after 1 earlier verification of this suspect as another file" in found.reason
+        assert "this is not enough after 1 earlier verification of the same model in another file" in found.reason
 
 
 def test_the_interval_holds_where_only_the_best_examples_match() -> None:

@@ -100,7 +100,7 @@ class TestEachAttack:
         last = found[-1].decision
         assert last.p_value == 1
         assert "multiplied for earlier verifications of this suspect" in last.reason
-        assert last.remedy.startswith("Ask everything at once, without --max-queries and --sequential")
+        assert last.remedy.startswith("Ask all images at once, without --max-queries and --sequential")
 
     def test_many_nonces_in_sequential_mode(self, ledger: Path) -> None:
         found = [again(ledger, options=SEQUENTIAL) for _ in range(4)]
@@ -164,7 +164,10 @@ class TestSequentialRecognisedTooLate:
         assert verdict.sequential.outcome == "surrogate"
         if verdict.sequential.log_e[0] < math.log(factor_of(7) / 0.025):
             assert verdict.decision.verdict == "inconclusive"
-            assert "too little after 6 earlier verifications of this suspect as another file" in verdict.decision.reason
+            assert (
+                "this is not enough after 6 earlier verifications of the same model in another file"
+                in verdict.decision.reason
+            )
         assert verdict.decision.p_value is not None
         assert (verdict.decision.verdict == "surrogate") == (verdict.decision.p_value <= 0.05)
         assert replayed(verdict) == ()

@@ -19,6 +19,7 @@ from cae_core.verification.options import RULE, VerificationOptions
 from cae_core.verification.replay import replay_verdict
 from cae_core.verification.verdict import Suspect
 from cae_core.verification.verify import verify
+from cae_core.verification.wording import WORDING, reworded
 from tests.core import earlier_records
 from tests.core.earlier_records import CASES
 from tests.core.suspects import NONCE, Scripted, ask, matching, oracle
@@ -122,6 +123,32 @@ class TestRecordsOfBefore:
                 assert replay_verdict(told, paired(FINGERPRINT, calibration)).differences or calibration is None, mode
             except VerdictError:
                 continue
+
+
+class TestWording:
+    def test_the_sentences_of_another_wording_are_not_held_against_the_present_ones(self) -> None:
+        told = record(RANK) | {"wording": WORDING + 1, "reason": "because", "warnings": ["take care"]}
+        told["findings"]["null_hypothesis"]["words"] = "of something"
+        found = replay_verdict(told, paired(FINGERPRINT, RANK))
+        assert found.differences == ()
+        assert found.verdict.decision.reason != "because"
+        assert as_json(found.verdict)["wording"] == WORDING
+
+    def test_facts_are(self) -> None:
+        told = record(RANK)
+        told["p_value"] = 0.001
+        del told["wording"]
+        told["findings"]["null_hypothesis"]["unit"] = "recipe"
+        assert replay_verdict(told, paired(FINGERPRINT, RANK)).differences == ("findings", "p_value")
+
+    def test_a_statement_says_what_was_derived(self) -> None:
+        told = record(RANK)
+        edited = copy.deepcopy(told)
+        edited["reason"] = "because"
+        edited["findings"]["null_hypothesis"]["words"] = "of something"
+        del edited["wording"]
+        assert reworded(edited, told) == told
+        assert reworded(told, {}) == told
 
 
 OCCASION = ("date", "case", "tool", "runtime", "contract", "nonce_given", "is_source", "self_check")

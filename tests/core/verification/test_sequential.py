@@ -149,16 +149,18 @@ class TestVerdicts:
     def test_the_reason_states_both_halves_of_the_rate(self) -> None:
         reason = judged(matching(FINGERPRINT, 95)).decision.reason
         assert (
-            "more than 48 on all of them (0.025 for that count among 39 references, and 0.025 for the order)" in reason
-        )
+            "more than 48 of all 100 (error rates: 0.025 that an independent model exceeds that count, by 39 "
+            "references, "
+            "and 0.025 that the order of the questions deceives)"
+        ) in reason
         low = judged(matching(FINGERPRINT, 30)).decision.reason
-        assert "fewer than 70 on all of them" in low
+        assert "fewer than 70 of all 100" in low
         assert "does not prove independence" in low
 
     def test_uncalibrated_it_is_labelled_so(self) -> None:
         high, low = (judged(matching(FINGERPRINT, matches), None).decision for matches in (96, 30))
         assert (high.verdict, high.origin, high.threshold) == ("surrogate", "literature", 0.75)
-        assert "the literature's threshold, which has no error rate" in high.reason
+        assert "the literature's threshold, whose error rate is unknown" in high.reason
         assert (high.p_value, high.p_value_surrogate) == (None, None)
         assert low.verdict == "independent"
 
@@ -187,7 +189,7 @@ class TestVerdicts:
     def test_the_benign_check_limits_it(self, matches: int, wrong: int) -> None:
         decision = judged(matching(FINGERPRINT, matches, wrong_probes=wrong)).decision
         assert decision.verdict == "inconclusive"
-        assert "accuracy 0% on 50 benign images" in decision.reason
+        assert "right on 0% of 50 benign images" in decision.reason
 
     def test_extrapolation_limits_it(self) -> None:
         suspect = matching(FINGERPRINT, 95, wrong_probes=20)
@@ -210,7 +212,9 @@ class TestWhatCannotBeDecided:
         assert (high.decision.verdict, high.decision.threshold) == ("inconclusive", None)
         assert high.decision.p_value == 1.0
         assert high.caeacc.asked == 100
-        assert high.decision.remedy == "Calibrate with at least 39 references: the sequential mode halves the rates."
+        assert (
+            high.decision.remedy == "Calibrate with at least 39 references: the sequential mode halves the error rates."
+        )
         assert judged(matching(FINGERPRINT, 30), few).decision.verdict == "independent"
 
     def test_too_few_surrogates_block_their_own_side(self) -> None:
@@ -219,22 +223,24 @@ class TestWhatCannotBeDecided:
         assert (low.decision.verdict, low.decision.p_value_surrogate) == ("inconclusive", 1.0)
         assert low.sequential is not None
         assert low.sequential.k1 is None
-        assert low.decision.remedy == "Calibrate with at least 39 surrogates: the sequential mode halves the rates."
+        assert (
+            low.decision.remedy == "Calibrate with at least 39 surrogates: the sequential mode halves the error rates."
+        )
         assert judged(matching(FINGERPRINT, 95), few).decision.verdict == "surrogate"
 
     @pytest.mark.parametrize(
         ("references", "surrogates", "options", "words"),
         [
-            ([3], [], {}, ("39 references, and there are 1,", "39 surrogates, and there are 0;")),
+            ([3], [], {}, ("39 references, and there are 1.", "39 surrogates, and there are 0;")),
             (
                 REFERENCES[:38],
                 SURROGATES[:38],
                 {},
                 ("39 references, and there are 38", "39 surrogates, and there are 38"),
             ),
-            ([100] * 39, [0] * 39, {}, ("fewer match all 100 examples", "fewer match none of the examples")),
+            ([100] * 39, [0] * 39, {}, ("too many match all 100 examples", "too many match none of the examples")),
             ([95] * 39, SURROGATES[:5], {}, ("surrogate takes", "39 surrogates, and there are 5")),
-            ([95] * 39, [5] * 39, {}, ("surrogate takes", "a budget of 114 queries", "this one allows 12")),
+            ([95] * 39, [5] * 39, {}, ("surrogate takes", "a budget of 114 queries", "this budget allows 12")),
         ],
     )
     def test_where_nothing_can_be_decided_nothing_is_asked(
@@ -271,7 +277,8 @@ class TestWhatCannotBeDecided:
         (warning,) = judged(matching(FINGERPRINT, 50), toy_calibration(FINGERPRINT, *groups)).warnings
         relation = ("references", "surrogates")[side]
         assert warning == (
-            f"no answers can make it {blocked} in sequential mode: that takes at least 39 {relation}, and there are 38"
+            f"in sequential mode no answers can lead to the verdict {blocked}: it takes at least 39 {relation}, and "
+            "there are 38"
         )
         assert judged(matching(FINGERPRINT, 50)).warnings == ()
 
@@ -304,7 +311,7 @@ class TestWhatCannotBeDecided:
         verdict = judged(matching(FINGERPRINT, 45), calibration)
         assert verdict.sequential is not None
         assert (verdict.sequential.outcome, verdict.decision.verdict) == ("surrogate", "inconclusive")
-        assert "fewer than any of the 9 known copies has" in verdict.decision.reason
+        assert "fewer than any of the 9 known copies," in verdict.decision.reason
         assert verdict.decision.sides == Sides(
             references=39, as_high=0, surrogates=9, as_low=0, exact=False, neither=True
         )

@@ -50,7 +50,7 @@ class TestBySources:
         verdict = ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration)
         assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 20)
         assert "0 of 19 control sources" in verdict.decision.reason
-        assert "the rate averages over sources" in verdict.decision.reason
+        assert "the error rate is an average over sources" in verdict.decision.reason
         assert verdict.decision.threshold == pytest.approx(9 / 20)
 
     def test_a_tie_goes_against_the_accuser(self) -> None:
@@ -83,7 +83,7 @@ class TestBySources:
         calibration = calibrated_by(FOUR, SOURCES, np.zeros((0, 5)))
         verdict = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibration)
         assert verdict.decision.verdict == "inconclusive"
-        assert "4 control sources cannot support a rate of 0.05" in verdict.decision.reason
+        assert "4 control sources are too few for an error rate of 0.05" in verdict.decision.reason
         assert "at least 19 control sources" in verdict.decision.remedy
 
 
@@ -149,10 +149,18 @@ class TestBoth:
     @pytest.mark.parametrize(
         ("controls_as_often", "references_as_high", "told"),
         [
-            (0, 0, "reached by 0 of 19 independent models and with 0 of 19 control sources (p = 0.0500"),
-            (3, 0, "reached with 3 of 19 control sources, the larger p, and by 0 of 19 independent models"),
-            (0, 2, "reached by 2 of 19 independent models, the larger p, and with 0 of 19 control sources"),
-            (1, 2, "reached by 2 of 19 independent models, the larger p, and with 1 of 19 control sources"),
+            (
+                0,
+                0,
+                "reached by 0 of 19 independent models and with 0 of 19 control sources in the source's place (p",
+            ),
+            (
+                3,
+                0,
+                "reached with 3 of 19 control sources in the source's place, whose p is the larger and counts, and",
+            ),
+            (0, 2, "by 2 of 19 independent models, whose p is the larger and counts, and with 0 of 19 control sources"),
+            (1, 2, "by 2 of 19 independent models, whose p is the larger and counts, and with 1 of 19 control sources"),
         ],
     )
     def test_the_larger_p_decides_and_is_named(
@@ -165,7 +173,7 @@ class TestBoth:
         assert decision.verdict == "surrogate"
         assert decision.p_value == pytest.approx(by_hand)
         assert told in decision.reason
-        assert "averages over sources" in decision.reason
+        assert "average over sources" in decision.reason
         assert (self.verdict(counts, references).decision.verdict == "surrogate") == (by_hand <= 0.05)
 
     def test_the_threshold_is_the_larger_one_and_none_where_one_is_none(self) -> None:
@@ -176,11 +184,11 @@ class TestBoth:
 
     def test_too_few_of_either_are_told_of(self) -> None:
         few = self.verdict([20, *[0] * 19], [0] * 6).decision
-        assert "6 references cannot support a rate of 0.05" in few.reason
-        assert "control sources cannot" not in few.reason
+        assert "6 references are too few for an error rate of 0.05" in few.reason
+        assert "control sources are too few" not in few.reason
         rates = np.zeros((19, 5))
         few = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibrated_by(FOUR, BOTH, rates)).decision
-        assert "4 control sources cannot support a rate of 0.05" in few.reason
+        assert "4 control sources are too few for an error rate of 0.05" in few.reason
         assert "at least 19 control sources" in few.remedy
 
     def test_no_kind_is_missing_among_sources_but_an_accuracy_is_among_references(self) -> None:
@@ -224,13 +232,13 @@ class TestBoth:
             load_calibrated(tmp_path / "f.safetensors")
 
     def test_it_is_told_which_rank_decides(self) -> None:
-        for references, found in (([8] * 19, "equal"), ([9] * 19, "this decides, as the larger of two ranks")):
+        for references, found in (([8] * 19, "the same p"), ([9] * 19, "this decides, as the larger of two p-values")):
             facts = {fact.name: fact.value for fact in verdict_facts(self.verdict([9, *[8] * 19], references))}
             assert found in facts["by references"]
-        assert "the smaller of two ranks" in facts["by sources"]
+        assert "the smaller of two p-values" in facts["by sources"]
         assert "decides nothing" in facts["by two-way"]
-        assert "the larger of the two" in facts["p is of"]
-        assert "the references, and among sources: the larger" in facts["threshold"]
+        assert "of the two p-values the larger counts" in facts["p assumes"]
+        assert "the references and by rank among sources; the larger value counts" in facts["threshold"]
 
     @pytest.mark.parametrize("rates", [range(20), [3, 3, 4, 4, 4, 5, 9, *range(6, 19)]])
     def test_it_keeps_its_rate_where_either_hypothesis_holds(self, rates: Iterable[int]) -> None:

@@ -66,7 +66,7 @@ def test_the_literatures_threshold(matches: int, n: int, verdict: str, weak: boo
     decision = make_verdict(matches, n).decision
     assert (decision.verdict, decision.weak) == (verdict, weak)
     assert (decision.threshold, decision.origin, decision.p_value) == (LITERATURE_THRESHOLD, "literature", None)
-    assert "no error rate" in decision.reason
+    assert "error rate is unknown" in decision.reason
 
 
 @pytest.mark.parametrize("matches", [0, 100])

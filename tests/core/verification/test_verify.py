@@ -46,7 +46,7 @@ def test_surrogates_match_more_than_models_that_were_never_searched_on(generated
     stranger = make_world(seed=8).white_boxes.source
     verdict = verify(stranger, paired(generated.fingerprint), named=Suspect(name="r", sha256="06"), nonce=NONCE)
     assert verdict.decision.verdict == "inconclusive"  # it knows other classes altogether
-    assert "is the input range right?" in verdict.decision.reason
+    assert "is its input range right?" in verdict.decision.reason
 
 
 def test_the_truth_on_everything_is_independent(fingerprint: Fingerprint) -> None:
@@ -84,7 +84,7 @@ def test_without_a_nonce_each_verification_draws_its_own(fingerprint: Fingerprin
 def test_a_constant_suspect_is_inconclusive(fingerprint: Fingerprint, label: int) -> None:
     verdict = ask(Scripted(lambda images: np.full(len(images), label)), fingerprint)
     assert verdict.decision.verdict == "inconclusive"
-    assert f"always the class {label}" in verdict.decision.reason
+    assert f"the same class, {label}, to all" in verdict.decision.reason
 
 
 def test_a_suspect_that_refuses_everything_is_inconclusive(fingerprint: Fingerprint) -> None:
@@ -240,7 +240,7 @@ class TestCalibrated:
         warnings = ask(matching(fingerprint, 20), fingerprint, calibration=drifting).warnings
         assert bool(warnings) == warned
         if warned:
-            assert warnings[0].startswith("label drift: on 15% of the examples")
+            assert warnings[0].startswith("label drift: the references give 15% of the examples")
 
     def test_without_a_calibration_it_is_said(self, fingerprint: Fingerprint) -> None:
         verdict = ask(matching(fingerprint, 20), fingerprint)

@@ -28,8 +28,8 @@ class Victim:
     Attributes:
         asked: opens what a thief asks.
         copied: makes the copy that a thief starts from.
-        architecture: of the copy.
-        trainer: of the copy.
+        architecture: architecture of the copy.
+        trainer: trainer of the copy.
     """
 
     asked: Callable[[], Teacher]

@@ -24,8 +24,8 @@ class Kind:
     """One way in which a member of a pool is made.
 
     Attributes:
-        name: as plans and manifests have it.
-        relation: of such a member to the source.
+        name: name in plans and manifests.
+        relation: relation of such a member to the source.
         how: how it is made, in words, for the documentation's table.
         trained: whether a recipe trains it, epoch by epoch.
         other_architecture: whether its architecture must be another than its parent's.

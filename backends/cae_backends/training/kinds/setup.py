@@ -28,9 +28,9 @@ class Setup:
         trainer: builds the network.
         data: the trainer's images; a thief's labels are used where it trains a copy of the source further.
         architecture: a name that the trainer knows; of no effect where the source's own is kept.
-        seed: of initial weights, share of the data, batches and augmentation.
+        seed: random seed for initial weights, share of the data, batches and augmentation.
         recipe: how to train.
-        device: where to train, see `Trainer.build`.
+        device: device on which to train, see `Trainer.build`.
         queries: images (n, h, w, k) that a thief asks about; None: those of ``data``.
         snapshots: epochs after which the weights are kept.
         progress: called after each epoch.
@@ -137,7 +137,7 @@ class Made:
     """A trained network.
 
     Attributes:
-        network: as it is kept.
+        network: the trained network, as it is kept.
         snapshots: the weights that it had after the epochs that were asked for.
         validation: accuracy after each epoch of its last training, on the images that the recipe holds out; empty
             where it holds none out.
