@@ -22,7 +22,7 @@ from cae_core.verification.occasion import Occasion, recorded_occasion
 from cae_core.verification.options import VerificationOptions
 from cae_core.verification.verdict import VERDICT_FORMAT, Suspect, Verdict
 from cae_core.verification.verify import check_labels, conclude, interrogate, plan_verification
-from cae_core.verification.wording import comparable
+from cae_core.verification.wording import WORDING, comparable
 
 __all__ = ["Replay", "replay_verdict", "same_json"]
 
@@ -44,10 +44,12 @@ class Replay:
         verdict: from the recorded answers, by the fingerprint at hand; its occasion is the record's word.
         differences: names of the fields in which the record says something else; its sentences count if they are of
             the present wording, see `cae_core.verification.wording`.
+        reworded: whether the record's sentences are of another wording, so that nobody held them against anything.
     """
 
     verdict: Verdict
     differences: tuple[str, ...]
+    reworded: bool
 
     def agreed(self, name: str) -> Verdict:
         """Return the verdict, which the record says as well.
@@ -156,9 +158,11 @@ def _replayed(record: Mapping[str, Any], subject: CalibratedFingerprint) -> Repl
     verdict = dataclasses.replace(verdict, occasion=occasion, containment=containment)
     derived: dict[str, Any] = as_json(verdict)
     derived |= _found_then(derived.get("findings"), record.get("findings"))
-    derived, told = comparable(derived, record, wording=record.get("wording"))
+    wording = record.get("wording")
+    derived, told = comparable(derived, record, wording=wording)
     names = (set(derived) | set(told)) - _NOT_DERIVED
-    return Replay(verdict, tuple(sorted(name for name in names if not same_json(derived.get(name), told.get(name)))))
+    differences = tuple(sorted(name for name in names if not same_json(derived.get(name), told.get(name))))
+    return Replay(verdict, differences, reworded=wording != WORDING)
 
 
 def _occasion(record: Mapping[str, Any], options: VerificationOptions) -> Occasion | None:

@@ -394,6 +394,19 @@ class TestReplay:
         text = run_cae("verify", "--replay", record, "-f", own).out
         assert text.startswith(f"{record}: the recorded answers give the recorded verdict.")
         assert "SURROGATE" in text
+        assert "were not checked" not in text
+
+    def test_sentences_of_another_wording_are_derived_and_not_believed(
+        self, own: Path, record: Path, run_cae: Run
+    ) -> None:
+        reason = json.loads(record.read_text())["reason"]
+        edit(record, reason="beyond all doubt")
+        assert_one_sentence(run_cae("verify", "--replay", record, "-f", own), "it differs in reason")
+        edit(record, wording=1)
+        text = run_cae("verify", "--replay", record, "-f", own).out
+        assert "worded by another release, and were not checked" in text
+        assert "beyond all doubt" not in text
+        assert run_cae("verify", "--replay", record, "-f", own, "--json").json()["reason"] == reason
 
     def test_a_defence_is_refused_since_nobody_is_asked(self, own: Path, record: Path, run_cae: Run) -> None:
         outcome = run_cae("verify", "--replay", record, "-f", own, "--defence", "bits:4")

@@ -271,9 +271,12 @@ def _show(verdict: "Verdict", *, json: bool) -> None:
 def _replayed(record: Path, fingerprint: Path, *, json: bool) -> "Verdict":
     from cae_core.workflows import replay_file
 
-    verdict = replay_file(record, fingerprint).agreed(str(record))
+    replay = replay_file(record, fingerprint)
+    verdict = replay.agreed(str(record))
     if not json:
         say(f"{visible(str(record))}: the recorded answers give the recorded verdict.")
+    if not json and replay.reworded:
+        say("The sentences of the record are worded by another release, and were not checked. Rely on those below.")
     return verdict
 
 

@@ -130,7 +130,8 @@ class TestWording:
         told = record(RANK) | {"wording": WORDING + 1, "reason": "because", "warnings": ["take care"]}
         told["findings"]["null_hypothesis"]["words"] = "of something"
         found = replay_verdict(told, paired(FINGERPRINT, RANK))
-        assert found.differences == ()
+        assert (found.differences, found.reworded) == ((), True)
+        assert not replay_verdict(record(RANK), paired(FINGERPRINT, RANK)).reworded
         assert found.verdict.decision.reason != "because"
         assert as_json(found.verdict)["wording"] == WORDING
 
