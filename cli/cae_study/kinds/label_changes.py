@@ -27,7 +27,7 @@ def _run(bench: Bench) -> Result:
     summary = {
         "search": bench.step.name,
         "eps": round(settings.eps, 4),
-        "rate": round(settings.step_size, 6),
+        "rate": f"{settings.step_size:.2g}",  # a table would round it to nothing
         "seeds": rows[0]["seeds"],
         **{f"after {row['iteration']}": row["changed"] for row in rows},
     }
