@@ -4,18 +4,22 @@ A page is read in a folder of its own, with what its reader has beforehand (`fur
 why, in a comment before it, and its options are looked up all the same.
 """
 
+import io
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from cae_cli import main as cae
 from tests.backends.timestamping import needs_openssl
 from tests.documents.furnishing import furnish_colours, furnish_digits, programs
 from tests.documents.matching import missing_line
@@ -153,20 +157,30 @@ def options_named(block: Block) -> set[tuple[str, str]]:
     return found
 
 
-def test_options_of_what_is_not_run_are_known_all_the_same(environment: dict[str, str]) -> None:
+def help_of(command: str) -> str:
+    """Return what a command of a page prints for ``--help``; it runs in this process, which has the frameworks."""
+    program, *words = command.split()
+    module = program == "python" and words[0] == "-m"
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setenv("COLUMNS", "160")
+        patch.setattr("sys.argv", [*(words if program == "python" else command.split()), "--help"][module:])
+        with pytest.raises(SystemExit) as exit_:
+            if program == "cae":
+                cae.main()
+            elif module:
+                runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+            else:
+                patch.syspath_prepend((ROOT / words[0]).parent)
+                runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    assert exit_.value.code in (0, None), command
+    return printed.getvalue()
+
+
+def test_options_of_what_is_not_run_are_known_all_the_same() -> None:
     named = {pair for page in pages() for block in blocks_of(page) if block.reason for pair in options_named(block)}
     assert len(named) > 20
-    helped = {
-        command: subprocess.run(
-            [str(BASH), "-c", f"{command} --help"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for command in sorted({command for command, _ in named})
-    }
+    helped = {command: help_of(command) for command in sorted({command for command, _ in named})}
     unknown = [(command, option) for command, option in sorted(named) if option not in helped[command]]
     assert unknown == []
 
