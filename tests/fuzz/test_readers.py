@@ -1,4 +1,7 @@
-"""Every reader, on a hundred edited files: it may refuse or accept each, and nothing else may come of it."""
+"""Every reader, on edited files: it may refuse or accept each, and nothing else may come of it.
+
+`make test` takes the first hundred, and `make test-long` three times as many.
+"""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +13,7 @@ from tests.fuzz.readers.table import READERS, find_reader
 from tests.fuzz.table import FAULTS
 from tests.fuzz.watching import PARENT, Result, watch
 
-_CASES, _HEAVY_CASES = 300, 12
+_CASES, _HEAVY_CASES = 100, 4
 _SEED = 20261128
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="the watch looks into /proc")  # noqa: PTH112
@@ -25,10 +28,11 @@ def _watched(name: str, cases: Sequence[int | str]) -> list[Result]:
     return list(watch(name, cases, seed=_SEED, memory=memory, contained=contained))
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", READERS)
-def test_a_reader_refuses_or_accepts(name: str) -> None:
+def test_a_reader_refuses_or_accepts(name: str, times: int) -> None:
     reader = find_reader(name)
-    count = _HEAVY_CASES if reader.heavy else _CASES
+    count = times * (_HEAVY_CASES if reader.heavy else _CASES)
     cases = [*reader.failures, *reader.valid, *range(count)]
     results = _watched(name, cases)
     assert [result.case for result in results] == cases
