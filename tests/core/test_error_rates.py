@@ -144,7 +144,7 @@ def test_the_simulated_order_is_the_sequential_tests() -> None:
 
 
 def chosen_on_a_screen(models: int, rate: float, *, same: bool, seed: int) -> NDArray[np.bool_]:
-    """Return the false accusations, (10000,), where of 300 examples the 100 that the screen matches least are chosen.
+    """Return the false accusations, (5000,), where of 300 examples the 100 that the screen matches least are chosen.
 
     Model i matches example j with probability 1 / (1 + exp(-e_j - m_i)): examples differ (e_j normal, deviation 0.75),
     and so do models (m_i normal, deviation 0.35).
@@ -157,7 +157,7 @@ def chosen_on_a_screen(models: int, rate: float, *, same: bool, seed: int) -> ND
     """
     random = np.random.default_rng(seed)
     batches = []
-    for _ in range(20):
+    for _ in range(10):
         examples = random.normal(0, 0.75, (500, 1, 300))
         effects = random.normal(0, 0.35, (500, (1 if same else 2) * models + 1, 1))  # the last is the suspect
         logits = (examples + effects).astype(np.float32)

@@ -78,10 +78,10 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
-    """Twenty times kill -9 in a loop of writes; every content is one byte repeated to a length that it implies."""
+    """Twelve times kill -9 in a loop of writes; every content is one byte repeated to a length that it implies."""
     random, path, seen = np.random.default_rng(20_250_101), tmp_path / "file", set()
     write_atomically(path, bytes([0]) * 1000)
-    for _ in range(20):
+    for _ in range(12):
         with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             for _ in range(random.integers(1, 20)):
