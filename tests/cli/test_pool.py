@@ -121,6 +121,7 @@ class TestTrain:
         assert count["source", "source"] == 1
         assert sum(count.values()) == 11
 
+    @pytest.mark.long
     def test_a_source_that_is_there_already(self, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
         options = ("--source", pool.source, "--surrogates", "2", "--references", "1", "--role", "generate")
         few = ("--recipe", "digits", "--epochs", "2", "--architecture", "mlp", "--data", "digits", "--workers", "1")
