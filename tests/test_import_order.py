@@ -107,6 +107,7 @@ def test_the_trap_is_real(tmp_path: Path) -> None:
     assert "ModuleNotFoundError" not in found.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_every_ordered_pair_of_backends(folder: Path, order: tuple[str, ...]) -> None:
     calls = "\n".join(f"ask({backend!r})" for backend in order)
@@ -118,6 +119,7 @@ def test_the_orders_have_every_pair() -> None:
     assert {pair for order in ORDERS for pair in combinations(order, 2)} == set(permutations(BACKENDS, 2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("before", "asked", "after"),
     [

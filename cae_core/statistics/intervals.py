@@ -59,6 +59,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     return _lower_limit(successes, trials, side), 1 - _lower_limit(trials - successes, trials, side)
 
 
+@lru_cache(maxsize=4096)  # a verdict's power asks for the same limits again and again
 def _lower_limit(successes: int, trials: int, side: float) -> float:
     """Return the p at which P(X >= successes) is ``side``, to the last bit of p."""
     if successes == 0:

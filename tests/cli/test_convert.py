@@ -276,6 +276,7 @@ def test_a_target_that_cannot_be_written(source: Path, tmp_path: Path, run_cae: 
     assert [x.name for x in tmp_path.iterdir() if x.name.startswith(".")] == []
 
 
+@pytest.mark.long
 def test_a_fresh_process_says_nothing_of_its_libraries(source: Path, tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "cae_cli", "convert", str(source), str(tmp_path / "m.onnx"), "--data", "digits"]
     environment = {"PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path)}

@@ -72,6 +72,7 @@ def test_settings_are_compared_on_the_screen_members_only(
     assert "| 0 from 10 |" in lines[3]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["keras_source_pytorch_suspects", "torch_source_keras_suspects"])
 def test_a_source_of_one_framework_and_suspects_of_the_other(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

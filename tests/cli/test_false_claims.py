@@ -18,6 +18,8 @@ from cae_backends.training.recipe import Recipe
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.intervals import clopper_pearson
 
+pytestmark = pytest.mark.long
+
 QUICK = Recipe(epochs=8, learning_rate=3e-3)
 ASK = Recipe(epochs=10, learning_rate=3e-3, mix=0.8)
 

@@ -100,6 +100,7 @@ def assert_refused(outcome: Outcome, said: str) -> None:
     assert not sequences(outcome.err)
 
 
+@pytest.mark.long
 def test_the_twin_is_upheld(twin: Judged) -> None:
     assert (twin.seen.code, twin.case["outcome"]) == (0, "upheld"), twin.seen.sent
     assert outcomes(twin.seen) == ["UPHELD"]
@@ -164,6 +165,7 @@ def hostile_names(court: Court, claimant: Claimant, folder: Path) -> tuple[Accus
     return accusation, suspect
 
 
+@pytest.mark.long
 def test_names_do_not_turn_what_the_judge_sees_and_keeps(
     court: Court, claimant: Claimant, twin: Judged, run_cae: Run, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.long
 def test_kill_9_leaves_the_old_file_or_the_new_one_and_the_run_resumes(
     pool: Pool, fingerprint: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_kill_9_leaves_the_old_file_or_the_new_one_and_the_run_resumes(
     assert not checkpoint_of(output).exists()
 
 
+@pytest.mark.long
 def test_ctrl_c_says_how_to_go_on(pool: Pool, undisturbed: bytes, tmp_path: Path) -> None:
     output = tmp_path / "f.safetensors"
     process = start(pool, output)

@@ -1,6 +1,7 @@
 """`cae pool`: train, list, check, add."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,7 @@ def copied(trained: Path, tmp_path: Path) -> Path:
 
 
 class TestTrain:
+    @pytest.mark.long
     def test_a_dask_cluster_and_local_processes_make_the_same_files(
         self, trained: Path, plan: Path, tmp_path: Path
     ) -> None:
@@ -119,6 +121,7 @@ class TestTrain:
         assert count["source", "source"] == 1
         assert sum(count.values()) == 11
 
+    @pytest.mark.long
     def test_a_source_that_is_there_already(self, pool: Pool, tmp_path: Path, run_cae: Run) -> None:
         options = ("--source", pool.source, "--surrogates", "2", "--references", "1", "--role", "generate")
         few = ("--recipe", "digits", "--epochs", "2", "--architecture", "mlp", "--data", "digits", "--workers", "1")
@@ -196,17 +199,18 @@ class TestTrain:
     def test_an_added_model_that_the_plan_makes_in_another_role_is_refused(
         self, trained: Path, plan: Path, tmp_path: Path, run_cae: Run
     ) -> None:
-        """Other bytes, the same answers."""
-        model = onnx.load(trained.parent / "test" / "test-independent-001.onnx")
+        """Other bytes, the same answers; the plan's own models are trained, and not yet in the manifest."""
+        manifest = Path(shutil.copytree(trained.parent, tmp_path / "pool")) / "pool.toml"
+        manifest.unlink()
+        model = onnx.load(manifest.parent / "test" / "test-independent-001.onnx")
         model.doc_string = "mine"
         onnx.save(model, tmp_path / "mine.onnx")
-        manifest = tmp_path / "pool.toml"
         assert run_cae("pool", "add", tmp_path / "mine.onnx", *added(manifest, "generate")).code == 0
         before = manifest.read_text()
         outcome = run_cae("pool", "train", plan, "--pool", manifest, "--workers", "1")
         assert_one_sentence(outcome, "mine.onnx", "the same model", "one role")
         assert manifest.read_text() == before
-        assert len(list((tmp_path / "test").glob("*.onnx"))) == 2
+        assert len(list((manifest.parent / "test").glob("*.onnx"))) == 2
 
     def test_a_second_source_is_refused(self, copied: Path, pool: Pool, plan: Path, run_cae: Run) -> None:
         options = ("--data", "digits", "--role", "source", "--relation", "source")

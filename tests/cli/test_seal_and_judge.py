@@ -480,6 +480,7 @@ def test_without_a_nonce_one_is_drawn_and_kept(court: Court, run_cae: Run, tmp_p
     assert len(bytes.fromhex(first)) == 16
 
 
+@pytest.mark.long
 def test_an_interrupted_case_goes_on(court: Court, ask: Run, tmp_path: Path) -> None:
     folder = tmp_path / "case"
     long = ("--count", "60", "--iterations", "400")

@@ -307,6 +307,7 @@ report = { theirs = [[1, 0.5], [2, 0.6]] }
 """
 
 
+@pytest.mark.long
 def test_the_accuracy_by_epoch_of_trained_models_is_rows_and_a_figure(
     calibration_pool: CalibrationPool, tmp_path: Path
 ) -> None:

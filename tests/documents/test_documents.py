@@ -1,21 +1,23 @@
 """What the pages promise runs: each block of README and docs/, page by page, in the order in which it is read.
 
-A page is read in a folder of its own, with what its reader has beforehand (`furnishing`). A block that is not run says
-why, in a comment before it, and its options are looked up all the same.
+`make test-long` reads them: each page in a folder of its own, with what its reader has beforehand (`furnishing`). A
+block that is not run says why, in a comment before it, and its options are looked up all the same.
 """
 
+import io
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from cae_cli import main as cae
 from tests.backends.timestamping import needs_openssl
 from tests.documents.furnishing import furnish_colours, furnish_digits, programs
 from tests.documents.matching import missing_line
@@ -25,10 +27,7 @@ PAGES = [page for page in pages() if any(block.runs for block in blocks_of(page)
 COLOURED = ("README.md", "docs/conversion.md", "docs/data.md", "docs/architectures.md")
 """Pages about CIFAR-10; the others are about the digits."""
 
-SLOW: tuple[str, ...] = ()
-"""Pages that take longer than the others together."""
-
-NOT_RUN = 86
+NOT_RUN = 87
 """How many blocks of all pages are not run. Each says why; whoever adds one changes this number, and knows it."""
 
 pytestmark = needs_openssl
@@ -104,24 +103,12 @@ def furnished(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, s
     return made
 
 
-@pytest.fixture(scope="module")
-def reading(
-    furnished: dict[str, Path], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, "Future[list[str]]"]]:
-    """Every page, two at a time, the longest first."""
-
-    def read(page: str) -> list[str]:
-        folder = tmp_path_factory.mktemp("page") / "reader"
-        shutil.copytree(furnished["colours" if page in COLOURED else "digits"], folder)
-        return Reader(folder, environment).read(page)
-
-    with ThreadPoolExecutor(2) as readers:
-        yield {page: readers.submit(read, page) for page in sorted(PAGES, key=lambda page: -len(blocks_of(page)))}
-
-
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_runs(page: str, reading: dict[str, "Future[list[str]]"]) -> None:
-    faults = reading[page].result()
+def test_a_page_runs(page: str, furnished: dict[str, Path], environment: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "reader"
+    shutil.copytree(furnished["colours" if page in COLOURED else "digits"], folder)
+    faults = Reader(folder, environment).read(page)
     assert not faults, "\n\n".join(faults)
 
 
@@ -153,20 +140,34 @@ def options_named(block: Block) -> set[tuple[str, str]]:
     return found
 
 
-def test_options_of_what_is_not_run_are_known_all_the_same(environment: dict[str, str]) -> None:
+def run_here(words: list[str]) -> None:
+    """Run a command of a page in this process, which has imported the frameworks already."""
+    match words:
+        case ["cae", *_]:
+            cae.main()
+        case ["python", "-m", module, *_]:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case ["python", script, *_]:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+
+
+def help_of(command: str) -> str:
+    """Return what a command prints for ``--help``."""
+    words, printed = [*command.split(), "--help"], io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setenv("COLUMNS", "160")
+        patch.setattr("sys.argv", words if words[0] == "cae" else words[1:])
+        patch.syspath_prepend((ROOT / words[1]).parent)  # of a script
+        with pytest.raises(SystemExit) as exit_:
+            run_here(words)
+    assert exit_.value.code in (0, None), command
+    return printed.getvalue()
+
+
+def test_options_of_what_is_not_run_are_known_all_the_same() -> None:
     named = {pair for page in pages() for block in blocks_of(page) if block.reason for pair in options_named(block)}
     assert len(named) > 20
-    helped = {
-        command: subprocess.run(
-            [str(BASH), "-c", f"{command} --help"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for command in sorted({command for command, _ in named})
-    }
+    helped = {command: help_of(command) for command in sorted({command for command, _ in named})}
     unknown = [(command, option) for command, option in sorted(named) if option not in helped[command]]
     assert unknown == []
 

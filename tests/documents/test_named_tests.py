@@ -9,7 +9,7 @@ import pytest
 
 from tests.documents.pages import ROOT, pages
 
-_COMMAND = re.compile(r"`pytest ((?:tests/[\w/.]+ ?)+)(?:-k (\"[^\"]*\"|\w+))?`")
+_COMMAND = re.compile(r"`pytest ((?:tests/[\w/.]+ ?)+)(?:-m long)?(?:-k (\"[^\"]*\"|\w+))?`")
 
 
 def named() -> list[tuple[str, str, str]]:

@@ -1,4 +1,7 @@
-"""Every reader, on a hundred edited files: it may refuse or accept each, and nothing else may come of it."""
+"""Every reader, on edited files: it may refuse or accept each, and nothing else may come of it.
+
+`make test` takes the first third of them, and `make test-long` all.
+"""
 
 import os
 from collections.abc import Sequence
@@ -25,10 +28,11 @@ def _watched(name: str, cases: Sequence[int | str]) -> list[Result]:
     return list(watch(name, cases, seed=_SEED, memory=memory, contained=contained))
 
 
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.long)], ids=["a third", "all"])
 @pytest.mark.parametrize("name", READERS)
-def test_a_reader_refuses_or_accepts(name: str) -> None:
+def test_a_reader_refuses_or_accepts(name: str, share: int) -> None:
     reader = find_reader(name)
-    count = _HEAVY_CASES if reader.heavy else _CASES
+    count = (_HEAVY_CASES if reader.heavy else _CASES) // share
     cases = [*reader.failures, *reader.valid, *range(count)]
     results = _watched(name, cases)
     assert [result.case for result in results] == cases

@@ -9,6 +9,8 @@ from tests.kills.trials import kill_often
 
 KILLS = 2
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:

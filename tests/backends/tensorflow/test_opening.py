@@ -520,6 +520,7 @@ def test_a_missing_framework_is_said_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_keras_on_another_backend_is_said_in_one_sentence(folder: Path) -> None:
     code = """
 import sys, keras

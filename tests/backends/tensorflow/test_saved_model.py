@@ -143,7 +143,7 @@ def test_many_of_one_architecture_are_open_at_once(tmp_path: Path) -> None:
 
 APPLICATIONS = sorted(name for name in dir(keras.applications) if name[0].isupper())
 SMALL = ("MobileNetV3Small",)
-"""Tried each time: it has gates, normalisation of batches and depthwise convolutions."""
+"""Tried before each change: it has gates, normalisation of batches and depthwise convolutions."""
 
 
 def application(name: str) -> KerasModel:
@@ -152,7 +152,8 @@ def application(name: str) -> KerasModel:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in APPLICATIONS]
+    "name",
+    [pytest.param(name, marks=pytest.mark.long if name in SMALL else pytest.mark.slow) for name in APPLICATIONS],
 )
 def test_keras_applications(tmp_path: Path, name: str) -> None:
     network = application(name)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.backends.killing import JOBS, DaskCluster, Site, children, kill_run, kill_workers
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:

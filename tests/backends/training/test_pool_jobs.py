@@ -145,6 +145,7 @@ class Listener:
         self.said.append(words)
 
 
+@pytest.mark.long
 def test_a_run_says_which_job_is_in_which_epoch_and_what_it_waits_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

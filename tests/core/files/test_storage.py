@@ -18,9 +18,9 @@ import sys
 from pathlib import Path
 from cae_core.files.storage import write_atomically
 path = Path(sys.argv[1])
-print("ready", flush=True)
 for i in range(10**9):
     write_atomically(path, bytes([i % 256]) * (1000 + 997 * (i % 500)))
+    print("written", flush=True)
 """
 
 
@@ -78,14 +78,15 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
-    """Twenty times kill -9 in a loop of writes; every content is one byte repeated to a length that it implies."""
+    """Twelve times kill -9 in a loop of writes; every content is one byte repeated to a length that it implies."""
     random, path, seen = np.random.default_rng(20_250_101), tmp_path / "file", set()
     write_atomically(path, bytes([0]) * 1000)
-    for _ in range(20):
+    for _ in range(12):
         with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            time.sleep(float(random.uniform(0.001, 0.12)))
+            for _ in range(random.integers(1, 20)):
+                assert process.stdout.readline() == b"written\n"
+            time.sleep(float(random.uniform(0.0, 0.01)))
             process.kill()
         content = path.read_bytes()
         value, size = content[0], len(content)
@@ -94,4 +95,4 @@ def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> N
         assert size == 1000 + 997 * index
         assert value in {(index + 500 * k) % 256 for k in range(64)}
         seen.add((value, size))
-    assert len(seen) > 4, "the writer was killed before it wrote anything"
+    assert len(seen) > 4

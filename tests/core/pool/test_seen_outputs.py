@@ -33,7 +33,7 @@ def softmax(z: np.ndarray) -> Floats32:
     return np.asarray(p / p.sum(axis=1, keepdims=True), np.float32)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     classes=st.sampled_from([2, 3, 10, 100]),
@@ -44,7 +44,7 @@ def test_the_index_says_what_all_pairs_say(seed: int, classes: int, questions: i
     """Perturbed by nothing, a little less than the tolerance, exactly it, or a little more; also in one place only."""
     rng = np.random.default_rng(seed)
     outputs: list[Floats32 | None] = [None]
-    for _ in range(6):
+    for _ in range(4):
         own = softmax(sharpness * rng.standard_normal((questions, classes)))
         outputs.append(own)
         for share in (0, 0.999, 1, 1.0000001, 1.001, 5):

@@ -120,7 +120,7 @@ class TestTheThreeOutcomes:
         matches=st.integers(0, 100),
         parametric=st.booleans(),
     )
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     def test_whoever_is_accused_convicts_by_the_references_and_is_not_below_every_copy(
         self,
         references: list[int],

@@ -31,7 +31,7 @@ def lines_of(random: np.random.Generator, number: int) -> list[bytes]:
 @pytest.mark.parametrize("seed", range(6))
 def test_it_finds_what_reading_everything_finds(tmp_path: Path, seed: int) -> None:
     random, path = np.random.default_rng(seed), tmp_path / "ledger.jsonl"
-    pending = [line for number in range(70) for line in lines_of(random, number)]
+    pending = [line for number in range(45) for line in lines_of(random, number)]
     index, found = LedgerIndex(path), 0
     path.touch()
     while pending:

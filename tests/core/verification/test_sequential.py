@@ -385,10 +385,8 @@ class TestErrorRates:
         calibration = toy_calibration(fingerprint, [20] * 9, [21] * 9, fpr=0.2, fnr=0.2)
         rounds, level = 600, 0.1
         matches = np.random.default_rng(8).permutation(40) < (20 if side == "surrogate" else 21)
-        outcomes = [
-            final(start_sequential(paired(fingerprint, calibration)), fingerprint, matches, nonce).state.outcome
-            for nonce in nonces(rounds)
-        ]
+        by = paired(fingerprint, calibration)
+        outcomes = [final(start_sequential(by), fingerprint, matches, nonce).state.outcome for nonce in nonces(rounds)]
         wrong = outcomes.count("surrogate" if side == "surrogate" else "independent")
         assert None not in outcomes
         assert level / 4 < wrong / rounds < level + 3 * math.sqrt(level * (1 - level) / rounds)
@@ -396,8 +394,8 @@ class TestErrorRates:
     def test_the_interval_holds_over_many_orders(self) -> None:
         fingerprint = toy_fingerprint(n=40)
         matches = np.random.default_rng(9).permutation(40) < 29
-        inside = 0
+        inside, by = 0, paired(fingerprint)
         for nonce in nonces(200):
-            low, high = final(start_sequential(paired(fingerprint)), fingerprint, matches, nonce).evidence().interval
+            low, high = final(start_sequential(by), fingerprint, matches, nonce).evidence().interval
             inside += low <= 29 / 40 <= high
         assert 0.95 - 3 * math.sqrt(0.05 * 0.95 / 200) < inside / 200
