@@ -76,6 +76,10 @@ class TestAmongSurrogates:
     def test_nearer_to_references_is_below_the_middle_between_both(self, value: float, nearer: bool) -> None:  # noqa: FBT001
         assert low(value, [0.75, 0.9], opposite=0.25).nearer_to_references == nearer
 
+    def test_one_copy_is_enough_to_be_nearer_to(self) -> None:
+        assert low(0.4, [0.75], opposite=0.25).nearer_to_references
+        assert not low(0.6, [0.75], opposite=0.25).nearer_to_references
+
     def test_without_any_it_is_not_nearer_to_references(self) -> None:
         assert not low(0.3, [], opposite=0.25).nearer_to_references
 
@@ -106,7 +110,7 @@ class TestOfSeveralRankings:
         assert (found.p_value, found.value, found.score) == (1 / 5, 0.6, Score.CAEACC)
         same = ranking(0.7, [0.2] * 4)
         assert standing(same, second).high is same
-        assert not found.outside
+        assert found.outside is False
 
     def test_likewise_among_surrogates(self) -> None:
         many, few = low(0.3, [0.9] * 19), low(0.3, [0.9] * 4)
