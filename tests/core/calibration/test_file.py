@@ -300,6 +300,9 @@ def test_a_parametric_one_on_a_single_reference_is_refused(fingerprint: Fingerpr
     save_calibration(toy_calibration(fingerprint, [3], parametric=True), fingerprint, tmp_path / "f")
     with pytest.raises(FingerprintError, match=r"malformed .*1 references"):
         load(tmp_path / "f")
+    two = toy_calibration(fingerprint, [3, 5], parametric=True)
+    save_calibration(two, fingerprint, tmp_path / "f")
+    assert len(load(tmp_path / "f").references) == 2
 
 
 JSON = st.recursive(

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cae_core.statistics.parametric import beta_binomial_p_value
+from cae_core.statistics.parametric import beta_binomial_p_value, beta_binomial_tails
 from cae_core.statistics.score import Score
 from cae_core.statistics.thresholds import as_counts, just_above, least_accused
 
@@ -27,6 +27,13 @@ def test_parametric_it_is_the_first_count_whose_tail_is_at_most_the_rate(rate: f
     accused = [count for count in range(41) if beta_binomial_p_value(counts, 40, count) <= rate]
     found = least_accused(counts / 40, 40, fpr=rate, score=Score.CAEACC, parametric=True)
     assert found == accused[0] / 40
+
+
+def test_a_tail_that_is_the_rate_accuses() -> None:
+    counts = np.array([4, 7, 9, 12])
+    for count in (15, 20, 25):
+        rate = float(beta_binomial_tails(counts, 40)[count])
+        assert least_accused(counts / 40, 40, fpr=rate, score=Score.CAEACC, parametric=True) == count / 40
 
 
 def test_there_is_none_where_a_reference_matches_everything() -> None:
