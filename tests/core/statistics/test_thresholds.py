@@ -59,6 +59,14 @@ def test_one_match_more_is_more_however_the_fraction_was_rounded(asked: int) -> 
     for count in range(asked):
         assert just_above(count / asked, asked, Score.CAEACC) == (count + 1) / asked
     assert just_above(1.0, asked, Score.CAEACC) is None
-    counts = np.arange(asked + 1)
-    assert as_counts(counts / asked, asked).tolist() == counts.tolist()
-    assert as_counts(counts / asked, asked).dtype == np.int64
+
+
+def test_where_no_count_suffices_there_is_no_parametric_threshold() -> None:
+    assert least_accused(np.array([1.0, 1.0, 0.9]), 10, fpr=0.05, score=Score.CAEACC, parametric=True) is None
+
+
+def test_fractions_are_counts_again() -> None:
+    for trials in (3, 7, 100, 977):
+        counts = np.arange(trials + 1)
+        found = as_counts(counts / trials, trials)
+        assert (found.tolist(), found.dtype) == (counts.tolist(), np.int64)
