@@ -55,6 +55,11 @@ class TestOfFiles:
         lines = [f"{A}  z\n".encode(), f"{A}  ä\n".encode(), f"{B}  B\n".encode(), A.encode() + b"  \xff\n"]
         assert digest_of_files(names) == sha256(b"cae-model-v2\0" + b"".join(sorted(lines)))
 
+    def test_every_other_character_may_be_in_a_name(self) -> None:
+        names = [chr(code) for code in range(1, 128) if chr(code) not in "\n\r\\"]
+        lines = sorted(f"{A}  {name}\n" for name in names)
+        assert digest_of_files(dict.fromkeys(names, A)) == sha256(b"cae-model-v2\0" + "".join(lines).encode())
+
     def test_none_at_all_have_one(self) -> None:
         assert digest_of_files({}) == sha256(b"cae-model-v2\0")
 
@@ -81,6 +86,22 @@ class TestOnDisk:
         assert files_in(tmp_path / "m") == [tmp_path / "m" / "b", tmp_path / "m" / "sub" / "a"]
         lines = "".join(sorted(f"{digest}  {name}\n" for name, digest in (("sub/a", A), ("b", B))))
         assert sha256_of_file(tmp_path / "m") == sha256(b"cae-model-v2\0" + lines.encode())
+
+    def test_a_folder_of_one_file_is_not_that_file(self, tmp_path: Path) -> None:
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m" / "a").write_bytes(b"a")
+        assert sha256_of_file(tmp_path / "m" / "a") == A
+        assert sha256_of_file(tmp_path / "m") == sha256(b"cae-model-v2\0" + f"{A}  a\n".encode())
+
+    def test_a_pipe_in_a_folder_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
+        (tmp_path / "m").mkdir()
+        os.mkfifo(tmp_path / "m" / "pipe")
+        with pytest.raises(ModelError, match="m: it holds pipe, which is neither a file nor a folder"):
+            files_in(tmp_path / "m")
+
+    def test_a_device_has_no_digest(self) -> None:
+        with pytest.raises(ModelError, match="/dev/null: expected a file or a folder of files; this is neither"):
+            sha256_of_file(Path("/dev/null"))
 
     def test_a_failing_copy_says_of_which_file(self, tmp_path: Path) -> None:
         (tmp_path / "m").write_bytes(b"x")
