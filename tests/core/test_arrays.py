@@ -44,6 +44,7 @@ def test_floats_become_contiguous_and_stay_what_they_are() -> None:
     found = as_unit_float(turned)
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, turned)
+    assert as_unit_float(turned.astype(np.float64)).dtype == np.float32  # type: ignore[arg-type] # whatever was given
 
 
 def test_a_digest_is_that_of_all_bytes_one_after_the_other() -> None:

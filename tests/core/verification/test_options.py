@@ -34,6 +34,11 @@ class TestWhatIsRefused:
             VerificationOptions(rule=1, **BEACON)
         assert VerificationOptions(rule=1).rule == 1
 
+    @pytest.mark.parametrize("changes", [{"beacon": "xy"}, {"beacon_time": "noon"}, {"sequential": False}])
+    def test_a_beacon_that_is_none(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(OptionError, match="beacon"):
+            VerificationOptions(**{**BEACON, **changes})
+
     @pytest.mark.parametrize("changes", [{"sequential": True}, {"max_queries": 5}, {"max_queries": 0}])
     def test_recorded_answers_to_some_questions(self, changes: dict[str, Any]) -> None:
         assert VerificationOptions(**changes).recorded is False
