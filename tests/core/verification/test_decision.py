@@ -295,6 +295,29 @@ class TestCircumstances:
 
 
 class TestUncalibrated:
+    @pytest.mark.parametrize(
+        ("matches", "verdict", "reason"),
+        [
+            (75, "surrogate", "CAEAcc 0.75 reaches the literature's threshold 0.75, which has no error rate"),
+            (74, "independent", "no evidence at the literature's threshold 0.75, which has no error rate"),
+        ],
+    )
+    def test_the_threshold_of_the_literature_is_all_there_is(self, matches: int, verdict: str, reason: str) -> None:
+        assert vars(decided(np.arange(100) < matches, None)) == {
+            "verdict": verdict,
+            "reason": reason,
+            "remedy": "",
+            "threshold": 0.75,
+            "origin": "literature",
+            "score": Score.CAEACC,
+            "value": matches / 100,
+            "p_value": None,
+            "p_value_surrogate": None,
+            "extrapolated": False,
+            "weak": verdict == "surrogate",
+            "sides": None,
+        }
+
     def test_weak_where_the_interval_reaches_below(self) -> None:
         for matches, weak in ((75, True), (82, True), (84, False), (100, False)):
             decision = decided(np.arange(100) < matches, None)
