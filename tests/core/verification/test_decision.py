@@ -15,6 +15,7 @@ from cae_core.statistics.score import Score
 from cae_core.verification.circumstances import Circumstances
 from cae_core.verification.decision import Decision, Outcome, limited
 from cae_core.verification.examination import Sides
+from cae_core.verification.options import VerificationOptions
 from tests.core.suspects import circumstances, examined, ruled
 from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
@@ -194,6 +195,20 @@ class TestRatesThatTheModelsCannotSupport:
         )
         assert "at least 99 references and at least 19 surrogates (`cae calibrate --plan`)" in decision.remedy
 
+    @pytest.mark.parametrize(("verifications", "threshold"), [(1, 0.48), (2, 0.49), (3, None)])
+    def test_each_verification_before_halves_the_rate_of_the_threshold(
+        self, verifications: int, threshold: float | None
+    ) -> None:
+        """Of 39 references two may score as high at 5 %, one at 2.5 %, and none at 1.25 %."""
+        calibration = toy_calibration(FINGERPRINT, range(10, 49), SURROGATES)
+        for matches in range(45, 52):
+            found = examined(paired(FINGERPRINT, calibration), np.arange(100) < matches)
+            again = dataclasses.replace(found, options=VerificationOptions(verifications=verifications))
+            decision = ruled(again)
+            assert decision.threshold == threshold
+            assert decision.p_value is not None
+            assert (decision.p_value <= 0.05) == (threshold is not None and matches / 100 >= threshold)
+
     def test_a_coarser_rate_is_supported(self) -> None:
         assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:9], fpr=0.1)).verdict == "surrogate"
         assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:8], fpr=0.1)).verdict == "inconclusive"
@@ -219,6 +234,8 @@ class TestParametric:
     def test_it_is_labelled_and_its_p_value_is_the_models(self) -> None:
         decision = judge(80, self.parametric())
         assert (decision.verdict, decision.origin) == ("surrogate", "parametric")
+        tails = [beta_binomial_p_value(np.array(self.COUNTS), 100, matches) for matches in range(101)]
+        assert decision.threshold == next(matches for matches, tail in enumerate(tails) if tail <= 0.05) / 100
         assert "higher than a beta-binomial model of the references allows" in decision.reason
         exact = beta_binomial_p_value(self.COUNTS, 100, 80)
         assert decision.p_value == exact < 1 / 5  # which no rank among four reaches
@@ -256,7 +273,7 @@ class TestCircumstances:
         outside = circumstances(extrapolation="its accuracy is outside")
         decision = judge(matches, calibration, outside)
         assert (decision.verdict, decision.extrapolated) == ("inconclusive", True)
-        assert decision.reason.startswith("its accuracy is outside (CAEAcc 0.")
+        assert decision.reason == f"its accuracy is outside ({judge(matches, calibration).reason})"
         assert "--allow-extrapolation" in decision.remedy
         decision = judge(matches, calibration, circumstances(extrapolation="its accuracy is outside", allowed=True))
         assert (decision.verdict, decision.extrapolated, decision.remedy) == (allowed, True, "")
