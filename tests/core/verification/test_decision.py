@@ -92,7 +92,10 @@ class TestTheThreeOutcomes:
         decision = judge(69, calibration)
         assert (decision.verdict, decision.p_value) == ("inconclusive", 1 / 20)
         assert decision.p_value_surrogate == 1 / 20
-        assert "above all 19 references and below all 19 known copies" in decision.reason
+        assert decision.reason == (
+            "CAEAcc 0.69 is above all 19 references and below all 19 known copies, so that it fits neither kind "
+            "(p = 0.0500 and 0.0500)"
+        )
         assert "weaker copies" in decision.remedy
         assert judge(70, calibration).verdict == "surrogate"  # as low as a known copy is a copy
 
@@ -305,6 +308,18 @@ class TestCircumstances:
     @pytest.mark.parametrize("outcome", ["surrogate", "independent", "inconclusive"])
     def test_without_any_the_outcome_stands(self, outcome: Outcome) -> None:
         assert limited(outcome, "because", "do this", FINE) == (outcome, "because", "do this")
+
+    @pytest.mark.parametrize(("adjusted", "said"), [(True, "it is outside"), (False, "allowed although it is outside")])
+    @pytest.mark.parametrize("outcome", ["surrogate", "independent"])
+    def test_an_accuracy_beyond_the_references_is_told_after_the_reason(
+        self,
+        outcome: Outcome,
+        said: str,
+        adjusted: bool,  # noqa: FBT001 - drawn
+    ) -> None:
+        beyond = Circumstances(extrapolation="it is outside", adjusted=adjusted)
+        assert limited(outcome, "because", "", beyond) == (outcome, f"because; {said}", "")
+        assert limited("inconclusive", "because", "do this", beyond) == ("inconclusive", "because", "do this")
 
     def test_an_inconclusive_one_keeps_its_own_reason(self) -> None:
         signs = circumstances(evasion=("refuses",), extrapolation="outside", shared_ancestor="imagenet")
