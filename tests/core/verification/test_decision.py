@@ -212,6 +212,19 @@ class TestRatesThatTheModelsCannotSupport:
             assert decision.p_value is not None
             assert (decision.p_value <= 0.05) == (threshold is not None and matches / 100 >= threshold)
 
+    def test_what_only_an_earlier_verification_keeps_from_accusing_is_no_acquittal(self) -> None:
+        """Above all 19 references p is 0.05, the rate, and doubled it is more; below all copies it is 0.1, the rate."""
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES, fnr=0.1)
+        found = examined(paired(FINGERPRINT, calibration), np.arange(100) < 50)
+        decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
+        assert (decision.p_value, decision.p_value_surrogate) == (0.1, 0.1)
+        assert decision.verdict == "inconclusive"
+        assert decision.reason == (
+            "CAEAcc 0.50 fits independent models (p = 0.100) and surrogates (p = 0.100), each multiplied for earlier "
+            "verifications of this suspect"
+        )
+        assert decision.remedy.startswith("Ask everything at once")
+
     def test_a_coarser_rate_is_supported(self) -> None:
         assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:9], fpr=0.1)).verdict == "surrogate"
         assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:8], fpr=0.1)).verdict == "inconclusive"
