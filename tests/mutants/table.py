@@ -28,6 +28,7 @@ MODULES = {
             "core/verification/test_decision.py",
             "core/verification/test_source_ranks.py",
             "core/verification/test_verdict.py",
+            "core/calibration/test_exposure_groups.py",
             "core/verification/test_repeated.py::TestEachAttack::test_many_nonces",
         )
     ),

@@ -212,6 +212,39 @@ class TestRatesThatTheModelsCannotSupport:
             assert decision.p_value is not None
             assert (decision.p_value <= 0.05) == (threshold is not None and matches / 100 >= threshold)
 
+    @pytest.mark.parametrize(
+        ("matches", "reason"),
+        [
+            (
+                98,
+                (
+                    "CAEAcc 0.98 is reached by 0 of 39 independent models (p = 0.0500, multiplied from 0.0250 for earlier "
+                    "verifications), and 39 of 39 known copies score as low (p = 1.0000)"
+                ),
+            ),
+            (
+                59,
+                (
+                    "CAEAcc 0.59 is above all 39 references and below all 39 known copies, so that it fits neither kind "
+                    "(p = 0.0500 and 0.0500)"
+                ),
+            ),
+            (
+                10,
+                (
+                    "CAEAcc 0.10: 0 of 39 known surrogates score as low (p = 0.0500, multiplied from 0.0250 for earlier "
+                    "verifications), and 39 of 39 independent models score as high (p = 1.0000); this finds no derivation "
+                    "and does not prove independence"
+                ),
+            ),
+        ],
+    )
+    def test_a_multiplied_p_is_told_beside_what_it_was(self, matches: int, reason: str) -> None:
+        calibration = toy_calibration(FINGERPRINT, range(10, 49), range(60, 99))
+        found = examined(paired(FINGERPRINT, calibration), np.arange(100) < matches)
+        decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
+        assert decision.reason == reason
+
     def test_what_only_an_earlier_verification_keeps_from_accusing_is_no_acquittal(self) -> None:
         """Above all 19 references p is 0.05, the rate, and doubled it is more; below all copies it is 0.1, the rate."""
         calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES, fnr=0.1)
@@ -252,8 +285,10 @@ class TestParametric:
         assert (decision.verdict, decision.origin) == ("surrogate", "parametric")
         tails = [beta_binomial_p_value(np.array(self.COUNTS), 100, matches) for matches in range(101)]
         assert decision.threshold == next(matches for matches, tail in enumerate(tails) if tail <= 0.05) / 100
-        assert "higher than a beta-binomial model of the references allows" in decision.reason
         exact = beta_binomial_p_value(self.COUNTS, 100, 80)
+        assert decision.reason.startswith(
+            f"CAEAcc 0.80 is higher than a beta-binomial model of the references allows (p = {exact:.4f}), and 1 of 3 "
+        )
         assert decision.p_value == exact < 1 / 5  # which no rank among four reaches
 
     def test_the_lower_side_is_its_mirror(self) -> None:

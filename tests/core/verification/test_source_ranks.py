@@ -49,8 +49,8 @@ class TestBySources:
         calibration = calibrated_by(NINETEEN, SOURCES, NONE)
         verdict = ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration)
         assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 20)
-        assert "0 of 19 control sources" in verdict.decision.reason
-        assert "the rate averages over sources" in verdict.decision.reason
+        reached = "is reached with 0 of 19 control sources (p = 0.0500; the rate averages over sources)"
+        assert reached in verdict.decision.reason
         assert verdict.decision.threshold == pytest.approx(9 / 20)
 
     def test_a_tie_goes_against_the_accuser(self) -> None:
@@ -103,7 +103,10 @@ class TestTwoWay:
         calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.01)
         verdict = ask(answering(FOUR, [20, 1, 1, 1, 1]), FOUR, calibration=calibration)
         assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 100)
-        assert "0 of 99 other pairs of a model and a source" in verdict.decision.reason
+        assert (
+            "is reached, after what model and source have in common with all, by 0 of 99 other pairs of a model and a "
+            "source (p = 0.0100; the rate averages over sources)"
+        ) in verdict.decision.reason
 
     def test_the_threshold_is_the_least_that_accuses(self) -> None:
         calibration = calibrated_by(FOUR, TWO_WAY, self.rates)
