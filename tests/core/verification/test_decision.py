@@ -24,6 +24,17 @@ REFERENCES = [10 + i for i in range(19)]  # 10 .. 28 matches
 SURROGATES = [70 + i for i in range(19)]  # 70 .. 88
 FINE = Circumstances()
 
+MULTIPLIED = {
+    98: "CAEAcc 0.98 is reached by 0 of 39 independent models (p = 0.0500, multiplied from 0.0250 for earlier "
+    "verifications), and 39 of 39 known copies score as low (p = 1.0000)",
+    59: "CAEAcc 0.59 is above all 39 references and below all 39 known copies, so that it fits neither kind "
+    "(p = 0.0500 and 0.0500)",
+    10: "CAEAcc 0.10: 0 of 39 known surrogates score as low (p = 0.0500, multiplied from 0.0250 for earlier "
+    "verifications), and 39 of 39 independent models score as high (p = 1.0000); this finds no derivation and does "
+    "not prove independence",
+}
+"""What is said of so many matches at a second verification; the references have 10 to 48, the copies 60 to 98."""
+
 
 def judge(matches: int, calibration: Calibration, circumstances: Circumstances = FINE, *, asked: int = 100) -> Decision:
     return decided(np.arange(asked) < matches, calibration, circumstances)
@@ -212,33 +223,7 @@ class TestRatesThatTheModelsCannotSupport:
             assert decision.p_value is not None
             assert (decision.p_value <= 0.05) == (threshold is not None and matches / 100 >= threshold)
 
-    @pytest.mark.parametrize(
-        ("matches", "reason"),
-        [
-            (
-                98,
-                (
-                    "CAEAcc 0.98 is reached by 0 of 39 independent models (p = 0.0500, multiplied from 0.0250 for earlier "
-                    "verifications), and 39 of 39 known copies score as low (p = 1.0000)"
-                ),
-            ),
-            (
-                59,
-                (
-                    "CAEAcc 0.59 is above all 39 references and below all 39 known copies, so that it fits neither kind "
-                    "(p = 0.0500 and 0.0500)"
-                ),
-            ),
-            (
-                10,
-                (
-                    "CAEAcc 0.10: 0 of 39 known surrogates score as low (p = 0.0500, multiplied from 0.0250 for earlier "
-                    "verifications), and 39 of 39 independent models score as high (p = 1.0000); this finds no derivation "
-                    "and does not prove independence"
-                ),
-            ),
-        ],
-    )
+    @pytest.mark.parametrize(("matches", "reason"), MULTIPLIED.items())
     def test_a_multiplied_p_is_told_beside_what_it_was(self, matches: int, reason: str) -> None:
         calibration = toy_calibration(FINGERPRINT, range(10, 49), range(60, 99))
         found = examined(paired(FINGERPRINT, calibration), np.arange(100) < matches)
