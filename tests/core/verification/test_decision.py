@@ -13,7 +13,8 @@ from cae_core.calibration.record import Calibration
 from cae_core.statistics.parametric import beta_binomial_p_value
 from cae_core.statistics.score import Score
 from cae_core.verification.circumstances import Circumstances
-from cae_core.verification.decision import Decision, Outcome, limited
+from cae_core.verification.decision import Decision, Outcome, limited, reached_by
+from cae_core.verification.evidence import Evidence
 from cae_core.verification.examination import Sides
 from cae_core.verification.options import VerificationOptions
 from tests.core.suspects import circumstances, examined, ruled
@@ -357,6 +358,12 @@ class TestCircumstances:
     def test_an_inconclusive_one_keeps_its_own_reason(self) -> None:
         signs = circumstances(evasion=("refuses",), extrapolation="outside", shared_ancestor="imagenet")
         assert limited("inconclusive", "because", "do this", signs) == ("inconclusive", "because", "do this")
+
+
+def test_independent_models_of_any_kind_are_just_counted() -> None:
+    evidence = Evidence(models=19, as_extreme=2, p_value=3 / 20, p_once=3 / 20, origin="rank")
+    assert reached_by(evidence) == "reached by 2 of 19 independent models"
+    assert reached_by(evidence, " of one kind") == "reached by 2 of 19 independent models of one kind"
 
 
 class TestUncalibrated:
