@@ -153,9 +153,9 @@ class TestBoth:
         ("controls_as_often", "references_as_high", "told"),
         [
             (0, 0, "reached by 0 of 19 independent models and with 0 of 19 control sources (p = 0.0500"),
-            (3, 0, "reached with 3 of 19 control sources, the larger p, and by 0 of 19 independent models"),
-            (0, 2, "reached by 2 of 19 independent models, the larger p, and with 0 of 19 control sources"),
-            (1, 2, "reached by 2 of 19 independent models, the larger p, and with 1 of 19 control sources"),
+            (3, 0, "reached with 3 of 19 control sources, the larger p, and by 0 of 19 independent models (p = "),
+            (0, 2, "reached by 2 of 19 independent models, the larger p, and with 0 of 19 control sources (p = "),
+            (1, 2, "reached by 2 of 19 independent models, the larger p, and with 1 of 19 control sources (p = "),
         ],
     )
     def test_the_larger_p_decides_and_is_named(
