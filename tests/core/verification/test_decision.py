@@ -100,7 +100,12 @@ class TestTheThreeOutcomes:
             "score (p = 0.0500)"
         )
         assert decision.sides is None
-        assert "also lower" not in judge(71, calibration, first).reason
+        above = judge(71, calibration, first)
+        assert above.reason == "CAEAcc 0.71 is reached by 0 of 19 independent models (p = 0.0500)"
+        assert judge(20, calibration, first).reason == (
+            "CAEAcc 0.20: 0 of 19 known surrogates score as low (p = 0.0500); this finds no derivation and does not "
+            "prove independence"
+        )
 
     def test_above_all_references_and_below_all_copies_is_neither(self) -> None:
         calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)
@@ -159,7 +164,7 @@ class TestTheThreeOutcomes:
 
     def test_where_some_references_score_as_high_they_are_counted(self) -> None:
         calibration = toy_calibration(FINGERPRINT, [*range(10, 47), 50, 60], SURROGATES, fpr=0.1)
-        assert "reached by 2 of 39 references and below all 19 known copies" in judge(50, calibration).reason
+        assert "is reached by 2 of 39 references and below all 19 known copies" in judge(50, calibration).reason
 
     def test_without_a_known_copy_the_references_decide(self) -> None:
         decision = judge(50, toy_calibration(FINGERPRINT, REFERENCES))

@@ -108,6 +108,24 @@ class TestTwoWay:
             "source (p = 0.0100; the rate averages over sources)"
         ) in verdict.decision.reason
 
+    def test_a_pair_that_stands_out_below_every_copy_fits_neither_kind(self) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.01, surrogates=[19] * 19)
+        decision = ask(answering(FOUR, [18, 1, 1, 1, 1]), FOUR, calibration=calibration).decision
+        assert decision.verdict == "inconclusive"
+        assert decision.reason == (
+            "CAEAcc 0.90 is high (0 of 99 other pairs of a model and a source stand as high) and below all 19 known "
+            "copies, so that it fits neither kind (p = 0.0100 and 0.0500)"
+        )
+
+    def test_too_few_pairs_are_told_of(self) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.002)
+        decision = ask(answering(FOUR, [20, 1, 1, 1, 1]), FOUR, calibration=calibration).decision
+        assert decision.verdict == "inconclusive"
+        assert "; 99 other pairs of a model and a source cannot support a rate of 0.002 and " in decision.reason
+        assert decision.remedy.startswith(
+            "Generate and calibrate with at least 499 other pairs of a model and a source and at least 19 surrogates"
+        )
+
     def test_the_threshold_is_the_least_that_accuses(self) -> None:
         calibration = calibrated_by(FOUR, TWO_WAY, self.rates)
         for counts in ([12, 3, 4, 5, 6], [5, 4, 4, 4, 4]):
