@@ -29,6 +29,7 @@ MODULES = {
             "core/verification/test_source_ranks.py",
             "core/verification/test_verdict.py",
             "core/calibration/test_exposure_groups.py",
+            "core/calibration/test_leaving_out.py::test_a_recipe_is_one_draw",
             "core/verification/test_repeated.py::TestEachAttack::test_many_nonces",
         )
     ),

@@ -204,6 +204,18 @@ class TestBoth:
         assert "4 control sources cannot support a rate of 0.05" in few.reason
         assert "at least 19 control sources" in few.remedy
 
+    def test_a_group_of_references_is_named_and_sources_have_none(self) -> None:
+        calibration = calibrated_by(FOUR, BOTH, np.zeros((8, 5)), exposure=ExposureRule.LARGEST)
+        models = [
+            dataclasses.replace(model, exposure=Exposure.ALL if row < 5 else Exposure.NONE)
+            for row, model in enumerate(calibration.references.models)
+        ]
+        references = dataclasses.replace(calibration.references, models=tuple(models))
+        calibration = dataclasses.replace(calibration, references=references)
+        reason = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibration).decision.reason
+        assert "; 3 references trained on none of its images cannot support a rate of 0.05" in reason
+        assert " and 4 control sources cannot support a rate of 0.05" in reason
+
     def test_no_kind_is_missing_among_sources_but_an_accuracy_is_among_references(self) -> None:
         """It lies below every known copy and above every reference; and then it is right about nothing they are."""
         counts = [9, *[8] * 19]
