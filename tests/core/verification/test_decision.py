@@ -239,6 +239,16 @@ class TestRatesThatTheModelsCannotSupport:
         decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
         assert decision.reason == reason
 
+    @pytest.mark.parametrize("matches", [75, 20])
+    def test_either_side_that_is_doubled_beyond_its_rate_is_told_of(self, matches: int) -> None:
+        """Once, p against one side is 0.05, the rate, and against the other far larger."""
+        found = examined(
+            paired(FINGERPRINT, toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)), np.arange(100) < matches
+        )
+        decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
+        assert (decision.verdict, "each multiplied for earlier" in decision.reason) == ("inconclusive", True)
+        assert decision.remedy.startswith("Ask everything at once")
+
     def test_what_only_an_earlier_verification_keeps_from_accusing_is_no_acquittal(self) -> None:
         """Above all 19 references p is 0.05, the rate, and doubled it is more; below all copies it is 0.1, the rate."""
         calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES, fnr=0.1)
