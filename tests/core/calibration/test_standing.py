@@ -43,7 +43,7 @@ class TestAmongReferences:
     def test_without_models_nothing_is_highest_and_nothing_unusual(self) -> None:
         found = ranking(0.3, [])
         assert np.isnan(found.highest)
-        assert (found.as_extreme, found.p_value, found.exact_p_value) == (0, 1.0, 1)
+        assert (found.as_extreme, found.p_value, found.exact_p_value) == (0, 1.0, Fraction(1))
 
     def test_the_threshold_is_one_match_above_the_highest_reference(self) -> None:
         assert ranking(0.5, NINETEEN).threshold(100, rate=0.05) == 0.29

@@ -69,4 +69,4 @@ def test_fractions_are_counts_again() -> None:
     for trials in (3, 7, 100, 977):
         counts = np.arange(trials + 1)
         found = as_counts(counts / trials, trials)
-        assert (found.tolist(), found.dtype) == (counts.tolist(), np.int64)
+        assert (found.tolist(), found.dtype) == (counts.tolist(), np.dtype(np.int64))

@@ -52,7 +52,7 @@ class TestOneVerification:
 
     def test_what_it_asks(self) -> None:
         entry = only(BEGUN + ASKING)
-        assert (entry.nonce, entry.examples) == (b"\x0a\xff", {3, 7, 9})
+        assert (entry.nonce, entry.examples) == (b"\x0a\xff", frozenset({3, 7, 9}))
         assert (entry.finished, entry.withdrawn) == (False, False)
 
     def test_how_it_ended(self) -> None:
@@ -62,7 +62,7 @@ class TestOneVerification:
             False,
             b"\x0a\xff",
         )  # the nonce that was asked by
-        assert (entry.examples, entry.scores, entry.recorded) == ({3}, {5: (0.5, 1.0)}, "")
+        assert (entry.examples, dict(entry.scores), entry.recorded) == (frozenset({3}), {5: (0.5, 1.0)}, "")
         assert (entry.begun, entry.name) == (only(BEGUN).begun, "x.onnx")
 
     def test_by_which_file_of_recorded_answers(self) -> None:
@@ -72,7 +72,7 @@ class TestOneVerification:
 
     def test_one_that_was_finished_stays_so_and_keeps_what_it_told(self) -> None:
         entry = only(BEGUN + ASKING + ENDED + STOPPED)
-        assert (entry.finished, entry.examples, entry.scores) == (True, {3}, {5: (0.5, 1.0)})
+        assert (entry.finished, entry.examples, dict(entry.scores)) == (True, frozenset({3}), {5: (0.5, 1.0)})
         assert not only(BEGUN + STOPPED).finished
 
     def test_withdrawn_is_who_was_asked_nothing(self) -> None:
@@ -92,7 +92,7 @@ class TestOneVerification:
         other = BEGUN.replace(b'"1d"', b'"2e"').replace(b'"ab"', b'"cd"')
         first, between, last = read_entries(BEGUN + OLD + other + ASKING)
         assert (first.id, between.id, last.id) == ("1d", "", "2e")
-        assert (first.examples, last.examples) == ({3, 7, 9}, set())
+        assert (first.examples, last.examples) == (frozenset({3, 7, 9}), frozenset[int]())
 
     @pytest.mark.parametrize(
         ("told", "nonce"),
@@ -100,7 +100,7 @@ class TestOneVerification:
     )
     def test_a_nonce_that_cannot_be_read_hides_no_question(self, told: dict[str, Any], nonce: bytes) -> None:
         entry = only(BEGUN + line_of("asking", {"id": "1d", "examples": [1], **told}))
-        assert (entry.nonce, entry.examples) == (nonce, {1})
+        assert (entry.nonce, entry.examples) == (nonce, frozenset({1}))
 
 
 class TestWhatIsPassedOver:
