@@ -200,8 +200,8 @@ class TestRatesThatTheModelsCannotSupport:
         high, low = judge(90, few), judge(20, few)
         assert (high.verdict, high.threshold, high.p_value) == ("inconclusive", None, 1 / 19)
         assert high.reason == (
-            "CAEAcc 0.90 fits independent models (p = 0.053) and surrogates (p = 1.000); 18 references cannot support a "
-            "rate of 0.05"
+            "CAEAcc 0.90 fits independent models (p = 0.053) and surrogates (p = 1.000); 18 references cannot support "
+            "a rate of 0.05"
         )
         assert high.remedy == "Calibrate with at least 19 references (`cae calibrate --plan`)."
         assert low.verdict == "independent"

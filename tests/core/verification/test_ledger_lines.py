@@ -108,6 +108,10 @@ class TestWhatIsPassedOver:
         assert read_entries(ASKING) == ()
         assert entry_with(None, {}) is None
 
+    def test_a_line_that_tells_nothing(self) -> None:
+        begun = only(BEGUN)
+        assert entry_with(begun, {}) is begun
+
     @pytest.mark.parametrize(
         "told",
         [
