@@ -188,7 +188,7 @@ class _Forking:
         original = _codes(compile(self._place.read_bytes(), path, "exec"))
         start = time.monotonic()
         whole = self._forked(partial(_run, session, session.items, _Watch(path)), 3600)
-        limit = 30 + 10 * (time.monotonic() - start)
+        limit = 10 + 10 * (time.monotonic() - start)
         if whole is None or whole["failed"] or whole["code"]:
             raise session.Interrupted(f"a test fails without any fault: {whole and whole['failed']}")
         items = sorted(session.items, key=lambda item: whole["seconds"][item.nodeid])

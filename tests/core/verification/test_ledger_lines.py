@@ -88,6 +88,10 @@ class TestOneVerification:
             * 2
         )
 
+    def test_the_least_that_a_line_tells(self) -> None:
+        least = b'{"examples":[],"fingerprint":"F","suspect":"ab","nonce":""}'
+        assert only(least) == Entry(begun=Begun(fingerprint="F", suspect="ab"), finished=True, name="", case="")
+
     def test_of_several_in_their_order(self) -> None:
         other = BEGUN.replace(b'"1d"', b'"2e"').replace(b'"ab"', b'"cd"')
         first, between, last = read_entries(BEGUN + OLD + other + ASKING)
