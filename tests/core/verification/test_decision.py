@@ -65,8 +65,8 @@ class TestTheThreeOutcomes:
         assert decision.remedy == ""
         assert (decision.score, decision.value, decision.threshold) == ("caeacc", 0.75, 0.29)
         assert decision.p_value_surrogate == (1 + 6) / 20
-        assert not decision.extrapolated
-        assert not decision.weak
+        assert decision.extrapolated is False
+        assert decision.weak is False
 
     def test_independent(self, calibration: Calibration) -> None:
         decision = judge(20, calibration)
