@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo docs test test-long test-all test-core test-lower check dist fuzz bench kills clean
+.PHONY: help demo docs test test-all test-core test-lower check dist fuzz bench kills mutants clean
 
 help:
 	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz      broken files for every reader: N=20000 of them (a tenth where a case takes long), SEED=1"
 	@echo "make bench     the benchmarks: ratios measured side by side"
 	@echo "make kills     kill every command 100 times, and see what is left (KILLS=N for another number)"
+	@echo "make mutants   put faults into what verdicts rest on, and print those that no test finds (MODULES=PATHS for some)"
 	@echo "make docs      the documentation site, into build/site; every warning is an error"
 	@echo "make clean     remove the environment and everything generated"
 
@@ -110,6 +111,9 @@ KILLS ?= 100
 
 kills: .venv/dev
 	$(BIN)/python -m tests.kills --kills $(KILLS)
+
+mutants: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(MODULES)
 
 docs: .venv/docs
 	$(BIN)/sphinx-build -W --keep-going -n -q -E docs build/site

@@ -77,7 +77,7 @@ class Decision:
 
     verdict: Outcome
     reason: str
-    remedy: str = ""
+    remedy: str
     threshold: float | None
     origin: Origin
     score: Score = Score.CAEACC

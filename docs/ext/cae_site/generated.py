@@ -6,6 +6,7 @@ from cae_site.api import api
 from cae_site.commands import command_reference
 from cae_site.demo_pictures import demo_examples, demo_standing, demo_table
 from cae_site.exit_codes import exit_codes
+from cae_site.explained_faults import explained_faults
 from cae_site.extras import extras, versions
 from cae_site.idea import idea
 from cae_site.keras_layers import keras_layers
@@ -22,6 +23,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "demo-standing": demo_standing,
     "demo-table": demo_table,
     "exit-codes": exit_codes,
+    "explained-faults": explained_faults,
     "extras": extras,
     "forms": forms,
     "idea": idea,

@@ -17,7 +17,6 @@ from cae_core.calibration.standing import Seen, Standing
 from cae_core.errors import OptionError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.statistics.score import Score
-from cae_core.statistics.thresholds import as_counts, least_accused
 from cae_core.verification.circumstances import Circumstances
 from tests.core.suspects import examined, ruled
 from tests.core.toys import counted, paired, toy_calibration, toy_fingerprint, toy_group
@@ -170,16 +169,6 @@ def test_a_parametric_threshold_is_where_its_p_value_crosses() -> None:
 def test_where_no_score_is_accused_there_is_no_threshold(counts: list[int]) -> None:
     """18 references are too few for 5 %, and a score beyond every example cannot be reached."""
     assert paired(TEN, toy_calibration(TEN, counts)).threshold() is None
-
-
-def test_where_no_count_suffices_there_is_no_parametric_threshold() -> None:
-    assert least_accused(np.array([1.0, 1.0, 0.9]), 10, fpr=0.05, score=Score.CAEACC, parametric=True) is None
-
-
-def test_fractions_are_counts_again() -> None:
-    for trials in (3, 7, 100, 977):
-        counts = np.arange(trials + 1)
-        np.testing.assert_array_equal(as_counts(counts / trials, trials), counts)
 
 
 def test_label_drift_is_of_the_chosen_examples_and_sums_to_1() -> None:

@@ -54,6 +54,7 @@ def test_each_group_is_ranked_by_itself_and_the_largest_p_counts() -> None:
     assert (verdict.decision.sides.references, verdict.decision.sides.as_high) == (19, 5)
     thief = ask(matching(FINGERPRINT, 38), FINGERPRINT, calibration=calibration)
     assert (thief.decision.verdict, thief.decision.p_value, thief.decision.threshold) == ("surrogate", 1 / 20, 30 / 40)
+    assert "is reached by 0 of 19 independent models trained on all of its images (p = 0.0500)" in thief.decision.reason
 
 
 def test_one_group_alone_is_an_assumption_that_is_said() -> None:

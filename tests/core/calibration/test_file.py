@@ -1,6 +1,7 @@
 """A calibration in the fingerprint's file: it comes back whole, leaves the id alone; nothing else passes for one."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrated
 from cae_core.calibration.file import CALIBRATION_FORMAT, calibration_digest, save_calibration
-from cae_core.calibration.groups import CalibrationModel
+from cae_core.calibration.groups import CalibrationModel, KnownModel, KnownModels
 from cae_core.calibration.record import Calibration
 from cae_core.errors import CaeError, FingerprintError
 from cae_core.files.tensor_file import pack_tensors, read_tensors
@@ -182,6 +183,32 @@ def test_the_digest_covers_everything(fingerprint: Fingerprint) -> None:
     assert calibration_digest(whole(toy_fingerprint())) == calibration_digest(made)
 
 
+def test_the_digest_is_that_of_the_metadata_and_of_each_tensor_by_name(
+    fingerprint: Fingerprint, tmp_path: Path
+) -> None:
+    """Every field is told under its own name, so that an id of years ago is the id of today."""
+    made = whole(fingerprint, fingerprint_sha256=fingerprint.content_sha256)
+    row = {"name": "k", "sha256": "6", "role": "test", "relation": "surrogate"}
+    known = KnownModels(models=(KnownModel(**row),), scores=np.ones((1, 3, 2), np.float32))
+    asked = {"akh": np.arange(8, dtype=np.int64).reshape(4, 2), "control": np.zeros((4, 0), np.int64)}
+    references = dataclasses.replace(made.references, further=asked)
+    made = dataclasses.replace(made, references=references, known=known)
+    save_calibration(made, fingerprint, tmp_path / "f")
+    metadata, tensors = read_tensors(tmp_path / "f")
+    told = json.loads(metadata["cae"])["calibration"]
+    own = {name.removeprefix("calibration."): t for name, t in tensors.items() if name.startswith("calibration.")}
+    settings = {"format", "fingerprint_id", "fingerprint_sha256", "score", "fpr", "fnr", "parametric", "screen"}
+    assert told.keys() == settings | {"references", "surrogates", "known", "sha256"}
+    answers = {f"{relation}.{what}" for relation in ("references", "surrogates") for what in ("answers", "right")}
+    assert own.keys() == answers | {"chosen", "weights", "references.akh", "known.scores"}
+    assert (told["fingerprint_sha256"], told["known"]) == (fingerprint.content_sha256, [row])
+    claimed = told.pop("sha256")
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    for name in sorted(own):
+        digest.update(f"{name}{own[name].dtype}{own[name].shape}".encode() + own[name].tobytes())
+    assert calibration_digest(made) == claimed == digest.hexdigest()
+
+
 def change_answer(_told: dict[str, Any], tensors: Tensors) -> None:
     tensors["references.answers"][0, 0] = 7
 
@@ -310,6 +337,9 @@ def test_a_parametric_one_on_a_single_reference_is_refused(fingerprint: Fingerpr
     save_calibration(toy_calibration(fingerprint, [3], parametric=True), fingerprint, tmp_path / "f")
     with pytest.raises(FingerprintError, match=r"malformed .*1 references"):
         load(tmp_path / "f")
+    two = toy_calibration(fingerprint, [3, 5], parametric=True)
+    save_calibration(two, fingerprint, tmp_path / "f")
+    assert len(load(tmp_path / "f").references) == 2
 
 
 JSON = st.recursive(

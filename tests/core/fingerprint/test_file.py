@@ -1,6 +1,7 @@
 """The fingerprint file: it comes back whole, always the same bytes, and nothing else is taken for one."""
 
 import dataclasses
+import hashlib
 import json
 import struct
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from cae_core.calibration.calibrated import CalibratedFingerprint, load_calibrat
 from cae_core.errors import FingerprintError
 from cae_core.files.digests import canonical_json
 from cae_core.files.tensor_file import pack_tensors, read_tensors
-from cae_core.fingerprint.file import Fingerprint, load_fingerprint, save_fingerprint
+from cae_core.fingerprint.file import Fingerprint, LabelledImages, load_fingerprint, save_fingerprint
 from tests.core.toys import toy_calibration, toy_fingerprint
 
 Tensors = dict[str, NDArray[Any]]
@@ -107,6 +108,59 @@ def test_the_id_covers_images_labels_and_generation_and_not_the_tools(fingerprin
     assert dataclasses.replace(fingerprint, tools={"numpy": "99"}).id == fingerprint.id
     backwards = dict(reversed(fingerprint.generation.items()))
     assert dataclasses.replace(fingerprint, generation=backwards).id == fingerprint.id
+
+
+def canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def of_some_kinds(fingerprint: Fingerprint) -> Fingerprint:
+    """Return it with all that a fingerprint may hold."""
+    n = len(fingerprint)
+    wrong = LabelledImages(fingerprint.images[:3], np.array([3, 1, 2], np.int64))
+    return dataclasses.replace(
+        fingerprint,
+        example_kind=(np.arange(n) % 2).astype(np.uint8),
+        seed_index=np.arange(n, dtype=np.int64) * 7,
+        further={"akh": wrong},
+        origin={"contract": "ab"},
+        generation={**fingerprint.generation, "said": "ä"},
+    )
+
+
+def test_the_id_is_that_of_these_bytes(fingerprint: Fingerprint) -> None:
+    labels = fingerprint.labels.astype("<i8").tobytes() + fingerprint.ground_truth.astype("<i8").tobytes()
+    images = repr(fingerprint.images.shape).encode() + fingerprint.images.tobytes()
+    assert fingerprint.id == hashlib.sha256(images + labels + canonical(fingerprint.generation)).hexdigest()
+    perturbed = dataclasses.replace(fingerprint, example_kind=np.zeros(len(fingerprint), np.uint8))
+    assert perturbed.id == fingerprint.id
+    assert "example_kind" not in perturbed.tensors()
+    other = of_some_kinds(fingerprint)
+    kinds = bytes(i % 2 for i in range(len(fingerprint)))
+    assert other.id == hashlib.sha256(images + labels + kinds + canonical(other.generation)).hexdigest()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_second_digest_is_that_of_all_that_the_file_holds(
+    fingerprint: Fingerprint,
+    tmp_path: Path,
+    full: bool,  # noqa: FBT001 - drawn
+) -> None:
+    made = of_some_kinds(fingerprint) if full else fingerprint
+    save_fingerprint(made, tmp_path / "f")
+    metadata, tensors = read_tensors(tmp_path / "f")
+    told = json.loads(metadata["cae"])
+    claimed = told.pop("content_sha256")
+    fields = {"format", "fingerprint_id", "class_names", "geometry", "generation", "tools"}
+    assert told.keys() == fields | ({"origin"} if full else set())
+    assert (told["format"], told["fingerprint_id"], told["geometry"]) == (1, made.id, list(made.images.shape[1:]))
+    own = {"images", "seeds", "labels", "ground_truth", "conferrability", "start_step", "steps"}
+    further = {"example_kind", "seed_index", "akh_images", "akh_labels"}
+    assert tensors.keys() == own | {"probe_images", "probe_labels"} | (further if full else set())
+    digest = hashlib.sha256(canonical(told))
+    for name in sorted(tensors):
+        digest.update(f"{name}{tensors[name].dtype.str}{tensors[name].shape}".encode() + tensors[name].tobytes())
+    assert made.content_sha256 == claimed == digest.hexdigest()
 
 
 @pytest.mark.parametrize("version", GOLDEN)

@@ -48,6 +48,11 @@ def test_models_alike_within_a_group_do_not_accuse_a_stranger() -> None:
     assert group_p_value(scores, 1.0, units) == Fraction(1, 2)
 
 
+def test_without_groups_nothing_is_unusual_and_p_is_still_exact() -> None:
+    p = group_p_value(np.zeros(0), 1.0, np.zeros(0, np.int64))
+    assert (p, type(p)) == (Fraction(1), Fraction)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_groups_of_one_model_give_the_plain_rank(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -60,6 +60,13 @@ def test_at_a_rate_with_two_decimals_no_rounding_decides(models: int, rate: str)
     assert exceeded_rank(models, float(rate)) == int(rate.removeprefix("0.").ljust(2, "0")) * (models + 1) // 100
 
 
+@pytest.mark.parametrize("total", range(2, 80))
+def test_a_rate_that_is_one_of_the_p_values_is_met_however_it_is_rounded(total: int) -> None:
+    """1 / 3 is written 0.3333333333333333, which is less: the first of three models has it all the same."""
+    assert [exceeded_rank(total - 1, k / total) for k in range(1, total)] == list(range(1, total))
+    assert models_needed(1 / total) == total - 1
+
+
 @given(RATES)
 def test_the_models_needed_are_the_first_that_support_the_rate(rate: float) -> None:
     needed = models_needed(rate)

@@ -13,8 +13,10 @@ from cae_core.calibration.record import Calibration
 from cae_core.statistics.parametric import beta_binomial_p_value
 from cae_core.statistics.score import Score
 from cae_core.verification.circumstances import Circumstances
-from cae_core.verification.decision import Decision, Outcome, limited
+from cae_core.verification.decision import Decision, Outcome, limited, reached_by
+from cae_core.verification.evidence import Evidence
 from cae_core.verification.examination import Sides
+from cae_core.verification.options import VerificationOptions
 from tests.core.suspects import circumstances, examined, ruled
 from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
@@ -22,6 +24,17 @@ FINGERPRINT = toy_fingerprint(n=100)
 REFERENCES = [10 + i for i in range(19)]  # 10 .. 28 matches
 SURROGATES = [70 + i for i in range(19)]  # 70 .. 88
 FINE = Circumstances()
+
+MULTIPLIED = {
+    98: "CAEAcc 0.98 is reached by 0 of 39 independent models (p = 0.0500, multiplied from 0.0250 for earlier "
+    "verifications), and 39 of 39 known copies score as low (p = 1.0000)",
+    59: "CAEAcc 0.59 is above all 39 references and below all 39 known copies, so that it fits neither kind "
+    "(p = 0.0500 and 0.0500)",
+    10: "CAEAcc 0.10: 0 of 39 known surrogates score as low (p = 0.0500, multiplied from 0.0250 for earlier "
+    "verifications), and 39 of 39 independent models score as high (p = 1.0000); this finds no derivation and does "
+    "not prove independence",
+}
+"""What is said of so many matches at a second verification; the references have 10 to 48, the copies 60 to 98."""
 
 
 def judge(matches: int, calibration: Calibration, circumstances: Circumstances = FINE, *, asked: int = 100) -> Decision:
@@ -52,8 +65,8 @@ class TestTheThreeOutcomes:
         assert decision.remedy == ""
         assert (decision.score, decision.value, decision.threshold) == ("caeacc", 0.75, 0.29)
         assert decision.p_value_surrogate == (1 + 6) / 20
-        assert not decision.extrapolated
-        assert not decision.weak
+        assert decision.extrapolated is False
+        assert decision.weak is False
 
     def test_independent(self, calibration: Calibration) -> None:
         decision = judge(20, calibration)
@@ -85,16 +98,27 @@ class TestTheThreeOutcomes:
         verdicts = [judge(matches, calibration, first).verdict for matches in range(101)]
         assert verdicts == ["independent"] * 29 + ["surrogate"] * 72
         decision = judge(50, calibration, first)
-        assert decision.reason.endswith("but it is also lower than known copies score (p = 0.0500)")
+        assert decision.reason == (
+            "CAEAcc 0.50 is reached by 0 of 19 independent models (p = 0.0500), but also lower than known surrogates "
+            "score (p = 0.0500)"
+        )
         assert decision.sides is None
-        assert "also lower" not in judge(71, calibration, first).reason
+        above = judge(71, calibration, first)
+        assert above.reason == "CAEAcc 0.71 is reached by 0 of 19 independent models (p = 0.0500)"
+        assert judge(20, calibration, first).reason == (
+            "CAEAcc 0.20: 0 of 19 known surrogates score as low (p = 0.0500); this finds no derivation and does not "
+            "prove independence"
+        )
 
     def test_above_all_references_and_below_all_copies_is_neither(self) -> None:
         calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)
         decision = judge(69, calibration)
         assert (decision.verdict, decision.p_value) == ("inconclusive", 1 / 20)
         assert decision.p_value_surrogate == 1 / 20
-        assert "above all 19 references and below all 19 known copies" in decision.reason
+        assert decision.reason == (
+            "CAEAcc 0.69 is above all 19 references and below all 19 known copies, so that it fits neither kind "
+            "(p = 0.0500 and 0.0500)"
+        )
         assert "weaker copies" in decision.remedy
         assert judge(70, calibration).verdict == "surrogate"  # as low as a known copy is a copy
 
@@ -143,7 +167,7 @@ class TestTheThreeOutcomes:
 
     def test_where_some_references_score_as_high_they_are_counted(self) -> None:
         calibration = toy_calibration(FINGERPRINT, [*range(10, 47), 50, 60], SURROGATES, fpr=0.1)
-        assert "reached by 2 of 39 references and below all 19 known copies" in judge(50, calibration).reason
+        assert "is reached by 2 of 39 references and below all 19 known copies" in judge(50, calibration).reason
 
     def test_without_a_known_copy_the_references_decide(self) -> None:
         decision = judge(50, toy_calibration(FINGERPRINT, REFERENCES))
@@ -178,7 +202,10 @@ class TestRatesThatTheModelsCannotSupport:
         few = toy_calibration(FINGERPRINT, REFERENCES[:18], SURROGATES)
         high, low = judge(90, few), judge(20, few)
         assert (high.verdict, high.threshold, high.p_value) == ("inconclusive", None, 1 / 19)
-        assert "18 references are too few for an error rate of 0.05" in high.reason
+        assert high.reason == (
+            "CAEAcc 0.90 fits independent models (p = 0.053) and surrogates (p = 1.000); 18 references cannot support "
+            "a rate of 0.05"
+        )
         assert high.remedy == "Calibrate with at least 19 references (`cae calibrate --plan`)."
         assert low.verdict == "independent"
 
@@ -197,6 +224,50 @@ class TestRatesThatTheModelsCannotSupport:
             in (decision.reason)
         )
         assert "at least 99 references and at least 19 surrogates (`cae calibrate --plan`)" in decision.remedy
+
+    @pytest.mark.parametrize(("verifications", "threshold"), [(1, 0.48), (2, 0.49), (3, None)])
+    def test_each_verification_before_halves_the_rate_of_the_threshold(
+        self, verifications: int, threshold: float | None
+    ) -> None:
+        """Of 39 references two may score as high at 5 %, one at 2.5 %, and none at 1.25 %."""
+        calibration = toy_calibration(FINGERPRINT, range(10, 49), SURROGATES)
+        for matches in range(45, 52):
+            found = examined(paired(FINGERPRINT, calibration), np.arange(100) < matches)
+            again = dataclasses.replace(found, options=VerificationOptions(verifications=verifications))
+            decision = ruled(again)
+            assert decision.threshold == threshold
+            assert decision.p_value is not None
+            assert (decision.p_value <= 0.05) == (threshold is not None and matches / 100 >= threshold)
+
+    @pytest.mark.parametrize(("matches", "reason"), MULTIPLIED.items())
+    def test_a_multiplied_p_is_told_beside_what_it_was(self, matches: int, reason: str) -> None:
+        calibration = toy_calibration(FINGERPRINT, range(10, 49), range(60, 99))
+        found = examined(paired(FINGERPRINT, calibration), np.arange(100) < matches)
+        decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
+        assert decision.reason == reason
+
+    @pytest.mark.parametrize("matches", [75, 20])
+    def test_either_side_that_is_doubled_beyond_its_rate_is_told_of(self, matches: int) -> None:
+        """Once, p against one side is 0.05, the rate, and against the other far larger."""
+        found = examined(
+            paired(FINGERPRINT, toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)), np.arange(100) < matches
+        )
+        decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
+        assert (decision.verdict, "each multiplied for earlier" in decision.reason) == ("inconclusive", True)
+        assert decision.remedy.startswith("Ask everything at once")
+
+    def test_what_only_an_earlier_verification_keeps_from_accusing_is_no_acquittal(self) -> None:
+        """Above all 19 references p is 0.05, the rate, and doubled it is more; below all copies it is 0.1, the rate."""
+        calibration = toy_calibration(FINGERPRINT, REFERENCES, SURROGATES, fnr=0.1)
+        found = examined(paired(FINGERPRINT, calibration), np.arange(100) < 50)
+        decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
+        assert (decision.p_value, decision.p_value_surrogate) == (0.1, 0.1)
+        assert decision.verdict == "inconclusive"
+        assert decision.reason == (
+            "CAEAcc 0.50 fits independent models (p = 0.100) and surrogates (p = 0.100), each multiplied for earlier "
+            "verifications of this suspect"
+        )
+        assert decision.remedy.startswith("Ask everything at once")
 
     def test_a_coarser_rate_is_supported(self) -> None:
         assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:9], fpr=0.1)).verdict == "surrogate"
@@ -223,15 +294,22 @@ class TestParametric:
     def test_it_is_labelled_and_its_p_value_is_the_models(self) -> None:
         decision = judge(80, self.parametric())
         assert (decision.verdict, decision.origin) == ("surrogate", "parametric")
-        assert "higher than a beta-binomial model of the references allows" in decision.reason
+        tails = [beta_binomial_p_value(np.array(self.COUNTS), 100, matches) for matches in range(101)]
+        assert decision.threshold == next(matches for matches, tail in enumerate(tails) if tail <= 0.05) / 100
         exact = beta_binomial_p_value(self.COUNTS, 100, 80)
+        assert decision.reason.startswith(
+            f"CAEAcc 0.80 is higher than a beta-binomial model of the references allows (p = {exact:.4f}), and 1 of 3 "
+        )
         assert decision.p_value == exact < 1 / 5  # which no rank among four reaches
 
     def test_the_lower_side_is_its_mirror(self) -> None:
         decision = judge(20, self.parametric())
         assert (decision.verdict, decision.origin) == ("independent", "parametric")
-        assert "lower than a beta-binomial model of the known copies allows" in decision.reason
-        assert decision.p_value_surrogate == beta_binomial_p_value((20, 15, 10), 100, 80)
+        exact = beta_binomial_p_value((20, 15, 10), 100, 80)
+        assert decision.p_value_surrogate == exact
+        assert decision.reason.startswith(
+            f"CAEAcc 0.20 is lower than a beta-binomial model of the surrogates allows (p = {exact:.4f}), and 4 of 4 "
+        )
 
     def test_a_single_surrogate_is_no_model(self) -> None:
         decision = judge(20, toy_calibration(FINGERPRINT, self.COUNTS, [80], parametric=True))
@@ -260,7 +338,7 @@ class TestCircumstances:
         outside = circumstances(extrapolation="its accuracy is outside")
         decision = judge(matches, calibration, outside)
         assert (decision.verdict, decision.extrapolated) == ("inconclusive", True)
-        assert decision.reason.startswith("its accuracy is outside (CAEAcc 0.")
+        assert decision.reason == f"its accuracy is outside ({judge(matches, calibration).reason})"
         assert "--allow-extrapolation" in decision.remedy
         decision = judge(matches, calibration, circumstances(extrapolation="its accuracy is outside", allowed=True))
         assert (decision.verdict, decision.extrapolated, decision.remedy) == (allowed, True, "")
@@ -294,12 +372,53 @@ class TestCircumstances:
     def test_without_any_the_outcome_stands(self, outcome: Outcome) -> None:
         assert limited(outcome, "because", "do this", FINE) == (outcome, "because", "do this")
 
+    @pytest.mark.parametrize(("adjusted", "said"), [(True, "it is outside"), (False, "allowed although it is outside")])
+    @pytest.mark.parametrize("outcome", ["surrogate", "independent"])
+    def test_an_accuracy_beyond_the_references_is_told_after_the_reason(
+        self,
+        outcome: Outcome,
+        said: str,
+        adjusted: bool,  # noqa: FBT001 - drawn
+    ) -> None:
+        beyond = Circumstances(extrapolation="it is outside", adjusted=adjusted)
+        assert limited(outcome, "because", "", beyond) == (outcome, f"because; {said}", "")
+        assert limited("inconclusive", "because", "do this", beyond) == ("inconclusive", "because", "do this")
+
     def test_an_inconclusive_one_keeps_its_own_reason(self) -> None:
         signs = circumstances(evasion=("refuses",), extrapolation="outside", shared_ancestor="imagenet")
         assert limited("inconclusive", "because", "do this", signs) == ("inconclusive", "because", "do this")
 
 
+def test_independent_models_of_any_kind_are_just_counted() -> None:
+    evidence = Evidence(models=19, as_extreme=2, p_value=3 / 20, p_once=3 / 20, origin="rank")
+    assert reached_by(evidence) == "reached by 2 of 19 independent models"
+    assert reached_by(evidence, " of one kind") == "reached by 2 of 19 independent models of one kind"
+
+
 class TestUncalibrated:
+    @pytest.mark.parametrize(
+        ("matches", "verdict", "reason"),
+        [
+            (75, "surrogate", "CAEAcc 0.75 reaches the literature's threshold 0.75, which has no error rate"),
+            (74, "independent", "no evidence at the literature's threshold 0.75, which has no error rate"),
+        ],
+    )
+    def test_the_threshold_of_the_literature_is_all_there_is(self, matches: int, verdict: str, reason: str) -> None:
+        assert vars(decided(np.arange(100) < matches, None)) == {
+            "verdict": verdict,
+            "reason": reason,
+            "remedy": "",
+            "threshold": 0.75,
+            "origin": "literature",
+            "score": Score.CAEACC,
+            "value": matches / 100,
+            "p_value": None,
+            "p_value_surrogate": None,
+            "extrapolated": False,
+            "weak": verdict == "surrogate",
+            "sides": None,
+        }
+
     def test_weak_where_the_interval_reaches_below(self) -> None:
         for matches, weak in ((75, True), (82, True), (84, False), (100, False)):
             decision = decided(np.arange(100) < matches, None)

@@ -49,8 +49,8 @@ class TestBySources:
         calibration = calibrated_by(NINETEEN, SOURCES, NONE)
         verdict = ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration)
         assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 20)
-        assert "0 of 19 control sources" in verdict.decision.reason
-        assert "the error rate is an average over sources" in verdict.decision.reason
+        reached = "is reached with 0 of 19 control sources (p = 0.0500; the rate averages over sources)"
+        assert reached in verdict.decision.reason
         assert verdict.decision.threshold == pytest.approx(9 / 20)
 
     def test_a_tie_goes_against_the_accuser(self) -> None:
@@ -103,7 +103,28 @@ class TestTwoWay:
         calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.01)
         verdict = ask(answering(FOUR, [20, 1, 1, 1, 1]), FOUR, calibration=calibration)
         assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 100)
-        assert "0 of 99 other pairs of a model and a source" in verdict.decision.reason
+        assert (
+            "is reached, after what model and source have in common with all, by 0 of 99 other pairs of a model and a "
+            "source (p = 0.0100; the rate averages over sources)"
+        ) in verdict.decision.reason
+
+    def test_a_pair_that_stands_out_below_every_copy_fits_neither_kind(self) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.01, surrogates=[19] * 19)
+        decision = ask(answering(FOUR, [18, 1, 1, 1, 1]), FOUR, calibration=calibration).decision
+        assert decision.verdict == "inconclusive"
+        assert decision.reason == (
+            "CAEAcc 0.90 is high (0 of 99 other pairs of a model and a source stand as high) and below all 19 known "
+            "copies, so that it fits neither kind (p = 0.0100 and 0.0500)"
+        )
+
+    def test_too_few_pairs_are_told_of(self) -> None:
+        calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.002)
+        decision = ask(answering(FOUR, [20, 1, 1, 1, 1]), FOUR, calibration=calibration).decision
+        assert decision.verdict == "inconclusive"
+        assert "; 99 other pairs of a model and a source cannot support a rate of 0.002 and " in decision.reason
+        assert decision.remedy.startswith(
+            "Generate and calibrate with at least 499 other pairs of a model and a source and at least 19 surrogates"
+        )
 
     def test_the_threshold_is_the_least_that_accuses(self) -> None:
         calibration = calibrated_by(FOUR, TWO_WAY, self.rates)
@@ -149,18 +170,10 @@ class TestBoth:
     @pytest.mark.parametrize(
         ("controls_as_often", "references_as_high", "told"),
         [
-            (
-                0,
-                0,
-                "reached by 0 of 19 independent models and with 0 of 19 control sources in the source's place (p",
-            ),
-            (
-                3,
-                0,
-                "reached with 3 of 19 control sources in the source's place, whose p is the larger and counts, and",
-            ),
-            (0, 2, "by 2 of 19 independent models, whose p is the larger and counts, and with 0 of 19 control sources"),
-            (1, 2, "by 2 of 19 independent models, whose p is the larger and counts, and with 1 of 19 control sources"),
+            (0, 0, "reached by 0 of 19 independent models and with 0 of 19 control sources (p = 0.0500"),
+            (3, 0, "reached with 3 of 19 control sources, the larger p, and by 0 of 19 independent models (p = "),
+            (0, 2, "reached by 2 of 19 independent models, the larger p, and with 0 of 19 control sources (p = "),
+            (1, 2, "reached by 2 of 19 independent models, the larger p, and with 1 of 19 control sources (p = "),
         ],
     )
     def test_the_larger_p_decides_and_is_named(
@@ -190,6 +203,18 @@ class TestBoth:
         few = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibrated_by(FOUR, BOTH, rates)).decision
         assert "4 control sources are too few for an error rate of 0.05" in few.reason
         assert "at least 19 control sources" in few.remedy
+
+    def test_a_group_of_references_is_named_and_sources_have_none(self) -> None:
+        calibration = calibrated_by(FOUR, BOTH, np.zeros((8, 5)), exposure=ExposureRule.LARGEST)
+        models = [
+            dataclasses.replace(model, exposure=Exposure.ALL if row < 5 else Exposure.NONE)
+            for row, model in enumerate(calibration.references.models)
+        ]
+        references = dataclasses.replace(calibration.references, models=tuple(models))
+        calibration = dataclasses.replace(calibration, references=references)
+        reason = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibration).decision.reason
+        assert "; 3 references trained on none of its images cannot support a rate of 0.05" in reason
+        assert " and 4 control sources cannot support a rate of 0.05" in reason
 
     def test_no_kind_is_missing_among_sources_but_an_accuracy_is_among_references(self) -> None:
         """It lies below every known copy and above every reference; and then it is right about nothing they are."""
