@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo docs test test-all test-core test-lower check dist fuzz bench kills mutants clean
+.PHONY: help demo docs test test-long test-all test-core test-lower check dist fuzz bench kills mutants clean
 
 help:
 	@echo "make demo      install what is needed and do the main job on real input (some minutes)"
