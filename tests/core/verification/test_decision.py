@@ -26,13 +26,13 @@ SURROGATES = [70 + i for i in range(19)]  # 70 .. 88
 FINE = Circumstances()
 
 MULTIPLIED = {
-    98: "CAEAcc 0.98 is reached by 0 of 39 independent models (p = 0.0500, multiplied from 0.0250 for earlier "
-    "verifications), and 39 of 39 known copies score as low (p = 1.0000)",
-    59: "CAEAcc 0.59 is above all 39 references and below all 39 known copies, so that it fits neither kind "
-    "(p = 0.0500 and 0.0500)",
-    10: "CAEAcc 0.10: 0 of 39 known surrogates score as low (p = 0.0500, multiplied from 0.0250 for earlier "
-    "verifications), and 39 of 39 independent models score as high (p = 1.0000); this finds no derivation and does "
-    "not prove independence",
+    98: "CAEAcc 0.98 is reached by 0 of 39 independent models (p = 0.0500, which is 0.0250 multiplied for "
+    "earlier verifications of this suspect), and 39 of 39 known copies score as low (p = 1.0000)",
+    59: "CAEAcc 0.59 is above all 39 references and below all 39 known copies, so the suspect fits neither "
+    "kind (p = 0.0500 for an independent model and 0.0500 for a copy)",
+    10: "CAEAcc 0.10 is low: 0 of 39 known copies score as low (p = 0.0500, which is 0.0250 multiplied for earlier "
+    "verifications of this suspect), and 39 of 39 independent models score as high (p = 1.0000); no evidence of "
+    "derivation was found, which does not prove independence",
 }
 """What is said of so many matches at a second verification; the references have 10 to 48, the copies 60 to 98."""
 
@@ -99,15 +99,15 @@ class TestTheThreeOutcomes:
         assert verdicts == ["independent"] * 29 + ["surrogate"] * 72
         decision = judge(50, calibration, first)
         assert decision.reason == (
-            "CAEAcc 0.50 is reached by 0 of 19 independent models (p = 0.0500), but also lower than known surrogates "
-            "score (p = 0.0500)"
+            "CAEAcc 0.50 is reached by 0 of 19 independent models (p = 0.0500), but it is also lower than known "
+            "copies score (p = 0.0500)"
         )
         assert decision.sides is None
         above = judge(71, calibration, first)
         assert above.reason == "CAEAcc 0.71 is reached by 0 of 19 independent models (p = 0.0500)"
         assert judge(20, calibration, first).reason == (
-            "CAEAcc 0.20: 0 of 19 known surrogates score as low (p = 0.0500); this finds no derivation and does not "
-            "prove independence"
+            "CAEAcc 0.20 is low: 0 of 19 known copies score as low (p = 0.0500); no evidence of derivation was found, "
+            "which does not prove independence"
         )
 
     def test_above_all_references_and_below_all_copies_is_neither(self) -> None:
@@ -116,8 +116,8 @@ class TestTheThreeOutcomes:
         assert (decision.verdict, decision.p_value) == ("inconclusive", 1 / 20)
         assert decision.p_value_surrogate == 1 / 20
         assert decision.reason == (
-            "CAEAcc 0.69 is above all 19 references and below all 19 known copies, so that it fits neither kind "
-            "(p = 0.0500 and 0.0500)"
+            "CAEAcc 0.69 is above all 19 references and below all 19 known copies, so the suspect fits neither "
+            "kind (p = 0.0500 for an independent model and 0.0500 for a copy)"
         )
         assert "weaker copies" in decision.remedy
         assert judge(70, calibration).verdict == "surrogate"  # as low as a known copy is a copy
@@ -203,8 +203,8 @@ class TestRatesThatTheModelsCannotSupport:
         high, low = judge(90, few), judge(20, few)
         assert (high.verdict, high.threshold, high.p_value) == ("inconclusive", None, 1 / 19)
         assert high.reason == (
-            "CAEAcc 0.90 fits independent models (p = 0.053) and surrogates (p = 1.000); 18 references cannot support "
-            "a rate of 0.05"
+            "CAEAcc 0.90 rules out neither an independent model (p = 0.053) nor a copy (p = 1.000); 18 references are "
+            "too few for an error rate of 0.05"
         )
         assert high.remedy == "Calibrate with at least 19 references (`cae calibrate --plan`)."
         assert low.verdict == "independent"
@@ -253,8 +253,11 @@ class TestRatesThatTheModelsCannotSupport:
             paired(FINGERPRINT, toy_calibration(FINGERPRINT, REFERENCES, SURROGATES)), np.arange(100) < matches
         )
         decision = ruled(dataclasses.replace(found, options=VerificationOptions(verifications=2)))
-        assert (decision.verdict, "each multiplied for earlier" in decision.reason) == ("inconclusive", True)
-        assert decision.remedy.startswith("Ask everything at once")
+        assert (decision.verdict, "both p-values were multiplied for earlier" in decision.reason) == (
+            "inconclusive",
+            True,
+        )
+        assert decision.remedy.startswith("Ask all images at once")
 
     def test_what_only_an_earlier_verification_keeps_from_accusing_is_no_acquittal(self) -> None:
         """Above all 19 references p is 0.05, the rate, and doubled it is more; below all copies it is 0.1, the rate."""
@@ -264,10 +267,10 @@ class TestRatesThatTheModelsCannotSupport:
         assert (decision.p_value, decision.p_value_surrogate) == (0.1, 0.1)
         assert decision.verdict == "inconclusive"
         assert decision.reason == (
-            "CAEAcc 0.50 fits independent models (p = 0.100) and surrogates (p = 0.100), each multiplied for earlier "
-            "verifications of this suspect"
+            "CAEAcc 0.50 rules out neither an independent model (p = 0.100) nor a copy (p = 0.100); both p-values were "
+            "multiplied for earlier verifications of this suspect"
         )
-        assert decision.remedy.startswith("Ask everything at once")
+        assert decision.remedy.startswith("Ask all images at once")
 
     def test_a_coarser_rate_is_supported(self) -> None:
         assert judge(90, toy_calibration(FINGERPRINT, REFERENCES[:9], fpr=0.1)).verdict == "surrogate"
@@ -308,7 +311,7 @@ class TestParametric:
         exact = beta_binomial_p_value((20, 15, 10), 100, 80)
         assert decision.p_value_surrogate == exact
         assert decision.reason.startswith(
-            f"CAEAcc 0.20 is lower than a beta-binomial model of the surrogates allows (p = {exact:.4f}), and 4 of 4 "
+            f"CAEAcc 0.20 is lower than a beta-binomial model of the known copies allows (p = {exact:.4f}), and 4 of 4 "
         )
 
     def test_a_single_surrogate_is_no_model(self) -> None:
@@ -372,7 +375,9 @@ class TestCircumstances:
     def test_without_any_the_outcome_stands(self, outcome: Outcome) -> None:
         assert limited(outcome, "because", "do this", FINE) == (outcome, "because", "do this")
 
-    @pytest.mark.parametrize(("adjusted", "said"), [(True, "it is outside"), (False, "allowed although it is outside")])
+    @pytest.mark.parametrize(
+        ("adjusted", "said"), [(True, "it is outside"), (False, "--allow-extrapolation accepts that it is outside")]
+    )
     @pytest.mark.parametrize("outcome", ["surrogate", "independent"])
     def test_an_accuracy_beyond_the_references_is_told_after_the_reason(
         self,
@@ -399,8 +404,8 @@ class TestUncalibrated:
     @pytest.mark.parametrize(
         ("matches", "verdict", "reason"),
         [
-            (75, "surrogate", "CAEAcc 0.75 reaches the literature's threshold 0.75, which has no error rate"),
-            (74, "independent", "no evidence at the literature's threshold 0.75, which has no error rate"),
+            (75, "surrogate", "CAEAcc 0.75 reaches the literature's threshold 0.75, whose error rate is unknown"),
+            (74, "independent", "CAEAcc 0.74 is below the literature's threshold 0.75, whose error rate is unknown"),
         ],
     )
     def test_the_threshold_of_the_literature_is_all_there_is(self, matches: int, verdict: str, reason: str) -> None:

@@ -101,7 +101,7 @@ class TestEachAttack:
         assert last.p_value == 1
         assert "multiplied for earlier verifications of this suspect" in last.reason
         assert last.remedy == (
-            "Ask everything at once, without --max-queries and --sequential: then no order could be chosen, and p is "
+            "Ask all images at once, without --max-queries and --sequential. Nobody can then choose the order, so p is "
             "not multiplied."
         )
 

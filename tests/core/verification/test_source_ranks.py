@@ -49,7 +49,10 @@ class TestBySources:
         calibration = calibrated_by(NINETEEN, SOURCES, NONE)
         verdict = ask(answering(NINETEEN, [9, *[8] * 19]), NINETEEN, calibration=calibration)
         assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 20)
-        reached = "is reached with 0 of 19 control sources (p = 0.0500; the rate averages over sources)"
+        reached = (
+            "is reached with 0 of 19 control sources in the source's place (p = 0.0500; the "
+            "error rate is an average over sources)"
+        )
         assert reached in verdict.decision.reason
         assert verdict.decision.threshold == pytest.approx(9 / 20)
 
@@ -104,8 +107,8 @@ class TestTwoWay:
         verdict = ask(answering(FOUR, [20, 1, 1, 1, 1]), FOUR, calibration=calibration)
         assert (verdict.decision.verdict, verdict.decision.p_value) == ("surrogate", 1 / 100)
         assert (
-            "is reached, after what model and source have in common with all, by 0 of 99 other pairs of a model and a "
-            "source (p = 0.0100; the rate averages over sources)"
+            "is reached by 0 of 99 other pairs of a model and a source, once the average of each model and of each "
+            "source is subtracted (p = 0.0100; the error rate is an average over sources)"
         ) in verdict.decision.reason
 
     def test_a_pair_that_stands_out_below_every_copy_fits_neither_kind(self) -> None:
@@ -114,14 +117,14 @@ class TestTwoWay:
         assert decision.verdict == "inconclusive"
         assert decision.reason == (
             "CAEAcc 0.90 is high (0 of 99 other pairs of a model and a source stand as high) and below all 19 known "
-            "copies, so that it fits neither kind (p = 0.0100 and 0.0500)"
+            "copies, so the suspect fits neither kind (p = 0.0100 for an independent model and 0.0500 for a copy)"
         )
 
     def test_too_few_pairs_are_told_of(self) -> None:
         calibration = calibrated_by(FOUR, TWO_WAY, self.rates, fpr=0.002)
         decision = ask(answering(FOUR, [20, 1, 1, 1, 1]), FOUR, calibration=calibration).decision
         assert decision.verdict == "inconclusive"
-        assert "; 99 other pairs of a model and a source cannot support a rate of 0.002 and " in decision.reason
+        assert "; 99 other pairs of a model and a source are too few for an error rate of 0.002 and " in decision.reason
         assert decision.remedy.startswith(
             "Generate and calibrate with at least 499 other pairs of a model and a source and at least 19 surrogates"
         )
@@ -170,10 +173,38 @@ class TestBoth:
     @pytest.mark.parametrize(
         ("controls_as_often", "references_as_high", "told"),
         [
-            (0, 0, "reached by 0 of 19 independent models and with 0 of 19 control sources (p = 0.0500"),
-            (3, 0, "reached with 3 of 19 control sources, the larger p, and by 0 of 19 independent models (p = "),
-            (0, 2, "reached by 2 of 19 independent models, the larger p, and with 0 of 19 control sources (p = "),
-            (1, 2, "reached by 2 of 19 independent models, the larger p, and with 1 of 19 control sources (p = "),
+            (
+                0,
+                0,
+                (
+                    "reached by 0 of 19 independent models and with 0 of 19 control sources in the "
+                    "source's place (p = 0.0500"
+                ),
+            ),
+            (
+                3,
+                0,
+                (
+                    "reached with 3 of 19 control sources in the source's place, whose p is the "
+                    "larger and counts, and by 0 of 19 independent models (p = "
+                ),
+            ),
+            (
+                0,
+                2,
+                (
+                    "reached by 2 of 19 independent models, whose p is the larger and counts, and "
+                    "with 0 of 19 control sources in the source's place (p = "
+                ),
+            ),
+            (
+                1,
+                2,
+                (
+                    "reached by 2 of 19 independent models, whose p is the larger and counts, and "
+                    "with 1 of 19 control sources in the source's place (p = "
+                ),
+            ),
         ],
     )
     def test_the_larger_p_decides_and_is_named(
@@ -213,8 +244,8 @@ class TestBoth:
         references = dataclasses.replace(calibration.references, models=tuple(models))
         calibration = dataclasses.replace(calibration, references=references)
         reason = ask(answering(FOUR, [20, 0, 0, 0, 0]), FOUR, calibration=calibration).decision.reason
-        assert "; 3 references trained on none of its images cannot support a rate of 0.05" in reason
-        assert " and 4 control sources cannot support a rate of 0.05" in reason
+        assert "; 3 references trained on none of its images are too few for an error rate of 0.05" in reason
+        assert " and 4 control sources are too few for an error rate of 0.05" in reason
 
     def test_no_kind_is_missing_among_sources_but_an_accuracy_is_among_references(self) -> None:
         """It lies below every known copy and above every reference; and then it is right about nothing they are."""
