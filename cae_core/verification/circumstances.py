@@ -236,7 +236,7 @@ def of_evasion(signs: tuple[str, ...]) -> Doubt | None:
         # answers that are withheld or drawn at random match less often, never more often
         blocks=frozenset({"independent"}),
         reason=f"possible evasion: {signs[0]}",
-        remedy="Have the suspect's owner attest how it is served, ask it through another channel, or take the case to "
+        remedy="Have the suspect's owner attest how it is served, ask it through another channel, or take its file to "
         "a judge (`cae judge`).",
         judge_remedy="Have the suspect's owner attest how it is served, or ask it through another channel, and judge "
         "again.",
