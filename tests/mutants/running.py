@@ -201,7 +201,7 @@ class _Forking:
                 answer = self._from_the_start(mutant.source, limit)
             else:
                 put_in = partial(_put_in, functions, changed) if changed is not None else partial(_set, name, faulty)
-                calling = [item for item in items if not mutant.scope or mutant.scope in whole["ran"][item.nodeid]]
+                calling = [item for item in items if _reaches(whole["ran"][item.nodeid], mutant.scope)]
                 answer = self._forked(partial(_run_changed, session, calling, put_in), limit)
             by = "time" if answer is None else str(answer["failed"])
             killed = answer is None or bool(answer["failed"] or answer["code"])
@@ -245,6 +245,11 @@ class _Forking:
 def _run_changed(session: pytest.Session, items: Sequence[pytest.Item], put_in: Callable[[], None]) -> dict[str, Any]:
     put_in()
     return _run(session, items, _Watch())
+
+
+def _reaches(ran: Sequence[str], scope: str) -> bool:
+    """Return whether a test that ran these functions may notice a fault in a function, or in one inside of it."""
+    return not scope or any(f"{scope}.".startswith(f"{name}.") for name in ran)
 
 
 def _put_in(functions: Sequence[FunctionType], changed: Mapping[str, CodeType]) -> None:
