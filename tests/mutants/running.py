@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -186,9 +186,7 @@ class _Forking:
             if isinstance(found, FunctionType) and found.__code__.co_filename == path
         ]
         original = _codes(compile(self._place.read_bytes(), path, "exec"))
-        start = time.monotonic()
         whole = self._forked(partial(_run, session, session.items, _Watch(path)), 3600)
-        limit = 10 + 10 * (time.monotonic() - start)
         if whole is None or whole["failed"] or whole["code"]:
             raise session.Interrupted(f"a test fails without any fault: {whole and whole['failed']}")
         items = sorted(session.items, key=lambda item: whole["seconds"][item.nodeid])
@@ -198,10 +196,11 @@ class _Forking:
             faulty = compile(mutant.source, path, "exec")
             changed = _changed(original, _codes(faulty))
             if changed is None and mutant.scope:
-                answer = self._from_the_start(mutant.source, limit)
+                answer = self._from_the_start(mutant.source, _limit(whole["seconds"].values()))
             else:
                 put_in = partial(_put_in, functions, changed) if changed is not None else partial(_set, name, faulty)
-                calling = [item for item in items if not mutant.scope or mutant.scope in whole["ran"][item.nodeid]]
+                calling = [item for item in items if _reaches(whole["ran"][item.nodeid], mutant.scope)]
+                limit = _limit(whole["seconds"][item.nodeid] for item in calling)
                 answer = self._forked(partial(_run_changed, session, calling, put_in), limit)
             by = "time" if answer is None else str(answer["failed"])
             killed = answer is None or bool(answer["failed"] or answer["code"])
@@ -245,6 +244,16 @@ class _Forking:
 def _run_changed(session: pytest.Session, items: Sequence[pytest.Item], put_in: Callable[[], None]) -> dict[str, Any]:
     put_in()
     return _run(session, items, _Watch())
+
+
+def _limit(seconds: Iterable[float]) -> float:
+    """Return how long tests may take that took so long while they were watched, which is slower."""
+    return 10 + 3 * sum(seconds)
+
+
+def _reaches(ran: Sequence[str], scope: str) -> bool:
+    """Return whether a test that ran these functions may notice a fault in a function, or in one inside of it."""
+    return not scope or any(f"{scope}.".startswith(f"{name}.") for name in ran)
 
 
 def _put_in(functions: Sequence[FunctionType], changed: Mapping[str, CodeType]) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cae_core.errors import OptionError
-from cae_core.statistics.multiplicity import benjamini_hochberg, holm
+from cae_core.statistics.multiplicity import benjamini_hochberg, copies_found, holm, references_for
 
 Adjustment: TypeAlias = Callable[[Sequence[float] | NDArray[np.float64]], NDArray[np.float64]]
 PROBABILITIES = st.one_of(st.floats(0, 1), st.integers(1, 20).map(lambda rank: rank / 20))  # rank p-values have ties
@@ -88,3 +89,38 @@ def test_what_is_no_probability_is_refused(adjust: Adjustment, wrong: float) -> 
 def test_another_shape_is_refused(adjust: Adjustment) -> None:
     with pytest.raises(OptionError, match=r"shape \(n,\)"):
         adjust(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 1.5, float("nan")])
+def test_a_rate_that_is_none_plans_nothing(rate: float) -> None:
+    with pytest.raises(OptionError, match="must lie between 0 and 1"):
+        references_for(rate, suspects=20)
+
+
+@pytest.mark.parametrize(("suspects", "copies"), [(20, 0), (20, 21), (0, 1), (0, 0)])
+def test_copies_are_some_of_the_suspects(suspects: int, copies: int) -> None:
+    with pytest.raises(
+        OptionError, match=f"There are 1 to {suspects} copies among {suspects} suspects; found {copies}"
+    ):
+        references_for(0.05, suspects=suspects, copies=copies)
+
+
+@pytest.mark.parametrize("rate", ["0.01", "0.05", "0.1", "0.5"])
+@pytest.mark.parametrize("suspects", [1, 2, 7, 20])
+def test_the_plan_is_the_least_that_the_formula_allows(suspects: int, rate: str) -> None:
+    """Copies above all r references have p = 1 / (r + 1) each, and suspects / copies times that is to be the rate."""
+
+    def found(copies: int, references: int) -> bool:
+        return Fraction(suspects, copies * (references + 1)) <= Fraction(rate)
+
+    for copies in range(1, suspects + 1):
+        least = next(references for references in range(1, 3000) if found(copies, references))
+        assert references_for(float(rate), suspects=suspects, copies=copies) == least
+    for references in range(1, 60):
+        some = next((copies for copies in range(1, suspects + 1) if found(copies, references)), None)
+        assert copies_found(float(rate), suspects=suspects, references=references) == some
+
+
+def test_whole_numbers_are_p_values_too() -> None:
+    for adjusted in (benjamini_hochberg([1, 0, 1]), holm([1, 0, 1])):
+        assert (adjusted.tolist(), adjusted.dtype) == ([1.0, 0.0, 1.0], np.dtype(np.float64))

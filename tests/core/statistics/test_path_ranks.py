@@ -12,6 +12,7 @@ from scipy.stats import binomtest, norm
 
 from cae_core.errors import OptionError
 from cae_core.statistics.path_ranks import FEWEST_ANSWERS, PathState, PathTest, path_scores, wilson_limits
+from cae_core.statistics.ranks import Among
 
 CONFIDENCE = float(1 - 2 * norm.sf(2))
 
@@ -187,3 +188,16 @@ class TestStopping:
         test = PathTest(references=(never,), surrogates=never, fpr=0.05, fnr=0.05)
         assert [state.outcome for state in run(test, np.ones(6, bool))] == [None] * 4 + ["surrogate"] * 2
         assert path_scores(np.ones((1, 4), bool)).tolist() == [0]
+
+
+def test_a_path_stands_where_it_is_least_extreme_and_ties_count() -> None:
+    test = PathTest(
+        references=(np.array([0.1, 0.5, 0.5]), np.array([0.9])),
+        surrogates=np.array([0.2, 0.4, 0.4, 0.6]),
+        fpr=0.05,
+        fnr=0.05,
+    )
+    assert test.high(0.5) == Among(models=1, as_extreme=1, p_value=1.0)
+    assert test.high(0.95) == Among(models=1, as_extreme=0, p_value=0.5)
+    assert test.low(0.4) == Among(models=4, as_extreme=3, p_value=4 / 5)
+    assert test.low(0.41) == Among(models=4, as_extreme=1, p_value=2 / 5)

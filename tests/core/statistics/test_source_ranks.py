@@ -134,6 +134,32 @@ def test_a_table_of_one_way_is_refused(shape: tuple[int, int]) -> None:
         two_way_p_value(np.full(shape, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("beside", "least"),
+    [
+        ((0.0, 0.0, 0.5), 0),  # the other model has much in common with the other source: no match is enough
+        ((0.0, 0.1, 0.0), 2),  # one match would leave all four residuals at 0
+        ((0.3, 0.0, 0.0), 4),
+        ((0.5, 0.5, 0.5), 6),
+        ((0.9, 0.9, 0.0), None),
+    ],
+)
+def test_among_two_models_and_two_sources_a_pair_stands_out_with_its_mirror(
+    beside: tuple[float, float, float], least: int | None
+) -> None:
+    """Its residual, (a - b - c + d) / 4 in arcsines of roots, is the last one's, and less by no other: p is 1/2."""
+    first, second, third = beside
+    table = np.array([[0.0, first], [second, third]])
+    assert least_matches_two_way(table, 10, 0.5) == least
+    assert least_matches_two_way(table, 10, 0.49) is None
+
+
+def test_a_source_that_is_always_matched_leaves_no_number_that_is_more() -> None:
+    assert least_matches_by_sources(np.array([0.2] * 18 + [1.0]), 10, 0.05) is None
+    assert least_matches_by_sources(np.array([0.2] * 18 + [0.9]), 10, 0.05) == 10
+    assert least_matches_by_sources(np.array([0.2] * 18), 10, 0.05) is None
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_least_accused_number_of_matches_is_the_boundary(seed: int) -> None:
     """By trying every number: below it p is too large, and from it on it is not."""
