@@ -15,7 +15,6 @@ from cae_core.calibration.adjusting import adjusted_in_vain
 from cae_core.calibration.groups import CalibrationModel, Group, KnownModel, KnownModels
 from cae_core.calibration.null_hypothesis import NullHypothesis
 from cae_core.calibration.record import Calibration
-from cae_core.defences.table import check_all_preprocessing
 from cae_core.errors import FingerprintError, OptionError, first_line, quoted
 from cae_core.files.digests import canonical_json
 from cae_core.files.fields import read_field, read_fields
@@ -166,7 +165,10 @@ def _known(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> KnownM
 
 def _preprocessed(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], references: Group) -> dict[str, Group]:
     defences = [_text(behind) for behind in metadata.get(_PREPROCESSED, [])]
-    check_all_preprocessing(defences)
+    if defences:
+        from cae_core.defences.table import check_all_preprocessing
+
+        check_all_preprocessing(defences)
     return {
         behind: Group(
             models=references.models,

@@ -109,7 +109,7 @@ def gather_content(dossier: Dossier, *, examples: int) -> ReportContent:
         evidence=evidence_rows(dossier),
         limits=what_is_not_proven(dossier),
         custody=custody_of(dossier),
-        repeat=steps_of(dossier),
+        repeat=steps_of(dossier, examples=examples),
         compared=len(dossier.examination.compared),
         models=models,
         kinds=kind_rows(models),

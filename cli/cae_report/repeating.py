@@ -35,20 +35,21 @@ def argument(name: str, stand_in: str) -> str:
     return name if _HARMLESS.fullmatch(name) else stand_in
 
 
-def steps_of(dossier: Dossier) -> tuple[Step, ...]:
-    """Return how the verdict is checked and repeated, what takes least first."""
-    return tuple(_steps(dossier))
+def steps_of(dossier: Dossier, *, examples: int | None = None) -> tuple[Step, ...]:
+    """Return how the verdict is checked and repeated, what takes least first; ``examples``: that its page shows."""
+    return tuple(_steps(dossier, examples))
 
 
-def page_step(record: str, fingerprint: str) -> Step:
-    """Return how this page is written once more."""
+def page_step(record: str, fingerprint: str, *, examples: int | None = None) -> Step:
+    """Return how this page is written once more, with as many examples: a page without any is made for others' eyes."""
+    shown = "" if examples is None else f" --examples {examples}"
     return Step(
         text="Write this page again. The same files and the same release give the same page.",
-        command=f"cae report {record} --fingerprint {fingerprint} --output report.html",
+        command=f"cae report {record} --fingerprint {fingerprint}{shown} --output report.html",
     )
 
 
-def _steps(dossier: Dossier) -> Iterator[Step]:
+def _steps(dossier: Dossier, examples: int | None) -> Iterator[Step]:
     record, fingerprint = argument(dossier.record[0], "VERDICT"), argument(dossier.file[0], "FINGERPRINT")
     yield Step(
         text="Compare the digests of the files with those under Custody.", command=f"sha256sum {record} {fingerprint}"
@@ -58,7 +59,7 @@ def _steps(dossier: Dossier) -> Iterator[Step]:
         command=f"cae verify --replay {record} --fingerprint {fingerprint}",
     )
     yield _asked_again(dossier, fingerprint)
-    yield page_step(record, fingerprint)
+    yield page_step(record, fingerprint, examples=examples)
 
 
 def _asked_again(dossier: Dossier, fingerprint: str) -> Step:

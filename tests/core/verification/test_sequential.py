@@ -231,7 +231,7 @@ class TestWhatCannotBeDecided:
     @pytest.mark.parametrize(
         ("references", "surrogates", "options", "words"),
         [
-            ([3], [], {}, ("39 references, and there are 1.", "39 surrogates, and there are 0;")),
+            ([3], [], {}, ("39 references, and there are 1.", "39 surrogates, and there are 0.")),
             (
                 REFERENCES[:38],
                 SURROGATES[:38],
