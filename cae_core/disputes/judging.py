@@ -368,6 +368,9 @@ def judge_verdict(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvide
     significant = adjusted <= Fraction(str(fpr))
     told = _rank_in_words(verdict.examination, found, (float(p), float(adjusted)), seals=seals)
     outcome, reason, remedy = _outcome(verdict.examination, dated, told, significant=significant)
+    few = _too_small_a_group(_standing_of(verdict.examination), fpr=fpr, seals=seals) if controls is None else None
+    if outcome == "rejected" and few is not None:
+        outcome, reason, remedy = "cannot judge", f"{few[0]} ({told})", few[1]
     return Judgement(
         outcome=outcome,
         reason=reason,
@@ -384,6 +387,17 @@ def judge_verdict(verdict: Verdict, *, fpr: float, seals: int, dated: DatedEvide
         verdict=verdict,
         attested=True,
     )
+
+
+def _too_small_a_group(standing: Standing, *, fpr: float, seals: int) -> tuple[str, str] | None:
+    """Return why only groups of too few references keep from upholding, and what would help; None where others do."""
+    blocking = [ranking for ranking in standing.references if seals * ranking.exact_p_value > Fraction(str(fpr))]
+    needed = references_needed(fpr, seals)
+    if not blocking or any(len(ranking) >= needed for ranking in blocking):
+        return None
+    fewest = min(blocking, key=len)
+    reason = f"{len(fewest)} references {fewest.among} are too few for an error rate of {fpr:g}{_multiplied(seals)}"
+    return reason, f"Add references {fewest.among} with the role calibrate until there are {needed}."
 
 
 def _standing_of(examination: Examination) -> Standing:

@@ -33,6 +33,7 @@ from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.manifest_writing import write_manifest
 from cae_core.pool.same_model import probe_images
+from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.score import Score
 from cae_core.verification.verdict import Suspect
 from tests.core.judge_toys import CLASSES, NONCE, Dispute, ToyPool, make_dispute, opened
@@ -131,6 +132,21 @@ def test_references_behind_a_defence_count_as_well(dispute: Dispute) -> None:
     assert again.p_value > 0.05
     with pytest.raises(OptionError, match="either --control or --behind"):
         dispute.regenerated(dispute.with_controls(2), behind=("noise:1",))
+
+
+def test_a_group_of_too_few_references_rejects_nothing(dispute: Dispute) -> None:
+    """Of 99 references 9 saw none of the images: no p among these is below 1 / 10, whatever the suspect answers."""
+    references = [
+        dataclasses.replace(member, exposure=Exposure.ALL if place < 90 else Exposure.NONE)
+        for place, member in enumerate(dispute.judge.calibrating.references)
+    ]
+    regeneration = dispute.regenerated(with_part(dispute.judge, "calibrating", references=references), fpr=0.05)
+    thief = judge(regeneration, LabelsOnly(opened(dispute.copy)))
+    assert (thief.outcome, thief.p_value) == ("cannot judge", 0.1)
+    assert "9 references trained on none of its images are too few for an error rate of 0.05" in thief.reason
+    assert thief.remedy.endswith("until there are 19.")
+    innocent = judge(regeneration, opened(dispute.stranger))
+    assert innocent.outcome == "rejected"  # the 90 others speak for it
 
 
 @pytest.mark.parametrize(("evidence", "said"), [
