@@ -106,6 +106,11 @@ class TestTrain:
         after = {path: path.stat().st_mtime_ns for path in trained.parent.rglob("*.onnx")}
         assert (trained.read_text(), after) == before
 
+    def test_a_dry_run_reads_the_images_that_are_named(self, plan: Path, tmp_path: Path, run_cae: Run) -> None:
+        np.savez(tmp_path / "keras.npz", x_train=np.zeros((4, 8, 8, 1), np.uint8), y_train=np.zeros(4, np.int64))
+        outcome = run_cae("pool", "train", plan, "--data", tmp_path / "keras.npz", "--dry-run")
+        assert_one_sentence(outcome, "the file has no array 'images'")
+
     def test_a_dry_run_makes_nothing(self, plan: Path, tmp_path: Path, run_cae: Run) -> None:
         outcome = run_cae("pool", "train", plan, "--pool", tmp_path / "pool.toml", "--dry-run")
         assert outcome.code == 0

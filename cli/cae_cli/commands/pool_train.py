@@ -102,6 +102,8 @@ def run(
     made = _plan(plan, given, seed=seed).shortened(epochs=epochs, share=share)
     start = time.perf_counter()
     crew = cluster_named(cluster, resource or [])
+    if dry_run and data:
+        _images(made, data, test_data, foreign)  # images that cannot be read are told of before a night of training
     if not dry_run:
         with interruptible(kept=pool.parent / "state"), progress_bar() as progress:
             detail(progress, "reading images", data or made.data)
