@@ -42,4 +42,4 @@ def _as_json(ranking: Ranking) -> dict[str, Any]:
 
 
 def _in_words(ranking: Ranking) -> str:
-    return f"{ranking.score.words} among {len(ranking)} {ranking.among}: p = {ranking.p_value:.4g}"
+    return f"{ranking.score.words} among {len(ranking)} references {ranking.among}: p = {ranking.p_value:.4g}"
