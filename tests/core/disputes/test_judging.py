@@ -33,7 +33,6 @@ from cae_core.models import Model, Predictions
 from cae_core.pool.manifest import PoolMember
 from cae_core.pool.manifest_writing import write_manifest
 from cae_core.pool.same_model import probe_images
-from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.score import Score
 from cae_core.verification.verdict import Suspect
 from tests.core.judge_toys import CLASSES, NONCE, Dispute, ToyPool, make_dispute, opened
@@ -137,7 +136,7 @@ def test_references_behind_a_defence_count_as_well(dispute: Dispute) -> None:
 def test_a_group_of_too_few_references_rejects_nothing(dispute: Dispute) -> None:
     """Of 99 references 9 saw none of the images: no p among these is below 1 / 10, whatever the suspect answers."""
     references = [
-        dataclasses.replace(member, exposure=Exposure.ALL if place < 90 else Exposure.NONE)
+        dataclasses.replace(member, exposure="all" if place < 90 else "none")
         for place, member in enumerate(dispute.judge.calibrating.references)
     ]
     regeneration = dispute.regenerated(with_part(dispute.judge, "calibrating", references=references), fpr=0.05)
