@@ -131,5 +131,5 @@ class TestDecidingScore:
         options = VerificationOptions(sequential=sequential)
         replaced = sequential and score == Score.ADJUSTED
         assert deciding_score(calibration, options) == (Score.CAEACC if replaced else score)
-        said = ("asked one by one, the suspect is judged by CAEAcc, not by the adjusted score",)
+        said = ("in sequential mode CAEAcc decides, and not the adjusted score of the calibration",)
         assert of_another_score(calibration, options) == (said if replaced else ())
