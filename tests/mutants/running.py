@@ -32,6 +32,7 @@ __all__ = ["Outcome", "outcomes"]
 
 _ROOT = Path(__file__).parents[2]
 _PARTS = ("pyproject.toml", "README.md", "backends", "cae_core", "cli", "converters", "docs", "tests")
+_SOURCES = (".", "backends", "converters", "cli")
 _OURS = ("tests", "cae_core", "cae_backends", "cae_converters", "cae_cli", "cae_report", "cae_study", "cae_site")
 _WARM = ("scipy.stats", "hypothesis.extra.numpy", "safetensors.numpy")
 """What tests import, and no mutant changes: imported once for all modules."""
@@ -96,8 +97,9 @@ def _collect(root: Path, module: str, tests: Sequence[str], mutants: Sequence[Mu
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.chdir(root)
-    sys.path[:] = [str(root), *(place for place in sys.path if not Path(place or ".").is_relative_to(_ROOT))]
-    os.environ["PYTHONPATH"] = os.pathsep.join(str(root / part) for part in (".", "backends", "converters", "cli"))
+    own = {(_ROOT / part).resolve() for part in _SOURCES}  # but not an environment that lies in the project's folder
+    sys.path[:] = [str(root), *(place for place in sys.path if (_ROOT / place).resolve() not in own)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(root / part) for part in _SOURCES)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True  # it is known by size and second alone
     return _pytest(root, tests, _Forking(root, module, tests, mutants, told))
