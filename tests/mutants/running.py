@@ -74,8 +74,10 @@ def outcomes(module: str, tests: Sequence[str], mutants: Sequence[Mutant]) -> It
     with TemporaryDirectory() as folder:
         root = Path(folder)
         for part in _PARTS:
-            copy = shutil.copytree if (_ROOT / part).is_dir() else shutil.copy
-            copy(_ROOT / part, root / part)
+            if (_ROOT / part).is_dir():  # without what is compiled, which tells the original's paths
+                shutil.copytree(_ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(_ROOT / part, root / part)
         found, told = os.pipe()
         child = os.fork()
         if not child:
