@@ -184,6 +184,7 @@ class _Forking:
         if session.testsfailed:
             raise session.Interrupted("the tests cannot be collected")
         path = str(self._place)
+        gc.unfreeze()  # which `tests/conftest.py` did, and what is frozen is none of the objects
         functions = [
             found
             for found in gc.get_objects()
