@@ -1,5 +1,6 @@
 """Calibrating a fingerprint: asking models that had no part in making it, and keeping what they answer."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
@@ -390,12 +391,11 @@ class _Asker:
         found = [by_path[member.path] for member in members]
         answers = [asked.behind[behind] if behind else asked.labels for asked in found]
         labels = np.array(answers, np.int64).reshape(-1, len(self.images))
-        return Group(
-            models=tuple(_described_model(asked, fingerprint) for asked in found),
-            answers=labels[:, fingerprint.rows(EXAMPLE)],
-            right=labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels,
-            further={k.name: labels[:, fingerprint.rows(k)] for k in FURTHER if len(fingerprint.of(k))},
-        )
+        group = Group.of_labels([_described_model(asked, fingerprint) for asked in found], labels, fingerprint)
+        if behind:  # images of kinds that only inform are told of the models as they are
+            return group
+        further = {k.name: labels[:, fingerprint.rows(k)] for k in FURTHER if len(fingerprint.of(k))}
+        return dataclasses.replace(group, further=further)
 
     def known(self) -> KnownModels:
         """Return by what each member that was asked is known again."""

@@ -1,14 +1,16 @@
 """Models that a fingerprint was calibrated on, and what they answered to each of its images."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cae_core.arrays import Floats32, Floats64, Labels
 from cae_core.fingerprint.file import Fingerprint
+from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
 from cae_core.statistics.exposure import Exposure
 from cae_core.statistics.unit import Unit
 
@@ -103,6 +105,21 @@ class Group:
     answers: Labels = field(repr=False)
     right: NDArray[np.bool_] = field(repr=False)
     further: Mapping[str, Labels] = field(repr=False, default_factory=dict[str, Labels])
+
+    @classmethod
+    def of_labels(cls, models: Sequence[CalibrationModel], labels: Labels, fingerprint: Fingerprint) -> Self:
+        """Return models with their answers to the examples and the benign probes.
+
+        Args:
+            models: the r models.
+            labels: int64 (r, m), what each answered to all images, in the order of `Fingerprint.all_images`.
+            fingerprint: whose images these are.
+        """
+        return cls(
+            models=tuple(models),
+            answers=labels[:, fingerprint.rows(EXAMPLE)],
+            right=labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels,
+        )
 
     def __len__(self) -> int:
         return len(self.models)

@@ -89,6 +89,16 @@ class Ranking:
         """Which models these are, in words after a noun and a space; empty where nothing tells them apart."""
         return " ".join(filter(None, (self.exposure.words if self.exposure else "", behind_words(self.behind))))
 
+    def described(self) -> dict[str, str | float]:
+        """Return it as JSON holds it, without what tells its models apart."""
+        return {
+            "score": self.score.value,
+            "value": self.value,
+            "models": len(self),
+            "as_extreme": self.as_extreme,
+            "p_value": self.p_value,
+        }
+
     @property
     def nearer_to_references(self) -> bool:
         """Among surrogates: whether the suspect is nearer to the highest reference than to the lowest surrogate."""

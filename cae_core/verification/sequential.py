@@ -129,8 +129,9 @@ def start_sequential(subject: CalibratedFingerprint, *, factor: float = 1) -> Se
     n, rates = int(calibration.chosen.sum()), (calibration.fpr, calibration.fnr)
     surrogates = _counts(calibration.surrogates, fingerprint, calibration)
     groups = [
-        (_counts(ranked.group, fingerprint, calibration)[ranked.rows], calibration.units(unit, ranked.rows))
+        (counts, calibration.units(unit, ranked.rows))
         for ranked in calibration.ranked_groups()
+        for counts in [_counts(ranked.group, fingerprint, calibration)[ranked.rows]]
         for unit in calibration.unit.attributes
     ]
     references, k0 = max(((counts, _k0(counts, units, rates[0], n)) for counts, units in groups), key=lambda x: x[1])

@@ -35,7 +35,7 @@ def argument(name: str, stand_in: str) -> str:
     return name if _HARMLESS.fullmatch(name) else stand_in
 
 
-def steps_of(dossier: Dossier, *, examples: int | None = None) -> tuple[Step, ...]:
+def steps_of(dossier: Dossier, *, examples: int) -> tuple[Step, ...]:
     """Return how the verdict is checked and repeated, what takes least first; ``examples``: that its page shows."""
     return tuple(_steps(dossier, examples))
 
@@ -49,7 +49,7 @@ def page_step(record: str, fingerprint: str, *, examples: int | None = None) -> 
     )
 
 
-def _steps(dossier: Dossier, examples: int | None) -> Iterator[Step]:
+def _steps(dossier: Dossier, examples: int) -> Iterator[Step]:
     record, fingerprint = argument(dossier.record[0], "VERDICT"), argument(dossier.file[0], "FINGERPRINT")
     yield Step(
         text="Compare the digests of the files with those under Custody.", command=f"sha256sum {record} {fingerprint}"

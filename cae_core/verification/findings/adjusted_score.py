@@ -48,15 +48,8 @@ def _as_json(standing: Standing, degree: int, *, decides: bool) -> dict[str, Any
     }
 
 
-def _ranked(ranking: Ranking) -> dict[str, Any]:
-    return {
-        **({"behind": ranking.behind} if ranking.behind else {}),
-        "score": ranking.score.value,
-        "value": ranking.value,
-        "models": len(ranking),
-        "as_extreme": ranking.as_extreme,
-        "p_value": ranking.p_value,
-    }
+def _ranked(ranking: Ranking) -> dict[str, str | float]:
+    return {**({"behind": ranking.behind} if ranking.behind else {}), **ranking.described()}
 
 
 def _line(standing: Standing, *, decides: bool) -> Line:

@@ -1,7 +1,5 @@
 """The rank among each group of references, by what they saw of the fingerprint's images; the largest p decides."""
 
-from typing import Any
-
 from cae_core.calibration.standing import Ranking
 from cae_core.statistics.exposure import ExposureRule
 from cae_core.verification.examination import Examination
@@ -42,15 +40,8 @@ def exposure_groups(examination: Examination) -> Finding:
     )
 
 
-def _as_json(ranking: Ranking) -> dict[str, Any]:
-    return {
-        "exposure": ranking.exposure.value,
-        "score": ranking.score.value,
-        "value": ranking.value,
-        "models": len(ranking),
-        "as_extreme": ranking.as_extreme,
-        "p_value": ranking.p_value,
-    }
+def _as_json(ranking: Ranking) -> dict[str, str | float]:
+    return {"exposure": ranking.exposure.value, **ranking.described()}
 
 
 def _in_words(ranking: Ranking) -> str:

@@ -1,7 +1,5 @@
 """The rank among the references behind each defence that the calibration names; the largest p of all groups decides."""
 
-from typing import Any
-
 from cae_core.calibration.standing import Ranking
 from cae_core.verification.examination import Examination
 from cae_core.verification.findings.finding import Finding, Line
@@ -29,16 +27,8 @@ def preprocessed_groups(examination: Examination) -> Finding:
     return Finding(key=_KEY, value=[_as_json(ranking) for ranking in rankings], lines=(line,), section="scores")
 
 
-def _as_json(ranking: Ranking) -> dict[str, Any]:
-    return {
-        "exposure": ranking.exposure.value,
-        "behind": ranking.behind,
-        "score": ranking.score.value,
-        "value": ranking.value,
-        "models": len(ranking),
-        "as_extreme": ranking.as_extreme,
-        "p_value": ranking.p_value,
-    }
+def _as_json(ranking: Ranking) -> dict[str, str | float]:
+    return {"exposure": ranking.exposure.value, "behind": ranking.behind, **ranking.described()}
 
 
 def _in_words(ranking: Ranking) -> str:

@@ -18,7 +18,7 @@ from cae_core.defences.table import check_all_preprocessing, check_defence
 from cae_core.errors import StudyError
 from cae_core.files.digests import sha256_of_text
 from cae_core.fingerprint.file import Fingerprint
-from cae_core.fingerprint.kinds import BENIGN, EXAMPLE
+from cae_core.fingerprint.kinds import BENIGN
 from cae_core.models import Model
 from cae_core.pool.manifest import Pool, PoolMember, Role
 from cae_core.pool.members import OpenPool
@@ -150,8 +150,7 @@ def _preprocessed(
         answers = Answers(bench, fingerprint, defence=defence)
         answers.ask(members.references)
         labels = np.array([answers.given(member).labels for member in members.references])
-        right = labels[:, fingerprint.rows(BENIGN)] == fingerprint.probe_labels
-        found[defence] = Group(models=references.models, answers=labels[:, fingerprint.rows(EXAMPLE)], right=right)
+        found[defence] = Group.of_labels(references.models, labels, fingerprint)
     return found
 
 
