@@ -426,6 +426,7 @@ def test_an_edited_claim_another_source_and_missing_files_are_refused(court: Cou
 
 
 def test_one_folder_holds_one_case(court: Court, ask: Run, tmp_path: Path) -> None:
+    assert ask(court.pool.other).code == 3
     assert ask(court.pool.other, nonce="11" * 16).code == 2
     second = tmp_path / "second.json"
     run_command("seal", court.claim, "--output", second)
