@@ -54,7 +54,7 @@ PYTEST := $(BIN)/python -m compileall -q cae_core backends converters cli && \
 test: .venv/dev
 	$(PYTEST)
 
-# What is beside the main job and takes over ten seconds each. It has to pass before a change lands, as `make test` has.
+# What is beside the main job and takes over five seconds each. It has to pass before a change lands, as `make test` has.
 test-long: .venv/dev
 	$(PYTEST) -m "long and not slow"
 

@@ -96,6 +96,7 @@ def test_triton_is_installed() -> None:
     assert find_spec("triton") is not None
 
 
+@pytest.mark.long
 def test_the_trap_is_real(tmp_path: Path) -> None:
     found = run("import tensorflow, triton; print('alive')", tmp_path)
     assert found.code != 0, (

@@ -45,6 +45,7 @@ def test_losses_and_gradients_are_the_same() -> None:
     np.testing.assert_allclose(gradient.numpy(), ours.stacked(), atol=1e-9)
 
 
+@pytest.mark.long
 def test_batched_loop_follows_our_search(bench: Bench) -> None:
     search = bench.search("float32")
     state = bench.start(search)
@@ -65,6 +66,7 @@ def test_batched_loop_follows_our_search(bench: Bench) -> None:
     assert np.mean(np.abs(levels[ours.position].astype(int) - ours.images) <= 1) > 0.99
 
 
+@pytest.mark.long
 def test_report_loop_reaches_our_images(bench: Bench) -> None:
     search = bench.search("float32")
     state = bench.start(search)
@@ -86,6 +88,7 @@ def test_report_loop_reaches_our_images(bench: Bench) -> None:
         assert np.mean(np.abs(image.astype(int) - levels) <= 1) > 0.99
 
 
+@pytest.mark.long
 def test_minimal_script_gives_the_models_labels(bench: Bench, tmp_path: Path) -> None:
     from cae_converters.torch_to_onnx import export_torch
     from tests.benchmarks.pools import CONTRACT

@@ -16,6 +16,8 @@ from cae_core.workflows import controls_of
 from tests.cli.conftest import CalibrationPool, Pool, Run, fit_quickly, member_table, run_quietly, write_onnx
 from tests.cli.test_bad_input import assert_one_sentence
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def controls(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Path:

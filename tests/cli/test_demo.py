@@ -30,6 +30,7 @@ SAMPLE = (
 )
 
 
+@pytest.mark.long
 def test_a_sample_of_the_demonstration(tmp_path: Path, run_cae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     every = demo.demo_jobs
 

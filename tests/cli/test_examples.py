@@ -33,6 +33,7 @@ def write_manifest(pool: Pool) -> Path:
     return manifest
 
 
+@pytest.mark.long
 def test_the_zoo_study_makes_a_table_and_repeats_nothing(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +56,7 @@ def test_the_zoo_study_makes_a_table_and_repeats_nothing(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == before
 
 
+@pytest.mark.long
 def test_settings_are_compared_on_the_screen_members_only(
     pool: Pool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_source_of_one_framework_and_suspects_of_the_other(
     assert captured.err == ""
 
 
+@pytest.mark.long
 def test_the_coverage_of_operators_is_a_table_of_operators_and_models(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

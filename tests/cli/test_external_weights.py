@@ -98,6 +98,7 @@ def test_calibration_and_a_manifest_take_them(
     assert "has changed since the manifest was written" in done.err
 
 
+@pytest.mark.long
 @needs_openssl
 def test_a_claimed_source_in_two_files_is_judged_and_exchanged_weights_are_refused(
     court: Court, apart: Pool, claim: Path, run_cae: Run, tmp_path: Path

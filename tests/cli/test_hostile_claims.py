@@ -235,6 +235,7 @@ def _sequence() -> list[onnx.NodeProto]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", [True, False])
 def test_a_source_without_end_is_ended_by_a_limit(
     claimant: Claimant,
@@ -250,6 +251,7 @@ def test_a_source_without_end_is_ended_by_a_limit(
     assert [path.name for path in (tmp_path / "case").iterdir()] == ["case.json"]
 
 
+@pytest.mark.long
 @linux
 def test_ctrl_c_ends_a_case_with_a_source_without_end(court: Court, claimant: Claimant, tmp_path: Path) -> None:
     source = never_ending(court.pool.source, tmp_path / "source.onnx", loop=False)

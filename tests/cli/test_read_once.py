@@ -9,6 +9,8 @@ What is not said to be one's own is read by another process, of which nothing is
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from cae_core.files.digests import sha256_of_file
 from tests.cli.conftest import CalibrationPool, Pool
 from tests.cli.test_seal_and_judge import Court
@@ -66,6 +68,7 @@ def test_calibrate_hashes_and_loads_each_model_once(
     assert loaded(counts, asked) == {1}
 
 
+@pytest.mark.long
 def test_generate_hashes_and_imports_each_member_once(pool: Pool, tmp_path: Path) -> None:
     """The check of the white box, its memory and the provenance share the digest."""
     counts = count(tmp_path, pool.generate_arguments(tmp_path / "fingerprint", "--akh", "5"))
@@ -88,6 +91,7 @@ def test_a_bare_file_that_a_manifest_may_know_is_hashed_once(
     assert hashed_once(counts, [pool.source, *folder.glob("*.onnx")])
 
 
+@pytest.mark.long
 def test_judge_hashes_each_model_once(court: Court, pool: Pool, tmp_path: Path) -> None:
     """Its own models are asked twice, with hours in between: before the search, and to calibrate."""
     words = ("--trusted", "--claimant-pool", court.claimant)

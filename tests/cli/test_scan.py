@@ -79,6 +79,7 @@ def test_a_folder(calibrated: Path, models: Path, tmp_path: Path, run_cae: Run) 
     assert judged.out.startswith("SURROGATE") or "surrogate" in judged.out
 
 
+@pytest.mark.long
 def test_contracts_that_nobody_states_are_found_as_verify_finds_them(
     calibrated: Path, pool: Pool, tmp_path: Path, run_cae: Run
 ) -> None:

@@ -235,6 +235,7 @@ def controls(court: Court) -> Path:
     return folder
 
 
+@pytest.mark.long
 @needs_openssl
 def test_control_sources_of_the_judges_own_are_judged_by_as_well(
     court: Court, controls: Path, ask: Run, tmp_path: Path, run_cae: Run

@@ -35,6 +35,7 @@ def cae(tmp_path: Path) -> Cae:
     return run
 
 
+@pytest.mark.long
 def test_generate_and_verify(pool: Pool, tmp_path: Path, cae: Cae) -> None:
     output = tmp_path / "fingerprint.safetensors"
     made = cae(*pool.generate_arguments(output))

@@ -32,6 +32,7 @@ def layout(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_layout_becomes_a_source_and_suspects_to_scan(
     layout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,13 @@ def written(module: nn.Module, path: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["cnn-small", "resnet8-quarter", "mobile-quarter", "mlp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cnn-small",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet8-quarter", "mobile-quarter", "mlp")),
+    ],
+)
 def test_one_trace_serves_all_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 0
     trace = torch_to_onnx.trace_torch

@@ -1,6 +1,6 @@
 """Every reader, on edited files: it may refuse or accept each, and nothing else may come of it.
 
-`make test` takes the first third of them, and `make test-long` all.
+`make test` takes the first twelfth of them, and `make test-long` all.
 """
 
 import os
@@ -28,7 +28,7 @@ def _watched(name: str, cases: Sequence[int | str]) -> list[Result]:
     return list(watch(name, cases, seed=_SEED, memory=memory, contained=contained))
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.long)], ids=["a third", "all"])
+@pytest.mark.parametrize("share", [12, pytest.param(1, marks=pytest.mark.long)], ids=["a twelfth", "all"])
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_refuses_or_accepts(name: str, share: int) -> None:
     reader = find_reader(name)

@@ -35,7 +35,10 @@ ARGUMENTS = (
     "--disable-sync",
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium"),
+]
 
 
 @pytest.fixture(scope="module")

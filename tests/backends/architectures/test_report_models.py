@@ -133,6 +133,7 @@ class TestParameterCounts:
     def test_torchvision(self, name: str, features: int, published: int) -> None:
         assert counted(torch_model(name)) == published - (features + 1) * (1000 - CLASSES)
 
+    @pytest.mark.long
     def test_densenet_with_the_reports_top(self) -> None:
         """The published network without its classifier of 1024 features, the top, and the classifier of 64."""
         keras_base, torch_base = 8_062_504 - 1025 * 1000, 7_978_856 - 1025 * 1000

@@ -246,6 +246,7 @@ class TestImageNet:
         pairs = zip(found.get_weights(), expected.get_weights(), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs if a.shape != (1280, 5))
 
+    @pytest.mark.long
     def test_keras_waits_for_the_download_of_another_process(
         self, keras_files: Path, caches: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -537,6 +537,7 @@ except BackendMissing as exc:
     ), result.stderr
 
 
+@pytest.mark.long
 def test_nothing_is_written_to_stderr(folder: Path) -> None:
     code = """
 import sys

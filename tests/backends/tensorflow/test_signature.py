@@ -60,6 +60,7 @@ def test_one_open_model_is_asked_by_another_contract(folder: Path, name: str) ->
         by_bytes.by_contract(UNIT.replace(output="logits"))
 
 
+@pytest.mark.long
 def test_the_party_s_process_reads_a_file_once(folder: Path) -> None:
     """The second contract is answered by the model that is open: the file says something else by then."""
     images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), np.uint8)

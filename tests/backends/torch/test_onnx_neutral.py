@@ -155,6 +155,7 @@ def test_code_in_the_name_of_an_operator_or_a_domain_is_refused(tmp_path: Path, 
     assert not canary.exists()
 
 
+@pytest.mark.long
 def test_the_canary_would_sing(tmp_path: Path) -> None:
     """What is tested above is real: handed to onnx2torch as it is, the name is run."""
     canary = tmp_path / "canary"

@@ -249,7 +249,7 @@ def plan(file: Path | str, *kinds: str, **group: object) -> dict[str, object]:
     return {"source": {"file": str(file), "trusted": True}, "recipe": {"quick": quick}, "members": members}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["onnx", *(pytest.param(form, marks=pytest.mark.long) for form in ("keras", "pt2"))])
 def test_a_pool_of_copies_is_trained_and_opens(form: str, folder: Path, tmp_path: Path) -> None:
     """What is written takes canonical images and says so, and has the accuracy that the manifest names."""
     jobs = parse_plan(plan(folder / form / f"source.{form}", "fine-tuned", "8-bit weights"), origin="plan").jobs
@@ -332,6 +332,7 @@ def test_a_model_of_other_classes_is_not_trained_on_the_data(tmp_path: Path) -> 
         train_pool(jobs, DATA, tmp_path / "p" / "pool.toml", crew=this_process())
 
 
+@pytest.mark.long
 def test_another_contract_beside_the_file_makes_another_copy(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "source.onnx")
     jobs = parse_plan(plan(file, "8-bit weights"), origin="plan").jobs

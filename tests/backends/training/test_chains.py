@@ -140,6 +140,7 @@ def test_a_copy_is_changed_once_more(source: Network) -> None:
         assert max(len(np.unique(row)) for row in weight) <= 255
 
 
+@pytest.mark.long
 def test_a_chain_is_a_member_as_any_other(tmp_path: Path) -> None:
     """It is planned, trained, written and opened; the second thief of another architecture than the source."""
     plan = members("pruned, then distilled", architectures=["cnn-small"])
@@ -160,6 +161,7 @@ def test_a_chain_is_a_member_as_any_other(tmp_path: Path) -> None:
         assert (told.labels == DATA.test.labels).mean() == pytest.approx(row.accuracy, abs=1e-6)
 
 
+@pytest.mark.long
 def test_a_file_is_copied_and_then_asked(tmp_path: Path) -> None:
     """The first thief trains the file's own network, the second one of the trainer's architectures."""
     path = write_onnx(tmp_path / "mine.onnx")

@@ -45,6 +45,7 @@ EVERYTHING = Recipe(
     average=2,
     normalise="channels",
 )
+OTHERWISE = replace(EVERYTHING, optimizer="sgd", average=0, best=True, batch_size=16)
 TRAINERS = ("torch", "keras")
 
 
@@ -176,10 +177,14 @@ class TestAugmentation:
 
 
 class TestFit:
-    @pytest.mark.parametrize("trainer", TRAINERS)
-    @pytest.mark.parametrize(
-        "recipe", [SHORT, EVERYTHING, replace(EVERYTHING, optimizer="sgd", average=0, best=True, batch_size=16)]
-    )
+    @pytest.mark.parametrize(("recipe", "trainer"), [
+        (SHORT, "torch"),
+        (EVERYTHING, "torch"),
+        (OTHERWISE, "torch"),
+        (EVERYTHING, "keras"),
+        pytest.param(SHORT, "keras", marks=pytest.mark.long),
+        pytest.param(OTHERWISE, "keras", marks=pytest.mark.long),
+    ])  # fmt: skip
     def test_same_seed_same_weights(self, recipe: Recipe, trainer: str) -> None:
         state, threads = torch.random.get_rng_state(), torch.get_num_threads()
         first, second, other = (
