@@ -135,6 +135,7 @@ def test_wrong_usage(pool: Pool, tmp_path: Path, run_cae: Run, option: tuple[str
     assert run_cae(*pool.generate_arguments(tmp_path / "f.safetensors", *option)).code == 2
 
 
+@pytest.mark.long
 def test_a_pool_with_no_member_left(pool: Pool, tmp_path: Path, run_cae: Run) -> None:
     (tmp_path / "none").mkdir()
     start = ("generate", "--source", pool.source, "--data", "digits", "--references", pool.references)

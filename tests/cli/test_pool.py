@@ -148,7 +148,10 @@ class TestTrain:
             (("--architecture", "vgg", "--dry-run"), ("source: Unknown architecture 'vgg'",), 1),
             (("--trainer", "jax", "--data", "digits"), ("No trainer 'jax'",), 1),
             ((), ("Neither the plan nor --data",), 2),
-            (("--cluster", "tcp://127.0.0.1:9", "--data", "digits"), ("No Dask scheduler answers",), 1),
+            pytest.param(
+                *(("--cluster", "tcp://127.0.0.1:9", "--data", "digits"), ("No Dask scheduler answers",), 1),
+                marks=pytest.mark.long,  # seconds of waiting for one
+            ),
             (("--cluster", "tcp://127.0.0.1:9", "--data", "digits", "--resource", "GPU"), ("NAME=NUMBER",), 2),
         ],
     )

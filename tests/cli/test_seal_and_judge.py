@@ -184,6 +184,7 @@ def test_an_honest_claim_is_upheld(court: Court, ask: Run) -> None:
 
 
 @needs_openssl
+@pytest.mark.long
 def test_a_script_seals_dates_and_judges_as_the_commands_do(court: Court, ask: Run, tmp_path: Path) -> None:
     made = attest_seal(court.claim, tmp_path / "seal.json", fpr=0.05, signing_key=court.keys.private)
     assert made.request is not None
