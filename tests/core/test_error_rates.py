@@ -15,7 +15,7 @@ from cae_core.statistics.e_process import SequentialTest, log_e_values, trace
 from cae_core.statistics.intervals import clopper_pearson
 from cae_core.statistics.ranks import exceeded_rank, rank_p_value
 
-DRAWS = 20_000
+DRAWS = 10_000
 EXAMPLES = 100
 
 Counts = NDArray[np.integer]

@@ -47,6 +47,7 @@ def test_the_exact_walk_is_the_mean_over_simulated_orders() -> None:
         assert abs(accused.mean() - crossing[0, count]) < 4 * (0.25 / len(asked)) ** 0.5
 
 
+@pytest.mark.long
 def test_it_prints_its_tables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(study(), "MODELS", (4, 39))
     monkeypatch.setattr(study(), "NOMINAL", (0.05,))

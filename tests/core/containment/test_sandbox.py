@@ -166,7 +166,7 @@ def test_its_environment_is_bare_and_no_other_descriptor_is_open(
 def test_whatever_ends_it_is_one_sentence(programs: Path, code: str, words: str) -> None:
     path = program(programs / "m.program", code)
     # what never ends need not be waited for long; what ends may take its time on a busy machine
-    party = Party(limits=Limits(seconds=3 if "in time" in words else 8, memory=500 << 20))
+    party = Party(limits=Limits(seconds=1.5 if "in time" in words else 8, memory=500 << 20))
     with pytest.raises(ModelError, match=words) as caught:
         party.black_box(str(path))
     assert str(caught.value).startswith(f"{path}: ")

@@ -32,7 +32,7 @@ def test_sharpness_alone_tells_nothing() -> None:
 
 def test_equally_noisy_models_are_rarely_told_apart() -> None:
     wrong = 0
-    for seed in range(100):
+    for seed in range(50):
         pair = [made(0.4, 1.0, 2 * seed + i, count=500)[0] for i in (10, 11)]
         wrong += less_likely(pair, made(0.4, 1.0, 0, count=500)[1]) != [None, None]
     assert wrong <= 1

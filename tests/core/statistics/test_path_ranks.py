@@ -81,7 +81,7 @@ class TestExactAtEveryStoppingTime:
         accused, total = Fraction(int(weight[hits].sum())), int(weight.sum())
         assert Fraction(0) < accused <= rate * total
         # and the code agrees, wherever it is looked at: some prefix outranks every whole path of the references
-        for table in np.random.default_rng(2).integers(0, len(paths), (600, models)).tolist():
+        for table in np.random.default_rng(2).integers(0, len(paths), (300, models)).tolist():
             *known, own = table
             hit = any(1 + sum(max(best[row]) >= now for row in known) <= rate * models for now in best[own])
             states = run(among(np.array([paths[row] for row in known]), rate=1 / 3), np.array(paths[own]))

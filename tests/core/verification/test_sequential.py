@@ -383,7 +383,7 @@ class TestErrorRates:
         """K = k0 is no evidence, and neither is K = k1; here each level is 10 %."""
         fingerprint = toy_fingerprint(n=40)
         calibration = toy_calibration(fingerprint, [20] * 9, [21] * 9, fpr=0.2, fnr=0.2)
-        rounds, level = 600, 0.1
+        rounds, level = 300, 0.1
         matches = np.random.default_rng(8).permutation(40) < (20 if side == "surrogate" else 21)
         by = paired(fingerprint, calibration)
         outcomes = [final(start_sequential(by), fingerprint, matches, nonce).state.outcome for nonce in nonces(rounds)]
