@@ -176,6 +176,11 @@ def test_it_prints_with_every_list_open(browser: Browser, report: Path) -> None:
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 2
+    numbers = page.evaluate(
+        "[...document.styleSheets].flatMap(x => [...x.cssRules]).filter(x => x.media?.mediaText === 'print')"
+        ".flatMap(x => [...x.cssRules]).filter(x => x instanceof CSSPageRule).map(x => x.cssText).join()"
+    )
+    assert "counter(pages)" in numbers, "the browser has understood it"
     page.emulate_media(media="print", color_scheme="dark")
     assert luminance(page, "getComputedStyle(document.documentElement).backgroundColor") == pytest.approx(1)
     assert all(page.evaluate("[...document.querySelectorAll('details table')].map(x => x.offsetHeight > 0)"))
