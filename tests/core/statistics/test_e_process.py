@@ -293,3 +293,26 @@ def test_the_interval_and_the_verdict_agree() -> None:
 def test_impossible_confidences_are_refused(confidence: float) -> None:
     with pytest.raises(OptionError, match="confidence must lie between"):
         confidence_sequence(10, 1, 2, confidence=confidence)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05, 0.3])
+def test_the_fewest_answers_are_where_a_run_of_one_kind_ends(level: float) -> None:
+    for n, k in itertools.product((1, 2, 7, 20), range(21)):
+        if k > n:
+            continue
+        test = SequentialTest(examples=n, k0=k, k1=n - k, fpr=level, fnr=level)
+        found = [
+            next((state.asked for state in trace(test, [answer] * n) if state.outcome), None)
+            for answer in (True, False)
+        ]
+        assert list(test.fewest_answers()) == found, (n, k)
+        assert replace(test, k1=None).fewest_answers() == (found[0], None)
+
+
+def test_the_running_sequence_begins_with_everything_and_goes_by_a_95th_part() -> None:
+    assert running_confidence_sequence(100, []) == (0.0, 1.0)
+    assert running_confidence_sequence(100, [True] * 100) == (1.0, 1.0)
+    assert running_confidence_sequence(100, [False] * 100) == (0.0, 0.0)
+    answers = ([True] * 3 + [False]) * 12
+    assert running_confidence_sequence(100, answers) == running_confidence_sequence(100, answers, confidence=0.95)
+    assert running_confidence_sequence(100, answers) != running_confidence_sequence(100, answers, confidence=0.9)

@@ -1,6 +1,7 @@
 """The index of a ledger finds what reading all of it finds, however the ledger grew."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from cae_core.verification.ledger_index import LedgerIndex
-from cae_core.verification.ledger_lines import line_of, of_suspect, read_entries
+from cae_core.verification.ledger_lines import Begun, line_of, of_suspect, read_entries
 
 
 def lines_of(random: np.random.Generator, number: int) -> list[bytes]:
@@ -52,6 +53,55 @@ def test_it_finds_what_reading_everything_finds(tmp_path: Path, seed: int) -> No
             assert index.before(entry.id, entry.begun, scores) == expected
             found += len(expected)
     assert found > 100
+
+
+def told_of(model: int, rows: Sequence[int]) -> dict[int, tuple[float, float]]:
+    """Return what a model tells of these rows; it is the least certain of the first one."""
+    table = np.random.default_rng(model).uniform(0.1, 0.9, (14, 2)).round(6)
+    table[0, 0] = 0.05
+    return {row: (float(table[row, 0]), float(table[row, 1])) for row in rows}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_is_found_by_what_it_tells_whatever_its_file(tmp_path: Path, seed: int) -> None:
+    """90 verifications of files of their own, but for some pairs; three models tell few rows, many or none."""
+    random, path = np.random.default_rng(seed), tmp_path / "ledger.jsonl"
+    lines = list[bytes]()
+    for number in range(90):
+        suspect = f"file {number - 1 if random.random() < 0.2 else number}"
+        of = {"id": f"{number:032x}", "fingerprint": f"f{number % 2}", "suspect": suspect, "source": "s"}
+        rows = [[0, 1, 2], [], sorted(random.permutation(14)[:9].tolist())][random.choice(3, p=[0.3, 0.2, 0.5])]
+        scores = {str(row): pair for row, pair in told_of(int(random.integers(3)), rows).items()}
+        lines += [line_of("begun", of), line_of("ended", {**of, "scores": scores})]
+    index = LedgerIndex(path)
+    for part in (lines[:100], lines[100:]):
+        with path.open("ab") as file:
+            file.write(b"".join(part))
+        index.update()
+    entries = read_entries(path.read_bytes())
+    for place, entry in enumerate(entries[::5]):
+        expected = of_suspect(entries[: 5 * place], entry.begun, entry.scores)
+        assert index.before(entry.id, entry.begun, entry.scores) == expected
+    for model in range(4):
+        new, told = Begun(fingerprint="f1", source="s", suspect="new"), told_of(model, [0, 1, 2, 3])
+        expected = of_suspect(entries, new, told)
+        assert index.before("new", new, told) == expected
+        assert bool(expected) == (model < 3)
+    assert index.before("new", new, {}) == ()
+
+
+def test_a_file_leads_to_what_it_told_and_that_to_other_files(tmp_path: Path) -> None:
+    """Two verifications of one file, the first of which told nothing; the second's scores are another file's."""
+    path = tmp_path / "ledger.jsonl"
+    told = {str(row): pair for row, pair in told_of(1, range(5)).items()}
+    for identity, suspect, scores in (("a", "x", {}), ("b", "x", told), ("c", "y", told), ("d", "z", {})):
+        of = {"id": identity, "fingerprint": "f", "suspect": suspect}
+        with path.open("ab") as file:
+            file.write(line_of("begun", of) + line_of("ended", {**of, "scores": scores}))
+    index = LedgerIndex(path)
+    index.update()
+    found = index.before("new", Begun(fingerprint="f", suspect="x"), {})
+    assert [entry.id for entry in found] == ["a", "b", "c"]
 
 
 def test_an_entry_whose_begin_is_written_twice_stays_one(tmp_path: Path) -> None:
