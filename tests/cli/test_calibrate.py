@@ -88,6 +88,9 @@ class TestCalibrating:
         assert "none: the references are too few for the rate" in few
         assert "at 0.01: 9 references support no rate below 0.1. A rate of 0.01 needs at least 99" in few
         assert "support no rate" not in text
+        assert "few examples" not in text
+        kept = run_cae("calibrate", "-f", copied, "--pool", calibration_pool.manifest, *RATES, "--keep", "12").out
+        assert "Warning: few examples: 12, so that one answer changes CAEAcc by 0.08," in kept
 
     def test_a_manifest_gives_every_role(self, copied: Path, calibration_pool: CalibrationPool, run_cae: Run) -> None:
         told = run_cae("calibrate", "-f", copied, "--pool", calibration_pool.manifest, *RATES, "--json").json()
