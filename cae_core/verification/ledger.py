@@ -11,8 +11,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,9 @@ class LedgerEntry:
         path: the ledger.
         identity: of the entry.
         begun: what the entry says.
-        before: all that the ledger told of when it was begun.
+        before: what the ledger told of those before it when it was begun: all, or of this suspect.
         drawn: its nonce, where it goes on; None otherwise.
-        index: of the ledger, which takes the place of ``before``; None: there is none.
+        index: of the ledger; None: all of it is read.
         deferred: whether whoever has begun it calls `sync_ledger` before anybody is told how it ended.
 
     Attributes:
@@ -78,13 +78,13 @@ class LedgerEntry:
         self._path, self._begun, self._before = path, begun, before
         self._nonce, self._planned = drawn or b"", drawn is not None
         self._index, self._deferred = index, deferred
-        self._scores: Scores | None = None
+        self._scores: Scores = {}
 
     def counted(self, options: VerificationOptions, subject: CalibratedFingerprint) -> VerificationOptions:
         """Return the options with the verifications before this one, where an order could be chosen among theirs."""
         if not order_matters(subject, options):
             return options
-        before = len(self._found(self._before, {}))
+        before = len(of_suspect(self._before, self._begun, {}))
         return dataclasses.replace(options, verifications=max(options.verifications, 1 + before))
 
     def asking(self, nonce: bytes, plan: VerificationPlan) -> None:
@@ -105,7 +105,7 @@ class LedgerEntry:
 
     def earlier(self, transcript: Transcript) -> SeenBefore:
         """See `Memory`; by what the ledger told at the beginning where it cannot be read any more."""
-        found = self._found(self._those_before(), self._scores or {})
+        found = self._found()
         asked, mine = transcript.asked(EXAMPLE), self._begun
         seen = {index for entry in found if entry.begun.fingerprint == mine.fingerprint for index in entry.examples}
         return SeenBefore(
@@ -137,7 +137,7 @@ class LedgerEntry:
             "examples": sorted(verdict.examination.transcript.asked(EXAMPLE)),
             "value": decision.value,
             "p_value": decision.p_value,
-            "scores": self._scores or {},
+            "scores": self._scores,
             **({"recorded": recorded} if recorded else {}),
             **({} if verdict.service is None else {"service": as_json(verdict.service)}),
         }
@@ -147,28 +147,18 @@ class LedgerEntry:
         """Write down that it was interrupted, as well as that is possible; the ``error`` matters more."""
         event = "stopped" if self._planned else "withdrawn"  # once the order is known it counts
         with suppress(StorageError):
-            self._append(event, {"date": clock.utc_now(), "error": type(error).__name__, "scores": self._scores or {}})
+            self._append(event, {"date": clock.utc_now(), "error": type(error).__name__, "scores": self._scores})
 
-    def _found(self, before: tuple[Entry, ...], scores: Scores) -> tuple[Entry, ...]:
-        if self._index is None:
-            return of_suspect(before, self._begun, scores)
-        try:
-            return self._index.before(self.id, self._begun, scores)
-        except OSError as error:
-            raise _unusable(self._path, error) from error
-
-    def _those_before(self) -> tuple[Entry, ...]:
-        """Return the verifications that were begun before this one, with what was told of them since."""
-        if self._index is not None:
-            with suppress(OSError):  # the suspect has answered by now, and its answers must not be lost
+    def _found(self) -> tuple[Entry, ...]:
+        """Return this suspect's verifications that were begun before this one, with what was told of them since."""
+        with suppress(OSError):  # the suspect has answered by now, and its answers must not be lost
+            if self._index is not None:
                 self._index.update()
-            return ()
-        try:
+                return self._index.before(self.id, self._begun, self._scores)
             entries = read_entries(self._path.read_bytes())
-        except OSError:  # the suspect has answered by now, and its answers must not be lost
-            return self._before
-        place = next((i for i, entry in enumerate(entries) if entry.id == self.id), None)
-        return self._before if place is None else entries[:place]
+            if (place := _place(entries, self.id)) is not None:
+                return of_suspect(entries[:place], self._begun, self._scores)
+        return of_suspect(self._before, self._begun, self._scores)
 
     def _append(self, event: str, values: Mapping[str, object], *, synced: bool = False) -> None:
         line = line_of(event, {"id": self.id, **as_json(values)})
@@ -229,13 +219,17 @@ def begin_entry(
     line = line_of("begun", as_json(told))
 
     def begin(file: RawIOBase) -> tuple[Entry, ...]:
-        before = read_entries(_content(file)) if index is None else ()
         _write_line(file, line)
-        if index is not None:
-            index.update()
-        return before
+        if index is None:
+            entries = read_entries(_content(file))
+            return entries[: _place(entries, identity)]
+        index.update()
+        return ()
 
     before = _with_file(path, begin, synced=not deferred or nonce is None)
+    if index is not None:  # not while others wait
+        with _usable(path):
+            before = index.before(identity, begun, {})
     return LedgerEntry(path, identity, begun, before, index=index, deferred=deferred)
 
 
@@ -245,11 +239,8 @@ def sync_ledger(path: Path) -> None:
     Raises:
         StorageError: that fails.
     """
-    try:
-        with suppress(FileNotFoundError), path.open("rb+", buffering=0) as file:
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise _unusable(path, error) from error
+    with _usable(path), suppress(FileNotFoundError), path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def begun_of(subject: CalibratedFingerprint, model: object, *, named: Suspect, options: VerificationOptions) -> Begun:
@@ -290,7 +281,7 @@ def resume_entry(path: Path, identity: str) -> tuple[LedgerEntry, Entry]:
         VerdictError: it knows of none, or of none whose questions are planned.
     """
     entries = read_ledger(path)
-    place = next((i for i, entry in enumerate(entries) if entry.id == identity), None)
+    place = _place(entries, identity)
     if place is None or not entries[place].nonce:
         raise VerdictError(
             f"{path}: this ledger knows of no questions with the id {visible(identity)}. Give the fingerprint, and "
@@ -298,6 +289,11 @@ def resume_entry(path: Path, identity: str) -> tuple[LedgerEntry, Entry]:
         )
     found = entries[place]
     return LedgerEntry(path, identity, found.begun, entries[:place], drawn=found.nonce), found
+
+
+def _place(entries: tuple[Entry, ...], identity: str) -> int | None:
+    """Return how many entries were begun before one; None where it is not among them."""
+    return next((i for i, entry in enumerate(entries) if entry.id == identity), None)
 
 
 def _calibration(subject: CalibratedFingerprint) -> Mapping[str, Any] | None:
@@ -320,7 +316,7 @@ def _with_file(path: Path, use: Callable[[RawIOBase], Any], *, synced: bool = Tr
     What it has written is on the disk before this returns, unless not ``synced``, and others may write while that is
     waited for.
     """
-    try:
+    with _usable(path):
         if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
             raise StorageError(
                 f"{path}: a ledger must be an ordinary file, and this is not. Name another with --ledger."
@@ -337,9 +333,7 @@ def _with_file(path: Path, use: Callable[[RawIOBase], Any], *, synced: bool = Tr
                 written = file.seek(0, os.SEEK_END) > size
             if written and synced:
                 os.fsync(file.fileno())
-            return found
-    except OSError as error:
-        raise _unusable(path, error) from error
+    return found
 
 
 def _beginning(file: RawIOBase) -> bytes:
@@ -356,11 +350,16 @@ def _content(file: RawIOBase) -> bytes:
     return file.readall()
 
 
-def _unusable(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path}: the ledger cannot be written ({error.strerror}). Name another place with --ledger, or go without "
-        "with --no-ledger."
-    )
+@contextmanager
+def _usable(path: Path) -> Generator[None]:
+    """Say in a sentence why a ledger cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: the ledger cannot be written ({error.strerror}). Name another place with --ledger, or go without "
+            "with --no-ledger."
+        ) from error
 
 
 def _write_line(file: RawIOBase, line: bytes) -> None:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -18,16 +19,20 @@ import numpy as np
 import pytest
 
 from cae_core import clock
+from cae_core import version as release
 from cae_core.contract import Contract
-from cae_core.errors import ModelError, OptionError, StorageError
+from cae_core.errors import ModelError, OptionError, StorageError, VerdictError
 from cae_core.fingerprint.file import Fingerprint
 from cae_core.fingerprint.kinds import EXAMPLE
 from cae_core.models import Model, Predictions
-from cae_core.verification.ledger import begin_entry, ledger_of, sync_ledger
+from cae_core.verification.ledger import LedgerEntry, begin_entry, ledger_of, read_ledger, resume_entry, sync_ledger
+from cae_core.verification.ledger_index import LedgerIndex
 from cae_core.verification.ledger_lines import read_entries
 from cae_core.verification.options import RULE, VerificationOptions
 from cae_core.verification.remembered import UnrecordedVerdict, verify_remembered
+from cae_core.verification.served import Served
 from cae_core.verification.verdict import SeenBefore, Suspect, Verdict
+from cae_core.verification.verify import plan_verification
 from tests.core.suspects import Telling, matching, oracle
 from tests.core.toys import paired, toy_calibration, toy_fingerprint
 
@@ -44,6 +49,19 @@ def verified(ledger: Path, fingerprint: Fingerprint, suspect: Any = None, **give
     """Verify a suspect, one that tells labels only unless another is given, and have it remembered."""
     model = matching(fingerprint, 20) if suspect is None else suspect
     return verify_remembered(model, paired(fingerprint), ledger=ledger, **{"named": FIRST, **given})
+
+
+def begun(ledger: Path, fingerprint: Fingerprint, **given: Any) -> LedgerEntry:  # noqa: ANN401 - of many types
+    """Begin a verification, and ask nothing."""
+    given = {"named": FIRST, "options": BUDGET, "nonce": None, **given}
+    return begin_entry(ledger, paired(fingerprint), None, **given)
+
+
+def planned(ledger: Path, fingerprint: Fingerprint, nonce: bytes) -> LedgerEntry:
+    """Begin one whose questions are planned, as an export does, and ask nothing."""
+    entry = begun(ledger, fingerprint)
+    entry.asking(nonce, plan_verification(paired(fingerprint), suspect_sha256="ab", options=BUDGET, nonce=nonce))
+    return entry
 
 
 def seen(verdict: Verdict) -> SeenBefore:
@@ -103,15 +121,61 @@ class TestLines:
                 "examples_chosen": 20,
             },
             "runtime": "toy 1",
-            "tool": begun["tool"],
+            "tool": f"cae-fingerprint {release.__version__}",
         }
         assert {name: asking[name] for name in ("event", "id", "nonce")} == {
             "event": "asking",
             "id": "1d",
             "nonce": b"n".hex(),
         }
-        assert (ended["event"], ended["date"], ended["verdict"], ended["value"]) == ("ended", date, "surrogate", 1.0)
-        assert asking["examples"] == ended["examples"]
+        assert ended == {
+            "ledger": 2,
+            "event": "ended",
+            "id": "1d",
+            "date": date,
+            "fingerprint": fingerprint.id,
+            "suspect": "ab",
+            "name": "x.onnx",
+            "nonce": b"n".hex(),
+            "verdict": "surrogate",
+            "examples": asking["examples"],
+            "value": 1.0,
+            "p_value": 0.05,
+            "scores": {},
+        }
+
+    def test_a_public_order_and_a_defence_are_taken_down(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        options = VerificationOptions(
+            sequential=True, beacon="0af1" * 16, beacon_time="2026-05-01T12:00Z", defence="random:1"
+        )
+        begun(ledger, fingerprint, options=options)
+        (line,) = lines(ledger)
+        assert (line["beacon"], line["beacon_time"]) == ("0af1" * 16, "2026-05-01T12:00Z")
+        assert line["setup"]["defence"] == "random:1"
+        assert line["case"] == ""
+
+    def test_an_id_is_drawn_where_none_is_given(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        drawn = {begun(ledger, fingerprint).id for _ in range(2)}
+        assert len(drawn) == 2
+        assert {len(bytes.fromhex(identity)) for identity in drawn} == {16}
+        assert {line["id"] for line in lines(ledger)} == drawn
+        assert begun(ledger, fingerprint, identity="1d").id == "1d"
+
+    def test_how_a_service_was_asked_and_what_was_recorded(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        model: Any = matching(fingerprint, 20)
+        model.served = lambda: Served(
+            address="https://acme.example", version="2", versions=("2",), asked_by="ff", requests=3, sent=80
+        )
+        verified(ledger, fingerprint, model, recorded="77")
+        assert lines(ledger)[-1]["recorded"] == "77"
+        assert lines(ledger)[-1]["service"] == {
+            "address": "https://acme.example",
+            "version": "2",
+            "versions": ["2"],
+            "asked_by": "ff",
+            "requests": 3,
+            "sent": 80,
+        }
 
     def test_only_its_owner_may_read_it(self, ledger: Path, fingerprint: Fingerprint) -> None:
         verified(ledger, fingerprint)
@@ -185,8 +249,21 @@ class TestBegunFirst:
         verified(ledger, fingerprint, deferred=True)
         assert synced == [["begun"], ["begun", "asking"]]
 
+    def test_a_nonce_that_is_given_waits_for_the_disk_too(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[bool] = []
+        monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.path.samestat(os.fstat(file), ledger.stat())))
+        begun(ledger, fingerprint, nonce=b"n")
+        assert synced == [True]
+        sync_ledger(ledger)
+        assert synced == [True, True]
+        assert len(read_ledger(ledger)) == 1  # for which nobody waits
+        assert synced == [True, True]
+
     def test_a_ledger_that_is_not_there_is_not_made(self, ledger: Path) -> None:
         sync_ledger(ledger)
+        assert read_ledger(ledger) == ()
         assert not ledger.exists()
         ledger.mkdir()
         with pytest.raises(StorageError, match="cannot be written"):
@@ -203,10 +280,21 @@ class TestBegunFirst:
         assert [line["event"] for line in lines(ledger)] == ["begun", "asking"]
         assert seen(verified(ledger, fingerprint)) == SeenBefore(verifications=1, examples_seen=20, interrupted=1)
 
-    def test_where_nothing_was_asked_nothing_counts(self, ledger: Path, fingerprint: Fingerprint) -> None:
+    def test_where_nothing_was_asked_nothing_counts(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clock, "utc_now", lambda: datetime(2026, 5, 1, tzinfo=UTC))
         with pytest.raises(OptionError, match="takes at least"):
-            verified(ledger, fingerprint, options=VerificationOptions(max_queries=5))
+            verified(ledger, fingerprint, options=VerificationOptions(max_queries=5), identity="1d")
         assert [line["event"] for line in lines(ledger)] == ["begun", "withdrawn"]
+        assert lines(ledger)[-1] == {
+            "ledger": 2,
+            "event": "withdrawn",
+            "id": "1d",
+            "date": "2026-05-01T00:00:00+00:00",
+            "error": "OptionError",
+            "scores": {},
+        }
         assert seen(verified(ledger, fingerprint)).verifications == 0
 
     def test_a_suspect_that_fails_was_asked(self, ledger: Path, fingerprint: Fingerprint) -> None:
@@ -215,7 +303,7 @@ class TestBegunFirst:
 
         with pytest.raises(ModelError, match="out of memory"):
             verified(ledger, fingerprint, Telling(failing))
-        assert lines(ledger)[-1]["error"] == "ModelError"
+        assert (lines(ledger)[-1]["event"], lines(ledger)[-1]["error"]) == ("stopped", "ModelError")
         assert seen(verified(ledger, fingerprint)).interrupted == 1
 
 
@@ -224,6 +312,42 @@ class TestCounting:
         assert seen(verified(ledger, fingerprint, nonce=b"1")) == SeenBefore(verifications=0, examples_seen=0)
         assert seen(verified(ledger, fingerprint, nonce=b"1")) == SeenBefore(verifications=1, examples_seen=20)
         assert seen(verified(ledger, fingerprint, nonce=b"2", options=BUDGET)).verifications == 2
+
+    @pytest.mark.parametrize("indexed", [False, True])
+    def test_one_that_begins_again_is_one_and_those_since_then_come_after_it(
+        self, ledger: Path, fingerprint: Fingerprint, *, indexed: bool
+    ) -> None:
+        subject, index = paired(fingerprint), LedgerIndex(ledger) if indexed else None
+        begun(ledger, fingerprint)
+        for _ in range(3):
+            again = begun(ledger, fingerprint, identity="1d", nonce=b"n", index=index)
+            assert again.counted(BUDGET, subject).verifications == 2
+            begun(ledger, fingerprint)
+        assert len(read_ledger(ledger)) == 5
+
+    def test_an_index_says_the_same_as_all_of_the_ledger(self, tmp_path: Path, fingerprint: Fingerprint) -> None:
+        """Two files of each of two models; some are interrupted, begin again, or are of a process without an index."""
+
+        def told(name: str, index: LedgerIndex | None) -> list[object]:
+            found = list[object]()
+            for number in range(10):
+                model, order = number // 2 % 2, number % 9
+                given: dict[str, Any] = {
+                    "named": Suspect(name="x", sha256=f"{model}{number % 3 > 0}"),
+                    "nonce": bytes([order]),
+                    "identity": f"1d{order}",
+                    "index": index if number % 4 else None,
+                }
+                stops = 0 if number in (0, 5) else None
+                suspect = Telling(oracle(fingerprint), weights=model, stops_after=stops)
+                with suppress(KeyboardInterrupt):
+                    verdict = verified(tmp_path / name, fingerprint, suspect, options=BUDGET, **given)
+                    found.append((verdict.examination.options.verifications, verdict.earlier))
+            return found
+
+        expected = told("whole", None)
+        assert told("indexed", LedgerIndex(tmp_path / "indexed")) == expected
+        assert len(set(expected)) > 5
 
     def test_other_suspects_do_not_count(self, ledger: Path, fingerprint: Fingerprint) -> None:
         verified(ledger, fingerprint, named=Suspect(name="x.onnx", sha256="other"))
@@ -343,6 +467,30 @@ def test_a_line_that_was_cut_off_costs_no_other_line(ledger: Path, fingerprint: 
     assert seen(verified(ledger, fingerprint)).verifications == 2
 
 
+def test_after_a_line_without_an_end_the_next_one_begins_a_line(ledger: Path, fingerprint: Fingerprint) -> None:
+    first = begun(ledger, fingerprint)
+    with ledger.open("ab") as file:
+        file.write(b'{"ledger":2,"event":"begun"')
+    begun(ledger, fingerprint).stopped(ModelError("gone"))
+    assert [(entry.id == first.id, entry.withdrawn) for entry in read_ledger(ledger)] == [(True, False), (False, True)]
+    assert [line[:27] for line in ledger.read_bytes().split(b"\n")] == [
+        b'{"ledger":2,"event":"begun"',
+        b'{"ledger":2,"event":"begun"',
+        b'{"ledger":2,"event":"begun"',
+        b'{"ledger":2,"event":"withdr',
+        b"",
+    ]
+
+
+@pytest.mark.parametrize("length", [1, 5_000, 50_000])
+def test_a_first_line_of_any_length_is_one_of_a_ledger(ledger: Path, fingerprint: Fingerprint, length: int) -> None:
+    """One of before, which only the whole of it tells."""
+    line = {"name": "x" * length, "fingerprint": "f", "suspect": "ab", "nonce": "", "examples": []}
+    ledger.write_text(json.dumps(line) + "\n")
+    begun(ledger, fingerprint)
+    assert len(read_ledger(ledger)) == 2
+
+
 def test_a_first_line_that_was_cut_off_is_still_one_of_a_ledger(ledger: Path, fingerprint: Fingerprint) -> None:
     ledger.write_bytes(b'{"ledger":2,"event":"beg')
     assert seen(verified(ledger, fingerprint)).verifications == 0
@@ -388,9 +536,64 @@ class TestFilesOfAnotherKind:
         (tmp_path / "file").touch()
         for path in (tmp_path, tmp_path / "none" / "l.jsonl", tmp_path / "file" / "l.jsonl"):
             asked = matching(fingerprint, 20)
-            with pytest.raises(StorageError, match=r"the ledger cannot be written \(.*--ledger, or go without with"):
+            with pytest.raises(StorageError) as refused:
                 verified(path, fingerprint, asked)
+            assert isinstance(refused.value.__cause__, OSError)
+            assert str(refused.value) == (
+                f"{path}: the ledger cannot be written ({refused.value.__cause__.strerror}). Name another place with "
+                "--ledger, or go without with --no-ledger."
+            )
             assert asked.batches == []
+
+    def test_they_are_not_read(self, ledger: Path) -> None:
+        ledger.write_bytes(b"a line of text\n")
+        with pytest.raises(StorageError, match=r"this file is no ledger of `cae`"):
+            read_ledger(ledger)
+
+
+class TestResumed:
+    NONCE = bytes(range(16))
+
+    def test_it_goes_on_by_its_nonce_and_in_its_place(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun(ledger, fingerprint)
+        entry = planned(ledger, fingerprint, self.NONCE)
+        begun(ledger, fingerprint)
+        resumed, found = resume_entry(ledger, entry.id)
+        assert (resumed.id, resumed.drawn) == (entry.id, self.NONCE)
+        assert (found.id, found.nonce, found.name) == (entry.id, self.NONCE, "x.onnx")
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", synced.append)
+        verdict = verified(ledger, fingerprint, options=BUDGET, resumed=resumed)
+        assert (verdict.nonce, seen(verdict).verifications) == (self.NONCE.hex(), 1)
+        assert verdict.examination.options.verifications == 2
+        assert [line["event"] for line in lines(ledger)] == ["begun", "begun", "asking", "begun", "ended"]
+        assert (lines(ledger)[-1]["id"], lines(ledger)[-1]["nonce"]) == (entry.id, self.NONCE.hex())
+        assert len(synced) == 1
+
+    def test_what_the_ledger_told_when_it_went_on_stands_where_it_is_lost(
+        self, ledger: Path, fingerprint: Fingerprint
+    ) -> None:
+        begun(ledger, fingerprint)
+        resumed, _ = resume_entry(ledger, planned(ledger, fingerprint, self.NONCE).id)
+        verdict = verified(ledger, fingerprint, Losing(matching(fingerprint, 20), ledger.unlink), resumed=resumed)
+        assert seen(verdict).verifications == 1
+
+    def test_one_that_is_interrupted_was_asked(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        entry = planned(ledger, fingerprint, self.NONCE)
+        resume_entry(ledger, entry.id)[0].stopped(KeyboardInterrupt())
+        assert [line["event"] for line in lines(ledger)] == ["begun", "asking", "stopped"]
+
+    def test_what_was_not_planned_does_not_go_on(self, ledger: Path, fingerprint: Fingerprint) -> None:
+        for identity in ("1d", begun(ledger, fingerprint).id, "\x1b[2J"):
+            with pytest.raises(VerdictError) as refused:
+                resume_entry(ledger, identity)
+            told = identity.replace("\x1b", "\\x1b")
+            assert str(refused.value) == (
+                f"{ledger}: this ledger knows of no questions with the id {told}. Give the fingerprint, and with "
+                "--ledger the ledger, by which they were asked."
+            )
 
 
 def begin_many(path: Path, suspect: str) -> None:
@@ -431,14 +634,16 @@ def test_a_full_disk_is_said(ledger: Path, fingerprint: Fingerprint, monkeypatch
     assert seen(verified(ledger, fingerprint)).verifications == 1
 
 
+@pytest.mark.parametrize("indexed", [False, True])
 @pytest.mark.parametrize("loss", ["a full disk", "a removed folder", "a removed file"])
 def test_what_is_lost_after_the_last_question_costs_no_verdict(
-    tmp_path: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch, loss: str
+    tmp_path: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch, loss: str, *, indexed: bool
 ) -> None:
     """The suspect has answered, perhaps for money: the verdict stands, with what the ledger told at the beginning."""
     ledger = tmp_path / "kept" / "ledger.jsonl"
     ledger.parent.mkdir()
     first = verified(ledger, fingerprint, options=BUDGET)
+    given: dict[str, Any] = {"nonce": bytes(16), "index": LedgerIndex(ledger) if indexed else None}
 
     def lose() -> None:
         if loss == "a full disk":
@@ -450,11 +655,11 @@ def test_what_is_lost_after_the_last_question_costs_no_verdict(
 
     suspect = Losing(matching(fingerprint, 20), lose)
     if loss == "a removed file":  # which is made again
-        found = verified(ledger, fingerprint, suspect, options=BUDGET, nonce=bytes(16))
+        found = verified(ledger, fingerprint, suspect, options=BUDGET, **given)
         assert [line["event"] for line in lines(ledger)] == ["ended"]
     else:
         with pytest.raises(UnrecordedVerdict, match=r"the ledger cannot be written .* The verdict stands") as caught:
-            verified(ledger, fingerprint, suspect, options=BUDGET, nonce=bytes(16))
+            verified(ledger, fingerprint, suspect, options=BUDGET, **given)
         found = caught.value.verdict
     assert seen(found).verifications == 1
     assert found.examination.options.verifications == 2
