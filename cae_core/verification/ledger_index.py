@@ -23,6 +23,9 @@ _GLANCE = 8
 
 _BLOCK = 1 << 22
 
+_EARLIER = Entry(begun=Begun(fingerprint="", suspect=""))
+"""In the place of an entry that is known, while another line of it is read."""
+
 
 @dataclass(slots=True)
 class _Known:
@@ -30,13 +33,11 @@ class _Known:
 
     Attributes:
         number: of the entry, in the ledger's order.
+        fingerprint: id of the fingerprint.
         places: offset and length of each of its lines, one after the other.
-        suspect: SHA-256 of the suspect.
-        fingerprint: its id.
     """
 
     number: int
-    suspect: str
     fingerprint: str
     places: "array[int]" = field(default_factory=lambda: array("q"))
 
@@ -130,7 +131,7 @@ class LedgerIndex:
         self._read, self._lines = place + len(line) + 1, number + 1
         identity, told = read_line(line, number)
         known = self._entries.get(identity)
-        before = None if known is None else Entry(begun=Begun(fingerprint=known.fingerprint, suspect=known.suspect))
+        before = None if known is None else _EARLIER
         entry = entry_with(before, told)
         if entry is None or entry is before:
             return
@@ -143,7 +144,7 @@ class LedgerIndex:
 
     def _new(self, identity: str, begun: Begun) -> _Known:
         number = len(self._order)
-        known = self._entries[identity] = _Known(number=number, suspect=begun.suspect, fingerprint=begun.fingerprint)
+        known = self._entries[identity] = _Known(number=number, fingerprint=begun.fingerprint)
         self._order.append(identity)
         self._of_suspect.setdefault(begun.suspect, []).append(number)
         if number == len(self._rows):

@@ -316,3 +316,24 @@ def test_the_running_sequence_begins_with_everything_and_goes_by_a_95th_part() -
     answers = ([True] * 3 + [False]) * 12
     assert running_confidence_sequence(100, answers) == running_confidence_sequence(100, answers, confidence=0.95)
     assert running_confidence_sequence(100, answers) != running_confidence_sequence(100, answers, confidence=0.9)
+
+
+def test_an_e_value_that_is_just_the_limit_has_reached_it() -> None:
+    """After t answers of one kind, at levels and confidences whose limit is exactly their e-value."""
+    levels, confidences = list[float](), list[float]()
+    for k, t in itertools.product(range(20), range(1, 9)):
+        value = float(log_e_values(20, t, t)[k])
+        level = math.exp(-value)
+        for close in (math.nextafter(level, 0), level, math.nextafter(level, 1)):
+            if 0 < close < 1 and -math.log(close) == value:
+                test = SequentialTest(examples=20, k0=k, k1=20 - k, fpr=close, fnr=close)
+                assert test.fewest_answers() == (t, t)
+                for match, outcome in ((True, "surrogate"), (False, "independent")):
+                    assert [state.outcome for state in trace(test, [match] * t)] == [None] * (t - 1) + [outcome]
+                levels.append(close)
+        for confidence in (1 - 2 * level + step * 2**-54 for step in range(-4, 5)):
+            if 0 < confidence < 1 and -math.log((1 - confidence) / 2) == value:
+                assert confidence_sequence(20, t, t, confidence=confidence)[0] == (k + 1) / 20
+                assert confidence_sequence(20, 0, t, confidence=confidence)[1] == (19 - k) / 20
+                confidences.append(confidence)
+    assert min(len(levels), len(confidences)) > 20

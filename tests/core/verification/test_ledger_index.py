@@ -1,7 +1,7 @@
 """The index of a ledger finds what reading all of it finds, however the ledger grew."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cae_core.verification.ledger_index import LedgerIndex
-from cae_core.verification.ledger_lines import Begun, line_of, of_suspect, read_entries
+from cae_core.verification.ledger_lines import Begun, line_of, of_suspect, read_entries, read_line
 
 
 def lines_of(random: np.random.Generator, number: int) -> list[bytes]:
@@ -116,3 +116,42 @@ def test_an_entry_whose_begin_is_written_twice_stays_one(tmp_path: Path) -> None
     assert index.before("a", begun, {}) == ()
     (entry,) = index.before("another", begun, {})
     assert entry.examples == {4}
+
+
+def test_it_reads_what_may_be_of_the_suspect_and_hardly_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of files of their own, by what they tell; one that tells nothing is read for no scores."""
+    own = told_of(1, range(14))
+    doubt = min(own, key=lambda row: own[row])
+    certain = max(own, key=lambda row: own[row])
+    told = {
+        "alike": own,
+        "another model": told_of(2, range(14)),
+        "nothing": {},
+        **{f"otherwise in {row} alone": {row: (0.5, own[row][1] + 2.5e-4)} for row in own},
+        "otherwise where it doubts": {**own, doubt: (own[doubt][0], 0.95)},
+        "otherwise where it is certain": {**own, certain: (own[certain][0], 0.95)},
+    }
+    path = tmp_path / "ledger.jsonl"
+    index = LedgerIndex(path)
+    for identity, scores in told.items():
+        of = {"id": identity, "fingerprint": "f", "suspect": identity}
+        with path.open("ab") as file:
+            file.write(line_of("begun", of) + line_of("ended", {**of, "scores": scores}))
+    with path.open("ab") as file:
+        of = {"id": "another fingerprint", "fingerprint": "g", "suspect": "x"}
+        file.write(line_of("begun", of) + line_of("ended", {**of, "scores": own}))
+    index.update()
+    read = set[str]()
+
+    def reading(line: bytes, number: int) -> tuple[str, Mapping[str, Any]]:
+        found = read_line(line, number)
+        read.add(found[0])
+        return found
+
+    monkeypatch.setattr("cae_core.verification.ledger_index.read_line", reading)
+    new = Begun(fingerprint="f", suspect="new")
+    assert [entry.id for entry in index.before("new", new, own)] == ["alike"]
+    assert read == {"alike", "otherwise where it is certain"}  # the scores that are kept tell no difference
+    read.clear()
+    assert index.before("new", new, {}) == ()
+    assert read == set()
