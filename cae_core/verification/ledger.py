@@ -116,7 +116,7 @@ class LedgerEntry:
             otherwise=sum(_is_otherwise(entry.begun, mine) for entry in found),
         )
 
-    def ended(self, verdict: Verdict, *, recorded: str = "") -> None:
+    def ended(self, verdict: Verdict, *, recorded: str) -> None:
         """Write down how it ended.
 
         Args:

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import secrets
 import stat
 import subprocess
@@ -266,7 +267,7 @@ class TestBegunFirst:
         assert read_ledger(ledger) == ()
         assert not ledger.exists()
         ledger.mkdir()
-        with pytest.raises(StorageError, match="cannot be written"):
+        with pytest.raises(StorageError, match=f"{re.escape(str(ledger))}: the ledger cannot be written"):
             sync_ledger(ledger)
 
     def test_one_that_is_killed_leaves_its_trace(self, ledger: Path, fingerprint: Fingerprint) -> None:
@@ -348,6 +349,30 @@ class TestCounting:
         expected = told("whole", None)
         assert told("indexed", LedgerIndex(tmp_path / "indexed")) == expected
         assert len(set(expected)) > 5
+
+    @pytest.mark.parametrize("indexed", [False, True])
+    def test_what_others_told_since_it_began_counts(
+        self, ledger: Path, fingerprint: Fingerprint, *, indexed: bool
+    ) -> None:
+        interrupted = planned(ledger, fingerprint, bytes(16))
+        other = begun(ledger, fingerprint)
+
+        def told() -> None:
+            other.stopped(ModelError("gone"))  # it had asked nothing
+            verified(ledger, fingerprint, resumed=resume_entry(ledger, interrupted.id)[0], options=BUDGET)
+            begun(ledger, fingerprint)
+
+        index = LedgerIndex(ledger) if indexed else None
+        verdict = verified(ledger, fingerprint, Losing(matching(fingerprint, 20), told), options=BUDGET, index=index)
+        assert verdict.examination.options.verifications == 3
+        assert (seen(verdict).verifications, seen(verdict).interrupted) == (1, 0)
+
+    def test_with_an_index_nobody_reads_all_of_it(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        verified(ledger, fingerprint)
+        monkeypatch.setattr("cae_core.verification.ledger.read_entries", lambda _content: pytest.fail("read"))
+        assert seen(verified(ledger, fingerprint, index=LedgerIndex(ledger))).verifications == 1
 
     def test_other_suspects_do_not_count(self, ledger: Path, fingerprint: Fingerprint) -> None:
         verified(ledger, fingerprint, named=Suspect(name="x.onnx", sha256="other"))
@@ -545,6 +570,13 @@ class TestFilesOfAnotherKind:
             )
             assert asked.batches == []
 
+    def test_an_index_that_cannot_be_read_is_said_in_the_same_way(
+        self, ledger: Path, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(LedgerIndex, "before", refused)
+        with pytest.raises(StorageError, match=f"{re.escape(str(ledger))}: the ledger cannot be written"):
+            begun(ledger, fingerprint, index=LedgerIndex(ledger))
+
     def test_they_are_not_read(self, ledger: Path) -> None:
         ledger.write_bytes(b"a line of text\n")
         with pytest.raises(StorageError, match=r"this file is no ledger of `cae`"):
@@ -665,6 +697,27 @@ def test_what_is_lost_after_the_last_question_costs_no_verdict(
     assert found.examination.options.verifications == 2
     assert found.decision.verdict == first.decision.verdict
     assert len(found.examination.transcript) == BUDGET.max_queries
+
+
+def test_what_a_lost_ledger_had_told_is_compared_by_scores_too(ledger: Path, fingerprint: Fingerprint) -> None:
+    verified(ledger, fingerprint, Telling(oracle(fingerprint)))
+    suspect = Losing(Telling(oracle(fingerprint)), ledger.unlink)
+    assert seen(verified(ledger, fingerprint, suspect, named=Suspect(name="y", sha256="cd"))).recognised == 1
+
+
+def test_why_a_suspect_failed_matters_more_than_that_the_ledger_is_lost(
+    tmp_path: Path, fingerprint: Fingerprint
+) -> None:
+    ledger = tmp_path / "kept" / "ledger.jsonl"
+    ledger.parent.mkdir()
+
+    def failing(_images: Any) -> Any:  # noqa: ANN401
+        ledger.unlink()
+        ledger.parent.rmdir()
+        raise ModelError("out of memory")
+
+    with pytest.raises(ModelError, match="out of memory"):
+        verified(ledger, fingerprint, Telling(failing))
 
 
 class Losing:
