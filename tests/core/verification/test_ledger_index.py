@@ -121,15 +121,16 @@ def test_an_entry_whose_begin_is_written_twice_stays_one(tmp_path: Path) -> None
 def test_it_reads_what_may_be_of_the_suspect_and_hardly_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of files of their own, by what they tell; one that tells nothing is read for no scores."""
     own = told_of(1, range(14))
-    doubt = min(own, key=lambda row: own[row])
-    certain = max(own, key=lambda row: own[row])
+    rows = sorted(own, key=lambda row: own[row])
+    doubt, certain = max(rows[:8]), min(rows[8:])
+    assert certain < 8 <= doubt
     told = {
         "alike": own,
         "another model": told_of(2, range(14)),
-        "nothing": {},
         **{f"otherwise in {row} alone": {row: (0.5, own[row][1] + 2.5e-4)} for row in own},
         "otherwise where it doubts": {**own, doubt: (own[doubt][0], 0.95)},
         "otherwise where it is certain": {**own, certain: (own[certain][0], 0.95)},
+        **{f"nothing {number}": {} for number in range(60)},
     }
     path = tmp_path / "ledger.jsonl"
     index = LedgerIndex(path)
