@@ -82,8 +82,9 @@ def test_a_model_is_found_by_what_it_tells_whatever_its_file(tmp_path: Path, see
     for place, entry in enumerate(entries[::5]):
         expected = of_suspect(entries[: 5 * place], entry.begun, entry.scores)
         assert index.before(entry.id, entry.begun, entry.scores) == expected
+    new = Begun(fingerprint="f1", source="s", suspect="new")
     for model in range(4):
-        new, told = Begun(fingerprint="f1", source="s", suspect="new"), told_of(model, [0, 1, 2, 3])
+        told = told_of(model, [0, 1, 2, 3])
         expected = of_suspect(entries, new, told)
         assert index.before("new", new, told) == expected
         assert bool(expected) == (model < 3)
