@@ -23,6 +23,9 @@ _GLANCE = 8
 
 _BLOCK = 1 << 22
 
+_MOST_ROWS = 1 << 20
+"""A row beyond is no image of a fingerprint, but a damaged line; it is not kept."""
+
 _EARLIER = Entry(begun=Begun(fingerprint="", suspect=""))
 """In the place of an entry that is known, while another line of it is read."""
 
@@ -138,7 +141,8 @@ class LedgerIndex:
         known = known or self._new(identity, entry.begun)
         known.places.extend((place, len(line)))
         if entry.scores:
-            rows = sorted(entry.scores, key=lambda row: entry.scores[row])[:_GLANCE]
+            own = (row for row in entry.scores if 0 <= row < _MOST_ROWS)
+            rows = sorted(own, key=lambda row: entry.scores[row])[:_GLANCE]
             self._rows[known.number, : len(rows)] = rows
             self._scores[known.number, : len(rows)] = [entry.scores[row][1] for row in rows]
 

@@ -105,6 +105,19 @@ def test_a_file_leads_to_what_it_told_and_that_to_other_files(tmp_path: Path) ->
     assert [entry.id for entry in found] == ["a", "b", "c"]
 
 
+def test_a_row_that_no_fingerprint_has_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    told = {str(row): pair for row, pair in told_of(1, range(5)).items()}
+    for identity, odd in (("a", 2**31 - 1), ("b", 10**30), ("c", -1)):
+        of = {"id": identity, "fingerprint": "f", "suspect": identity}
+        with path.open("ab") as file:
+            file.write(line_of("begun", of) + line_of("ended", {**of, "scores": {**told, str(odd): [0.1, 0.1]}}))
+    index = LedgerIndex(path)
+    index.update()
+    found = index.before("new", Begun(fingerprint="f", suspect="x"), told_of(1, range(5)))
+    assert [entry.id for entry in found] == ["a", "b", "c"]
+
+
 def test_an_entry_whose_begin_is_written_twice_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     told: dict[str, Any] = {"id": "a", "fingerprint": "f", "suspect": "s"}
