@@ -107,6 +107,7 @@ def test_the_twin_is_upheld(twin: Judged) -> None:
     assert twin.case["replay"]["consistent"]
 
 
+@pytest.mark.long
 def test_code_in_names_is_not_run_and_turns_nothing(
     court: Court, claimant: Claimant, twin: Judged, run_cae: Run, tmp_path: Path
 ) -> None:

@@ -437,6 +437,7 @@ def test_one_folder_holds_one_case(court: Court, ask: Run, tmp_path: Path) -> No
     assert "holds the case of another seal" in outcome.err
 
 
+@pytest.mark.long
 def test_foreign_images_in_the_claim_fail_the_replay_and_decide_nothing(court: Court, ask: Run, tmp_path: Path) -> None:
     """The claimant seals examples that his record does not lead to: noise that the source gets wrong."""
     claimed = load_fingerprint(court.claim)

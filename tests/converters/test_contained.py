@@ -23,6 +23,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_it_gives_the_same_file(source: Path, tmp_path: Path) -> None:
     data = open_data("digits", split="test")
     here, told = tmp_path / "here.onnx", list[tuple[str, int, int]]()

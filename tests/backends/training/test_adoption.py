@@ -411,6 +411,7 @@ def test_batch_norm_is_trained_as_the_recipe_says(tmp_path: Path, statistics: St
     assert (changed(before, network.weights()) & statistic == statistic) == (statistics == "renewed")
 
 
+@pytest.mark.long
 def test_a_file_is_erased_and_its_fingerprint_unlearned(tmp_path: Path) -> None:
     """Of an ONNX file, whose layers are modules of its graph; of a program there is nothing to watch."""
     path = write_onnx(tmp_path / "mine.onnx")
