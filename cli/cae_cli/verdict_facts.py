@@ -14,11 +14,9 @@ from cae_core.verification.occasion import Occasion
 from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_core.verification.verdict import Verdict
-from cae_report.text import contract_in_words
+from cae_report.text import contract_in_words, few_examples
 
-__all__ = ["Fact", "describe_models", "few_examples", "verdict_facts"]
-
-_ENOUGH_EXAMPLES = 20
+__all__ = ["Fact", "describe_models", "verdict_facts"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,7 @@ def _facts(verdict: Verdict) -> Iterator[Fact]:
     decision = verdict.decision
     yield Fact("reason", _lines([decision.reason]))
     yield Fact("what to do", _lines([decision.remedy]))
-    early = verdict.sequential is not None or verdict.path is not None  # it asks few where few decide
-    yield Fact("few examples", "" if early else few_examples(verdict.caeacc.asked), doubt=True)
+    yield Fact("few examples", few_examples(verdict), doubt=True)
     yield from (Fact(name, value) for name, value in (*_scores(verdict), *_origin(verdict)))
     yield Fact("simulated defence", visible(verdict.examination.options.defence), doubt=True)
     yield Fact("benign accuracy", _benign(verdict))
@@ -87,20 +84,6 @@ def _service(verdict: Verdict) -> str:
 def _lines(sentences: Iterable[str]) -> str:
     """Return each sentence as one line, whatever names are in it."""
     return "\n".join(visible(sentence, LONGEST_LINE) for sentence in sentences)
-
-
-def few_examples(count: int) -> str:
-    """Return what it means that a verdict rests on so few examples; empty if they are enough.
-
-    Example:
-        >>> few_examples(4)
-        '4, so that one answer changes CAEAcc by 0.25, and a copy that differs a little may get away'
-    """
-    if count >= _ENOUGH_EXAMPLES:
-        return ""
-    return (
-        f"{count}, so that one answer changes CAEAcc by {1 / count:.2f}, and a copy that differs a little may get away"
-    )
 
 
 def _findings(verdict: Verdict, section: Literal["scores", "asked"]) -> Iterator[Fact]:

@@ -13,7 +13,7 @@ from cae_core.verification.path_evidence import PathEvidence
 from cae_core.verification.sequential_evidence import SequentialEvidence
 from cae_report.dossier import Dossier
 from cae_report.sources import SOURCES_THRESHOLD, ranked_among
-from cae_report.text import contract_in_words, counted, number, percent
+from cae_report.text import contract_in_words, counted, few_examples, number, percent
 
 __all__ = ["EvidenceRow", "evidence_rows"]
 
@@ -250,6 +250,8 @@ def _doubts(dossier: Dossier) -> Iterator[EvidenceRow]:
     if dossier.examination.options.defence:
         note = "simulated in front of the suspect: the verdict is about a suspect with that defence, not about this one"
         yield EvidenceRow("Simulated defence", dossier.examination.options.defence, note)
+    if told := few_examples(verdict):
+        yield EvidenceRow("Few examples", told)
     yield EvidenceRow("Signs of evasion", "; ".join(verdict.evasion) or "none")
     yield EvidenceRow("Warnings", "; ".join(verdict.warnings) or "none")
     if verdict.earlier is None:

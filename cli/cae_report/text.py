@@ -5,8 +5,11 @@ from typing import Any
 
 from cae_core.foreign_text import LONGEST_LINE, visible
 from cae_core.verification.occasion import AskedBy
+from cae_core.verification.verdict import Verdict
 
-__all__ = ["all_visible", "contract_in_words", "counted", "number", "percent"]
+__all__ = ["all_visible", "contract_in_words", "counted", "few", "few_examples", "number", "percent"]
+
+_ENOUGH_EXAMPLES = 20
 
 
 _LONGEST = 100
@@ -70,3 +73,24 @@ def counted(count: int, singular: str) -> str:
         ('1 example', '245 references')
     """
     return f"{count} {singular}" if count == 1 else f"{count} {singular}s"
+
+
+def few(examples: int) -> str:
+    """Return what it means that a verdict rests on so few examples; empty if they are enough.
+
+    Example:
+        >>> few(4)
+        '4, so that one answer changes CAEAcc by 0.25, and a copy that differs a little may get away'
+    """
+    if examples >= _ENOUGH_EXAMPLES:
+        return ""
+    change = 1 / max(examples, 1)
+    return (
+        f"{examples}, so that one answer changes CAEAcc by {change:.2f}, and a copy that differs a little may get away"
+    )
+
+
+def few_examples(verdict: Verdict) -> str:
+    """Return the same of a verdict; empty, too, where it asked no more because few were enough."""
+    early = verdict.sequential is not None or verdict.path is not None
+    return "" if early else few(verdict.caeacc.asked)

@@ -4,6 +4,8 @@ import pytest
 
 from cae_cli.verdict_facts import verdict_facts
 from cae_core.verification.options import VerificationOptions
+from cae_report.dossier import Dossier
+from cae_report.evidence import evidence_rows
 from tests.core.suspects import ask, matching
 from tests.core.toys import toy_calibration, toy_fingerprint
 
@@ -17,6 +19,8 @@ def test_a_verdict_by_few_examples_says_so(examples: int, told: list[str]) -> No
     found = [fact for fact in verdict_facts(verdict) if fact.name == "few examples"]
     assert [fact.value.partition(" and ")[0] for fact in found] == told
     assert all(fact.doubt for fact in found)
+    rows = evidence_rows(Dossier(verdict, ("verdict.json", ""), ("fingerprint", "")))
+    assert [row.value.partition(" and ")[0] for row in rows if row.name == "Few examples"] == told
 
 
 def test_a_sequential_verdict_asks_few_where_few_decide() -> None:

@@ -224,7 +224,7 @@ def _show_scan_plan(plan: "ScanPlan") -> None:
 def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, json: bool) -> None:
     from cae_cli.calibration_facts import calibration_lines, describe_calibration
     from cae_cli.calibration_rates import describe_rates, rate_lines, unsupported_rate
-    from cae_cli.verdict_facts import few_examples
+    from cae_report.text import few
 
     fingerprint, described = subject.fingerprint, describe_calibration(subject) or {}
     described |= {"other_score": other_score} if other_score else {}
@@ -235,8 +235,8 @@ def _show(subject: "CalibratedFingerprint", path: Path, *, other_score: str, jso
     from cae_cli.render import print_facts
 
     print_facts({"id": fingerprint.id[:32], **calibration_lines(described, len(fingerprint))}, title=str(path))
-    few = few_examples(described["examples_chosen"])
-    warned = f"\nWarning: few examples: {few}." if few else ""
+    told = few(described["examples_chosen"])
+    warned = f"\nWarning: few examples: {told}." if told else ""
     for sentence in (other_score, warned, unsupported_rate(described), *rate_lines(described)):
         if sentence:
             say(sentence)
