@@ -1,4 +1,4 @@
-"""The demonstration: a sample of its pool in every run, the whole of it among the slow tests."""
+"""The demonstration: a sample of its pool among the long tests, the whole of it among the slow ones."""
 
 import hashlib
 import sys
