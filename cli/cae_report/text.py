@@ -10,7 +10,7 @@ from cae_core.verification.verdict import Verdict
 __all__ = ["all_visible", "contract_in_words", "counted", "few", "few_examples", "number", "percent"]
 
 _ENOUGH_EXAMPLES = 20
-
+"""From here on one answer changes CAEAcc by 0.05 at most."""
 
 _LONGEST = 100
 """Characters of a contract's field at most: the classes of a model may be a thousand."""
